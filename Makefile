@@ -1,0 +1,47 @@
+# Everything for people who work on JVP. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
+export PULUMI_SKIP_UPDATE_CHECK := 1
+
+# Arguments for pytest, e.g. make test ARGS='-m unit -x'
+ARGS ?=
+
+.NOTPARALLEL:
+.PHONY: help setup demo test lint format schema bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make this machine ready: packages, .venv, engines, libvirtd, test guest
+	@python3 -m tools.setup
+
+demo: setup ## from nothing to a running guest, and back to nothing
+	@$(PYTHON) tools/demo.py
+
+test: setup lint ## linters and all tests that this machine can run
+	@$(PYTHON) -m pytest -ra $(ARGS)
+
+lint: ## ruff, mypy, import contracts, generated files up to date
+	@$(PYTHON) -m tools.lint
+
+format: ## let ruff format and mend what it can
+	@ruff check --fix .
+	@ruff format .
+
+schema: ## schema.json and the Python SDK, from the declared resources
+	@mkdir -p build
+	@$(PYTHON) -m jvp.doors.pulumi.schema > build/schema.json
+	@mv build/schema.json schema.json
+	@$(PYTHON) -m tools.gen_sdk
+
+bench: setup ## measure against the floor
+	@PYTHONPATH=tests $(PYTHON) -m bench $(ARGS)
+
+clean: ## remove what was built; daemons and Debian packages stay
+	@rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find provider tests tools sdk -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,278 @@
+"""The calls that every door makes: bags in, bags out, over the typed handlers.
+
+Here unknown values, secrets, spelling, defaults, the plan and unexpected errors are settled once. A door turns
+its wire into bags and back, and adds nothing of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jvp.core.check import Checked, Failure, check, hide
+from jvp.core.diff import Change, completed, declared, diff, respelled
+from jvp.core.errors import Bug, Invalid, JvpError, dotted
+from jvp.core.facts import Effect
+from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
+from jvp.core.identity import Key
+from jvp.core.model import Spec, fields, load
+from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_texts
+from jvp.core.work import Work
+
+AnyHandler = Handler[Any, Any]
+AnyFunction = Function[Any, Any]
+PRIVATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an engine keeps of one object between runs."""
+
+    id: str
+    inputs: Bag
+    state: Bag
+    private: Bag = field(default_factory=dict)
+    """Ours alone: the schema version, what an import found that nobody declared, and what is not finished."""
+
+    @property
+    def imported(self) -> bool:
+        """Whether the object was imported and not updated since."""
+        return bool(self.private.get("imported"))
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Why the last create or update left the object short of its declaration; the next update goes on."""
+        return tuple(self.private.get("unfinished", ()))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a create or update. With `reasons` the object exists and is not yet as declared."""
+
+    stored: Stored
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return self.stored.unfinished
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an update would do. Names are unique on a node, so a replacement deletes first."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def replaces(self) -> bool:
+        return any(change.effect is Effect.REPLACE for change in self.changes)
+
+
+class Calls:
+    """The verbs over the handlers of one configured provider. Safe to use from many threads."""
+
+    def __init__(self, handlers: Mapping[str, AnyHandler], functions: Mapping[str, AnyFunction]) -> None:
+        self.handlers = handlers
+        self.functions = functions
+
+    def check(self, token: str, raw: Bag) -> Checked[Any]:
+        """Offline validation with defaults filled in."""
+        return check(self.handlers[token].spec, raw)
+
+    def diff(self, token: str, stored: Stored, new: Bag) -> Plan:
+        """What leads from `stored` to `new` (checked inputs). Offline."""
+        handler = self.handlers[token]
+        with _guarded(stored.state, new):
+            wanted = _managed(handler, stored, new)
+            changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
+            prior = load(handler.state, stored.state)
+            return Plan(tuple(handler.effects(changes, prior, reveal(new))))
+
+    def preview_create(self, token: str, inputs: Bag, work: Work) -> Bag:
+        """The state that a create would give, UNKNOWN where only the host will tell."""
+        handler = self.handlers[token]
+        ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
+        bag: Bag = dict.fromkeys(ours, UNKNOWN)
+        bag |= self._predicted(handler, inputs, None, work)
+        return hide({**bag, **completed(handler.spec, reveal(inputs), {})}, secret_paths(inputs), handler.state)
+
+    def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
+        """The state that an update would give."""
+        handler = self.handlers[token]
+        changes = self.diff(token, stored, new).changes
+        for line in consequences(changes):
+            work.warn(line)
+        changed = {str(change.path[0]) for change in changes}
+        bag: Bag = {}
+        for name, facts in fields(handler.state).items():
+            if facts.output is not None:
+                moved = changed.intersection(facts.output.follows)
+                bag[name] = UNKNOWN if moved else stored.state.get(name)
+            elif facts.computed and name not in new:
+                bag[name] = stored.state.get(name)
+        bag |= self._predicted(handler, new, load(handler.state, stored.state), work)
+        wanted = completed(handler.spec, reveal(new), reveal(stored.state))
+        return hide({**bag, **wanted}, secret_paths(new), handler.state)
+
+    def create(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
+        """Make the object. Raises a JvpError when nothing was left behind."""
+        handler = self.handlers[token]
+        with _guarded(inputs):
+            outcome = handler.create(work, key, self._spec(handler, inputs))
+            return self._result(handler, outcome, inputs, {})
+
+    def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
+        """The object as it is now, in the spelling of `stored`; None when it is gone."""
+        handler = self.handlers[token]
+        with _guarded(stored.inputs, stored.state):
+            state = handler.read(work, stored.id, load(handler.state, stored.state))
+            if state is None:
+                return None
+            bag = self._state_bag(handler, state, stored.inputs, stored.state)
+            return Stored(stored.id, declared(handler.spec, bag, stored.inputs), bag, stored.private)
+
+    def import_(self, token: str, reference: str, work: Work) -> Stored | None:
+        """An object that is there already, by id or name; None when there is none. Writes nothing."""
+        handler = self.handlers[token]
+        with _guarded():
+            object_id = handler.find(work, reference)
+            state = handler.read(work, object_id, None)
+            if state is None:
+                return None
+            bag = self._state_bag(handler, state, {}, {})
+            inputs = {
+                name: bag[name]
+                for name, facts in fields(handler.spec).items()
+                if bag.get(name) is not None and (facts.required or bag[name] != facts.default)
+            }
+            private = {"schema": handler.spec.schema_version, "imported": True, "unmanaged": _unmanaged(handler, bag)}
+            return Stored(object_id, self.check(token, inputs).inputs, bag, private)
+
+    def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
+        """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
+        handler = self.handlers[token]
+        with _guarded(stored.inputs, new):
+            wanted = _managed(handler, stored, new)
+            spec = self._spec(handler, wanted)
+            changes = self.diff(token, stored, new).changes
+            outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
+            left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
+            return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
+
+    def delete(self, token: str, stored: Stored, work: Work) -> None:
+        """Remove the object. Missing is success."""
+        handler = self.handlers[token]
+        with _guarded(stored.inputs, stored.state):
+            handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
+
+    def list(self, token: str, work: Work) -> Iterator[Listed]:
+        """Every object of the kind on the host."""
+        with _guarded():
+            yield from self.handlers[token].list(work)
+
+    def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
+        """A function's result; or None and the failures of its arguments."""
+        function = self.functions[token]
+        checked = check(function.args, raw)
+        if checked.spec is None:
+            return None, checked.failures
+        with _guarded(raw, checked.inputs):
+            result: Spec = function.call(work, checked.spec)
+            return hide(result.bag(), set(), function.result), ()
+
+    def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
+        with _guarded(inputs):
+            spec = handler.spec.model_validate(reveal(inputs))
+            with contextlib.suppress(JvpError):
+                for line in handler.warnings(work, spec, prior):
+                    work.warn(masked(line, secret_texts(inputs)))
+            return handler.predict(spec, prior)
+
+    def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
+        if has_unknown(inputs):
+            raise Bug("an unknown value reached an apply")
+        checked = check(handler.spec, inputs)
+        if checked.spec is None:
+            first = checked.failures[0]
+            raise Invalid(first.message, path=first.path)
+        return checked.spec
+
+    def _result(
+        self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
+    ) -> Result:
+        bag = self._state_bag(handler, outcome.state, inputs, prior or {})
+        private = {"schema": handler.spec.schema_version, **private}
+        if isinstance(outcome, Partial):
+            secrets = secret_texts(inputs)
+            private["unfinished"] = [masked(reason, secrets) for reason in outcome.reasons]
+        return Result(Stored(outcome.id, inputs, bag, private))
+
+    def _state_bag(self, handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag) -> Bag:
+        """A state as it is stored: respelled, with what only we know, and with Secrets where they belong."""
+        known = {**prior, **inputs}
+        bag = respelled(handler.state, state.bag(), reveal(known))
+        for name, facts in fields(handler.spec).items():
+            if facts.write_only and name in known:
+                bag[name] = known[name]
+        return hide(bag, secret_paths(known), handler.state)
+
+
+def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
+    """The properties in which an imported object differs from the defaults.
+
+    A program that does not set them leaves them as they are. (An SDK sends a default as if the user had typed it, so
+    that a default typed by hand means the same, until another value was applied once.)
+    """
+    return [
+        name
+        for name, facts in fields(handler.spec).items()
+        if not facts.required and not facts.computed and state.get(name) not in (None, facts.default, [], {})
+    ]
+
+
+def _is_default(handler: AnyHandler, name: str, inputs: Bag) -> bool:
+    value = reveal(inputs.get(name))
+    return value is not UNKNOWN and (value is None or value in ([], {}) or value == fields(handler.spec)[name].default)
+
+
+def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
+    """`inputs` with the values that an import found, where the program sets none."""
+    found = {
+        name: stored.state.get(name)
+        for name in stored.private.get("unmanaged", ())
+        if name in fields(handler.spec) and _is_default(handler, name, inputs)
+    }
+    kept = {name: value for name, value in inputs.items() if name not in found}
+    return {**kept, **{name: value for name, value in found.items() if value is not None}}
+
+
+@contextlib.contextmanager
+def _guarded(*bags: Bag) -> Iterator[None]:
+    """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence."""
+    secrets = {text for bag in bags for text in secret_texts(bag)}
+    try:
+        yield
+    except JvpError as error:
+        error.message = masked(error.message, secrets)
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        text = masked(f"{type(error).__name__} at {place}: {error}", secrets)
+        raise Bug(f"this is a defect of jvp, please report it: {text}") from None
+
+
+def consequences(changes: Iterable[Change]) -> list[str]:
+    """What a plan says beside the differences: which changes do not simply happen live, one line for each class."""
+    paths: dict[str, list[str]] = {}
+    for change in changes:
+        if change.effect.consequence is not None:
+            paths.setdefault(change.effect.consequence, []).append(dotted(change.path))
+    return [f"{', '.join(names)}: {consequence}" for consequence, names in paths.items()]
+
+
+def failures_text(failures: tuple[Failure, ...]) -> str:
+    """All failures in one sentence, for doors that can show only one."""
+    return "; ".join(f"{dotted(failure.path)}: {failure.message}" for failure in failures)

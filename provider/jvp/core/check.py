@@ -1,0 +1,185 @@
+"""Check: raw properties against a model. Knows offline rules only; never touches a host."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from jvp.core.errors import Path
+from jvp.core.model import FieldFacts, Spec, fields, plain
+from jvp.core.types import shortened
+from jvp.core.values import UNKNOWN, Bag, Secret, masked, reveal, secret_paths, secret_texts
+
+S = TypeVar("S", bound=Spec)
+QUOTED = 12
+"""So much of a secret's beginning is recognised in a sentence that quotes it shortened."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing wrong with the input."""
+
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True)
+class Checked(Generic[S]):
+    """The outcome: `inputs` in the user's spelling with defaults filled in and Secrets where they were."""
+
+    inputs: Bag
+    failures: tuple[Failure, ...]
+    spec: S | None
+    """None when there are failures."""
+
+
+def check(model: type[S], raw: Bag) -> Checked[S]:
+    """Validate `raw`, fill in defaults. Unknown values pass; what can be known about the rest is checked."""
+    hidden = secret_paths(raw)
+    opened = _without_none(reveal(raw))
+    try:
+        spec = model.model_validate(opened)
+    except ValidationError as error:
+        return Checked(raw, tuple(_quiet(failure, model, raw) for failure in _failures(model, raw, error)), None)
+    broken = tuple(_quiet(Failure(path, sentence), model, raw) for path, sentence in spec.rules())
+    if broken:
+        return Checked(raw, broken, None)
+    filled = spec.derived()
+    if filled:
+        spec = model.model_validate({**spec_values(spec), **filled})
+    return Checked(hide(spec.bag(), hidden, model), (), spec)
+
+
+def spec_values(spec: BaseModel) -> dict[str, Any]:
+    """The top-level values by field name, sub-models as bags: what `model_validate` takes again."""
+    return {name: plain(getattr(spec, name)) for name in type(spec).model_fields}
+
+
+def hide(bag: Bag, paths: set[Path], model: type[BaseModel]) -> Bag:
+    """`bag` with Secrets at `paths`, and at every property that is always secret."""
+    return {
+        name: _hidden(value, {path[1:] for path in paths if path and path[0] == name}, fields(model).get(name))
+        for name, value in bag.items()
+    }
+
+
+def _hidden(value: Any, paths: set[Path], field: FieldFacts | None) -> Any:
+    if isinstance(value, Secret) or value is None:
+        return value
+    if () in paths or (field is not None and field.sensitive):
+        return Secret(reveal(value))
+    item = field.item if field else None
+    if isinstance(value, dict):
+        known = fields(item) if item else {}
+        return {
+            key: _hidden(inner, {path[1:] for path in paths if path[0] == key}, known.get(key))
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            hide(inner, {path[1:] for path in paths if path[0] == index}, item)
+            if item and isinstance(inner, dict)
+            else _hidden(inner, {path[1:] for path in paths if path[0] == index}, None)
+            for index, inner in enumerate(value)
+        ]
+    return value
+
+
+def _without_none(value: Any) -> Any:
+    """An explicit null means: not set."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _failures(model: type[Spec], raw: Bag, error: ValidationError) -> Iterator[Failure]:
+    secret = secret_paths(hide(raw, secret_paths(raw), model))
+    for detail in error.errors(include_url=False):
+        path = _path(detail)
+        if any(path[: len(where)] == where for where in secret):
+            detail["input"] = Secret(None)
+        yield Failure(path, _sentence(model, path, detail))
+
+
+def _path(detail: ErrorDetails) -> Path:
+    """Where it is, without the names of validators; the name that a user made up may look like one."""
+    *holders, last = detail["loc"] or ("",)
+    made_up = detail["type"] == "extra_forbidden"
+    return tuple(
+        one for one in (*holders, last) if (made_up and one is last) or not (isinstance(one, str) and "[" in one)
+    )
+
+
+def _quiet(failure: Failure, model: type[Spec], raw: Bag) -> Failure:
+    """`failure` without the secrets that its sentence may quote, whole or shortened."""
+    secrets = secret_texts(hide(raw, secret_paths(raw), model))
+    sentence = masked(failure.message, secrets)
+    if any(text[:QUOTED] in sentence for text in secrets if len(text) > QUOTED):
+        sentence = "has a form that is not allowed; it is a secret and not shown"
+    return Failure(failure.path, sentence)
+
+
+def _sentence(model: type[Spec], path: Path, detail: ErrorDetails) -> str:
+    kind, value = detail["type"], detail.get("input")
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return unknown_property(str(path[-1]), list(_fields_at(model, path[:-1])))
+    if kind == "missing":
+        return "is required"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("literal_error", "enum"):
+        return f"must be one of {context['expected']}, not {_shown(value)}"
+    wanted = {"string": "a string", "int": "a whole number", "bool": "true or false", "float": "a number",
+              "list": "a list", "dict": "an object", "model": "an object"}  # fmt: skip
+    stem = kind.split("_")[0]
+    if kind.endswith(("_type", "_parsing", "_from_float")) and stem in wanted:
+        return f"must be {wanted[stem]}, not {_shown(value)}"
+    bounds = {"greater_than_equal": ("at least", "ge"), "greater_than": ("more than", "gt"),
+              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}  # fmt: skip
+    if kind in bounds:
+        words, limit = bounds[kind]
+        return f"must be {words} {context[limit]}, not {_shown(value)}"
+    return detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if value is UNKNOWN or isinstance(value, Secret):
+        return "that"
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def unknown_property(name: str, known: list[str]) -> str:
+    """The sentence for a property that does not exist, with the nearest that does."""
+    lowered = {one.lower().replace("_", ""): one for one in known}
+    shown = shortened(name)
+    near = difflib.get_close_matches(name.lower().replace("_", ""), lowered, n=1, cutoff=0.6)
+    if near:
+        return f'there is no property "{shown}"; did you mean "{lowered[near[0]]}"?'
+    return f'there is no property "{shown}"; there are: {", ".join(sorted(known))}'
+
+
+def _fields_at(model: type[Spec], path: Path) -> dict[str, FieldFacts]:
+    known = fields(model)
+    for part in path:
+        if isinstance(part, int):
+            continue
+        item = known[part].item if part in known else None
+        if item is None:
+            return {}
+        known = fields(item)
+    return known

@@ -1,0 +1,177 @@
+"""Diff: what an update would change, and how each change takes effect. Pure; the same for every engine."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from jvp.core.errors import Path
+from jvp.core.facts import Effect
+from jvp.core.model import FieldFacts, Spec, fields
+from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, reveal
+
+
+class Kind(enum.StrEnum):
+    ADD = "add"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One property that differs. `path` is in the new inputs, for a deleted list item in the old state."""
+
+    path: Path
+    kind: Kind
+    effect: Effect
+    old: Any = None
+    new: Any = None
+    note: str = ""
+    """What a person should know of it: "with a network restart", "if the guest agrees"."""
+
+    def having(self, effect: Effect, note: str = "") -> Change:
+        return replace(self, effect=effect, note=note or self.note)
+
+
+def diff(model: type[Spec], state: Bag, old_inputs: Bag, new: Bag, *, imported: bool = False) -> list[Change]:
+    """Changes that lead from `state` (as read) to `new` (checked inputs).
+
+    A property missing in `new` was taken out of the program when `old_inputs` has it; when it never was in, or
+    the object was imported and not updated since, it is not managed and does not differ.
+    """
+    return list(_models(model, reveal(state), reveal(old_inputs), reveal(new), (), Effect.LIVE, imported))
+
+
+def _models(
+    model: type[BaseModel], state: Bag, old: Bag, new: Bag, path: Path, floor: Effect, imported: bool
+) -> Iterator[Change]:
+    for name, field in fields(model).items():
+        if field.output is not None:
+            continue
+        # A sub-model's property is as hard to change as the property that holds it.
+        effect = max(floor, field.effect)
+        before, wanted = state.get(name), new.get(name)
+        if name not in new or wanted is None:
+            yield from _removed(field, before, old.get(name), (*path, name), effect, imported)
+        elif wanted is UNKNOWN:
+            kind = Kind.ADD if before is None else Kind.UPDATE
+            yield Change((*path, name), kind, effect, before, UNKNOWN)
+        else:
+            yield from _field(field, before, old.get(name), wanted, (*path, name), effect, imported)
+
+
+def _removed(
+    field: FieldFacts, before: Any, old_input: Any, path: Path, effect: Effect, imported: bool
+) -> Iterator[Change]:
+    if field.computed or imported or old_input is None or before in (None, [], {}):
+        return
+    yield Change(path, Kind.DELETE, effect, before, None)
+
+
+def _field(
+    field: FieldFacts, before: Any, old: Any, wanted: Any, path: Path, effect: Effect, imported: bool
+) -> Iterator[Change]:
+    if field.item is not None and field.is_list:
+        yield from _items(field.item, before or [], old or [], wanted, path, effect, imported)
+    elif field.item is not None and isinstance(before, dict):
+        yield from _models(field.item, before, old or {}, wanted, path, effect, imported)
+    elif before is None:
+        if wanted not in ([], {}):
+            yield Change(path, Kind.ADD, effect, None, wanted)
+    elif has_unknown(wanted) or field.canonical(before) != field.canonical(wanted):
+        yield Change(path, Kind.UPDATE, effect, before, wanted)
+
+
+def _items(
+    model: type[Spec], state: list[Bag], old: list[Bag], new: list[Any], path: Path, effect: Effect, imported: bool
+) -> Iterator[Change]:
+    """List items are matched by their `name`."""
+    before = {item["name"]: (index, item) for index, item in enumerate(state)}
+    asked = {item["name"]: item for item in old if isinstance(item, dict) and item.get("name") is not UNKNOWN}
+    kept: set[str] = set()
+    for index, item in enumerate(new):
+        if item is UNKNOWN or item.get("name") is UNKNOWN or item["name"] not in before:
+            yield Change((*path, index), Kind.ADD, effect, None, item)
+            continue
+        kept.add(item["name"])
+        _, was = before[item["name"]]
+        yield from _models(model, was, asked.get(item["name"], {}), item, (*path, index), effect, imported)
+    for name, (index, was) in before.items():
+        if name not in kept and (name in asked or not imported):
+            yield Change((*path, index), Kind.DELETE, effect, was, None)
+
+
+def respelled(model: type[BaseModel], value: Bag, prior: Bag) -> Bag:
+    """`value` as read from a host, in the spelling and order that `prior` has where the meaning is the same."""
+    known = fields(model)
+    ordered = [*(name for name in prior if name in value), *(name for name in value if name not in prior)]
+    return {name: _respelled(known.get(name), value[name], prior.get(name)) for name in ordered}
+
+
+def _respelled(field: FieldFacts | None, value: Any, prior: Any) -> Any:
+    if field is None or field.output is not None or prior is None or prior is UNKNOWN or value is None:
+        return value
+    if isinstance(prior, Secret):
+        inner = _respelled(field, reveal(value), prior.reveal())
+        return Secret(inner)
+    if field.item is not None and field.is_list and isinstance(value, list) and isinstance(prior, list):
+        return _respelled_items(field.item, value, prior)
+    if field.item is not None and isinstance(value, dict) and isinstance(prior, dict):
+        return respelled(field.item, value, prior)
+    return prior if field.canonical(reveal(value)) == field.canonical(prior) else value
+
+
+def _respelled_items(model: type[Spec], value: list[Any], prior: list[Any]) -> list[Any]:
+    found = {item["name"]: item for item in value}
+    before = {item["name"]: item for item in prior if isinstance(item, dict) and isinstance(item.get("name"), str)}
+    first = [respelled(model, found.pop(name), was) for name, was in before.items() if name in found]
+    return [*first, *found.values()]
+
+
+def declared(model: type[BaseModel], state: Bag, prior: Bag) -> Bag:
+    """The inputs that a program like `prior` would have for `state`: what it never said stays unsaid."""
+    known = fields(model)
+    return {
+        name: _declared(known.get(name), state[name], was) for name, was in prior.items() if state.get(name) is not None
+    }
+
+
+def _declared(field: FieldFacts | None, value: Any, prior: Any) -> Any:
+    if isinstance(prior, Secret):
+        return Secret(_declared(field, reveal(value), prior.reveal()))
+    if field is None or field.item is None or isinstance(value, Secret):
+        return value
+    if field.is_list and isinstance(prior, list):
+        before = {item["name"]: item for item in prior if isinstance(item, dict)}
+        return [declared(field.item, item, before.get(item["name"], item)) for item in value]
+    return declared(field.item, value, prior) if isinstance(value, dict) and isinstance(prior, dict) else value
+
+
+def completed(model: type[BaseModel], new: Bag, prior: Bag) -> Bag:
+    """`new` inputs with what is chosen inside nested values: as `prior` (the state) has it, else UNKNOWN.
+
+    At the top level a preview may leave a value out, which means unknown; a nested one must say so.
+    """
+    return {name: _completed(fields(model).get(name), value, prior.get(name)) for name, value in new.items()}
+
+
+def _completed(field: FieldFacts | None, value: Any, prior: Any) -> Any:
+    if field is None or field.item is None:
+        return value
+    if field.is_list and isinstance(value, list):
+        items = prior if isinstance(prior, list) else []
+        before = {item.get("name"): item for item in items if isinstance(item, dict)}
+        return [
+            _chosen(field.item, item, before.get(item.get("name"), {})) if isinstance(item, dict) else item
+            for item in value
+        ]
+    return _chosen(field.item, value, prior if isinstance(prior, dict) else {}) if isinstance(value, dict) else value
+
+
+def _chosen(model: type[Spec], value: Bag, prior: Bag) -> Bag:
+    ours = {name: prior.get(name, UNKNOWN) for name, facts in fields(model).items() if facts.computed}
+    return {**ours, **completed(model, value, prior)}

@@ -1,0 +1,82 @@
+"""What can go wrong, in the words of the person who reads it.
+
+    JvpError
+    ├── Invalid       the input is wrong; nothing was touched            -> change the program
+    ├── NotFound      something that the input names does not exist      -> create it, or name another
+    ├── NameTaken     an object that is not ours holds the name          -> import it, or take another name
+    ├── Unreachable   the daemon did not answer; the outcome is unknown  -> run again, it converges
+    ├── Busy          the object is locked by another operation          -> run again later
+    ├── NoSpace       the pool cannot hold it                            -> free space, or another pool
+    ├── Rejected      libvirt or QEMU refused, for the reason given      -> as the reason says
+    ├── Cancelled     the engine asked us to stop                        -> run again, it converges
+    └── Bug           ours                                               -> report it
+
+A message is one sentence in lower case without a final stop: what, which, why, and what to do.
+It never holds a secret: values that came in as secrets are masked by `core.calls` before a door sees them.
+"""
+
+from __future__ import annotations
+
+Path = tuple[str | int, ...]
+"""Where a value sits: property names as users spell them, and list indices: ("nics", 0, "mac")."""
+
+
+def dotted(path: Path) -> str:
+    """The path as users write it: `nics[0].mac`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class JvpError(Exception):
+    """The root of all that we raise on purpose. `path` names the property at fault; empty when none is."""
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+    def at(self, *prefix: str | int) -> JvpError:
+        """Put `prefix` before the path: called on the way out of a nested value. Returns self."""
+        self.path = (*prefix, *self.path)
+        return self
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.message}" if self.path else self.message
+
+
+class Invalid(JvpError):
+    pass
+
+
+class NotFound(JvpError):
+    pass
+
+
+class NameTaken(JvpError):
+    pass
+
+
+class Unreachable(JvpError):
+    pass
+
+
+class Busy(JvpError):
+    pass
+
+
+class NoSpace(JvpError):
+    pass
+
+
+class Rejected(JvpError):
+    pass
+
+
+class Cancelled(JvpError):
+    pass
+
+
+class Bug(JvpError):
+    pass

@@ -1,0 +1,84 @@
+"""What is known of a property beside its type: how a change takes effect, who sets it, what equals what.
+
+Facts stand in `Annotated[...]` of a model's field. A field without `Changes` changes live.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class Effect(enum.IntEnum):
+    """How a change reaches the object, the gentlest first."""
+
+    LIVE = 0
+    NEXT_BOOT = 1
+    NETWORK_RESTART = 2
+    POWER_OFF = 3
+    REPLACE = 4
+
+    @property
+    def words(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+    @property
+    def consequence(self) -> str | None:
+        """What a plan says of a change of this class; None where an engine's own display says it."""
+        return {
+            Effect.NEXT_BOOT: "takes effect at the next power cycle",
+            Effect.NETWORK_RESTART: "restarts the network; its guests are plugged in again",
+            Effect.POWER_OFF: "shuts the guest down and starts it again",
+        }.get(self)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A change of this property takes effect like this (the handler may know better for one object)."""
+
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Same:
+    """Two spellings with the same canonical form mean the same: `2GiB` and `2048MiB`."""
+
+    canonical: Callable[[Any], object]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Chosen by us when the user sets nothing; what was chosen then stays."""
+
+
+@dataclass(frozen=True)
+class WriteOnly:
+    """Cannot be read back from the host: the state keeps what was written."""
+
+
+@dataclass(frozen=True)
+class Sensitive:
+    """Always a secret, whoever set it."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Only an output. `follows` names the properties whose change may change it; others keep it known."""
+
+    follows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a number or the form of a string, for the schema and the docs."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class At:
+    """Where the value sits in the object's XML, from its root: `forward/@mode`, `mtu/@size`, `name`."""
+
+    path: str

@@ -1,0 +1,114 @@
+"""What a resource and a function are to the core: a model of facts and the verbs.
+
+The contract of every verb: it may be called again after any crash, at any point, and then goes on or finds the
+work done. What it made in a call that fails it takes back itself, unless it says so with `Partial`. What depends
+on the host (a missing pool, a taken name) raises before the first write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from jvp.core.diff import Change
+from jvp.core.identity import Key
+from jvp.core.model import Spec
+from jvp.core.work import Work
+
+S = TypeVar("S", bound=Spec)
+T = TypeVar("T", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The object is as declared."""
+
+    id: str
+    state: T
+
+
+@dataclass(frozen=True)
+class Partial(Generic[T]):
+    """The object exists and is not yet as declared: the next update goes on. `reasons` are sentences."""
+
+    id: str
+    state: T
+    reasons: tuple[str, ...]
+
+
+Outcome = Done[T] | Partial[T]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object in a listing."""
+
+    id: str
+    name: str
+
+
+class Handler(Generic[S, T]):
+    """The verbs of one kind of resource. Subclasses set the class variables and write the verbs."""
+
+    kind: ClassVar[str]
+    """The field's word in lower case, for keys and sentences: "network", "storage pool"."""
+    token: ClassVar[str]
+    """The type's name in programs: "Network"."""
+    spec: ClassVar[type[Spec]]
+    state: ClassVar[type[Spec]]
+    auto_named: ClassVar[bool] = True
+    """Whether `name` may be left out."""
+
+    def create(self, work: Work, key: Key, spec: S) -> Outcome[T]:
+        """Make the object, or go on with what an earlier try of the same key left."""
+        raise NotImplementedError
+
+    def read(self, work: Work, object_id: str, prior: T | None) -> T | None:
+        """The object as it is, None when it is surely gone. Acknowledges it when there is a `prior` state.
+
+        `prior` is None on an import. Raises when the host cannot be asked.
+        """
+        raise NotImplementedError
+
+    def update(self, work: Work, object_id: str, prior: T, spec: S, changes: Sequence[Change]) -> Outcome[T]:
+        """Apply `changes`; live where that is possible. Raises NotFound when the object is gone."""
+        raise NotImplementedError
+
+    def delete(self, work: Work, object_id: str, prior: T | None) -> None:
+        """Remove the object and all that belongs to it. Gone already is success."""
+        raise NotImplementedError
+
+    def find(self, work: Work, reference: str) -> str:
+        """The id for a name or an id that a person typed. Raises NotFound, naming those that exist."""
+        raise NotImplementedError
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        """Every object of this kind on the host, ours or not."""
+        raise NotImplementedError
+
+    def effects(self, changes: Sequence[Change], state: T, new: dict[str, Any]) -> Iterable[Change]:
+        """The same changes with what is known of this object's state. Offline; `new` may hold UNKNOWN."""
+        return changes
+
+    def predict(self, spec: S, prior: T | None) -> dict[str, Any]:
+        """Outputs that a preview can know, by the users' spelling. Offline."""
+        return {}
+
+    def warnings(self, work: Work, spec: S, prior: T | None) -> Iterator[str]:
+        """What a preview should say about the host. Best effort: errors are dropped by the caller."""
+        return iter(())
+
+
+A = TypeVar("A", bound=Spec, contravariant=True)
+R = TypeVar("R", bound=Spec, covariant=True)
+
+
+class Function(Protocol[A, R]):
+    """A read-only question to the host: `getInstance`."""
+
+    token: ClassVar[str]
+    args: ClassVar[type[Spec]]
+    result: ClassVar[type[Spec]]
+
+    def call(self, work: Work, args: A) -> R: ...

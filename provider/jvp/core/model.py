@@ -1,0 +1,231 @@
+"""The base of every model: a pydantic model whose fields carry facts, and what can be asked of it.
+
+Rules: users spell properties in camelCase, Python in snake_case. A field may hold UNKNOWN in a preview.
+A list of sub-models is keyed by the items' `name`: its order never matters.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticUndefined
+
+from jvp.core.errors import Path
+from jvp.core.facts import Changes, Computed, Effect, Output, Same, Sensitive, Unit, WriteOnly
+from jvp.core.values import UNKNOWN, Bag, Secret
+
+F = TypeVar("F")
+Rule = tuple[Path, str]
+"""One broken rule: the path and the sentence."""
+
+
+class Spec(BaseModel):
+    """What a user declares. Subclasses add fields; `rules` and `derived` speak across fields."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        # A run uses a few of the models: each is built when it first checks something (70 ms less at the start).
+        defer_build=True,
+    )
+
+    schema_version: ClassVar[int] = 1
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _let_unknown_pass(cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if value is UNKNOWN:
+            return value
+        if isinstance(value, dict) and any(item is UNKNOWN for item in value.values()) and _is_map(cls, info):
+            given = {key: item for key, item in value.items() if item is not UNKNOWN}
+            return {**value, **validate(given)}
+        if isinstance(value, list) and any(item is UNKNOWN for item in value):
+            known = iter(validate([item for item in value if item is not UNKNOWN]))
+            return [UNKNOWN if item is UNKNOWN else next(known) for item in value]
+        return validate(value)
+
+    def rules(self) -> Iterator[Rule]:
+        """Rules across fields that can be checked offline; each broken one is (path, sentence). Mind UNKNOWN."""
+        return iter(())
+
+    def derived(self) -> dict[str, Any]:
+        """Fields with the defaults that follow from other fields filled in. Called when every rule holds."""
+        return {}
+
+    def bag(self) -> Bag:
+        """The properties as users spell them, without those that are None."""
+        return bag_of(self)
+
+
+def _is_map(model: type[BaseModel], info: ValidationInfo) -> bool:
+    return any(facts.is_map for facts in fields(model).values() if facts.attribute == info.field_name)
+
+
+def bag_of(model: BaseModel) -> Bag:
+    """`model` as a bag; nested models too. (`model_dump` cannot serialise UNKNOWN and Secret.)"""
+    names = aliases(type(model))
+    values = ((names[name], plain(getattr(model, name))) for name in type(model).model_fields)
+    return {name: value for name, value in values if value is not None}
+
+
+def plain(value: Any) -> Any:
+    """`value` with every model inside turned into a bag."""
+    if isinstance(value, BaseModel):
+        return bag_of(value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+@cache
+def aliases(model: type[BaseModel]) -> dict[str, str]:
+    """Field name to the users' spelling."""
+    return {name: info.alias or name for name, info in model.model_fields.items()}
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """One property with all that is known of it. `name` is the users' spelling."""
+
+    attribute: str
+    name: str
+    description: str
+    required: bool
+    default: Any
+    annotation: Any
+    """The plain type without None: str, int, bool, a Spec, list[...] or dict[str, ...]."""
+    item: type[Spec] | None
+    """The Spec that this is, or is a list of."""
+    is_list: bool
+    is_map: bool
+    effect: Effect
+    computed: bool
+    output: Output | None
+    write_only: bool
+    sensitive: bool
+    unit: str | None
+    same: Same | None
+    facts: tuple[Any, ...]
+
+    def fact(self, kind: type[F]) -> F | None:
+        """The first fact of this kind, None when there is none."""
+        return next((fact for fact in self.facts if isinstance(fact, kind)), None)
+
+    def canonical(self, value: Any) -> object:
+        """The form in which values are compared."""
+        if value is None or value is UNKNOWN or self.same is None:
+            return value
+        if isinstance(value, list):
+            return [self.same.canonical(item) for item in value]
+        return self.same.canonical(value)
+
+
+@cache
+def fields(model: type[BaseModel]) -> dict[str, FieldFacts]:
+    """The properties of a model by the users' spelling, in the order of declaration."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    return {facts.name: facts for facts in (_facts(model, name, hints[name]) for name in model.model_fields)}
+
+
+def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
+    info = model.model_fields[attribute]
+    facts = (*info.metadata, *_nested_metadata(hint))
+    annotation = _bare(hint)
+    is_list = typing.get_origin(annotation) is list
+    inner = _bare(typing.get_args(annotation)[0]) if is_list else annotation
+
+    def first(kind: type[F]) -> F | None:
+        return next((fact for fact in facts if isinstance(fact, kind)), None)
+
+    changes, unit = first(Changes), first(Unit)
+    default = None if info.default is PydanticUndefined else info.default
+    if info.default_factory is not None:
+        default = info.get_default(call_default_factory=True, validated_data={})
+    return FieldFacts(
+        attribute=attribute,
+        name=info.alias or attribute,
+        description=info.description or "",
+        required=info.is_required(),
+        default=default,
+        annotation=annotation,
+        item=inner if isinstance(inner, type) and issubclass(inner, Spec) else None,
+        is_list=is_list,
+        is_map=typing.get_origin(annotation) is dict,
+        effect=changes.effect if changes else Effect.LIVE,
+        computed=first(Computed) is not None,
+        output=first(Output),
+        write_only=first(WriteOnly) is not None,
+        sensitive=first(Sensitive) is not None or _is_secret(hint),
+        unit=unit.text if unit else None,
+        same=first(Same),
+        facts=facts,
+    )
+
+
+def _bare(hint: Any) -> Any:
+    """The type without Annotated, without Secret and without `| None`."""
+    if typing.get_origin(hint) in (typing.Annotated, Secret):
+        return _bare(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return _bare(rest[0]) if len(rest) == 1 else hint
+    return hint
+
+
+def _is_secret(hint: Any) -> bool:
+    return typing.get_origin(hint) is Secret or any(_is_secret(arg) for arg in typing.get_args(hint))
+
+
+def _nested_metadata(hint: Any) -> Iterator[Any]:
+    """Facts inside `Annotated`, through `| None` and `list[...]`, the outermost first."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        inner, *metadata = typing.get_args(hint)
+        yield from metadata
+        yield from _nested_metadata(inner)
+    elif origin in (typing.Union, types.UnionType, list):
+        for arg in typing.get_args(hint):
+            yield from _nested_metadata(arg)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(model: type[M], bag: Bag) -> M:
+    """A model from a stored bag without validation: a state may hold what a newer rule would refuse.
+
+    Unknown properties are dropped, missing ones get their default.
+    """
+    values = {
+        field.attribute: _loaded(field, bag[name])
+        for name, field in fields(model).items()
+        if name in bag and bag[name] is not None
+    }
+    missing = {field.attribute: field.default for field in fields(model).values() if field.attribute not in values}
+    return model.model_construct(**values, **missing)
+
+
+def _loaded(field: FieldFacts, value: Any) -> Any:
+    if isinstance(value, Secret) and not field.sensitive:
+        value = value.reveal()
+    if field.item is not None and field.is_list and isinstance(value, list):
+        return [load(field.item, item) for item in value]
+    if field.item is not None and isinstance(value, dict):
+        return load(field.item, value)
+    if field.annotation is int and isinstance(value, float):
+        return int(value)
+    if field.sensitive and field.item is None and not isinstance(value, Secret):
+        return Secret(value)
+    return value

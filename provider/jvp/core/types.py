@@ -1,0 +1,205 @@
+"""The types of properties that are more than a plain string, each with one parser and one sentence.
+
+A value keeps the user's spelling; `Same` says what it means.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import uuid
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from jvp.core.facts import Same, Unit
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_SIZE = re.compile(r"\s*(\d{1,30}(?:\.\d{1,9})?)\s*([A-Za-z]+)\s*", re.ASCII)
+_UNITS: dict[str, int] = {
+    **{name: 1024**power for power, name in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)},
+    **{name: 1000**power for power, name in enumerate(("kB", "MB", "GB", "TB"), 1)},
+}
+MAX_BYTES = 2**53 - 512
+"""The largest size that survives a JSON number; 9 PB."""
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
+MAX_NAME = 100
+
+
+def size_bytes(text: str) -> int:
+    """A size in bytes: `2GiB` is 2 * 1024**3, `2GB` is 2 * 1000**3. Raises ValueError with a sentence."""
+    match = _SIZE.fullmatch(text)
+    examples = 'write it with a unit: "512MiB", "20GiB", "1.5TB"'
+    if match is None:
+        raise ValueError(f'"{shortened(text)}" is not a size; {examples}')
+    number, unit = match.groups()
+    if unit not in _UNITS:
+        raise ValueError(f'"{unit}" is not a unit of size; there are {", ".join(_UNITS)}')
+    whole, _, fraction = number.partition(".")
+    scaled = int(whole + fraction) * _UNITS[unit]
+    size, rest = divmod(scaled, int("1" + "0" * len(fraction)))
+    if rest:
+        raise ValueError(f'"{text}" is not a whole number of bytes')
+    if size == 0:
+        raise ValueError("must be more than zero")
+    if size > MAX_BYTES:
+        raise ValueError(f'"{shortened(text)}" is more than any host can hold')
+    return size
+
+
+def size_text(size: int) -> str:
+    """The shortest exact spelling of a size in bytes, as sizes are written on import: `2GiB`.
+
+    Bytes that are no whole number of KiB or kB are rounded up to sectors of 512: disks have nothing finer.
+    """
+    for name in ("TiB", "GiB", "MiB", "KiB"):
+        if size % _UNITS[name] == 0:
+            return f"{size // _UNITS[name]}{name}"
+    if size % 1000 == 0:
+        return f"{size // 1000}kB"
+    whole, half = divmod(-(-size // 512), 2)
+    return f"{whole}.5KiB" if half else f"{whole}KiB"
+
+
+def disk_bytes(text: str) -> int:
+    """A size as a disk has it: whole sectors of 512 bytes, rounded up."""
+    return -(-size_bytes(text) // 512) * 512
+
+
+def memory_bytes(text: str) -> int:
+    """A size as a guest's memory has it: whole MiB, rounded up. Source: QEMU starts with nothing finer."""
+    return -(-size_bytes(text) // 1024**2) * 1024**2
+
+
+def duration_s(text: str) -> int:
+    """Seconds of `90s`, `5m`, `1h30m`. Raises ValueError with a sentence."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        raise ValueError(f'"{shortened(text)}" is not a duration; write it with units: "90s", "5m", "1h30m"')
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total > 7 * 86400:
+        raise ValueError(f'"{text}" is more than a week')
+    return total
+
+
+def shortened(text: str, limit: int = 40) -> str:
+    """`text` for a sentence: one line, printable, not long."""
+    shown = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if len(text) > MAX_NAME:
+        raise ValueError(f"is {len(text)} characters long; at most {MAX_NAME} are allowed")
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            f'"{shortened(text)}" is not a name: letters, digits and . _ + - are allowed, '
+            "beginning with a letter or digit"
+        )
+    return text
+
+
+def _size(text: str) -> str:
+    size_bytes(text)
+    return text
+
+
+def _duration(text: str) -> str:
+    duration_s(text)
+    return text
+
+
+def _cidr(text: str) -> str:
+    network_of(text)
+    return text
+
+
+def network_of(text: str) -> IPNetwork:
+    """The network of a CIDR. Raises ValueError with a sentence; host bits are refused, with what was meant."""
+    if "/" not in text:
+        raise ValueError(f'"{shortened(text)}" has no prefix length; write it like "192.168.50.0/24"')
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'"{shortened(text)}" is not a network; write it like "192.168.50.0/24"') from None
+    raise ValueError(f'"{text}" has host bits set; the network is "{meant}"')
+
+
+def address_of(text: str) -> IPAddress:
+    """The address. Raises ValueError with a sentence."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f'"{shortened(text)}" is not an IP address') from None
+
+
+def _address(text: str) -> str:
+    address_of(text)
+    return text
+
+
+def _mac(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not a MAC address; write it like "52:54:00:12:34:56"')
+    first = int(text[:2], 16)
+    if first & 1:
+        raise ValueError(f'"{text}" is a multicast address; the first byte of a guest\'s MAC must be even')
+    if text.replace(":", "") == "000000000000":
+        raise ValueError("must not be all zeros")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError(f'"{shortened(text)}" is not an absolute path')
+    if ".." in text.split("/"):
+        raise ValueError(f'"{shortened(text)}" must not contain ".."')
+    return clean(text)
+
+
+def clean(text: str) -> str:
+    """Free text that can stand in XML and in one line. Raises ValueError with a sentence."""
+    if not text.isprintable():
+        raise ValueError(f'"{shortened(text)}" has control characters')
+    if len(text) > 4096:
+        raise ValueError(f"is {len(text)} characters long; at most 4096 are allowed")
+    return text
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a uuid in the usual spelling."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _reference(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty; give the id or the name")
+    return clean(text)
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""The name of an object on a node."""
+Size = Annotated[str, AfterValidator(_size), Same(size_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
+DiskSize = Annotated[str, AfterValidator(_size), Same(disk_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
+MemorySize = Annotated[str, AfterValidator(_size), Same(memory_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
+Duration = Annotated[str, AfterValidator(_duration), Same(duration_s), Unit("duration like 90s, 5m or 1h30m")]
+Cidr = Annotated[str, AfterValidator(_cidr), Same(network_of), Unit("CIDR like 192.168.50.0/24")]
+Address = Annotated[str, AfterValidator(_address), Same(address_of), Unit("IP address")]
+Mac = Annotated[str, AfterValidator(_mac), Same(str.lower), Unit("MAC address like 52:54:00:12:34:56")]
+NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
+Text = Annotated[str, AfterValidator(clean)]
+Reference = Annotated[str, AfterValidator(_reference)]
+"""Another object, by id or by name."""

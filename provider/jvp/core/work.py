@@ -1,0 +1,53 @@
+"""One running call: its deadline, its cancellation, its progress, and what to undo when it fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jvp.core.errors import Busy, Cancelled
+
+Report = Callable[[str], None]
+
+
+def _silent(_line: str) -> None:
+    return None
+
+
+@dataclass
+class Work:
+    """What a verb is given to behave well while it runs.
+
+    `status` shows a line that the next one replaces (the engine's live display), `warn` one that stays.
+    Every wait goes through `wait`, so that a Cancel ends it within a fraction of a second.
+    """
+
+    deadline: float = float("inf")
+    """On the clock of `time.monotonic()`."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    status: Report = _silent
+    warn: Report = _silent
+
+    def left(self, limit_s: float = float("inf")) -> float:
+        """Seconds until the deadline, at most `limit_s`, never below 0."""
+        return max(0.0, min(limit_s, self.deadline - time.monotonic()))
+
+    def check(self) -> None:
+        """Raise Cancelled when the engine asked us to stop. Call it between steps and in every loop."""
+        if self.cancelled.is_set():
+            raise Cancelled("stopped on request; run the command again and it goes on from here")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not through a Cancel."""
+        self.cancelled.wait(self.left(seconds))
+        self.check()
+
+    def until(self, done: Callable[[], bool], *, limit_s: float, every_s: float, what: str) -> None:
+        """Call `done` until it is true. Raises Busy (says `what`) at the limit or the deadline."""
+        end = time.monotonic() + self.left(limit_s)
+        while not done():
+            if time.monotonic() >= end:
+                raise Busy(what)
+            self.wait(every_s)

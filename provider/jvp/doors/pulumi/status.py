@@ -1,0 +1,97 @@
+"""Errors -> gRPC statuses, chosen by what the engine makes of them.
+
+The engine shows a status' message as it is. UNKNOWN, INTERNAL and DATA_LOSS make it report the resource's state as
+possibly corrupt (`plugin/provider_plugin.go`, resourceStateAndError); UNIMPLEMENTED means an older provider to it.
+None of our errors is either: whatever happened, the next run converges.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+
+from jvp.core.errors import (
+    Busy,
+    Cancelled,
+    Invalid,
+    JvpError,
+    NameTaken,
+    NoSpace,
+    NotFound,
+    Rejected,
+    Unreachable,
+)
+from jvp.core.values import Bag
+from jvp.doors.pulumi.protocol import RpcStatus, message
+from jvp.doors.pulumi.wire import PRIVATE, encode
+
+if TYPE_CHECKING:
+    from jvp.core.calls import Stored
+
+Code = grpc.StatusCode
+CODES: dict[type[JvpError], Code] = {
+    Invalid: Code.INVALID_ARGUMENT,
+    NotFound: Code.NOT_FOUND,
+    NameTaken: Code.ALREADY_EXISTS,
+    Unreachable: Code.UNAVAILABLE,
+    Busy: Code.ABORTED,
+    NoSpace: Code.RESOURCE_EXHAUSTED,
+    Rejected: Code.FAILED_PRECONDITION,
+    Cancelled: Code.CANCELLED,
+}
+_InitFailed = message("ErrorResourceInitFailed")
+_DETAILS = "grpc-status-details-bin"
+
+
+class Unfinished(Exception):
+    """The object exists and is not yet as declared: the engine is to update it again next time."""
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__("; ".join(stored.unfinished))
+        self.stored = stored
+
+
+class _Status(grpc.Status):
+    """What `abort_with_status` takes."""
+
+    def __init__(self, code: Code, details: str, metadata: tuple[tuple[str, bytes], ...]) -> None:
+        self.code = code
+        self.details = details
+        self.trailing_metadata = metadata
+
+
+def code_of(error: JvpError) -> Code:
+    """The code for an error; what we did not foresee (Bug) is ABORTED."""
+    return CODES.get(type(error), Code.ABORTED)
+
+
+def abort(context: grpc.ServicerContext, error: JvpError) -> NoReturn:
+    """End the call with `error`: one sentence, the property's path first."""
+    context.abort(code_of(error), str(error))
+    raise AssertionError("abort returned")
+
+
+def abort_unfinished(context: grpc.ServicerContext, error: Unfinished, *, refreshes: bool) -> NoReturn:
+    """End a create, read or update so that the engine keeps the state that there is."""
+    kept = error.stored
+    detail = _InitFailed(
+        id=kept.id,
+        properties=encode(outputs(kept)),
+        inputs=encode(kept.inputs),
+        reasons=kept.unfinished,
+        refresh_before_update=refreshes,
+    )
+    # The code is overruled by the detail, but both statuses must agree.
+    code, text = Code.ABORTED, str(error)
+    status = RpcStatus(code=code.value[0], message=text)
+    packed = status.details.add()
+    packed.type_url = f"type.googleapis.com/{detail.DESCRIPTOR.full_name}"
+    packed.value = detail.SerializeToString()
+    context.abort_with_status(_Status(code, text, ((_DETAILS, status.SerializeToString()),)))
+    raise AssertionError("abort_with_status returned")
+
+
+def outputs(stored: Stored) -> Bag:
+    """What the engine keeps as outputs: the state, and what only we read."""
+    return {**stored.state, PRIVATE: stored.private}

@@ -1,0 +1,145 @@
+"""An image from an http or https address: streamed, bounded, and resumed where the connection was cut."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Final, Self
+
+from jvp.core.errors import Invalid, Unreachable
+from jvp.core.work import Work
+from jvp.images.fetch import Cut, Reply, get, shown
+from jvp.images.segments import HEAD_BYTES, Progress, Segment, ahead, aside, punched, rechunked, size_text
+
+_TRIES: Final = 5
+"""Attempts to resume without a single byte of progress."""
+_PAUSE_S: Final = 0.5
+"""Before the first attempt to resume; doubled for each further one."""
+
+
+class UrlSource:
+    """The body of one address. A thread reads it a little ahead, so a Cancel never waits for the network."""
+
+    def __init__(self, url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool) -> None:
+        self._url, self._limit, self._allow = url, limit_bytes, allow_private_redirects
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        what = f"the download of {shown(url)}"
+        self._reply = aside(lambda: self._ask({}), work, what=what, discard=Reply.dispose)
+        self.total_bytes: int | None = self._reply.total
+        self._progress = Progress("downloading", self.total_bytes, work)
+        try:
+            if self._reply.status == 206:
+                raise Invalid(f"the server sends a part of {shown(url)} where all of it was asked for")
+            if self.total_bytes is not None and self.total_bytes > limit_bytes:
+                raise self._too_long(f"is {size_text(self.total_bytes)}")
+        except BaseException:
+            self._reply.dispose()
+            raise
+        self._chunks = ahead(rechunked(self._read()), work, what=what, tick=self._progress.show)
+        self._first: list[bytes] = []
+        self._reading = False  # the thread starts with the first piece that is wanted
+
+    def _ask(self, headers: dict[str, str]) -> Reply:
+        return get(self._url, headers, allow_private_redirects=self._allow)
+
+    def head(self) -> bytes:
+        """Raises as `segments` does."""
+        self._reading = True
+        while sum(map(len, self._first)) < HEAD_BYTES:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._first.append(chunk)
+        return b"".join(self._first)[:HEAD_BYTES]
+
+    def segments(self) -> Iterator[Segment]:
+        """Raises Unreachable (cut and not resumable), Invalid (too long, changed meanwhile), Cancelled."""
+        yield from punched(self._all())
+
+    def _all(self) -> Iterator[bytes]:
+        self._reading = True
+        while self._first:
+            yield self._first.pop(0)
+        yield from self._chunks
+
+    def _read(self) -> Iterator[bytes]:
+        """Every byte of the body, asking again where it was cut. Runs in the reading thread."""
+        first = reply = self._reply
+        got = tries = 0
+        try:
+            while True:
+                try:
+                    for chunk in reply.chunks():
+                        got += len(chunk)
+                        tries = 0
+                        self._progress.done = got
+                        if got > self._limit:
+                            raise self._too_long("goes on")
+                        yield chunk
+                    return
+                except Cut as cut:
+                    if self._closed.is_set():
+                        return
+                    tries += 1
+                    resumable = self.total_bytes is not None and first.validator is not None
+                    if not resumable or tries > _TRIES:
+                        raise self._was_cut(cut, got) from cut
+                reply.dispose()
+                if self._closed.wait(_PAUSE_S * 2 ** (tries - 1)):
+                    return
+                reply = self._resumed(first, reply, got)
+        finally:
+            reply.dispose()
+
+    def _resumed(self, first: Reply, last: Reply, got: int) -> Reply:
+        """The answer with the bytes from `got` on; `last` again where the server does not answer."""
+        assert first.validator is not None
+        try:
+            reply = self._ask({"Range": f"bytes={got}-", "If-Range": first.validator})
+        except Unreachable:
+            return last  # it is used up: its next read is cut, which counts as a try
+        with self._lock:
+            self._reply = reply
+            closed = self._closed.is_set()
+        if closed:
+            reply.close()
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", reply.headers.get("Content-Range", ""))
+        if reply.status == 206 and span and (int(span[1]), int(span[2])) == (got, self.total_bytes):
+            return reply
+        reply.dispose()
+        if reply.status == 200 and reply.validator == first.validator:
+            raise Unreachable(f"{shown(self._url)} was cut after {got} bytes, and the server cannot resume; run again")
+        raise Invalid(f"{shown(self._url)} was changed on the server during the download; run again")
+
+    def _too_long(self, how: str) -> Invalid:
+        return Invalid(f"{shown(self._url)} {how}, and the limit is {size_text(self._limit)}")
+
+    def _was_cut(self, cut: Cut, got: int) -> Unreachable:
+        of = "" if self.total_bytes is None else f" of {self.total_bytes}"
+        return Unreachable(f"{shown(self._url)} was cut after {got}{of} bytes: {cut}; run again")
+
+    def close(self) -> None:
+        """Stops the reading thread, wherever it waits. Again: yes."""
+        with self._lock:
+            self._closed.set()
+            self._reply.close()
+        self._chunks.close()
+        if not self._reading:  # else the thread does it on its way out
+            self._reply.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_url(url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False) -> UrlSource:
+    """Ask for an image; the answer's head has arrived on return.
+
+    Raises Invalid (the address, a redirect that is not allowed, HTTP 4xx, longer than `limit_bytes`),
+    Unreachable (the name, the connection, TLS, HTTP 5xx), Cancelled.
+    """
+    return UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)

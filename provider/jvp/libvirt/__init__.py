@@ -1,0 +1,1 @@
+"""The only code that imports libvirt: connections, errors, events, streams, marks, XML."""

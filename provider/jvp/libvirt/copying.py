@@ -1,0 +1,168 @@
+"""Copying one volume into another: by streams where the format stays, by the daemon where it must be converted."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterator
+
+import libvirt
+
+from jvp.core.errors import Cancelled, Rejected, Unreachable
+from jvp.core.work import Work
+from jvp.libvirt.node import Node
+from jvp.libvirt.streams import CHUNK, VolumeUpload
+from jvp.libvirt.xml import Element, parse, text_of, value
+
+_AT_HOLE = -3
+_STATUS_S = 0.2
+_WAITING = 16
+"""Pieces that the reading side may be ahead of the writing one."""
+
+
+def copy(
+    work: Work, node: Node, source: libvirt.virStorageVol, target: libvirt.virStorageVol, *, total: int, what: str
+) -> None:
+    """Copy every byte of `source` into `target`, holes as holes. `total` is the length, for the progress.
+
+    Raises Cancelled, Unreachable at the deadline, libvirtError. Again: with a fresh target.
+    """
+    with node.job(work) as connection:
+        origin = on(connection, source)
+        upload = VolumeUpload(connection, on(connection, target))
+        try:
+            done, shown = 0, time.monotonic()
+            for piece in _ahead(pieces(connection, origin)):
+                work.check()
+                if work.left() <= 0:
+                    raise Unreachable(f"{what}: copying did not finish in the time that the call has; allow more")
+                if isinstance(piece, int):
+                    upload.hole(piece)
+                    done += piece
+                else:
+                    done += upload.send(piece)
+                if time.monotonic() - shown > _STATUS_S:
+                    shown = time.monotonic()
+                    work.status(f"{what}: copying, {100 * done // max(total, 1)}%")
+        except BaseException:
+            upload.abort()
+            raise
+        upload.finish()
+
+
+def on(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> libvirt.virStorageVol:
+    """The same volume on another connection: a stream's must be the volume's."""
+    uuid = volume.storagePoolLookupByVolume().UUIDString()
+    return connection.storagePoolLookupByUUIDString(uuid).storageVolLookupByName(volume.name())
+
+
+def pieces(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> Generator[bytes | int, None, None]:
+    """The volume's bytes in order; a number is a hole of that length."""
+    stream = connection.newStream(0)
+    volume.download(stream, 0, 0, libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM)
+    try:
+        while True:
+            piece = stream.recvFlags(CHUNK, libvirt.VIR_STREAM_RECV_STOP_AT_HOLE)
+            if piece == _AT_HOLE:
+                yield stream.recvHole(0)
+            elif piece:
+                yield piece
+            else:
+                break
+    except BaseException:
+        with contextlib.suppress(libvirt.libvirtError):
+            stream.abort()
+        raise
+    stream.finish()
+
+
+def _ahead(source: Generator[bytes | int, None, None]) -> Iterator[bytes | int]:
+    """The same pieces, drawn in a thread of its own: reading and writing then overlap."""
+    box: queue.Queue[bytes | int | BaseException | None] = queue.Queue(_WAITING)
+    left = threading.Event()
+
+    def put_in(item: bytes | int | BaseException | None) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                box.put(item, timeout=0.1)
+                break
+
+    def draw() -> None:
+        end: BaseException | None = None
+        try:
+            with contextlib.closing(source):
+                for piece in source:
+                    put_in(piece)
+                    if left.is_set():
+                        break
+        except BaseException as error:
+            end = error
+        put_in(end)
+
+    thread = threading.Thread(target=draw, name="jvp-read", daemon=True)
+    thread.start()
+    try:
+        while (item := box.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        thread.join()
+
+
+def convert(
+    work: Work,
+    node: Node,
+    source: libvirt.virStorageVol,
+    source_format: str,
+    pool: libvirt.virStoragePool,
+    root: Element,
+) -> libvirt.virStorageVol:
+    """Make the volume that `root` describes with the content of `source`, in another format.
+
+    Only for sources that no guest ever wrote: libvirt goes by the format that it finds in the file itself. That
+    must be `source_format`. On Cancelled the daemon goes on, and the volume is busy until it is done.
+    Source: virStorageVolCreateXMLFrom runs qemu-img convert and outlives its caller.
+    """
+    refuse_other_format(parse(source.XMLDesc(0)), source_format, source.name())
+    result: list[libvirt.virStorageVol | BaseException] = []
+    uuid, text = pool.UUIDString(), text_of(root)
+
+    def call() -> None:
+        try:
+            with node.job(Work()) as connection:
+                there = connection.storagePoolLookupByUUIDString(uuid)
+                result.append(there.createXMLFrom(text, on(connection, source), 0))
+        except BaseException as error:
+            result.append(error)
+
+    thread = threading.Thread(target=call, name="jvp-convert", daemon=True)
+    thread.start()
+    name = value(root, "name")
+    while thread.is_alive():
+        work.status(f'volume "{name}": converting')
+        thread.join(0.05)
+        if work.cancelled.is_set() and thread.is_alive():
+            raise Cancelled("stopped on request; the node finishes the conversion, and the next run goes on from there")
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    return result[0]
+
+
+def refuse_other_format(root: Element, recorded: str, name: str) -> None:
+    """Raise Rejected for a volume whose own bytes claim another format than we know it to have."""
+    found = format_of(root)
+    if found != recorded:
+        raise Rejected(
+            f'volume "{name}" is {recorded}, but its content looks like {found}: a guest may have written that; '
+            "it is left alone"
+        )
+
+
+def format_of(root: Element) -> str:
+    """The format in a volume's XML: qcow2, raw, or what else libvirt takes it for. A CD image is raw."""
+    found = value(root, "target/format/@type") or "raw"
+    return "raw" if found in ("iso", "none", "unknown") else found

@@ -1,0 +1,141 @@
+"""Devices of domains: plugging and unplugging, live and in the inactive definition, and waiting for the guest."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import libvirt
+
+from jvp.core.work import Work
+from jvp.libvirt import events, marks
+from jvp.libvirt.errors import Gone, is_gone, reason
+from jvp.libvirt.xml import Element, parse, text_of, value
+
+LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+NIC_ALIAS = "ua-jvp-nic-"
+"""libvirt keeps an alias of ours only when it begins with `ua-`."""
+RESEND_S = 2.0
+"""An unplug request that the guest was not ready for is lost without a word: it is sent again this often."""
+UNPLUG_S = 20.0
+"""A guest that has not let go after this long is taken to refuse."""
+
+
+def refused(call: Callable[..., Any], *arguments: Any) -> str | None:
+    """Make a call that may be refused: the reason as libvirt gives it, None when it was done."""
+    try:
+        call(*arguments)
+    except libvirt.libvirtError as error:
+        return reason(error)
+    return None
+
+
+def live_xml(domain: libvirt.virDomain) -> Element:
+    """The running definition (the inactive one when it does not run)."""
+    return parse(domain.XMLDesc(0))
+
+
+def inactive_xml(domain: libvirt.virDomain) -> Element:
+    """What the domain will be at its next start, with secrets such as VNC passwords, so that it can be redefined."""
+    return parse(domain.XMLDesc(INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+
+
+def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    """Listed domains with their inactive definition; one that somebody removed meanwhile is left out."""
+    for domain in domains:
+        try:
+            root = inactive_xml(domain)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                continue
+            raise
+        yield domain, root
+
+
+def is_ours(root: Element) -> bool:
+    """Whether a domain's XML carries our mark."""
+    return marks.mark_of(root) is not None
+
+
+def alias_of(device: Element) -> str | None:
+    return value(device, "alias/@name")
+
+
+def unplug(work: Work, domain: libvirt.virDomain, device: Element, *, limit_s: float = UNPLUG_S) -> bool:
+    """Take a device out of a running guest; False when the guest does not let go of it in time.
+
+    `device` is its element in the live XML. Source: virDomainDetachDeviceFlags only asks; the answer is the event
+    DEVICE_REMOVED, and while a guest boots the request is lost (measured).
+    """
+    alias = alias_of(device)
+    connection = domain.connect()
+    with events.watch(connection, domain, "device removed", "removal failed", "lifecycle") as seen:
+        end = time.monotonic() + work.left(limit_s)
+        while time.monotonic() < end:
+            _ask(domain, device)
+            until = min(end, time.monotonic() + RESEND_S)
+            while (left := until - time.monotonic()) > 0:
+                event = seen.next(work, left)
+                if event is None:
+                    break
+                if event.kind == "removal failed" and event.detail == alias:
+                    break
+                if event.kind == "device removed" and event.detail == alias:
+                    return True
+                if event.kind == "lifecycle" and not domain.isActive():
+                    return True
+            if not has_device(domain, alias):
+                return True
+    return not has_device(domain, alias)
+
+
+def has_device(domain: libvirt.virDomain, alias: str | None) -> bool:
+    """Whether the running guest still has the device."""
+    if not domain.isActive():
+        return False
+    return any(one.get("name") == alias for one in live_xml(domain).iterfind("devices/*/alias"))
+
+
+def _ask(domain: libvirt.virDomain, device: Element) -> None:
+    # "already in the process of unplug" and "not found" are both answered by what the XML says afterwards.
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.detachDeviceFlags(text_of(device), LIVE)
+
+
+def plug(domain: libvirt.virDomain, device: Element) -> None:
+    """Put a device into a running guest. Raises libvirtError with QEMU's reason."""
+    domain.attachDeviceFlags(text_of(device), LIVE)
+
+
+def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
+    """Take a device out of a running guest and put it in again; False when the guest does not let go."""
+    again = copy.deepcopy(device)
+    for path in ("target", "address"):
+        found = again.find(path)
+        if found is not None and (path == "address" or again.tag == "interface"):
+            again.remove(found)
+    if not unplug(work, domain, device):
+        return False
+    if domain.isActive():
+        plug(domain, again)
+    return True
+
+
+def remove_from_config(domain: libvirt.virDomain, alias: str) -> None:
+    """Take the device with this alias out of the inactive definition; the rest stays as it is."""
+    root = inactive_xml(domain)
+    for device in root.iterfind("devices/*"):
+        if alias_of(device) == alias:
+            parent = device.getparent()
+            assert parent is not None
+            parent.remove(device)
+            domain.connect().defineXML(text_of(root))
+            return
+
+
+RESIZE_BYTES = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES

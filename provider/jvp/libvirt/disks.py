@@ -1,0 +1,127 @@
+"""Which domains have which disks, and taking a disk away from those that are ours."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import libvirt
+
+from jvp.core.errors import Busy
+from jvp.core.work import Work
+from jvp.libvirt import devices
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.xml import Element, parse, text_of, value
+
+
+@dataclass(frozen=True)
+class DomainDisk:
+    """One domain that has a file as a disk, or below one of its disks."""
+
+    domain: libvirt.virDomain
+    name: str
+    """The domain's."""
+    ours: bool
+    """Whether the domain carries our mark."""
+    target: str
+    """The disk's target in the guest, like `vda`."""
+    live: Element | None
+    """The disk in the running definition, None when only the inactive one has it."""
+    backing: bool
+    """Whether the file is not the disk itself but one that the disk stands on."""
+
+
+def disk_users(connection: libvirt.virConnect) -> dict[str, list[DomainDisk]]:
+    """Path of every file that is a disk, or stands under one, to the domains that have it. Raises libvirtError.
+
+    The running and the inactive definition count. Source: virConnectGetAllDomainStats gives paths too, but only
+    those of the running definition, so the XML of each domain is read.
+    """
+    users: dict[str, list[DomainDisk]] = defaultdict(list)
+    paths: dict[tuple[str, str], str | None] = {}
+    for domain in connection.listAllDomains(0):
+        try:
+            found = list(_disks_of(connection, domain, paths))
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                continue
+            raise
+        for path, disk in found:
+            if not any(one.name == disk.name and one.target == disk.target for one in users[path]):
+                users[path].append(disk)
+    return dict(users)
+
+
+def _disks_of(
+    connection: libvirt.virConnect, domain: libvirt.virDomain, paths: dict[tuple[str, str], str | None]
+) -> Iterator[tuple[str, DomainDisk]]:
+    """Paths and disks of one domain, those of the running definition first."""
+    running = domain.ID() != -1
+    roots = [(parse(domain.XMLDesc(0)), running)]
+    if running:
+        roots.append((parse(domain.XMLDesc(devices.INACTIVE)), False))
+    ours = any(devices.is_ours(root) for root, _ in roots)
+    for root, live in roots:
+        for element in root.iterfind("devices/disk"):
+            target = value(element, "target/@dev") or ""
+            for path, backing in _paths_of(connection, element, paths):
+                yield path, DomainDisk(domain, domain.name(), ours, target, element if live else None, backing)
+
+
+def _paths_of(
+    connection: libvirt.virConnect, disk: Element, paths: dict[tuple[str, str], str | None]
+) -> Iterator[tuple[str, bool]]:
+    for source in disk.iter("source"):
+        holder = source.getparent()
+        if holder is None or holder.tag not in ("disk", "backingStore", "mirror"):
+            continue
+        path = source.get("file") or source.get("dev") or _path_in_pool(connection, source, paths)
+        if path:
+            yield path, holder.tag == "backingStore"
+
+
+def _path_in_pool(
+    connection: libvirt.virConnect, source: Element, paths: dict[tuple[str, str], str | None]
+) -> str | None:
+    """The path of a disk that is named by pool and volume; None when there is no such volume."""
+    pool, volume = source.get("pool"), source.get("volume")
+    if not pool or not volume:
+        return None
+    if (pool, volume) not in paths:
+        try:
+            paths[pool, volume] = connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (Gone.POOL, Gone.VOLUME, libvirt.VIR_ERR_OPERATION_INVALID):
+                raise
+            paths[pool, volume] = None
+    return paths[pool, volume]
+
+
+def detach(work: Work, disk: DomainDisk, path: str) -> None:
+    """Take a disk away from one domain: out of its inactive definition, then out of the running guest.
+
+    Raises Busy when the guest does not let go, libvirtError. Again: yes.
+    """
+    root = devices.inactive_xml(disk.domain)
+    stale = [one for one in root.iterfind("devices/disk") if _is_at(disk.domain.connect(), one, path)]
+    for one in stale:
+        holder = one.getparent()
+        assert holder is not None
+        holder.remove(one)
+    if stale and disk.domain.isPersistent():
+        disk.domain.connect().defineXML(text_of(root))
+    if disk.live is not None and disk.domain.isActive() and not devices.unplug(work, disk.domain, disk.live):
+        raise Busy(
+            f'"{disk.name}" does not let go of its disk {disk.target}; unmount it in the guest or stop the guest, '
+            "and run again"
+        )
+
+
+def _is_at(connection: libvirt.virConnect, disk: Element, path: str) -> bool:
+    return any(found == path and not backing for found, backing in _paths_of(connection, disk, {}))
+
+
+def resize_live(disk: DomainDisk, size: int) -> None:
+    """Grow the disk of a running guest. Raises libvirtError."""
+    disk.domain.blockResize(disk.target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)

@@ -1,0 +1,105 @@
+"""Domains through libvirt: finding, defining, our notes in their metadata, and undefining with all they own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import libvirt
+
+from jvp.core.errors import NotFound, Path
+from jvp.core.identity import Mark
+from jvp.core.types import is_uuid
+from jvp.libvirt import devices, marks
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element, parse, text_of
+
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+BOOT = "boot"
+"""A fact of the mark: the domain's runtime number when changes were deferred. Another one means: power-cycled since."""
+
+
+def pending_of(domain: libvirt.virDomain, root: Element) -> dict[str, str]:
+    """What we deferred to the next boot (`root` is the inactive XML) and no power cycle has settled since."""
+    return marks.pending_of(root) if marks.facts_of(root).get(BOOT) == str(domain.ID()) else {}
+
+
+class DomainApi:
+    """The calls on domains of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def arch(self) -> str:
+        """The node's own architecture: x86_64."""
+        return parse(self.node.connection.getCapabilities()).findtext("host/cpu/arch") or "x86_64"
+
+    def find(self, uuid: str) -> libvirt.virDomain | None:
+        """The domain with this uuid, None when there is none."""
+        try:
+            return self.node.connection.lookupByUUIDString(uuid)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                return None
+            raise
+
+    def named(self, name: str) -> libvirt.virDomain | None:
+        """The domain with this name, None when there is none."""
+        try:
+            return self.node.connection.lookupByName(name)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                return None
+            raise
+
+    def by_reference(self, reference: str, path: Path) -> libvirt.virDomain:
+        """The domain of an id or name. Raises NotFound with the names that exist."""
+        found = (self.find(reference) if is_uuid(reference) else None) or self.named(reference)
+        if found is None:
+            names = ", ".join(sorted(one.name() for one in self.node.connection.listAllDomains(0))) or "none"
+            raise NotFound(f'there is no instance "{reference}" on the node; there are: {names}', path=path)
+        return found
+
+    def define(self, root: Element) -> libvirt.virDomain:
+        """Define or redefine by the uuid in `root`."""
+        return self.node.connection.defineXML(text_of(root))
+
+    def acknowledge(self, domain: libvirt.virDomain) -> None:
+        """Note that an engine's state has the object. Best effort, and nothing when it is noted or foreign."""
+        with contextlib.suppress(libvirt.libvirtError):
+            root = devices.inactive_xml(domain)
+            mark = marks.mark_of(root)
+            if mark is not None and not mark.acknowledged:
+                acknowledged = dataclasses.replace(mark, acknowledged=True)
+                marks.put(root, marks.element_of(acknowledged, marks.facts_of(root), marks.pending_of(root)))
+                self.define(root)
+
+    def note(self, domain: libvirt.virDomain, pending: dict[str, str]) -> None:
+        """Keep in the metadata what waits for the next power cycle, and that the object is acknowledged."""
+        root = devices.inactive_xml(domain)
+        element = marks.find(root)
+        if element is None and not pending:
+            return
+        old = marks.parsed(element) if element is not None else Mark("", 0)
+        mark = dataclasses.replace(old, acknowledged=True)
+        facts = marks.facts_of(root)
+        facts = {**facts, BOOT: str(domain.ID())} if pending else {k: v for k, v in facts.items() if k != BOOT}
+        if pending == marks.pending_of(root) and mark == old and facts == marks.facts_of(root):
+            return
+        marks.put(root, marks.element_of(mark, facts, pending))
+        self.define(root)
+
+    def undefine(self, domain: libvirt.virDomain) -> None:
+        """Undefine with managed save, NVRAM and the metadata of snapshots; gone already is fine."""
+        try:
+            if domain.isPersistent():
+                domain.undefineFlags(_UNDEFINE)
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.DOMAIN):
+                raise

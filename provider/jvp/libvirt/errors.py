@@ -1,0 +1,128 @@
+"""libvirt's errors in our words. All matching of libvirt's texts is here, each with a test.
+
+"Gone" is one code per kind of object; nothing else is ever taken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import getpass
+import re
+from collections.abc import Iterator
+
+import libvirt
+
+from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Path, Rejected, Unreachable
+
+
+class Gone(enum.IntEnum):
+    """The code that says that an object of this kind does not exist."""
+
+    DOMAIN = libvirt.VIR_ERR_NO_DOMAIN
+    NETWORK = libvirt.VIR_ERR_NO_NETWORK
+    POOL = libvirt.VIR_ERR_NO_STORAGE_POOL
+    VOLUME = libvirt.VIR_ERR_NO_STORAGE_VOL
+
+
+_CONNECTION_LOST = {
+    libvirt.VIR_ERR_NO_CONNECT,
+    libvirt.VIR_ERR_INVALID_CONN,
+    libvirt.VIR_ERR_RPC,
+    libvirt.VIR_ERR_NO_SERVER,
+    libvirt.VIR_ERR_INTERNAL_ERROR,
+}
+_REFUSED = {
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_CANCELLED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    libvirt.VIR_ERR_ACCESS_DENIED,
+    libvirt.VIR_ERR_OPERATION_DENIED,
+}
+_BUSY = re.compile(
+    r"cannot acquire state change lock|has asynchronous jobs running|is in use by another|being allocated|"
+    r"resource busy|another migration job|volume '.*' is in use"
+)
+_LOST = re.compile(
+    r"client socket is closed|end of file while reading|connection (was )?reset|broken pipe|"
+    r"keepalive|server closed|cannot (send|recv|write|read) data|connection closed", re.I
+)  # fmt: skip
+_TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
+
+
+def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
+    """Whether the error says that the object does not exist, and not just that it could not be read."""
+    return bool(error.get_error_code() == kind)
+
+
+def reason(error: libvirt.libvirtError) -> str:
+    """libvirt's text as one line without its prefix for the class of error."""
+    text = " ".join((error.get_error_message() or str(error)).split())
+    for prefix in ("internal error: ", "operation failed: ", "unsupported configuration: ", "invalid argument: ",
+                   "Requested operation is not valid: ", "XML error: ", "internal error "):  # fmt: skip
+        text = text.removeprefix(prefix)
+    text = text.rstrip(".")
+    return text[:600]
+
+
+def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpError:
+    """The JvpError for a libvirt error; `what` says what was being done: `network "a"`."""
+    code, text = error.get_error_code(), reason(error)
+    if code in _CONNECTION_LOST and _LOST.search(text):
+        return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
+    if _NO_SPACE.search(text):
+        return NoSpace(f"{what}: {text}", path=path)
+    if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _BUSY.search(text):
+        return Busy(f"{what}: {text}; wait for the other operation and run the command again", path=path)
+    if code in _REFUSED:
+        return Rejected(f"{what}: libvirt does not allow it to this user: {text}", path=path)
+    if code == libvirt.VIR_ERR_STORAGE_VOL_EXIST or _TAKEN.search(text):
+        return NameTaken(f"{what}: {text}", path=path)
+    return Rejected(f"{what}: {text}", path=path)
+
+
+@contextlib.contextmanager
+def libvirt_errors(what: str, path: Path = ()) -> Iterator[None]:
+    """Translate whatever libvirt raises inside."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise translated(error, what, path) from None
+
+
+def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
+    """Why a daemon could not be reached, and what to do about it."""
+    code, text = error.get_error_code(), reason(error)
+    socket = re.search(r"socket to '([^']+)'", text)
+    server = re.search(r"server at '([^']+)': (.*)", text)
+    lowered = text.lower()
+    if socket and ("no such file" in lowered or "connection refused" in lowered):
+        advice = f"nothing listens on {socket[1]}; start libvirtd there, or set the provider's uri"
+    elif server:
+        advice = (
+            f"{server[1]} does not answer ({server[2]}); have libvirtd listen there, "
+            "look at the firewall between, or set the provider's uri"
+        )
+    elif socket and "permission denied" in lowered:
+        advice = (
+            f"the socket {socket[1]} does not admit the user {_user()}; "
+            f'add the user to the group "libvirt" (sudo usermod -aG libvirt {_user()}) and log in again'
+        )
+    elif code in _REFUSED or "polkit" in lowered or "authentication" in lowered:
+        advice = (
+            f"libvirtd does not admit the user {_user()} ({text}); "
+            f'add the user to the group "libvirt" (sudo usermod -aG libvirt {_user()}) and log in again'
+        )
+    elif "no connection driver available" in lowered or "uri" in lowered:
+        advice = f"{text}; a uri looks like qemu:///system or qemu+ssh://root@host/system"
+    else:
+        advice = text
+    return Unreachable(f'cannot connect to "{uri}": {advice}')
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "who runs this"

@@ -1,0 +1,295 @@
+"""Taking a volume's name, filling the volume, and giving both up again: safe to cut off at any call.
+
+The steps, and what a later try finds when one was cut off:
+
+    claim     the sidecar, "filling", with a fresh nonce     nothing else: make the volume
+    make      the empty volume                               a volume as `Wanted` says: take it
+    begin     the sidecar says that data may be in it        a volume with anything in it: remove it, make it anew
+    finish    the sidecar says "whole"                       a whole volume that no engine knows of: take it
+
+libvirtd sees to it that of two who claim one wins. It does not for those who take over what an earlier try left, nor
+for uploads: the nonce decides, checked before the volume is called whole, and the loser raises Busy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from jvp.core.errors import Busy, JvpError, NameTaken, Path
+from jvp.core.identity import Key
+from jvp.core.types import shortened
+from jvp.core.work import Work
+from jvp.libvirt import pools, sidecar
+from jvp.libvirt.disks import disk_users
+from jvp.libvirt.errors import translated
+from jvp.libvirt.node import Node
+from jvp.libvirt.pools import BackingFile
+from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.xml import Element, parse, value
+
+_BLANK_MAX = 1024 * 1024
+_UNDO_S = 10.0
+_SETTLE_S = 0.5
+_BUSY_S = 120.0
+"""How long to wait for libvirtd to let go of a volume that a killed client was filling."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The volume to make, as it is before any data comes in."""
+
+    capacity: int
+    format: str
+    backing: BackingFile | None = None
+    mode: str = "0600"
+
+    @property
+    def shape(self) -> list[Any]:
+        """What tells our empty volume from somebody else's, as the record keeps it."""
+        return [self.capacity, self.format, self.backing.path if self.backing else None]
+
+
+class Standing(enum.Enum):
+    """What is there under a name, for one key."""
+
+    FREE = "nothing"
+    OURS = "what an earlier try of this key left"
+    MOVED_ON = "an object of this key that an engine's state has"
+    TAKEN = "an object of somebody else"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What holds a name in a pool."""
+
+    standing: Standing
+    record: Sidecar | None
+    volume: libvirt.virStorageVol | None
+
+    def whole(self) -> bool:
+        return self.volume is not None and self.record is not None and self.record.phase == "whole"
+
+
+def holder(work: Work, pool: libvirt.virStoragePool, name: str, key: Key) -> Holder:
+    """What holds `name`. Raises libvirtError.
+
+    A record without its volume holds nothing unless somebody is about to make it; one that says "deleting" is of
+    this key's own object, whose end was cut off.
+    """
+    record = sidecar.get(pool, name)
+    volume = pools.find_volume(pool, name)
+    if record is not None and volume is None:
+        pools.refresh(work, pool)
+        volume = pools.find_volume(pool, name)
+    if record is None:
+        return Holder(Standing.FREE if volume is None else Standing.TAKEN, None, volume)
+    ours = record.mark.of(key)
+    if volume is None:
+        standing = Standing.OURS if ours or record.phase != "filling" else Standing.TAKEN
+    elif not ours:
+        standing = Standing.TAKEN
+    elif record.mark.acknowledged and record.phase != "deleting":
+        standing = Standing.MOVED_ON
+    else:
+        standing = Standing.OURS
+    return Holder(standing, record, volume)
+
+
+def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, path: Path) -> NameTaken:
+    """The error for a name that another object holds, with how to import it."""
+    where = f'"{shortened(name)}" in the storage pool "{pool.name()}"'
+    identity = f'import it by the id "{pool.UUIDString()}/{name}", or choose another name'
+    if found.volume is None:
+        return NameTaken(
+            f"{kind} {where} is being made by another resource of jvp; if none is, remove the volume "
+            f'"{sidecar.volume_name(name)}", or choose another name',
+            path=path,
+        )
+    maker = "nothing of jvp made" if found.record is None else "another resource of jvp made"
+    if found.standing is Standing.MOVED_ON:
+        maker = "this program made under another name or kept"
+    return NameTaken(f"there is a {kind} {where} already, which {maker}; {identity}", path=path)
+
+
+class Claim:
+    """A name in a pool that is ours for one fill."""
+
+    def __init__(
+        self,
+        node: Node,
+        pool: libvirt.virStoragePool,
+        name: str,
+        wanted: Wanted,
+        record: Sidecar,
+        record_name: str = "",
+    ) -> None:
+        self.node, self.pool, self.name, self.wanted, self.record = node, pool, name, wanted, record
+        self.record_name = record_name or name
+        self._made = False
+
+    def make(self, work: Work) -> libvirt.virStorageVol:
+        """The empty volume. What an earlier try left is removed unless it is just that.
+
+        Raises NameTaken when a volume lies there that is not what our record speaks of; libvirtError.
+        """
+        old = self.clear(work)
+        if old is not None:
+            return old
+        wanted = self.wanted
+        made = pools.create_volume(
+            work, self.node, self.pool, self.name,
+            capacity=wanted.capacity, format=wanted.format, backing=wanted.backing, mode=wanted.mode,
+        )  # fmt: skip
+        self._made = True
+        return made
+
+    def clear(self, work: Work) -> libvirt.virStorageVol | None:
+        """Remove what an earlier try left, unless it is the very volume to make, which is returned."""
+        old = pools.find_volume(self.pool, self.name)
+        if old is None:
+            return None
+        root, facts = parse(old.XMLDesc(0)), self.record.facts
+        if not facts["begun"] and _is_blank(root, self.wanted.shape):
+            return old
+        if not is_ours(root, facts):
+            raise taken(self.pool, self.name, Holder(Standing.TAKEN, None, old), self.record.kind, ("name",))
+        self._remove(work, old)
+        return None
+
+    def begin(self) -> None:
+        """Note that data comes in now: from here on the volume is ours whatever is in it."""
+        self._put(self.record.having(facts={**self.record.facts, "begun": True}))
+
+    def finish(self, **facts: Any) -> Sidecar:
+        """Call the volume whole. Raises Busy when another run has taken the name over meanwhile."""
+        self.check()
+        kept = {name: item for name, item in self.record.facts.items() if name not in ("shapes", "begun")}
+        self._put(self.record.having(phase="whole", facts={**kept, **facts}))
+        return self.record
+
+    def check(self) -> None:
+        """Raises Busy when another run has taken the name over."""
+        found = sidecar.get(self.pool, self.record_name)
+        if found is None or found.nonce != self.record.nonce:
+            raise Busy(f'volume "{self.name}" is being made by another run; run again when that is done')
+
+    def undo(self, work: Work, *, keep: Sidecar | None = None) -> None:
+        """Take away what this claim made; nothing when another run has taken over. Raises libvirtError.
+
+        `keep` is the record to go back to, where there was one that is still worth something.
+        """
+        found = sidecar.get(self.pool, self.record_name)
+        if found is not None and found.nonce != self.record.nonce:
+            return
+        volume = pools.find_volume(self.pool, self.name)
+        facts = found.facts if found is not None else self.record.facts
+        # Without a record the volume is left to nobody, so who made it takes it away.
+        if volume is not None and (found is not None or self._made) and is_ours(parse(volume.XMLDesc(0)), facts):
+            self._remove(work, volume)
+        if found is None:
+            return
+        if keep is not None:
+            self._put(keep)
+        else:
+            sidecar.drop(self.pool, self.record_name)
+
+    def _put(self, record: Sidecar) -> None:
+        # Not while another thread of ours is about to write what it read before.
+        with self.node.pool_lock(self.pool.UUIDString()):
+            sidecar.put(self.pool, self.record_name, record)
+        self.record = record
+
+    def _remove(self, work: Work, volume: libvirt.virStorageVol) -> None:
+        users = [disk.name for disk in disk_users(self.node.connection).get(volume.path(), ())]
+        users += pools.backing_users(self.node.connection, volume.path())
+        if users:
+            raise Busy(f'volume "{self.name}" was not finished, but is used by {pools.listed(users)}; release it first')
+        remove_when_free(work, volume)
+
+
+def claim(
+    work: Work, node: Node, pool: libvirt.virStoragePool, name: str, record: Sidecar, wanted: Wanted, found: Holder
+) -> Claim:
+    """Take `name` for a fill. `found` is what holds it, FREE or OURS; `record` is completed here.
+
+    Raises Busy when another run was quicker; libvirtError.
+    """
+    work.check()
+    record = prepared(record, wanted, found)
+    if found.record is not None:
+        settle(work, pool, name, found.record)
+        sidecar.put(pool, name, record)
+    elif not sidecar.claim(pool, name, record):
+        raise Busy(f'{record.kind} "{name}" is being made by another run; run again when that is done')
+    return Claim(node, pool, name, wanted, record)
+
+
+def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar) -> None:
+    """Before what an earlier try left is taken over: raise Busy when its maker is alive and about to finish.
+
+    An empty volume is made within milliseconds. One that data goes into is not waited for: there the nonce decides.
+    """
+    if record.phase != "filling" or record.facts.get("begun"):
+        return
+    work.wait(_SETTLE_S)
+    found = sidecar.get(pool, record_name)
+    if found is None or (found.nonce, found.phase) != (record.nonce, record.phase):
+        raise Busy(f'{record.kind} "{record_name}" is being made by another run; run again when that is done')
+
+
+def prepared(record: Sidecar, wanted: Wanted, found: Holder) -> Sidecar:
+    """The record that opens a fill, with what tells our own leftovers from other volumes."""
+    shapes, begun = [wanted.shape], False
+    if found.record is not None and found.volume is not None:
+        # The volume may be of any earlier try; one that was whole has lost its shapes, and is ours.
+        shapes += [shape for shape in found.record.facts.get("shapes", ()) if shape != wanted.shape]
+        begun = bool(found.record.facts.get("begun", True))
+    facts = {**record.facts, "shapes": shapes, "begun": begun}
+    return record.having(phase="filling", nonce=sidecar.new_nonce(), facts=facts)
+
+
+def undo_quietly(claim: Claim, keep: Sidecar | None = None) -> None:
+    """`Claim.undo` on the way out of an error that matters more than another one. It has a few seconds of its own."""
+    with contextlib.suppress(libvirt.libvirtError, JvpError):
+        claim.undo(Work(deadline=time.monotonic() + _UNDO_S), keep=keep)
+
+
+def remove_when_free(work: Work, volume: libvirt.virStorageVol) -> None:
+    """Delete a volume, waiting for libvirtd to finish what a killed client had begun. Missing is fine."""
+
+    def done() -> bool:
+        try:
+            pools.delete_volume(volume)
+        except libvirt.libvirtError as error:
+            if isinstance(translated(error, ""), Busy):
+                return False
+            raise
+        return True
+
+    work.until(done, limit_s=_BUSY_S, every_s=0.2, what=f'volume "{volume.name()}" is being filled; run again later')
+
+
+def is_ours(root: Element, facts: dict[str, Any]) -> bool:
+    """Whether a volume is one that our record speaks of: data was put into it, or it is as an earlier try made it."""
+    return bool(facts.get("begun", True)) or any(_is_blank(root, shape) for shape in facts.get("shapes", ()))
+
+
+def _is_blank(root: Element, shape: list[Any]) -> bool:
+    """Whether a volume is what `Wanted.shape` says, with nothing in it."""
+    found = [int(value(root, "capacity") or 0), value(root, "target/format/@type"), value(root, "backingStore/path")]
+    return found == shape and int(value(root, "allocation") or 0) < _BLANK_MAX
+
+
+def records(pool: libvirt.virStoragePool) -> Iterator[str]:
+    """The names that have a sidecar in a pool, whole or not. Raises libvirtError."""
+    before, after = sidecar.volume_name("\0").split("\0")
+    for name in pool.listVolumes():
+        if sidecar.is_sidecar(name):
+            yield name[len(before) : -len(after)]

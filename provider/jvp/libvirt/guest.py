@@ -1,0 +1,210 @@
+"""Running guests: power, graceful stops, and addresses from the networks' leases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from jvp.core.errors import Cancelled
+from jvp.core.types import duration_s
+from jvp.core.work import Work
+from jvp.libvirt import devices, events
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.xml import Element, value
+
+LEASE_POLL_S = 0.1
+"""libvirt has no event for a lease; asking costs 0.2 ms (measured)."""
+BALLOON_POLL_S = 0.1
+BALLOON_STILL = 15
+"""So many equal readings in a row mean that the balloon rests: QEMU tells of its moves once a second at most."""
+STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "stopping",
+    libvirt.VIR_DOMAIN_SHUTOFF: "stopped",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
+}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One lease of a guest's card."""
+
+    mac: str
+    address: str
+    expires: int
+
+
+def state_of(domain: Any) -> str | None:
+    """What the guest is doing, None when libvirt does not know."""
+    return STATES.get(domain.state()[0])
+
+
+def leases(domain: Any) -> list[Lease]:
+    """The leases of a running guest's cards, from the networks that they are on, the youngest first."""
+    if not domain.isActive():
+        return []
+    found: list[Lease] = []
+    for card in devices.live_xml(domain).iterfind("devices/interface"):
+        network, mac = value(card, "source/@network"), value(card, "mac/@address")
+        if network is not None and mac is not None:
+            found += leases_of(domain.connect(), network, mac)
+    # The lease that was renewed last is the one that the guest has.
+    return sorted(found, key=lambda lease: -lease.expires)
+
+
+def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
+    """What a network has leased to a MAC, also of an earlier life; nothing when the network does not run."""
+    try:
+        rows = connection.networkLookupByName(network).DHCPLeases(mac)
+    except libvirt.libvirtError:
+        return []
+    return [Lease(mac, row["ipaddr"], int(row["expirytime"])) for row in rows]
+
+
+def current_leases(domain: Any) -> list[Lease]:
+    """The leases that hold now, IPv4 first, the youngest first."""
+    now = time.time()
+    found = [lease for lease in leases(domain) if lease.expires == 0 or lease.expires > now]
+    return sorted(found, key=lambda one: ":" in one.address)
+
+
+def wait_for_address(work: Work, domain: Any, before: set[Lease], timeout: str) -> str | None:
+    """Wait until a card has a lease that is not among `before`; what went wrong as a sentence, else None.
+
+    A lease of an earlier life of the same card is still in the network's list, so it does not count.
+    """
+    limit = duration_s(timeout)
+    end, shown = time.monotonic() + work.left(limit), -1
+    try:
+        with events.watch(domain.connect(), domain, "lifecycle") as seen:
+            while True:
+                if fresh := [lease for lease in current_leases(domain) if lease not in before]:
+                    work.status(f"has the address {fresh[0].address}")
+                    return None
+                if not domain.isActive():
+                    return "the guest stopped while its address was awaited; look at its console"
+                left = end - time.monotonic()
+                if left <= 0:
+                    return _no_address(domain, timeout)
+                if int(left) != shown:
+                    shown = int(left)
+                    work.status(f"waiting for an address, {shown} s left")
+                seen.next(work, min(LEASE_POLL_S, left))
+    except Cancelled:
+        return "stopped on request while an address was awaited; the next update waits again"
+
+
+def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
+    """The running definition, once the balloon has come to rest or reached `target` KiB.
+
+    A guest that was started with room gives memory back bit by bit while it boots (about a second, measured);
+    taken for the guest's memory, a value on the way would be drift that nobody caused.
+    """
+    root = devices.live_xml(domain)
+    last, still = value(root, "currentMemory"), 0
+    while last != target and still < BALLOON_STILL:
+        work.wait(BALLOON_POLL_S)
+        if not domain.isActive():
+            break
+        root = devices.live_xml(domain)
+        now = value(root, "currentMemory")
+        still = still + 1 if now == last else 0
+        last = now
+    return root
+
+
+def _no_address(domain: Any, timeout: str) -> str:
+    cards = [
+        f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
+        for card in devices.live_xml(domain).iterfind("devices/interface")
+    ]
+    return (
+        f"no address after {timeout}: no lease for {', '.join(cards)}; "
+        f'the guest is {state_of(domain)}; look at its console with "virsh console {domain.name()}"'
+    )
+
+
+def shut_down(work: Work, domain: Any, timeout: str) -> None:
+    """Ask the guest to shut down, and cut it off when it has not after `timeout`. Stopped already is fine."""
+    if not is_active(domain):
+        return
+    if domain.state()[0] in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        with events.watch(domain.connect(), domain, "lifecycle") as seen:
+            for left in _countdown(work, duration_s(timeout)):
+                with contextlib.suppress(libvirt.libvirtError):
+                    domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+                work.status(f"waiting for the guest to shut down, {int(left)} s left")
+                # The button is pressed again: a guest that is still booting does not hear it.
+                seen.next(work, min(2.0, left))
+                if not is_active(domain):
+                    return
+    cut_off(domain)
+
+
+def _countdown(work: Work, seconds: float) -> Iterator[float]:
+    end = time.monotonic() + work.left(seconds)
+    while (left := end - time.monotonic()) > 0:
+        yield left
+
+
+def cut_off(domain: Any) -> None:
+    """Stop the guest at once; stopped already is fine."""
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.destroy()
+    if is_active(domain):
+        domain.destroy()
+
+
+def is_active(domain: Any) -> bool:
+    """Whether the guest runs. A transient one (undefined while it ran) is gone with its stop."""
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.DOMAIN):
+            return False
+        raise
+
+
+def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
+    """Bring the guest to `wanted`; whether it was started by this call. Unmanaged leaves it alone."""
+    if wanted == "unmanaged":
+        return False
+    now = state_of(domain)
+    started = False
+    if wanted == "stopped":
+        shut_down(work, domain, timeout)
+        # What a saved image holds would come back at the next start: stopped means off.
+        if domain.hasManagedSaveImage(0):
+            domain.managedSaveRemove(0)
+    elif not domain.isActive():
+        work.status("starting the guest")
+        paused = libvirt.VIR_DOMAIN_START_PAUSED if wanted == "paused" else 0
+        _become(domain, wanted, lambda: domain.createWithFlags(paused))
+        started = wanted == "running"
+    elif wanted == "running" and now == "paused":
+        _become(domain, wanted, domain.resume)
+    elif wanted == "running" and now == "suspended":
+        _become(domain, wanted, lambda: domain.pMWakeup(0))
+    elif wanted == "paused" and now == "running":
+        _become(domain, wanted, domain.suspend)
+    return started
+
+
+def _become(domain: Any, wanted: str, step: Callable[[], Any]) -> None:
+    """Take a step that may be taken already: libvirtd goes on with a start whose caller was killed.
+
+    A guest that is being started counts as paused, and the step waits until it runs. Raises libvirtError.
+    """
+    try:
+        step()
+    except libvirt.libvirtError:
+        if state_of(domain) != wanted:
+            raise

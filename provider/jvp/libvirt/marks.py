@@ -1,0 +1,113 @@
+"""Our mark in the metadata of domains and networks: whose it is, and what we deferred."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from lxml import etree
+
+from jvp.core.identity import Mark
+from jvp.libvirt.xml import Element, ensure
+
+NAMESPACE = "urn:jvp:mark:1"
+PREFIX = "jvp"
+_TAG = f"{{{NAMESPACE}}}mark"
+
+
+def element_of(mark: Mark, facts: dict[str, str] | None = None, pending: dict[str, str] | None = None) -> Element:
+    """The mark as XML. `facts` are further attributes, `pending` maps a deferred path to the reason."""
+    attributes = {
+        "key": mark.key,
+        "generation": str(mark.generation),
+        "acknowledged": "yes" if mark.acknowledged else "no",
+        **({"owner": mark.owner} if mark.owner else {}),
+        **{name: text for name, text in (facts or {}).items() if text},
+    }
+    element = etree.Element(_TAG, attributes, nsmap={PREFIX: NAMESPACE})
+    for path, why in (pending or {}).items():
+        child = etree.SubElement(element, f"{{{NAMESPACE}}}pending", {"path": path})
+        child.text = why
+    return element
+
+
+def find(root: Element) -> Element | None:
+    """Our mark's element in an object's XML."""
+    return root.find(f"metadata/{_TAG}")
+
+
+def mark_of(root: Element) -> Mark | None:
+    """Our mark in an object's XML (the root of the object), None when the object is foreign."""
+    element = find(root)
+    # An object that was imported carries our notes under an empty key: it is not one that we made.
+    return None if element is None or not element.get("key") else parsed(element)
+
+
+def parsed(element: Element) -> Mark:
+    """The mark from its element."""
+    return Mark(
+        key=element.get("key", ""),
+        generation=int(element.get("generation", "0")),
+        acknowledged=element.get("acknowledged") == "yes",
+        owner=element.get("owner", ""),
+    )
+
+
+def facts_of(root: Element) -> dict[str, str]:
+    """The further attributes of our mark."""
+    element = find(root)
+    known = {"key", "generation", "acknowledged", "owner"}
+    return {} if element is None else {str(k): str(v) for k, v in element.attrib.items() if k not in known}
+
+
+def pending_of(root: Element) -> dict[str, str]:
+    """What we deferred to the next boot: path and reason."""
+    element = find(root)
+    if element is None:
+        return {}
+    return {child.get("path", ""): child.text or "" for child in element.iterfind(f"{{{NAMESPACE}}}pending")}
+
+
+def put(root: Element, mark: Element) -> None:
+    """Write our mark into an object's XML, in place of the one that is there."""
+    metadata = ensure(root, "metadata")
+    old = metadata.find(_TAG)
+    if old is not None:
+        metadata.remove(old)
+    metadata.append(mark)
+
+
+WROTE = "wrote"
+"""A fact of the mark: a digest of each value that we last wrote into the definition, by path."""
+
+
+def wrote(values: Mapping[str, object]) -> str:
+    """The fact `WROTE` for these values."""
+    return json.dumps({path: _digest(value) for path, value in sorted(values.items())}, separators=(",", ":"))
+
+
+def edited(root: Element, values: Mapping[str, object]) -> set[str]:
+    """The paths in which a definition is not what we last wrote: somebody else edited it.
+
+    `values` is what the definition says now, by path. Empty where we keep no record (a foreign object).
+    """
+    try:
+        kept = json.loads(facts_of(root).get(WROTE) or "null")
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):
+        return set()
+    now = {path: _digest(value) for path, value in values.items()}
+    return {path for path in kept.keys() | now.keys() if kept.get(path) != now.get(path)}
+
+
+def set_fact(root: Element, name: str, text: str) -> None:
+    """Change one fact of the mark in `root`; nothing when the object is foreign."""
+    element = find(root)
+    if element is not None:
+        element.set(name, text)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]

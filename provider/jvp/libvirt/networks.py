@@ -1,0 +1,204 @@
+"""Networks through libvirt: finding, defining, live DHCP ranges, and what a restart does to the guests."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import ClassVar
+
+import libvirt
+
+from jvp.core.errors import Busy, NotFound, Path, Rejected
+from jvp.core.types import is_uuid
+from jvp.core.work import Work
+from jvp.libvirt import devices, marks
+from jvp.libvirt.domains import DomainApi, pending_of
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element, parse, text_of, value
+
+REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
+
+
+class NetworkApi:
+    """The calls on networks of one node. Raise libvirtError unless they say otherwise."""
+
+    INACTIVE: ClassVar[int] = libvirt.VIR_NETWORK_XML_INACTIVE
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def find(self, uuid: str) -> libvirt.virNetwork | None:
+        """The network with this uuid, None when there is none."""
+        try:
+            return self.node.connection.networkLookupByUUIDString(uuid)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.NETWORK):
+                return None
+            raise
+
+    def definitions(self) -> Iterator[tuple[libvirt.virNetwork, Element]]:
+        """Every network with its running definition; one that somebody removes meanwhile is left out."""
+        for network in self.node.connection.listAllNetworks(0):
+            try:
+                root = parse(network.XMLDesc(0))
+            except libvirt.libvirtError as error:
+                if is_gone(error, Gone.NETWORK):
+                    continue
+                raise
+            yield network, root
+
+    def by_reference(self, reference: str, path: Path) -> libvirt.virNetwork:
+        """The network of an id or name. Raises NotFound with the names that exist."""
+        found = self.find(reference) if is_uuid(reference) else None
+        if found is not None:
+            return found
+        networks = self.node.connection.listAllNetworks(0)
+        for network in networks:
+            if network.name() == reference:
+                return network
+        names = ", ".join(sorted(network.name() for network in networks)) or "none"
+        raise NotFound(f'there is no network "{reference}" on the node; there are: {names}', path=path)
+
+    def define(self, root: Element) -> libvirt.virNetwork:
+        """Define or redefine by the uuid in `root`."""
+        return self.node.connection.networkDefineXML(text_of(root))
+
+    def start(self, network: libvirt.virNetwork) -> None:
+        """Start it; running already is fine."""
+        try:
+            network.create()
+        except libvirt.libvirtError:
+            if not network.isActive():
+                raise
+
+    def remove(self, uuid: str) -> None:
+        """Stop and undefine; gone already is fine."""
+        network = self.find(uuid)
+        if network is None:
+            return
+        try:
+            if network.isActive():
+                network.destroy()
+            if network.isPersistent():
+                network.undefine()
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.NETWORK):
+                raise
+
+    def acknowledge(self, network: libvirt.virNetwork) -> None:
+        """Note that an engine's state has the object. Best effort, and nothing when it is noted or foreign."""
+        with contextlib.suppress(libvirt.libvirtError):
+            root = parse(network.XMLDesc(self.INACTIVE))
+            mark = marks.mark_of(root)
+            if mark is not None and not mark.acknowledged:
+                acknowledged = dataclasses.replace(mark, acknowledged=True)
+                marks.put(root, marks.element_of(acknowledged, marks.facts_of(root)))
+                self.define(root)
+
+    def update_ranges(self, network: libvirt.virNetwork) -> None:
+        """Bring the running network's DHCP ranges to those of its definition.
+
+        A range cannot be modified, only added and deleted. Source: virNetworkUpdate.
+        """
+        wanted = _ranges(parse(network.XMLDesc(self.INACTIVE)))
+        running = _ranges(parse(network.XMLDesc(0)))
+        section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+        for text in running - wanted:
+            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text, live)
+        for text in wanted - running:
+            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, text, live)
+
+
+def _ranges(root: Element) -> set[str]:
+    return {text_of(one).strip() for one in root.iterfind("ip/dhcp/range")}
+
+
+class Restart:
+    """The guests on a network that stops: their NICs lose the bridge and must be plugged in again.
+
+    That a restart began is noted in the network's mark, so that a later run finishes what a crash cut off.
+    """
+
+    _FACT = "restarting"
+
+    def __init__(self, node: Node, network: libvirt.virNetwork) -> None:
+        self.node, self.network, self.name = node, network, network.name()
+
+    @classmethod
+    def is_noted(cls, root: Element) -> bool:
+        """Whether a restart of this network (its inactive XML) was begun and not finished."""
+        return cls._FACT in marks.facts_of(root)
+
+    def note(self, root: Element) -> None:
+        """Write into `root`, which is then defined, that a restart begins."""
+        element = marks.find(root)
+        if element is not None:
+            element.set(self._FACT, "yes")
+
+    def finish(self, work: Work) -> None:
+        """Plug the guests' NICs in again when a restart was noted, and take the note away."""
+        root = parse(self.network.XMLDesc(NetworkApi.INACTIVE))
+        if not self.is_noted(root):
+            return
+        for domain, nic in self._nics():
+            work.status(f'plugging "{domain.name()}" into network "{self.name}" again')
+            if not devices.replug(work, domain, nic):
+                self._defer(work, domain, nic)
+        element = marks.find(root)
+        assert element is not None
+        element.attrib.pop(self._FACT)
+        self.network.connect().networkDefineXML(text_of(root))
+
+    def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
+        """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""
+        work.warn(
+            f'"{domain.name()}" does not let go of its card to be plugged into network "{self.name}" again; '
+            "it is cut off until its next power cycle"
+        )
+        card = (devices.alias_of(nic) or "").removeprefix(devices.NIC_ALIAS)
+        api, inactive = DomainApi(self.node), devices.inactive_xml(domain)
+        api.note(domain, {**pending_of(domain, inactive), f"nics.{card}": REPLUG})
+
+    def release(self, work: Work) -> None:
+        """Before the network goes: unplug the NICs of our own instances. Raises Rejected for those of others.
+
+        Source of the need: an engine deletes a network before it updates the instance that gave it up.
+        """
+        users = devices.definitions(self._domains())
+        using = [(domain, root) for domain, root in users if self._of(root) or self._of(_live(domain, root))]
+        foreign = sorted(domain.name() for domain, root in using if not devices.is_ours(root))
+        if foreign:
+            raise Rejected(f'network "{self.name}" is used by {", ".join(foreign)}, which jvp does not manage')
+        for domain, root in using:
+            for nic in self._of(root):
+                parent = nic.getparent()
+                assert parent is not None
+                parent.remove(nic)
+            domain.connect().defineXML(text_of(root))
+            for nic in self._of(devices.live_xml(domain)) if domain.isActive() else ():
+                if not devices.unplug(work, domain, nic):
+                    raise Busy(f'network "{self.name}" is in use: "{domain.name()}" does not let go of its NIC')
+
+    def _nics(self) -> Iterator[tuple[libvirt.virDomain, Element]]:
+        for domain, root in devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
+            if devices.is_ours(root):
+                yield from ((domain, nic) for nic in self._of(_live(domain, root)))
+
+    def _domains(self, flags: int = 0) -> list[libvirt.virDomain]:
+        domains: list[libvirt.virDomain] = self.node.connection.listAllDomains(flags)
+        return domains
+
+    def _of(self, root: Element) -> list[Element]:
+        return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == self.name]
+
+
+def _live(domain: libvirt.virDomain, inactive: Element) -> Element:
+    """The running definition; of a domain that somebody removed meanwhile the one that it had."""
+    try:
+        return devices.live_xml(domain)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.DOMAIN):
+            return inactive
+        raise

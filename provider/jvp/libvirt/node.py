@@ -1,0 +1,92 @@
+"""A node: one libvirt daemon behind a uri, connected when first needed, and again when the connection died."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+
+import libvirt
+
+from jvp.core.errors import Rejected
+from jvp.core.work import Work
+from jvp.libvirt import events
+from jvp.libvirt.errors import connect_error
+
+CALLS_PER_CONNECTION = 4
+"""libvirtd serves five calls of one client at a time (max_client_requests); the fifth stays free."""
+DEFAULT_URI = "qemu:///system"
+
+
+class Node:
+    """Connections to one daemon: `connection` for short calls, `job()` for calls that take long.
+
+    Safe to use from many threads. Nothing connects before the first use.
+    """
+
+    def __init__(self, uri: str | None) -> None:
+        self.uri = uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
+        self._lock = threading.Lock()
+        self._control: libvirt.virConnect | None = None
+        self._jobs: libvirt.virConnect | None = None
+        self._job_slots = threading.BoundedSemaphore(CALLS_PER_CONNECTION)
+        self._pool_locks: dict[str, threading.Lock] = {}
+
+    @property
+    def connection(self) -> libvirt.virConnect:
+        """The control connection. Raises Unreachable with advice when there is no daemon to talk to."""
+        with self._lock:
+            self._control = self._alive(self._control)
+            return self._control
+
+    @contextlib.contextmanager
+    def job(self, work: Work) -> Iterator[libvirt.virConnect]:
+        """A connection for one long call; waits for a free slot."""
+        while not self._job_slots.acquire(timeout=0.2):
+            work.check()
+        try:
+            with self._lock:
+                self._jobs = self._alive(self._jobs)
+                connection = self._jobs
+            yield connection
+        finally:
+            self._job_slots.release()
+
+    def pool_lock(self, pool_uuid: str) -> threading.Lock:
+        """Held for short metadata calls on one pool, never for a transfer."""
+        with self._lock:
+            return self._pool_locks.setdefault(pool_uuid, threading.Lock())
+
+    @property
+    def is_session(self) -> bool:
+        """Whether this is an unprivileged per-user daemon, which has user-mode networking only."""
+        return self.uri.split("?")[0].endswith("/session")
+
+    @cached_property
+    def host_uuid(self) -> str:
+        """The host's own uuid, which tells one node from another whatever their uris."""
+        from jvp.libvirt.xml import parse, value
+
+        uuid = value(parse(self.connection.getCapabilities()), "host/uuid")
+        if uuid is None:
+            raise Rejected(f'"{self.uri}" does not tell its host uuid')
+        return uuid
+
+    def _alive(self, connection: libvirt.virConnect | None) -> libvirt.virConnect:
+        if connection is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                if connection.isAlive():
+                    return connection
+        return self._open()
+
+    def _open(self) -> libvirt.virConnect:
+        events.start_loop()
+        try:
+            connection = libvirt.open(self.uri)
+            # A peer that vanished without a word is noticed after 5 * 3 seconds.
+            connection.setKeepAlive(5, 3)
+        except libvirt.libvirtError as error:
+            raise connect_error(self.uri, error) from None
+        return connection

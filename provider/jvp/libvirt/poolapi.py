@@ -1,0 +1,179 @@
+"""Storage pools through libvirt: defining, starting with or without a folder to make, and removing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+
+import libvirt
+
+from jvp.core.errors import JvpError
+from jvp.core.work import Work
+from jvp.libvirt import poolmarks, pools, sidecar
+from jvp.libvirt.errors import Gone, is_gone, reason
+from jvp.libvirt.node import Node
+from jvp.libvirt.poolmarks import PoolMark
+from jvp.libvirt.xml import Element, text_of, value
+
+_STATES = {
+    libvirt.VIR_STORAGE_POOL_INACTIVE: "inactive",
+    libvirt.VIR_STORAGE_POOL_BUILDING: "building",
+    libvirt.VIR_STORAGE_POOL_RUNNING: "running",
+    libvirt.VIR_STORAGE_POOL_DEGRADED: "degraded",
+    libvirt.VIR_STORAGE_POOL_INACCESSIBLE: "inaccessible",
+}
+
+
+class PoolApi:
+    """The calls on pools of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def find(self, uuid: str) -> libvirt.virStoragePool | None:
+        """The pool with this uuid, None when there is none."""
+        try:
+            return self.node.connection.storagePoolLookupByUUIDString(uuid)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.POOL):
+                return None
+            raise
+
+    def xml(self, pool: libvirt.virStoragePool) -> Element:
+        """The pool's definition."""
+        return poolmarks.inactive_xml(pool)
+
+    def mark(self, pool: libvirt.virStoragePool) -> PoolMark | None:
+        return poolmarks.mark_of(self.xml(pool))
+
+    def is_going(self, root: Element) -> bool:
+        """Whether the pool of this definition was being removed when something cut that off."""
+        mark = poolmarks.mark_of(root)
+        return mark is not None and mark.going
+
+    def path(self, pool: libvirt.virStoragePool) -> str | None:
+        """The folder, None for a pool that is not one."""
+        return value(self.xml(pool), "target/path")
+
+    def define(self, root: Element) -> libvirt.virStoragePool:
+        """Define or redefine by the uuid in `root`; a running pool goes on."""
+        return self.node.connection.storagePoolDefineXML(text_of(root), 0)
+
+    def state_of(self, pool: libvirt.virStoragePool) -> tuple[str, int | None]:
+        """The state in a word, and the capacity in bytes, which only a running pool knows."""
+        number, capacity, *_ = pool.info()
+        state = _STATES.get(number, "inaccessible")
+        return state, int(capacity) if state != "inactive" else None
+
+    def open(self, work: Work, pool: libvirt.virStoragePool) -> libvirt.virStoragePool:
+        """Start a pool of ours for the first time: make its folder when there is none, and lay our marker into it.
+
+        Again: yes. That we make the folder is written down before it is made.
+        """
+        work.check()
+        if not pool.isActive() and not _started(pool):
+            pool = self._note(pool, made=True)
+            pool.build(0)
+            pool.create(0)
+        mark = self.mark(pool)
+        if mark is None or mark.marked:
+            return pool
+        try:
+            poolmarks.put_marker(pool, mark.mark)
+        except libvirt.libvirtError:
+            # A folder that was there may be read-only, which is no fault of a pool of CD images.
+            if mark.made or not pool.isActive():
+                raise
+            return self._note(pool, going=False) if mark.going else pool
+        return self._note(pool, marked=True, going=False)
+
+    def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
+        """Start or stop it, now and at the node's start. Again: yes."""
+        if bool(pool.autostart()) != autostart:
+            pool.setAutostart(int(autostart))
+        if bool(pool.isActive()) != active:
+            if active:
+                pool.create(0)
+            else:
+                pool.destroy()
+
+    def acknowledge(self, root: Element) -> None:
+        """Note that an engine's state has the pool of this definition. Best effort; nothing when noted or foreign."""
+        mark = poolmarks.mark_of(root)
+        if mark is not None and not mark.mark.acknowledged:
+            poolmarks.write(root, mark.acknowledged())
+            with contextlib.suppress(libvirt.libvirtError):
+                self.define(root)
+
+    def remove(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
+
+        Volumes stay, and so does their folder: `work.warn` names them. Again: yes, missing is fine.
+        """
+        try:
+            mark = self.mark(pool)
+            if mark is not None:
+                self._remove_ours(work, pool, mark)
+            elif pool.isActive():
+                pool.destroy()
+            if pool.isPersistent():
+                pool.undefine()
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.POOL):
+                raise
+
+    def _remove_ours(self, work: Work, pool: libvirt.virStoragePool, mark: PoolMark) -> None:
+        if not pool.isActive() and not _can_start(pool):
+            return
+        name, path = pool.name(), self.path(pool)
+        with contextlib.suppress(JvpError):
+            pools.refresh(work, pool)
+        # A refresh stops a pool whose folder cannot be read.
+        if not pool.isActive():
+            return
+        marker = sidecar.volume_name(poolmarks.MARKER)
+        inside = pool.listVolumes()
+        staying = [one for one in inside if one != marker]
+        if staying:
+            work.warn(f'the folder {path} of the storage pool "{name}" stays: it holds {pools.listed(staying)}')
+        elif mark.marked and marker not in inside:
+            work.warn(f'the folder {path} of the storage pool "{name}" stays: it is not the one that it was')
+            mark = mark.having(made=False)
+        # First the note, so that a later try does not take the missing marker for an unmounted folder.
+        self._note(pool, marked=False, going=True)
+        poolmarks.drop_marker(pool)
+        pool.destroy()
+        if mark.made and not staying:
+            try:
+                # rmdir, which refuses a folder that is not empty
+                pool.delete(0)
+            except libvirt.libvirtError as error:
+                work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
+
+    def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
+        root = self.xml(pool)
+        mark = poolmarks.mark_of(root)
+        if mark is None:
+            return pool
+        poolmarks.write(root, mark.having(**changes))
+        return self.define(root)
+
+
+def _started(pool: libvirt.virStoragePool) -> bool:
+    """Start the pool; False when its folder does not exist."""
+    try:
+        pool.create(0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT:
+            return False
+        if not pool.isActive():
+            raise
+    return True
+
+
+def _can_start(pool: libvirt.virStoragePool) -> bool:
+    try:
+        pool.create(0)
+    except libvirt.libvirtError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""Our mark on a storage pool: whose it is, whether we made its folder, and whether our marker lies in it.
+
+libvirt drops `<metadata>` from pools, but keeps `<source><vendor/><product/></source>` for every type of pool and
+never reads it (tried on 9.0): the mark stands there, readable while the pool is stopped or its folder unmounted.
+The marker is a sidecar in the folder. A pool that should have it and does not is a mount point without its
+filesystem, where every volume would else look deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import libvirt
+
+from jvp.core.errors import Rejected
+from jvp.core.identity import Mark
+from jvp.core.work import Work
+from jvp.libvirt import pools, sidecar
+from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.xml import Element, parse, put, value
+
+VENDOR = "jvp"
+MARKER = "@pool"
+"""The marker's name as a sidecar: `.jvp-@pool.json`. No volume's name holds an @."""
+INACTIVE = libvirt.VIR_STORAGE_XML_INACTIVE
+
+
+@dataclass(frozen=True)
+class PoolMark:
+    """What we know of a pool of ours."""
+
+    mark: Mark
+    made: bool = False
+    """The folder did not exist, and we made it, or were about to."""
+    marked: bool = False
+    """The marker lies in the folder."""
+    going: bool = False
+    """The pool is being removed: a later try goes on, or takes it back by opening it again."""
+
+    def having(self, **changes: Any) -> PoolMark:
+        return replace(self, **changes)
+
+    def acknowledged(self) -> PoolMark:
+        return replace(self, mark=replace(self.mark, acknowledged=True))
+
+
+def mark_of(root: Element) -> PoolMark | None:
+    """The mark in a pool's XML, None when the pool is foreign."""
+    if value(root, "source/vendor/@name") != VENDOR:
+        return None
+    try:
+        found = json.loads(value(root, "source/product/@name") or "")
+        return PoolMark(Mark(**found["mark"]), bool(found["made"]), bool(found["marked"]), bool(found.get("going")))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def write(root: Element, mark: PoolMark) -> None:
+    """Put the mark into a pool's XML."""
+    put(root, "source/vendor/@name", VENDOR)
+    bag = {"mark": mark.mark.__dict__, "made": mark.made, "marked": mark.marked, "going": mark.going}
+    put(root, "source/product/@name", json.dumps(bag, separators=(",", ":")))
+
+
+def inactive_xml(pool: libvirt.virStoragePool) -> Element:
+    """The pool's definition. Raises libvirtError."""
+    return parse(pool.XMLDesc(INACTIVE))
+
+
+def put_marker(pool: libvirt.virStoragePool, mark: Mark) -> None:
+    """Lay the marker into the folder; one that is there is as good. Raises libvirtError."""
+    sidecar.claim(pool, MARKER, Sidecar("storage pool", mark, "whole"))
+
+
+def drop_marker(pool: libvirt.virStoragePool) -> None:
+    """Take the marker out of the folder; missing is fine. Raises libvirtError."""
+    sidecar.drop(pool, MARKER)
+
+
+def is_gone(work: Work, pool: libvirt.virStoragePool, name: str) -> bool:
+    """Whether a volume that a look-up did not find is surely gone.
+
+    It is when the pool runs, has just looked at its folder, and the folder is the one it was.
+    Raises Rejected for a pool that is stopped, without its folder, or not mounted; Busy; libvirtError.
+    """
+    if not pool.isActive():
+        raise pools.inactive(pool.name())
+    pools.refresh(work, pool)
+    if pools.find_volume(pool, name) is not None:
+        return False
+    mark = mark_of(inactive_xml(pool))
+    if mark is not None and mark.marked and pools.find_volume(pool, sidecar.volume_name(MARKER)) is None:
+        raise Rejected(
+            f'the folder of the storage pool "{pool.name()}" is not the one that it was: {sidecar.volume_name(MARKER)} '
+            "is missing in it; mount its filesystem, and refresh the pool"
+        )
+    return True

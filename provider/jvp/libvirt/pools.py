@@ -1,0 +1,279 @@
+"""Pools and volumes: finding them, making and removing volumes, and who uses them.
+
+References are ids or names: a pool by uuid or name; a volume by `<pool uuid>/<name>`, `<pool name>/<name>` or its
+absolute path. Where a call says "Raises libvirtError", the caller has it translated by `libvirt_errors`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import libvirt
+
+from jvp.core.errors import Busy, NotFound, Path, Rejected
+from jvp.core.types import is_uuid, shortened
+from jvp.core.work import Work
+from jvp.libvirt import sidecar
+from jvp.libvirt.errors import Gone, is_gone, translated
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import parse, put, text_of, value
+
+T = TypeVar("T")
+_SHOWN = 12
+"""Names that a sentence lists before it says how many more there are."""
+_PERMISSION_MODE = "0600"
+_REMEMBERED_S = 5.0
+_bases: WeakKeyDictionary[libvirt.virConnect, dict[tuple[str, str], tuple[float, str | None]]] = WeakKeyDictionary()
+_REFRESH_S = 30.0
+_ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+
+
+@dataclass(frozen=True)
+class BackingFile:
+    """What a copy-on-write volume stands on."""
+
+    path: str
+    format: str
+
+
+def pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePool:
+    """The pool of a uuid or name. Raises NotFound with the names that exist."""
+    found = find_pool(node, reference)
+    if found is None:
+        names = (pool.name() for pool in node.connection.listAllStoragePools(0))
+        raise NotFound(
+            f'there is no storage pool "{shortened(reference)}" on the node; there are: {listed(names)}', path=path
+        )
+    return found
+
+
+def find_pool(node: Node, reference: str) -> libvirt.virStoragePool | None:
+    """The pool of a uuid or name, None when there is none. Raises libvirtError."""
+    connection = node.connection
+    lookups = [connection.storagePoolLookupByName]
+    if is_uuid(reference):
+        lookups.insert(0, connection.storagePoolLookupByUUIDString)
+    for lookup in lookups:
+        try:
+            return lookup(reference)
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.POOL):
+                raise
+    return None
+
+
+def pool_at(node: Node, folder: str) -> libvirt.virStoragePool | None:
+    """The active pool over a folder, None when there is none. Raises libvirtError."""
+    try:
+        return node.connection.storagePoolLookupByTargetPath(folder)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.POOL):
+            return None
+        raise
+
+
+def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePool:
+    """The pool of a uuid or name, which runs. Raises NotFound, Rejected when it is stopped."""
+    pool = pool_of(node, reference, path)
+    if not pool.isActive():
+        raise inactive(pool.name(), path)
+    return pool
+
+
+def inactive(name: str, path: Path = ()) -> Rejected:
+    """The error for a pool that is stopped: nothing can be said of its volumes."""
+    return Rejected(f'storage pool "{name}" is not active; start it', path=path)
+
+
+def volume_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStorageVol:
+    """The volume of an id, a pool and name, or an absolute path. Raises NotFound with what there is, Rejected."""
+    if reference.startswith("/"):
+        return _volume_at(node, reference, path)
+    pool_part, _, name = reference.partition("/")
+    if not pool_part or not name:
+        raise NotFound(f'"{shortened(reference)}" names no volume; write it as pool/name, or give its id', path=path)
+    pool = active_pool_of(node, pool_part, path)
+    found = find_volume(pool, name)
+    if found is None:
+        refresh(Work(), pool)
+        found = find_volume(pool, name)
+    if found is None or sidecar.is_sidecar(name):
+        raise NotFound(
+            f'there is no volume "{shortened(name)}" in the storage pool "{pool.name()}"; '
+            f"there are: {listed(volume_names(pool))}",
+            path=path,
+        )
+    return found
+
+
+def _volume_at(node: Node, reference: str, path: Path) -> libvirt.virStorageVol:
+    try:
+        return node.connection.storageVolLookupByPath(reference)
+    except libvirt.libvirtError as error:
+        if not is_gone(error, Gone.VOLUME):
+            raise
+    pools = (pool.name() for pool in active_pools(node.connection))
+    raise NotFound(
+        f'"{shortened(reference)}" is not a volume of an active storage pool; active pools are: {listed(pools)}',
+        path=path,
+    )
+
+
+def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+    """The volume as the pool knows it, None when it knows none. Raises libvirtError: an inactive pool, above all."""
+    try:
+        return pool.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.VOLUME):
+            return None
+        raise
+
+
+def active_pools(connection: libvirt.virConnect) -> list[libvirt.virStoragePool]:
+    """The pools that run. Raises libvirtError."""
+    found: list[libvirt.virStoragePool] = connection.listAllStoragePools(_ACTIVE)
+    return found
+
+
+def unless_lost(pool: libvirt.virStoragePool, ask: Callable[[], T]) -> T | None:
+    """What `ask` says of one of many pools; None when that was stopped or undefined meanwhile. Raises libvirtError."""
+    try:
+        return ask()
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.POOL):
+            return None
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not _runs(pool):
+            return None
+        raise
+
+
+def _runs(pool: libvirt.virStoragePool) -> bool:
+    try:
+        return bool(pool.isActive())
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.POOL):
+            return False
+        raise
+
+
+def volume_names(pool: libvirt.virStoragePool) -> list[str]:
+    """The pool's volumes without our sidecars."""
+    return [name for name in pool.listVolumes() if not sidecar.is_sidecar(name)]
+
+
+def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
+    """Have the pool look at its folder again. Raises Busy when it is building volumes all the while.
+
+    Source: virStoragePoolRefresh stops a pool whose folder cannot be read, which is then an error for its volumes.
+    """
+
+    def done() -> bool:
+        try:
+            pool.refresh(0)
+        except libvirt.libvirtError as error:
+            problem = translated(error, f'storage pool "{pool.name()}"')
+            if isinstance(problem, Busy):
+                return False
+            raise problem from None
+        return True
+
+    work.until(
+        done, limit_s=_REFRESH_S, every_s=0.1, what=f'storage pool "{pool.name()}" is busy making a volume; run again'
+    )
+
+
+def create_volume(
+    work: Work,
+    node: Node,
+    pool: libvirt.virStoragePool,
+    name: str,
+    *,
+    capacity: int,
+    format: str,
+    backing: BackingFile | None = None,
+    mode: str = _PERMISSION_MODE,
+) -> libvirt.virStorageVol:
+    """Make an empty volume that takes no room yet; qcow2 is of version 3.
+
+    Raises libvirtError, with VIR_ERR_STORAGE_VOL_EXIST when the name is taken.
+    Source: libvirt makes qcow2 of version 2 (compat 0.10) and fully allocated raw unless told otherwise.
+    """
+    work.check()
+    root = parse("<volume/>")
+    put(root, "name", name)
+    put(root, "capacity", str(capacity))
+    put(root, "allocation", "0")
+    put(root, "target/format/@type", format)
+    put(root, "target/permissions/mode", mode)
+    if format == "qcow2":
+        put(root, "target/compat", "1.1")
+    if backing is not None:
+        put(root, "backingStore/path", backing.path)
+        put(root, "backingStore/format/@type", backing.format)
+    _bases.get(node.connection, {}).pop((pool.UUIDString(), name), None)
+    return pool.createXML(text_of(root), 0)
+
+
+def delete_volume(volume: libvirt.virStorageVol) -> None:
+    """Remove a volume; missing is fine. Raises libvirtError."""
+    try:
+        volume.delete(0)
+    except libvirt.libvirtError as error:
+        if not is_gone(error, Gone.VOLUME):
+            raise
+
+
+def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
+    """The volumes of active pools that stand on the file at `path`, as `pool/name`. Raises libvirtError.
+
+    Which volumes there are is asked each time. What one stands on is remembered for a few seconds, so that the end
+    of a whole stack does not read each volume's XML for each other volume; what would refuse it is read again.
+    """
+    if not backing_map(connection).get(path):
+        return []
+    return backing_map(connection, fresh=True).get(path, [])
+
+
+def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[str, list[str]]:
+    """Every file that a volume of an active pool stands on, with those volumes as `pool/name`. Raises libvirtError."""
+    before = {} if fresh else _bases.get(connection, {})
+    known: dict[tuple[str, str], tuple[float, str | None]] = {}
+    users: dict[str, list[str]] = {}
+    now = time.monotonic()
+    for pool in active_pools(connection):
+        for volume in unless_lost(pool, partial(pool.listAllVolumes, 0)) or ():
+            name, place = volume.name(), (pool.UUIDString(), volume.name())
+            if sidecar.is_sidecar(name):
+                continue
+            seen = before.get(place)
+            if seen is None or now - seen[0] > _REMEMBERED_S:
+                seen = (now, _base_of(volume))
+            known[place] = seen
+            if seen[1]:
+                users.setdefault(seen[1], []).append(f"{pool.name()}/{name}")
+    _bases[connection] = known
+    return users
+
+
+def _base_of(volume: libvirt.virStorageVol) -> str | None:
+    """The file that a volume stands on; None for one that does not, or is gone."""
+    try:
+        return value(parse(volume.XMLDesc(0)), "backingStore/path")
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (Gone.VOLUME, Gone.POOL, libvirt.VIR_ERR_OPERATION_INVALID):
+            return None
+        raise
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence: sorted, not too many, "none" when there are none."""
+    ordered = sorted(names)
+    if not ordered:
+        return "none"
+    rest = len(ordered) - _SHOWN
+    return ", ".join(ordered[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,286 @@
+"""Making, renewing and removing templates. The rules of `fill` hold; the record has a name of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import libvirt
+
+from jvp.core.errors import Busy, JvpError, Rejected
+from jvp.core.identity import Key, Mark
+from jvp.core.work import Work
+from jvp.libvirt import copying, fill, poolmarks, pools, sidecar
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.fill import Claim, Holder, Standing, Wanted
+from jvp.libvirt.node import Node
+from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.streams import VolumeUpload
+from jvp.libvirt.templates import DIGEST_LENGTH, Record, record_name, sweep, users_of, volume_name
+from jvp.libvirt.xml import Element, parse, value
+
+KIND = "template"
+_UNKNOWN_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is about to become a generation."""
+
+    digest: str
+    """What the volume is named after: 12 digits of it."""
+    format: str
+    length: int | None
+    """Of the file; None when it shows only at its end."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A template as it is, with the volume of the generation in use."""
+
+    pool: libvirt.virStoragePool
+    name: str
+    sidecar: Sidecar
+    record: Record
+    root: Element
+
+    @property
+    def path(self) -> str:
+        return value(self.root, "target/path") or ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A template's name in a pool, ours to make a generation under. `before` is the record that is there."""
+
+    pool: libvirt.virStoragePool
+    name: str
+    mark: Mark
+    before: Sidecar | None = None
+    fresh: bool = False
+    """Whether `before` is of a template that is gone: it gets a new birth."""
+
+    @property
+    def record(self) -> Record:
+        old = Record.of(self.before) if self.before is not None else Record(birth="")
+        return replace(old, birth=sidecar.new_nonce()) if self.fresh or not old.birth else old
+
+
+class TemplateApi:
+    """The calls on templates of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def free_bytes(self, pool: libvirt.virStoragePool) -> int:
+        return int(pool.info()[3])
+
+    def find(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Found | None:
+        """The template, None when it is surely gone. Raises Rejected when the pool cannot tell."""
+        kept = self._sidecar(work, pool, name)
+        record = Record.of(kept) if kept is not None else None
+        if kept is None or record is None or not record.current:
+            return None
+        root = self._xml(pool, volume_name(name, record.current))
+        if root is None and not poolmarks.is_gone(work, pool, volume_name(name, record.current)):
+            root = self._xml(pool, volume_name(name, record.current))
+        return None if root is None else Found(pool, name, kept, record, root)
+
+    def acknowledge(self, found: Found) -> None:
+        """Note that an engine's state has the template. Best effort."""
+        if not found.sidecar.mark.acknowledged:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._write(found.pool, found.name, found.sidecar.acknowledged())
+
+    def standing(
+        self, work: Work, pool: libvirt.virStoragePool, name: str, key: Key
+    ) -> tuple[Standing, Sidecar | None]:
+        """What holds a template's name. A record whose generation in use is surely gone holds nothing."""
+        kept = sidecar.get(pool, record_name(name))
+        if kept is None:
+            return Standing.FREE, None
+        ours = kept.mark.of(key)
+        if ours and not kept.mark.acknowledged:
+            return Standing.OURS, kept
+        if not ours and kept.phase == "filling":
+            return Standing.TAKEN, kept
+        if self.find(work, pool, name) is None:
+            return Standing.FREE, kept
+        return (Standing.MOVED_ON if ours else Standing.TAKEN), kept
+
+    def has(self, slot: Slot, digest: str) -> libvirt.virStorageVol | None:
+        """The whole volume of a generation that is in use or superseded; None when it has to be made."""
+        record = slot.record
+        if digest[:DIGEST_LENGTH] not in (record.current, *record.superseded):
+            return None
+        return pools.find_volume(slot.pool, volume_name(slot.name, digest))
+
+    def pieces(self, work: Work, volume: libvirt.virStorageVol) -> Iterator[bytes | int]:
+        """The bytes of a generation in order, a number for a hole of that length."""
+        with self.node.job(work) as connection:
+            yield from copying.pieces(connection, copying.on(connection, volume))
+
+    def switch(self, work: Work, slot: Slot, digest: str, facts: dict[str, Any]) -> None:
+        """Make a generation that is there already the one in use. `facts` complete the record."""
+        assert slot.before is not None
+        self._drop_unfinished(work, slot, "")
+        root = parse(slot.pool.storageVolLookupByName(volume_name(slot.name, digest)).XMLDesc(0))
+        record = replace(_moved(slot.record, digest), size=_capacity(root), **facts)
+        kept = replace(slot.before, mark=slot.mark, phase="whole", format=copying.format_of(root), facts=record.facts())
+        self._write(slot.pool, slot.name, kept)
+        sweep(work, self.node, slot.pool, slot.name)
+
+    def fill(
+        self, work: Work, slot: Slot, image: Image, send: Callable[[VolumeUpload], str], facts: dict[str, Any]
+    ) -> None:
+        """Make `image` the generation in use; the one before stays when that fails.
+
+        `send` fills an upload and returns the content digest; `facts` complete the record.
+        Raises Busy when another run is at it, NameTaken when the volume's name is taken.
+        """
+        claim, keep = self._claim(work, slot, image)
+        with contextlib.ExitStack() as undo:
+            undo.callback(fill.undo_quietly, claim, keep)
+            volume = claim.make(work)
+            claim.begin()
+            with self.node.job(work) as connection:
+                content = send(VolumeUpload(connection, copying.on(connection, volume)))
+            pools.refresh(work, slot.pool)
+            root = parse(volume.XMLDesc(0))
+            if copying.format_of(root) != image.format or value(root, "backingStore/path"):
+                raise Rejected(f"libvirt takes the image for {copying.format_of(root)}, and it is {image.format}")
+            record = _moved(Record.of(claim.record), image.digest)
+            claim.finish(**replace(record, digest=content, size=_capacity(root), **facts).facts())
+            undo.pop_all()
+        sweep(work, self.node, slot.pool, slot.name)
+
+    def remove(
+        self, work: Work, pool: libvirt.virStoragePool, name: str, *, birth: str | None, volume: str | None
+    ) -> None:
+        """Delete a template with all its generations. Raises Rejected naming who stands on it. Again: yes.
+
+        `birth` tells whether it is still the one that was made; `volume` is the name of its volume as last seen.
+        """
+        kept = self._sidecar(work, pool, name)
+        if kept is None:
+            if volume and pools.find_volume(pool, volume) is not None:
+                raise Rejected(
+                    f'template "{name}" has lost its record {sidecar.volume_name(record_name(name))}; '
+                    f'delete the volume "{volume}" by hand when nothing uses it'
+                )
+            return
+        record = Record.of(kept)
+        if birth and record.birth != birth:
+            work.warn(f'template "{name}" is left alone: it was made by another resource after ours was gone')
+            return
+        for place in pools.active_pools(self.node.connection):
+            # Volumes that were made behind libvirt's back count as users too.
+            with contextlib.suppress(Busy, Rejected):
+                pools.refresh(work, place)
+        self._refuse_used(pool, name, record)
+        self._write(pool, name, kept.having(phase="deleting"))
+        try:
+            # Again, because a volume may have been made on it until the record said "deleting".
+            self._refuse_used(pool, name, record)
+        except JvpError:
+            self._write(pool, name, kept)
+            raise
+        self._remove_all(work, pool, name, record)
+
+    def forget(self, work: Work, pool: libvirt.virStoragePool, name: str, birth: str) -> None:
+        """Finish a removal that was cut off after the volume in use was gone: nothing will ever ask for it again.
+
+        Best effort. Again: yes. A record of another template, by its birth, stays.
+        """
+        with contextlib.suppress(libvirt.libvirtError, JvpError):
+            kept = sidecar.get(pool, record_name(name))
+            if kept is not None and kept.phase == "deleting" and Record.of(kept).birth == birth:
+                self._remove_all(work, pool, name, Record.of(kept))
+
+    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
+        for digest in record.generations:
+            found = pools.find_volume(pool, volume_name(name, digest))
+            if found is not None:
+                fill.remove_when_free(work, found)
+        sidecar.drop(pool, record_name(name))
+
+    def _refuse_used(self, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
+        volumes = (pools.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
+        users = users_of(self.node, [volume.path() for volume in volumes if volume is not None])
+        if users:
+            raise Rejected(f'template "{name}" is used by {pools.listed(users)}; delete those first')
+
+    def _claim(self, work: Work, slot: Slot, image: Image) -> tuple[Claim, Sidecar | None]:
+        """The record says that the image is on its way; and the record to go back to."""
+        work.check()
+        old, digest = slot.record, image.digest[:DIGEST_LENGTH]
+        self._drop_unfinished(work, slot, digest)
+        named = volume_name(slot.name, digest)
+        mode = "0600" if self.node.is_session else "0444"
+        wanted = Wanted(image.length or _UNKNOWN_LENGTH, "raw", mode=mode)
+        left = pools.find_volume(slot.pool, named) if old.next == digest else None
+        found = Holder(Standing.OURS, slot.before, left)
+        record = Sidecar(KIND, slot.mark, "filling", "", image.format, replace(old, next=digest).facts())
+        record = fill.prepared(record, wanted, found)
+        if slot.before is not None:
+            fill.settle(work, slot.pool, record_name(slot.name), slot.before)
+            self._write(slot.pool, slot.name, record)
+        elif not sidecar.claim(slot.pool, record_name(slot.name), record):
+            raise Busy(f'template "{slot.name}" is being made by another run; run again when that is done')
+        keep = None
+        if slot.before is not None and old.current and not slot.fresh:
+            keep = slot.before.having(phase="whole", nonce=record.nonce, facts=replace(old, next="").facts())
+        return Claim(self.node, slot.pool, named, wanted, record, record_name(slot.name)), keep
+
+    def _drop_unfinished(self, work: Work, slot: Slot, digest: str) -> None:
+        """Remove the volume of an image whose fill was cut off, unless it is `digest`, which is taken up again."""
+        old = slot.record
+        if slot.before is None or not old.next or old.next in (digest, old.current, *old.superseded):
+            return
+        volume = pools.find_volume(slot.pool, volume_name(slot.name, old.next))
+        if volume is not None and fill.is_ours(parse(volume.XMLDesc(0)), slot.before.facts):
+            fill.remove_when_free(work, volume)
+
+    def _sidecar(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
+        """The record, None when it is surely gone."""
+        named = record_name(name)
+        try:
+            kept = sidecar.get(pool, named)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():
+                raise pools.inactive(pool.name()) from None
+            if not is_gone(error, Gone.VOLUME):
+                raise
+            kept = None
+        if kept is None and not poolmarks.is_gone(work, pool, sidecar.volume_name(named)):
+            return sidecar.get(pool, named)
+        return kept
+
+    def _write(self, pool: libvirt.virStoragePool, name: str, kept: Sidecar) -> None:
+        # Not while another thread of ours is about to write what it read before.
+        with self.node.pool_lock(pool.UUIDString()):
+            sidecar.put(pool, record_name(name), kept)
+
+    def _xml(self, pool: libvirt.virStoragePool, name: str) -> Element | None:
+        try:
+            volume = pools.find_volume(pool, name)
+            return None if volume is None else parse(volume.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.VOLUME):
+                return None
+            raise
+
+
+def _moved(record: Record, digest: str) -> Record:
+    """The record with another generation in use, and the one before superseded."""
+    digest = digest[:DIGEST_LENGTH]
+    before = (*record.superseded, record.current)
+    superseded = tuple(dict.fromkeys(one for one in before if one and one != digest))
+    return replace(record, current=digest, next="", superseded=superseded, going=())
+
+
+def _capacity(root: Element) -> int:
+    """What a guest sees, in whole sectors."""
+    return -(-int(value(root, "capacity") or 0) // 512) * 512

@@ -1,0 +1,260 @@
+"""Volumes through libvirt: finding one and what is known of it, filling, growing, and removing."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import libvirt
+
+from jvp.core.errors import Invalid, JvpError, NoSpace, Rejected
+from jvp.core.work import Work
+from jvp.libvirt import copying, disks, poolmarks, pools, sidecar, templates
+from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.fill import Claim, Wanted, remove_when_free
+from jvp.libvirt.node import Node
+from jvp.libvirt.pools import BackingFile
+from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.templates import TemplateVolume
+from jvp.libvirt.xml import Element, parse, put, value
+
+
+@dataclass(frozen=True)
+class Found:
+    """A volume as it is, with our record of it (None for a foreign one)."""
+
+    pool: libvirt.virStoragePool
+    volume: libvirt.virStorageVol
+    root: Element
+    record: Sidecar | None
+
+    @property
+    def name(self) -> str:
+        return value(self.root, "name") or ""
+
+    @property
+    def path(self) -> str:
+        return value(self.root, "target/path") or ""
+
+    @property
+    def format(self) -> str:
+        """Ours by the record: what a guest writes into its raw disk must not change it."""
+        return self.record.format if self.record and self.record.format else copying.format_of(self.root)
+
+    @property
+    def size(self) -> int:
+        """What a guest sees, in bytes. A raw disk that looks like qcow2 is as long as its file."""
+        if self.format == "raw" and copying.format_of(self.root) != "raw":
+            return int(value(self.root, "physical") or 0)
+        return int(value(self.root, "capacity") or 0)
+
+    @property
+    def backing_file(self) -> str | None:
+        return value(self.root, "backingStore/path") if self.format != "raw" else None
+
+
+class VolumeApi:
+    """The calls on volumes of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def pool(self, object_id: str) -> tuple[libvirt.virStoragePool, str]:
+        """The pool and the name of an id. Raises Rejected without the pool: nothing is known of its volumes then."""
+        uuid, _, name = object_id.partition("/")
+        try:
+            return self.node.connection.storagePoolLookupByUUIDString(uuid), name
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.POOL):
+                raise
+        raise Rejected(
+            f'the storage pool {uuid} of "{name}" is not defined on the node any more, so nothing can be said of it; '
+            "define the pool again, or remove this resource from the state"
+        )
+
+    def find(self, work: Work, object_id: str) -> Found | None:
+        """The volume of an id, None when it is surely gone. Raises Rejected when the pool cannot tell."""
+        pool, name = self.pool(object_id)
+        try:
+            volume = pools.find_volume(pool, name)
+            if volume is not None:
+                root = parse(volume.XMLDesc(0))
+                return Found(pool, volume, root, sidecar.get(pool, name))
+        except libvirt.libvirtError as error:
+            # A file that was removed behind libvirt's back is found by name, and then has no XML.
+            if not is_gone(error, Gone.VOLUME):
+                raise self._stopped(pool, error) from None
+        if poolmarks.is_gone(work, pool, name):
+            return None
+        volume = pool.storageVolLookupByName(name)
+        return Found(pool, volume, parse(volume.XMLDesc(0)), sidecar.get(pool, name))
+
+    def acknowledge(self, found: Found) -> None:
+        """Note that an engine's state has the volume. Best effort; nothing when that is noted, or it is foreign."""
+        record = found.record
+        if record is None or record.mark.acknowledged:
+            return
+        try:
+            sidecar.put(found.pool, found.name, record.acknowledged())
+        except libvirt.libvirtError:
+            return
+
+    def wanted(self, size: int, format: str, source: TemplateVolume | None, *, full: bool) -> Wanted:
+        """The volume to make before any content comes in."""
+        if source is None:
+            return Wanted(size, format)
+        if not full:
+            return Wanted(size, "qcow2", BackingFile(source.path, source.format))
+        # A copy begins as raw of the very length: an upload does not cut off what is longer.
+        return Wanted(int(source.volume.info()[1]) if source.format == "raw" else _length(source), "raw")
+
+    def refuse_full(self, pool: libvirt.virStoragePool, source: TemplateVolume) -> None:
+        """Raise NoSpace when the pool cannot hold a full copy."""
+        needed, free = int(source.volume.info()[2]), int(pool.info()[3])
+        if needed > free:
+            raise NoSpace(
+                f'storage pool "{pool.name()}" has {free} bytes left, and a copy of the template "{source.name}" '
+                f"takes {needed}",
+                path=("pool",),
+            )
+
+    def fill(
+        self, work: Work, claim: Claim, source: TemplateVolume | None, size: int, format: str, *, full: bool
+    ) -> Found:
+        """Make the claimed volume, with the template's content or on top of it. Again: with the same claim."""
+        if source is None:
+            volume = claim.make(work)
+        elif not full:
+            volume = claim.make(work)
+            templates.refuse_going(source, ("template",))
+        elif source.format == format:
+            volume = self._copy(work, claim, source, size)
+        else:
+            volume = self._convert(work, claim, source, size, format)
+        record = claim.finish()
+        return Found(claim.pool, volume, parse(volume.XMLDesc(0)), record)
+
+    def _copy(self, work: Work, claim: Claim, source: TemplateVolume, size: int) -> libvirt.virStorageVol:
+        volume = claim.make(work)
+        claim.begin()
+        what = f'volume "{claim.name}"'
+        copying.copy(work, self.node, source.volume, volume, total=claim.wanted.capacity, what=what)
+        if source.format != "raw":
+            pools.refresh(work, claim.pool)
+            copying.refuse_other_format(parse(volume.XMLDesc(0)), source.format, claim.name)
+        if size > source.capacity:
+            volume.resize(size, 0)
+        return volume
+
+    def _convert(
+        self, work: Work, claim: Claim, source: TemplateVolume, size: int, format: str
+    ) -> libvirt.virStorageVol:
+        claim.clear(work)
+        claim.begin()
+        root = parse("<volume><allocation>0</allocation></volume>")
+        put(root, "name", claim.name)
+        put(root, "capacity", str(source.capacity))
+        put(root, "target/format/@type", format)
+        put(root, "target/permissions/mode", claim.wanted.mode)
+        if format == "qcow2":
+            put(root, "target/compat", "1.1")
+        volume = copying.convert(work, self.node, source.volume, source.format, claim.pool, root)
+        if size > source.capacity:
+            volume.resize(size, 0)
+        return volume
+
+    def grow(self, work: Work, found: Found, size: int) -> None:
+        """Bring the volume to `size`, through the guest that runs from it when there is one.
+
+        Raises Invalid for less than it has; Rejected when its bytes claim another format. Again: yes.
+        """
+        if size < found.size:
+            raise Invalid(
+                f'volume "{found.name}" has {found.size} bytes and cannot shrink to {size}: that would cut off data',
+                path=("size",),
+            )
+        if size == found.size:
+            return
+        copying.refuse_other_format(found.root, found.format, found.name)
+        work.check()
+        users = disks.disk_users(self.node.connection).get(found.path, [])
+        running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
+        if running is not None:
+            disks.resize_live(running, size)
+        else:
+            found.volume.resize(size, 0)
+
+    def remove(self, work: Work, object_id: str, *, nonce: str | None, detach: bool) -> None:
+        """Delete the volume and our record of it, and what of its template nobody uses any more.
+
+        Our own instances let go of it first (with `detach`); other users are an error that names them.
+        `nonce` tells whether it is still the volume that was made: another one is left alone.
+        Raises Rejected, Busy when a guest does not let go. Again: yes, missing is fine.
+        """
+        found = self.find(work, object_id)
+        if found is None:
+            pool, name = self.pool(object_id)
+            record = sidecar.get(pool, name)
+        else:
+            pool, name, record = found.pool, found.name, found.record
+            if nonce and record is None:
+                raise Rejected(
+                    f'volume "{name}" has lost its record {sidecar.volume_name(name)}, so it cannot be told whether it '
+                    "is the one that was made here; delete it by hand, or remove it from the state and import it"
+                )
+        if record is not None and nonce and record.nonce != nonce:
+            if found is not None:
+                work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')
+            return
+        if found is not None:
+            self._release(work, found, detach)
+            if record is not None:
+                sidecar.put(pool, name, record.having(phase="deleting"))
+            remove_when_free(work, found.volume)
+        if record is not None:
+            self._forget(work, pool, name, record)
+
+    def forget(self, work: Work, object_id: str, nonce: str) -> None:
+        """Remove our record of a volume that is surely gone: nothing will ever ask for its deletion again. Best effort.
+
+        Again: yes. A record of another volume, by its nonce, stays.
+        """
+        with contextlib.suppress(libvirt.libvirtError, JvpError):
+            pool, name = self.pool(object_id)
+            record = sidecar.get(pool, name)
+            if record is not None and record.nonce == nonce:
+                self._forget(work, pool, name, record)
+
+    def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar) -> None:
+        """Remove the record; the template's generation first, because nothing else knows of it."""
+        template = record.facts.get("template_file")
+        if template:
+            templates.release_template(work, self.node, template)
+        sidecar.drop(pool, name)
+
+    def _release(self, work: Work, found: Found, detach: bool) -> None:
+        """Have the users let go, or raise."""
+        connection = self.node.connection
+        users = disks.disk_users(connection).get(found.path, [])
+        foreign = sorted({disk.name for disk in users if not disk.ours or disk.backing})
+        if foreign:
+            raise Rejected(f'volume "{found.name}" is used by {pools.listed(foreign)}; detach it there first')
+        based = pools.backing_users(connection, found.path)
+        if based:
+            raise Rejected(f'volume "{found.name}" is the base of {pools.listed(based)}; delete those first')
+        if users and not detach:
+            names = pools.listed({disk.name for disk in users})
+            raise Rejected(f'volume "{found.name}" is attached to {names}, and detachOnDelete is false')
+        for disk in users:
+            work.status(f'taking volume "{found.name}" out of "{disk.name}"')
+            disks.detach(work, disk, found.path)
+
+    def _stopped(self, pool: libvirt.virStoragePool, error: libvirt.libvirtError) -> Exception:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():
+            return pools.inactive(pool.name())
+        return error  # type: ignore[no-any-return]
+
+
+def _length(source: TemplateVolume) -> int:
+    """The length of a template's file."""
+    return int(value(parse(source.volume.XMLDesc(0)), "physical") or 0)

@@ -1,0 +1,102 @@
+"""Functions: read-only questions to the node."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from jvp.core.model import Spec
+from jvp.core.types import Reference
+from jvp.core.work import Work
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.node import Node
+from jvp.resources.instance import reading
+from jvp.resources.instance.model import InstanceState
+
+
+class GetInstanceArgs(Spec):
+    """Which instance."""
+
+    instance: Annotated[Reference, Field(description="The instance, by id or name; it need not be one of ours.")]
+
+
+class InstanceFound(InstanceState):
+    """An instance as it is, whoever made it."""
+
+    id: Annotated[str | None, Field(description="The instance's id, by which it is imported.")] = None
+
+
+class GetInstance:
+    """An instance as it is: state, addresses, disks and cards."""
+
+    token: ClassVar[str] = "getInstance"
+    args: ClassVar[type[Spec]] = GetInstanceArgs
+    result: ClassVar[type[Spec]] = InstanceFound
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, args: GetInstanceArgs) -> InstanceFound:
+        """Raises NotFound with the names that exist."""
+        with libvirt_errors(f'instance "{args.instance}"'):
+            domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
+            state = reading.read(work, self.node, domain, None)
+            return InstanceFound.model_construct(**dict(state), id=domain.UUIDString())
+
+
+class GetNetworkLeasesArgs(Spec):
+    """Which network."""
+
+    network: Annotated[Reference, Field(description="The network, by id or name; it need not be one of ours.")]
+
+
+class NetworkLease(Spec):
+    """One address that the network has handed out."""
+
+    mac: Annotated[str, Field(description="The MAC address that it was given to.")]
+    address: Annotated[str, Field(description="The IP address.")]
+    hostname: Annotated[str | None, Field(description="The name that the guest gave.")] = None
+    expires: Annotated[str | None, Field(description="Until when, in UTC (RFC 3339); unset when it never ends.")] = None
+
+
+class NetworkLeases(Spec):
+    """The leases of a network."""
+
+    leases: Annotated[list[NetworkLease], Field(description="Every lease that holds, by address.")] = []
+
+
+class GetNetworkLeases:
+    """The addresses that a network has handed out."""
+
+    token: ClassVar[str] = "getNetworkLeases"
+    args: ClassVar[type[Spec]] = GetNetworkLeasesArgs
+    result: ClassVar[type[Spec]] = NetworkLeases
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, args: GetNetworkLeasesArgs) -> NetworkLeases:
+        """Raises NotFound with the names that exist."""
+        with libvirt_errors(f'network "{args.network}"'):
+            network = NetworkApi(self.node).by_reference(args.network, ("network",))
+            rows = network.DHCPLeases() if network.isActive() else []
+        found = [
+            NetworkLease(
+                mac=row["mac"],
+                address=row["ipaddr"],
+                hostname=row["hostname"] or None,
+                expires=_time(row["expirytime"]),
+            )
+            for row in rows
+        ]
+        return NetworkLeases(leases=sorted(found, key=lambda lease: lease.address))
+
+
+def _time(seconds: int) -> str | None:
+    if not seconds:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")

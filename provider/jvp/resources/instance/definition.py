@@ -1,0 +1,262 @@
+"""An instance's XML: the skeleton of a new one, the patch of an existing one, and what it says.
+
+The same functions write and read the inactive definition and read the live one, so that all three compare.
+Devices of ours carry an alias (`ua-jvp-disk-data`); imported ones are known by target or MAC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from jvp.core.types import memory_bytes
+from jvp.libvirt.devices import NIC_ALIAS, alias_of
+from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
+
+ROOT_PORTS = 16
+"""Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
+DISK_ALIAS = "ua-jvp-disk-"
+ROOT_ALIAS, SEED_ALIAS = "ua-jvp-root", "ua-jvp-seed"
+
+
+@dataclass(frozen=True)
+class DiskSource:
+    """Where a disk's data is: its path on the node and the format that we recorded, never a probed one."""
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the references of a spec mean on this node."""
+
+    disks: dict[str, DiskSource]
+    """By the disks' names."""
+    networks: dict[str, str | None]
+    """Network names by the NICs' names; None is user mode."""
+    root: DiskSource | None
+    seed: DiskSource | None
+
+
+def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
+    """A new domain without anything that the program declares."""
+    root = parse("<domain><devices/></domain>")
+    root.set("type", acceleration)
+    put(root, "uuid", uuid)
+    os = ensure(root, "os")
+    sub(os, "type", "hvm", arch=arch, machine="q35" if arch == "x86_64" else "virt")
+    sub(os, "boot", dev="hd")
+    features = ensure(root, "features")
+    sub(features, "acpi")
+    if arch == "x86_64":
+        sub(features, "apic")
+    if acceleration == "kvm":
+        sub(root, "cpu", mode="host-model")
+    for tag, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        put(root, tag, action)
+    devices = ensure(root, "devices")
+    sub(devices, "controller", type="pci", index="0", model="pcie-root")
+    for index in range(1, ROOT_PORTS + 1):
+        sub(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
+    sub(devices, "controller", type="usb", model="none")
+    sub(sub(devices, "serial", type="pty"), "target", port="0")
+    sub(sub(devices, "console", type="pty"), "target", type="serial", port="0")
+    sub(sub(devices, "channel", type="unix"), "target", type="virtio", name="org.qemu.guest_agent.0")
+    sub(devices, "memballoon", model="virtio")
+    rng = sub(devices, "rng", model="virtio")
+    sub(rng, "backend", "/dev/urandom", model="random")
+    return root
+
+
+def patch(root: Element, name: str, spec: Instance, resolved: Resolved) -> None:
+    """Write everything that the program declares; what it does not declare stays."""
+    put(root, "name", name)
+    _patch_room(root, spec)
+    _patch_kernel(root, spec.direct_kernel)
+    devices = ensure(root, "devices")
+    if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None and _first_disk(root) is None:
+        _add_disk(devices, ROOT_ALIAS, resolved.root, read_only=False)
+    _patch_seed(devices, resolved.seed)
+    _patch_disks(devices, spec.disks, resolved)
+    _patch_nics(root, devices, spec.nics, resolved)
+
+
+def _patch_room(root: Element, spec: Instance) -> None:
+    memory, room = memory_bytes(spec.memory), memory_bytes(spec.max_memory or spec.memory)
+    for tag, size in (("memory", room), ("currentMemory", memory)):
+        put(root, tag, str(size // 1024))
+        put(root, f"{tag}/@unit", "KiB")
+    room_cpus = spec.max_cpus or spec.cpus
+    put(root, "vcpu", str(room_cpus))
+    put(root, "vcpu/@current", None if room_cpus == spec.cpus else str(spec.cpus))
+    # A list of single vcpus, which libvirt writes for a guest with hot-plugged ones, would contradict the number.
+    drop(root, "vcpus")
+
+
+def _patch_kernel(root: Element, kernel: DirectKernel | None) -> None:
+    for tag in ("kernel", "initrd", "cmdline"):
+        text = getattr(kernel, tag) if kernel is not None else None
+        put(root, f"os/{tag}", text)
+
+
+def _patch_seed(devices: Element, seed: DiskSource | None) -> None:
+    found = _by_alias(devices, SEED_ALIAS)
+    if found is not None and seed is None:
+        devices.remove(found)
+    elif found is None and seed is not None:
+        _add_disk(devices, SEED_ALIAS, seed, read_only=True)
+
+
+def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved) -> None:
+    wanted = {disk.name: disk for disk in disks}
+    for device in _declared(devices, "disk", DISK_ALIAS):
+        disk = wanted.get(disk_key(device))
+        if disk is None or _disk_facts(device) != (resolved.disks[disk.name].path, disk.read_only):
+            devices.remove(device)
+    present = {disk_key(device) for device in devices.iterfind("disk")}
+    for disk in disks:
+        if disk.name not in present:
+            _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
+
+
+def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Resolved) -> None:
+    wanted = {nic.name: nic for nic in nics}
+    for device in _declared(devices, "interface", NIC_ALIAS):
+        nic = wanted.get(nic_key(device))
+        if nic is None:
+            devices.remove(device)
+        else:
+            _patch_nic(device, nic, resolved.networks[nic.name])
+    present = {nic_key(device) for device in devices.iterfind("interface")}
+    for nic in nics:
+        if nic.name not in present:
+            device = sub(devices, "interface")
+            mac = nic.mac or mac_of(value(root, "uuid") or "", nic.name)
+            sub(device, "mac", address=mac.lower())
+            _patch_nic(device, nic, resolved.networks[nic.name])
+            sub(device, "alias", name=NIC_ALIAS + nic.name)
+
+
+def _patch_nic(device: Element, nic: Nic, network: str | None) -> None:
+    if (device.get("type"), value(device, "source/@network")) != ("network" if network else "user", network):
+        drop(device, "source")
+        device.set("type", "network" if network else "user")
+        if network:
+            sub(device, "source", network=network)
+    if nic.mac:
+        put(device, "mac/@address", nic.mac.lower())
+    if value(device, "model/@type") != nic.model:
+        drop(device, "address")
+        put(device, "model/@type", nic.model)
+
+
+def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
+    device = sub(devices, "disk", type="file", device="disk")
+    sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
+    sub(device, "source", file=source.path)
+    sub(device, "target", dev=_free_target(devices), bus="virtio")
+    if read_only:
+        sub(device, "readonly")
+    sub(device, "alias", name=alias)
+
+
+def _free_target(devices: Element) -> str:
+    taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [f"vd{one}" for one in letters] + [f"vd{one}{two}" for one in letters for two in letters]
+    return next(name for name in names if name not in taken)
+
+
+def _declared(devices: Element, tag: str, prefix: str) -> list[Element]:
+    return [device for device in devices.findall(tag) if (alias_of(device) or "").startswith(prefix)]
+
+
+def _by_alias(devices: Element, alias: str) -> Element | None:
+    return next((device for device in devices if alias_of(device) == alias), None)
+
+
+def _first_disk(root: Element) -> Element | None:
+    return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
+
+
+def root_disk(root: Element) -> Element | None:
+    """The disk that the instance boots from: ours by its alias, an imported one's first disk."""
+    ours = next((one for one in root.iterfind("devices/disk") if alias_of(one) == ROOT_ALIAS), None)
+    if ours is not None:
+        return ours
+    first = _first_disk(root)
+    is_data = first is not None and (alias_of(first) or "").startswith(("ua-jvp-",))
+    return None if is_data else first
+
+
+def source_of(device: Element) -> str | None:
+    """The path of a disk's data on the node."""
+    return value(device, "source/@file") or value(device, "source/@dev")
+
+
+def disk_key(device: Element) -> str:
+    """The name of a disk: from its alias, of an imported one its target."""
+    alias = alias_of(device) or ""
+    return alias.removeprefix(DISK_ALIAS) if alias.startswith(DISK_ALIAS) else value(device, "target/@dev") or ""
+
+
+def nic_key(device: Element) -> str:
+    """The name of a network card: from its alias, of an imported one its MAC."""
+    alias = alias_of(device) or ""
+    if alias.startswith(NIC_ALIAS):
+        return alias.removeprefix(NIC_ALIAS)
+    return (value(device, "mac/@address") or "").replace(":", "-")
+
+
+def _disk_facts(device: Element) -> tuple[str | None, bool]:
+    return source_of(device), device.find("readonly") is not None
+
+
+def mac_of(uuid: str, name: str) -> str:
+    """A MAC that follows from the instance and the card's name, so that a retry gets the same."""
+    digest = hashlib.sha256(f"{uuid}/{name}".encode()).hexdigest()
+    return ":".join(("52:54:00", digest[:2], digest[2:4], digest[4:6]))
+
+
+def kib(root: Element, path: str) -> int | None:
+    """A memory size in KiB. libvirt always writes KiB; a missing unit means it too."""
+    text = value(root, path)
+    return int(text) if text else None
+
+
+def comparable(root: Element) -> dict[str, Any]:
+    """What can differ between the running and the inactive definition, by the property's path."""
+    devices = ensure(root, "devices")
+    room = int(value(root, "vcpu") or 1)
+    found: dict[str, Any] = {
+        "memory": kib(root, "currentMemory") or kib(root, "memory"),
+        "maxMemory": kib(root, "memory"),
+        "cpus": int(value(root, "vcpu/@current") or room),
+        "maxCpus": room,
+        "virtType": root.get("type"),
+        "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
+    }
+    for device in devices.iterfind("disk"):
+        if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS):
+            found[f"disks.{disk_key(device)}"] = _disk_facts(device)
+    for device in devices.iterfind("interface"):
+        found[f"nics.{nic_key(device)}"] = nic_facts(device)
+    return found
+
+
+def nic_facts(device: Element) -> tuple[str | None, ...]:
+    """Network, MAC and model of a card."""
+    kind = device.get("type")
+    network = value(device, "source/@network") or value(device, "source/@bridge")
+    mac = (value(device, "mac/@address") or "").lower()
+    return (None if kind == "user" else network, mac, value(device, "model/@type"))
+
+
+def device_at(root: Element, path: str) -> Element | None:
+    """The device of a path as `comparable` gives it: `disks.data`, `nics.eth0`."""
+    kind, _, key = path.partition(".")
+    tag, key_of = ("disk", disk_key) if kind == "disks" else ("interface", nic_key)
+    return next((device for device in root.iterfind(f"devices/{tag}") if key_of(device) == key), None)

@@ -1,0 +1,111 @@
+"""Bringing a running guest to what its inactive definition says, and finding out what it did not take.
+
+The inactive definition is written first. Then every difference to the running one is tried live; what the guest
+refuses waits for its next power cycle and is noted with the reason. Nothing here is an error of the update.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+from jvp.core.work import Work
+from jvp.libvirt import devices, events
+from jvp.libvirt.xml import Element, drop, text_of
+from jvp.resources.instance.definition import comparable, device_at, kib, nic_facts
+
+BALLOON_S = 20.0
+"""A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""
+NEXT_BOOT = "takes effect at the next power cycle"
+
+
+def converge(work: Work, domain: Any, inactive: Element) -> dict[str, str]:
+    """Make the running guest like `inactive`; what waits for the next power cycle, with the reason, by path."""
+    running_root = devices.live_xml(domain)
+    wanted, running = comparable(inactive), comparable(running_root)
+    differ = [path for path in sorted(wanted.keys() | running.keys()) if wanted.get(path) != running.get(path)]
+    pluggable = [path for path in differ if path.startswith(("disks.", "nics."))]
+    pending: dict[str, str] = {}
+    for path in differ:
+        if path in pluggable:
+            continue
+        work.status(f"changing {path} of the running guest")
+        why = _number(work, domain, path, wanted, running)
+        if why is not None:
+            pending[path] = why
+    # All that goes out goes out first: two disks may have swapped their volumes.
+    for path in pluggable:
+        work.status(f"changing {path} of the running guest")
+        old, new = device_at(running_root, path), device_at(inactive, path)
+        if (
+            old is not None
+            and not (new is not None and _moved(domain, old, new))
+            and not devices.unplug(work, domain, old)
+        ):
+            pending[path] = f"the guest does not let go of it; {NEXT_BOOT}"
+    for path in pluggable:
+        why = None if path in pending else _in(domain, path, inactive)
+        if why is not None:
+            pending[path] = why
+    return pending
+
+
+def _number(work: Work, domain: Any, path: str, wanted: dict[str, Any], running: dict[str, Any]) -> str | None:
+    if path == "memory":
+        return _memory(work, domain, wanted[path], running["maxMemory"])
+    if path == "cpus":
+        return _cpus(domain, wanted[path], running[path], running["maxCpus"])
+    return NEXT_BOOT
+
+
+def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
+    if target > room:
+        return f"the guest was started with room for {room // 1024} MiB; {NEXT_BOOT}"
+    if (why := devices.refused(domain.setMemoryFlags, target, devices.LIVE)) is not None:
+        return why
+    # A balloon without a driver in the guest says yes and does nothing, so the outcome is read back.
+    end = time.monotonic() + work.left(BALLOON_S)
+    with events.watch(domain.connect(), domain, "balloon") as seen:
+        while (now := kib(devices.live_xml(domain), "currentMemory")) != target:
+            if time.monotonic() >= end or not domain.isActive():
+                return f"the guest's balloon stays at {(now or 0) // 1024} MiB; {NEXT_BOOT}"
+            seen.next(work, 0.5)
+    return None
+
+
+def _cpus(domain: Any, target: int, now: int, room: int) -> str | None:
+    if target > room:
+        return f"the guest was started with room for {room} CPUs; {NEXT_BOOT}"
+    if target < now:
+        return f"a running guest seldom gives CPUs back; {NEXT_BOOT}"
+    return devices.refused(domain.setVcpusFlags, target, devices.LIVE)
+
+
+def _in(domain: Any, path: str, inactive: Element) -> str | None:
+    """Plug in what the inactive definition has and the guest has not."""
+    new = device_at(inactive, path)
+    if new is None or not domain.isActive() or device_at(devices.live_xml(domain), path) is not None:
+        return None
+    why = devices.refused(devices.plug, domain, _pluggable(new))
+    return None if why is None else f"{why}; {NEXT_BOOT}"
+
+
+def _pluggable(device: Element) -> Element:
+    """The device without the PCI address that the inactive definition gave it: the running guest has its own."""
+    plain = copy.deepcopy(device)
+    drop(plain, "address")
+    return plain
+
+
+def _moved(domain: Any, old: Element, new: Element) -> bool:
+    """Whether the card could be moved to another network in place. Source: virDomainUpdateDeviceFlags."""
+    moved = copy.deepcopy(old)
+    source, wanted = moved.find("source"), new.find("source")
+    if source is None or wanted is None or old.get("type") != new.get("type"):
+        return False
+    moved.replace(source, copy.deepcopy(wanted))
+    drop(moved, "target")
+    if old.tag != "interface" or nic_facts(moved) != nic_facts(new):
+        return False
+    return devices.refused(domain.updateDeviceFlags, text_of(moved), devices.LIVE) is None

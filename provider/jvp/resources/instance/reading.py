@@ -1,0 +1,235 @@
+"""An instance as it is: the state from its definition, the running guest and our notes in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from typing import Any
+
+from jvp.core.errors import JvpError
+from jvp.core.types import size_text
+from jvp.core.work import Work
+from jvp.libvirt import devices, guest, marks, poolmarks
+from jvp.libvirt.domains import pending_of
+from jvp.libvirt.networks import REPLUG, NetworkApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.storage import pool_at, template_of, volume_of
+from jvp.libvirt.xml import Element, value
+from jvp.resources.instance import storage
+from jvp.resources.instance.definition import (
+    DISK_ALIAS,
+    SEED_ALIAS,
+    comparable,
+    disk_key,
+    nic_key,
+    root_disk,
+    source_of,
+)
+from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
+
+
+def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> InstanceState:
+    """The state of a domain, with references spelled as in `prior` where they mean the same. Raises libvirtError.
+
+    The value of a property is the inactive definition's. Where the running guest differs and we did not defer it,
+    the running value is given instead: that is drift, and the next update mends it.
+    """
+    inactive = devices.inactive_xml(domain)
+    active = bool(domain.isActive())
+    live = inactive
+    if active:
+        deferred = "memory" in pending_of(domain, inactive)
+        target = None if deferred else value(inactive, "currentMemory")
+        live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
+    pending = _still_pending(pending_of(domain, inactive), inactive, live) if active else {}
+    seen = _effective(inactive, live, pending)
+    facts = marks.facts_of(inactive)
+    declared = _Declared(inactive, live, seen, prior)
+    lost = _root_is_lost(work, node, inactive)
+    return InstanceState.model_construct(
+        name=domain.name(),
+        template=None if lost else _template(node, facts.get("template"), prior),
+        root_disk=None if lost else _root(node, inactive, prior),
+        cpus=seen["cpus"],
+        max_cpus=seen["maxCpus"],
+        memory=size_text(seen["memory"] * 1024),
+        max_memory=size_text(seen["maxMemory"] * 1024),
+        disks=[_disk(node, device, prior) for device in declared.disks],
+        nics=[_nic(node, device, prior) for device in declared.nics],
+        direct_kernel=_kernel(seen["directKernel"]),
+        virt_type=_virt_type(inactive, live, pending, prior),
+        power_state=_power(domain, prior),
+        autostart=bool(domain.autostart()),
+        uuid=domain.UUIDString(),
+        state=guest.state_of(domain),
+        acceleration=live.get("type"),
+        pending_restart=bool(pending),
+        pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
+        undeclared=declared.others,
+        **_root_outputs(node, inactive),
+        **_addresses(domain, live, active),
+    )
+
+
+def _still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
+    """What we deferred and the running guest still lacks."""
+    wanted, running = comparable(inactive), comparable(live)
+    left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
+    if "cloudInit" in noted:
+        left["cloudInit"] = noted["cloudInit"]
+    return left
+
+
+def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dict[str, Any]:
+    """The values by path: the running ones, but the definition's where we deferred them or somebody edited it."""
+    wanted, running = comparable(inactive), comparable(live)
+    written = marks.edited(inactive, wanted) | pending.keys()
+    found = {path: item for path, item in running.items() if path not in written}
+    return found | {path: item for path, item in wanted.items() if path in written}
+
+
+class _Declared:
+    """Which devices the program declares: those with our alias, and of an import those that the state names."""
+
+    def __init__(self, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None) -> None:
+        names = {disk.name for disk in prior.disks} if prior else set()
+        cards = {nic.name for nic in prior.nics} if prior else set()
+        root = root_disk(inactive)
+        target = value(root, "target/@dev") if root is not None else None
+        everything = marks.mark_of(inactive) is None and prior is None
+        self.disks: list[Element] = []
+        self.nics: list[Element] = []
+        self.others: list[str] = []
+        for device in _union(inactive, live, "disk", disk_key):
+            alias, key = devices.alias_of(device) or "", disk_key(device)
+            if alias == SEED_ALIAS or value(device, "target/@dev") == target:
+                continue
+            ours = alias.startswith(DISK_ALIAS) or key in names or (everything and source_of(device) is not None)
+            if ours and f"disks.{key}" in seen:
+                self.disks.append(device)
+            elif not ours:
+                self.others.append(f"disk {key}")
+        for device in _union(inactive, live, "interface", nic_key):
+            key = nic_key(device)
+            ours = (devices.alias_of(device) or "").startswith(devices.NIC_ALIAS) or key in cards
+            ours = ours or (everything and device.get("type") in ("network", "user"))
+            if ours and f"nics.{key}" in seen:
+                self.nics.append(device)
+            elif not ours:
+                self.others.append(f"nic {key}")
+
+
+def _union(inactive: Element, live: Element, tag: str, key_of: Any) -> list[Element]:
+    """The devices of both definitions, the running one's where both have it."""
+    found = {key_of(device): device for device in inactive.iterfind(f"devices/{tag}")}
+    found |= {key_of(device): device for device in live.iterfind(f"devices/{tag}")}
+    return list(found.values())
+
+
+def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> str | None:
+    if prior is None or prior.template is None:
+        return recorded
+    return same_or(prior.template, recorded, lambda text: template_of(node, text, ()).id)
+
+
+def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
+    """`prior` when it means `actual`, else `actual`. A reference that cannot be resolved any more means nothing new."""
+    if actual is None or prior == actual:
+        return prior
+    try:
+        return prior if meaning(prior) == actual else actual
+    except JvpError:
+        return prior
+
+
+def _root(node: Node, inactive: Element, prior: InstanceState | None) -> RootDisk | None:
+    device = root_disk(inactive)
+    path = source_of(device) if device is not None else None
+    volume = storage.volume_at(node, path) if path else None
+    if volume is None:
+        return prior.root_disk if prior and prior.root_disk and path else None
+    pool = volume.storagePoolLookupByVolume()
+    name = pool.name()
+    before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
+    if before in (pool.UUIDString(), name):
+        name = before
+    return RootDisk.model_construct(pool=name, size=size_text(int(volume.info()[1])))
+
+
+def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
+    """Whether the root disk that we made is surely gone: removed by hand, or by a removal that was cut off.
+
+    What the instance was made of is then given as missing, and the plan is to make it anew.
+    """
+    device = root_disk(inactive)
+    path = source_of(device) if device is not None else None
+    if path is None or marks.mark_of(inactive) is None or storage.volume_at(node, path) is not None:
+        return False
+    with contextlib.suppress(JvpError):
+        pool = pool_at(node, posixpath.dirname(path))
+        return pool is not None and poolmarks.is_gone(work, pool, posixpath.basename(path))
+    return False
+
+
+def _root_outputs(node: Node, inactive: Element) -> dict[str, Any]:
+    device = root_disk(inactive)
+    path = source_of(device) if device is not None else None
+    return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
+
+
+def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
+    key, path = disk_key(device), source_of(device) or ""
+    before = next((disk.volume for disk in prior.disks if disk.name == key), None) if prior else None
+    volume = storage.volume_at(node, path)
+    actual = path
+    if volume is not None:
+        actual = f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
+    reference = actual
+    if before is not None:
+        reference = same_or(before, actual, lambda text: _volume_id(node, text)) or actual
+    return Disk.model_construct(name=key, volume=reference, read_only=device.find("readonly") is not None)
+
+
+def _volume_id(node: Node, reference: str) -> str:
+    volume = volume_of(node, reference, ())
+    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
+
+
+def _nic(node: Node, device: Element, prior: InstanceState | None) -> Nic:
+    key, network = nic_key(device), value(device, "source/@network")
+    before = next((nic.network for nic in prior.nics if nic.name == key), None) if prior else None
+    if before is not None and network is not None:
+        api = NetworkApi(node)
+        network = same_or(before, network, lambda text: api.by_reference(text, ()).name())
+    model: Any = value(device, "model/@type") or "virtio"
+    return Nic.model_construct(name=key, network=network, mac=value(device, "mac/@address"), model=model)
+
+
+def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
+    kernel, initrd, cmdline = texts
+    if kernel is None:
+        return None
+    return DirectKernel.model_construct(kernel=kernel, initrd=initrd, cmdline=cmdline)
+
+
+def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior: InstanceState | None) -> Any:
+    actual = inactive.get("type") if "virtType" in pending else live.get("type")
+    if prior is not None and prior.virt_type == "auto":
+        return "auto"
+    return actual
+
+
+def _power(domain: Any, prior: InstanceState | None) -> Any:
+    if prior is not None and prior.power_state == "unmanaged":
+        return "unmanaged"
+    return guest.state_of(domain)
+
+
+def _addresses(domain: Any, live: Element, active: bool) -> dict[str, Any]:
+    names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
+    found = [
+        GuestAddress(nic=names.get(lease.mac), mac=lease.mac, address=lease.address, source="lease")
+        for lease in (guest.current_leases(domain) if active else [])
+    ]
+    first = next((one.address for one in found if ":" not in one.address), None)
+    return {"addresses": found, "ip_address": first}

@@ -1,0 +1,176 @@
+"""The disks that belong to an instance: its root disk and its cloud-init seed, named after its uuid."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jvp.core.errors import Invalid, NotFound, Path, Rejected
+from jvp.core.types import disk_bytes, size_text
+from jvp.core.values import reveal
+from jvp.core.work import Work
+from jvp.images.cloudconfig import cloud_config
+from jvp.images.seed import build_seed
+from jvp.libvirt import sidecar
+from jvp.libvirt.node import Node
+from jvp.libvirt.pools import active_pools, unless_lost
+from jvp.libvirt.storage import (
+    BackingFile,
+    TemplateVolume,
+    active_pool_of,
+    create_volume,
+    delete_volume,
+    disk_users,
+    find_volume,
+    refuse_going,
+    release_template,
+    template_of,
+    volume_of,
+)
+from jvp.libvirt.streams import write_small
+from jvp.libvirt.xml import parse, value
+from jvp.resources.instance.definition import DiskSource
+from jvp.resources.instance.model import CloudInit, Instance
+
+
+@dataclass(frozen=True)
+class RootPlan:
+    """Where the root disk will be, found before anything is written."""
+
+    pool: Any
+    template: TemplateVolume | None
+    size: int
+
+
+_SEED_BYTES = 128 * 1024
+"""BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
+
+
+def root_name(uuid: str) -> str:
+    return f"jvp-{uuid}-root"
+
+
+def seed_name(uuid: str) -> str:
+    return f"jvp-{uuid}-seed"
+
+
+def plan_root(node: Node, spec: Instance) -> RootPlan | None:
+    """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
+    root = spec.root_disk
+    wanted = disk_bytes(root.size) if root and root.size else None
+    if spec.template is None:
+        if root is None or root.pool is None or wanted is None:
+            return None
+        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted)
+    template = template_of(node, spec.template, ("template",))
+    if root and root.pool:
+        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
+    else:
+        pool = template.pool
+        if not pool.isActive():
+            raise Rejected(f'storage pool "{pool.name()}" of the template is not active; start it', path=("template",))
+    if wanted is not None and wanted < template.capacity:
+        raise Invalid(
+            f'"{root.size if root else ""}" is less than the template "{template.name}" has, '
+            f"which is {size_text(template.capacity)}",
+            path=("rootDisk", "size"),
+        )
+    return RootPlan(pool, template, wanted or template.capacity)
+
+
+def path_in(pool: Any, name: str) -> str:
+    """The path that a volume of this name will have. Source: dir pools keep a volume as a file of its name."""
+    folder = value(parse(pool.XMLDesc(0)), "target/path")
+    return f"{folder}/{name}"
+
+
+def make_root(work: Work, node: Node, plan: RootPlan, uuid: str) -> None:
+    """Make the root disk anew; what an earlier try left is discarded."""
+    work.status("making the root disk")
+    stale = find_volume(plan.pool, root_name(uuid))
+    if stale is not None:
+        delete_volume(stale)
+    backing = BackingFile(plan.template.path, plan.template.format) if plan.template else None
+    create_volume(work, node, plan.pool, root_name(uuid), capacity=plan.size, format="qcow2", backing=backing)
+    if plan.template is not None:
+        refuse_going(plan.template, ("template",))
+
+
+def make_seed(work: Work, node: Node, pool: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
+    """Write the NoCloud disk; one that is there is replaced. Mode 0600, because user data is secret."""
+    data = seed_of(uuid, name, cloud_init)
+    stale = find_volume(pool, seed_name(uuid))
+    if stale is not None:
+        delete_volume(stale)
+    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(data), format="raw", mode="0600")
+    write_small(node.connection, volume, data)
+
+
+def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
+    """The NoCloud image. The instance-id stays for the instance's life: a new one would run every module again."""
+    hostname = cloud_init.hostname or name.replace("_", "-").replace("+", "-").replace(".", "-")
+    if cloud_init.user_data is not None:
+        text = reveal(cloud_init.user_data)
+    else:
+        users = [reveal(user.bag()) for user in cloud_init.users]
+        text = cloud_config(users=users, ssh_keys=cloud_init.ssh_keys)
+    return build_seed({"instance-id": uuid, "local-hostname": hostname}, text).ljust(_SEED_BYTES, b"\0")
+
+
+def disk_source(node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
+    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it."""
+    volume = volume_of(node, reference, path)
+    where = volume.path()
+    others = [disk.name for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+    if others:
+        raise Rejected(f'volume "{reference}" is attached to "{others[0]}" already', path=path)
+    return DiskSource(where, format_of(volume))
+
+
+def format_of(volume: Any) -> str:
+    """A volume's format from our record, of a foreign volume from libvirt.
+
+    A guest can write a qcow2 header into its raw disk; believing it would give it the node's files to read.
+    """
+    record = sidecar.get(volume.storagePoolLookupByVolume(), volume.name())
+    probed = value(parse(volume.XMLDesc(0)), "target/format/@type") or "raw"
+    if record is None or not record.format:
+        return probed
+    if record.format != probed and record.format == "qcow2":
+        raise Rejected(f'volume "{volume.name()}" was made as qcow2 and is {probed} now: its data is damaged')
+    return record.format
+
+
+def size_at(node: Node, path: str) -> int | None:
+    """The size of the disk at a path, None when it is in no pool."""
+    found = volume_at(node, path)
+    return int(found.info()[1]) if found is not None else None
+
+
+def volume_at(node: Node, path: str) -> Any:
+    """The volume at a path, None when no active pool has it."""
+    with contextlib.suppress(NotFound):
+        return volume_of(node, path, ())
+    return None
+
+
+def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
+    """Remove root disk and seed of an instance, wherever they are; then a template generation that lost its user.
+
+    `path` is the root disk's last known path. Only volumes named after the uuid are touched.
+    """
+    released = None
+    for pool in active_pools(node.connection):
+        for name in (root_name(uuid), seed_name(uuid)):
+            # Pools of others may stop or go while ours are searched.
+            volume = unless_lost(pool, partial(find_volume, pool, name))
+            if volume is None:
+                continue
+            released = value(parse(volume.XMLDesc(0)), "backingStore/path") or released
+            delete_volume(volume)
+    if path and (left := volume_at(node, path)) is not None and left.name() in (root_name(uuid), seed_name(uuid)):
+        delete_volume(left)
+    if released:
+        release_template(work, node, released)

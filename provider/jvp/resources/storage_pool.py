@@ -1,0 +1,230 @@
+"""StoragePool: a folder on the node that holds volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from jvp.core.diff import Change
+from jvp.core.errors import Invalid, NameTaken, NotFound
+from jvp.core.facts import At, Changes, Computed, Effect, Output, Same
+from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.identity import Key, Mark, generation
+from jvp.core.model import Rule, Spec
+from jvp.core.types import Name, NodePath
+from jvp.core.values import known
+from jvp.core.work import Work
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.node import Node
+from jvp.libvirt.poolapi import PoolApi
+from jvp.libvirt.poolmarks import PoolMark, write
+from jvp.libvirt.storage import pool_of
+from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
+
+DEFAULT_FOLDER = "/var/lib/jvp"
+
+
+class StoragePool(Spec):
+    """A folder on the node that holds volumes and templates."""
+
+    name: Annotated[
+        Name | None,
+        At("name"),
+        Changes(Effect.REPLACE),
+        Computed(),
+        Field(description="Unique on the node; made from the resource's name when left out."),
+    ] = None
+    path: Annotated[
+        NodePath | None,
+        At("target/path"),
+        Changes(Effect.REPLACE),
+        Computed(),
+        Same(posixpath.normpath),
+        Field(
+            description="The folder; made when it does not exist, and then removed with the pool when it is empty. "
+            "By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder."
+        ),
+    ] = None
+    autostart: Annotated[bool, Field(description="Whether the pool starts with the node.")] = True
+    active: Annotated[
+        bool, Field(description="Whether the pool runs; the volumes of a stopped one are out of reach.")
+    ] = True
+
+    def rules(self) -> Iterator[Rule]:
+        if self.path is not None and known(self.path) and posixpath.normpath(self.path) in ("/", "//"):
+            yield ("path",), "must be a folder of its own, not the root of the filesystem"
+
+
+class StoragePoolState(StoragePool):
+    """A storage pool as it is."""
+
+    uuid: Annotated[str, At("uuid"), Output(), Field(description="libvirt's uuid.")]
+    type: Annotated[str | None, At("@type"), Output(), Field(description="libvirt's type of the pool: dir.")] = None
+    state: Annotated[
+        str | None,
+        Output(follows=("active",)),
+        Field(description="running, inactive, building, degraded, inaccessible."),
+    ] = None
+    capacity_bytes: Annotated[
+        int | None,
+        Output(follows=("active",)),
+        Field(description="Size of the filesystem that the folder is on; null while the pool is stopped."),
+    ] = None
+
+
+class StoragePools(Handler[StoragePool, StoragePoolState]):
+    """The verbs of storage pools. The mark in the pool's definition says what is ours to remove."""
+
+    kind, token, spec, state = "storage pool", "StoragePool", StoragePool, StoragePoolState
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.api = PoolApi(node)
+
+    def create(self, work: Work, key: Key, spec: StoragePool) -> Outcome[StoragePoolState]:
+        with libvirt_errors(f'storage pool "{spec.name or key.label}"'):
+            number, uuid, found = generation(key, self.api.find, self._mark)
+        name = spec.name or key.auto_name(uuid)
+        spec = spec.model_copy(update={"name": name, "path": spec.path or self._default_path(name)})
+        self._refuse_taken(spec, uuid)
+        mark = PoolMark(Mark(key.digest, number, owner=key.owner))
+        with contextlib.ExitStack() as undo, libvirt_errors(f'storage pool "{name}"'):
+            if found is not None:
+                found = self._same_folder(work, found, spec)
+            if found is None:
+                undo.callback(self._undo, uuid)
+                found = self.api.define(_root(spec, uuid, mark))
+            pool = self._settle(work, found, spec)
+            undo.pop_all()
+            return Done(uuid, self._state(pool))
+
+    def read(self, work: Work, object_id: str, prior: StoragePoolState | None) -> StoragePoolState | None:
+        with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
+            pool = self.api.find(object_id)
+            if pool is None:
+                return None
+            return self._state(pool, acknowledge=prior is not None)
+
+    def update(
+        self, work: Work, object_id: str, prior: StoragePoolState, spec: StoragePool, changes: Sequence[Change]
+    ) -> Outcome[StoragePoolState]:
+        what = f'storage pool "{prior.name}"'
+        with libvirt_errors(what):
+            pool = self.api.find(object_id)
+            if pool is None:
+                raise NotFound(f"{what} is gone; refresh the stack")
+            if spec.active and self.api.is_going(self.api.xml(pool)):
+                pool = self.api.open(work, pool)
+            self.api.switch(pool, autostart=spec.autostart, active=spec.active)
+            return Done(object_id, self._state(pool, acknowledge=True))
+
+    def delete(self, work: Work, object_id: str, prior: StoragePoolState | None) -> None:
+        with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
+            pool = self.api.find(object_id)
+            if pool is not None:
+                self.api.remove(work, pool)
+
+    def find(self, work: Work, reference: str) -> str:
+        with libvirt_errors(f'storage pool "{reference}"'):
+            return str(pool_of(self.node, reference.rpartition("/")[2]).UUIDString())
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        with libvirt_errors("storage pools"):
+            for pool in self.node.connection.listAllStoragePools(0):
+                yield Listed(pool.UUIDString(), pool.name())
+
+    def predict(self, spec: StoragePool, prior: StoragePoolState | None) -> dict[str, Any]:
+        bag: dict[str, Any] = {}
+        if prior is None:
+            bag["type"] = "dir"
+            if spec.path is None and known(spec.name) and spec.name and not self.node.is_session:
+                bag["path"] = posixpath.join(DEFAULT_FOLDER, spec.name)
+        if known(spec.active):
+            bag["state"] = "running" if spec.active else "inactive"
+        return bag
+
+    def _mark(self, pool: Any) -> Mark | None:
+        found = self.api.mark(pool)
+        return found.mark if found is not None else None
+
+    def _default_path(self, name: str) -> str:
+        if not self.node.is_session:
+            return posixpath.join(DEFAULT_FOLDER, name)
+        if urlsplit(self.node.uri).hostname:
+            raise Invalid(
+                "is required on another host's session daemon: its user's folders are unknown", path=("path",)
+            )
+        # The daemon runs as this user on this machine.
+        data = os.environ.get("XDG_DATA_HOME") or posixpath.join(os.path.expanduser("~"), ".local/share")  # noqa: PTH111
+        return posixpath.join(data, "jvp", name)
+
+    def _refuse_taken(self, spec: StoragePool, uuid: str) -> None:
+        with libvirt_errors(f'storage pool "{spec.name}"'):
+            for other in self.node.connection.listAllStoragePools(0):
+                other_uuid = other.UUIDString()
+                if other_uuid == uuid:
+                    continue
+                if other.name() == spec.name:
+                    raise NameTaken(
+                        f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, which this resource '
+                        "did not make; import it by that id, or choose another name",
+                        path=("name",),
+                    )
+                if _same_path(self.api.path(other), spec.path):
+                    raise NameTaken(
+                        f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}; '
+                        "import that by its id, or choose another folder",
+                        path=("path",),
+                    )
+
+    def _same_folder(self, work: Work, found: Any, spec: StoragePool) -> Any:
+        """What an earlier try left, None when the program has changed since and it had to be taken away."""
+        if found.name() == spec.name and _same_path(self.api.path(found), spec.path):
+            return found
+        self.api.remove(work, found)
+        return None
+
+    def _settle(self, work: Work, pool: Any, spec: StoragePool) -> Any:
+        with libvirt_errors(f'storage pool "{spec.name}"', ("path",)):
+            pool = self.api.open(work, pool)
+        self.api.switch(pool, autostart=spec.autostart, active=spec.active)
+        return pool
+
+    def _undo(self, uuid: str) -> None:
+        with contextlib.suppress(Exception):
+            pool = self.api.find(uuid)
+            if pool is not None:
+                self.api.remove(Work(), pool)
+
+    def _state(self, pool: Any, *, acknowledge: bool = False) -> StoragePoolState:
+        root = self.api.xml(pool)
+        if acknowledge:
+            self.api.acknowledge(root)
+        state, capacity = self.api.state_of(pool)
+        # A removal that was cut off is drift: the next update opens the pool again.
+        active = state != "inactive" and not self.api.is_going(root)
+        return StoragePoolState.model_construct(
+            **read_facts(StoragePoolState, root),
+            autostart=bool(pool.autostart()),
+            active=active,
+            state=state,
+            capacity_bytes=capacity,
+        )
+
+
+def _root(spec: StoragePool, uuid: str, mark: PoolMark) -> Element:
+    root = parse("<pool type='dir'/>")
+    put(root, "uuid", uuid)
+    write_facts(StoragePool, root, spec)
+    write(root, mark)
+    return root
+
+
+def _same_path(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and posixpath.normpath(one) == posixpath.normpath(other)

@@ -1,0 +1,380 @@
+"""Template: a disk image in a storage pool, from a local file or an address, that volumes are made from."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field
+
+from jvp import images
+from jvp.core.diff import Change
+from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NoSpace, NotFound, Path
+from jvp.core.facts import Changes, Computed, Effect, Output, Unit
+from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.identity import MAX_GENERATIONS, Key, Mark
+from jvp.core.model import Rule, Spec, load
+from jvp.core.types import Name, Reference, Text, is_uuid
+from jvp.core.values import known
+from jvp.core.work import Work
+from jvp.libvirt import pools, templates
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.fill import Standing
+from jvp.libvirt.node import Node
+from jvp.libvirt.streams import VolumeUpload
+from jvp.libvirt.templatefill import Found, Image, Slot, TemplateApi
+from jvp.libvirt.volumes import VolumeApi
+
+_SHOWN_MAX = 1000
+"""Longer addresses are not kept on the node: the record has 4 KiB."""
+
+
+def _checksum(text: str) -> str:
+    try:
+        images.parse_checksum(text)
+    except JvpError as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+class TemplateSource(Spec):
+    """Where an image comes from: `path` or `url`."""
+
+    path: Annotated[Text | None, Field(description="A file on the machine where the provider runs.")] = None
+    url: Annotated[
+        Text | None,
+        Field(
+            description="An http or https address. It is fetched once, and again when the address or checksum changes."
+        ),
+    ] = None
+    checksum: Annotated[
+        Annotated[str, AfterValidator(_checksum)] | None,
+        Field(description="What the image must hash to: sha256:<hex> or sha512:<hex>."),
+    ] = None
+    allow_private_redirects: Annotated[
+        bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
+    ] = False
+    digest: Annotated[
+        str | None,
+        Computed(),
+        Field(description="Filled in: the digest of the file at path, so that a changed file is a planned update."),
+    ] = None
+
+
+class Template(Spec):
+    """A disk image in a storage pool that volumes and instances are made from."""
+
+    name: Annotated[
+        Name | None,
+        Changes(Effect.REPLACE),
+        Computed(),
+        Field(description="Unique in the pool; made from the resource's name when left out."),
+    ] = None
+    pool: Annotated[Reference, Changes(Effect.REPLACE), Field(description="The storage pool, by id or name.")]
+    source: Annotated[
+        TemplateSource,
+        Field(
+            description="The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: "
+            "what was made from the old one keeps "
+            "it, and it goes with its last user."
+        ),
+    ]
+
+    def rules(self) -> Iterator[Rule]:
+        source = self.source
+        if not isinstance(source, TemplateSource):
+            return
+        if (source.path is None) == (source.url is None):
+            yield ("source",), "needs exactly one of path and url"
+        elif source.url is not None and known(source.url) and urlsplit(source.url).scheme not in ("http", "https"):
+            yield ("source", "url"), "must begin with http:// or https://; a file on this machine goes by its path"
+        elif source.path is not None and known(source.allow_private_redirects) and source.allow_private_redirects:
+            yield ("source", "allowPrivateRedirects"), "means nothing for a file"
+
+    def derived(self) -> dict[str, Any]:
+        """The digest of a local file; none while there is no file, which is an error only when it is needed."""
+        source = self.source
+        if not isinstance(source, TemplateSource) or not known(source.path):
+            return {}
+        digest = None
+        if source.path is not None:
+            with contextlib.suppress(JvpError):
+                digest = images.file_digest_cached(source.path)
+        return {"source": source.model_copy(update={"digest": digest}).bag()}
+
+
+class TemplateState(Template):
+    """A template as it is."""
+
+    digest: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(description="The digest of the image's content, the same for any holes."),
+    ] = None
+    format: Annotated[
+        str | None, Output(follows=("source",)), Field(description="The image's format: qcow2 or raw.")
+    ] = None
+    size_bytes: Annotated[
+        int, Output(follows=("source",)), Unit("bytes"), Field(description="The size of the disk that a guest sees.")
+    ]
+    volume_name: Annotated[
+        str | None, Output(follows=("source",)), Field(description="The volume that holds the image.")
+    ] = None
+    path: Annotated[str, Output(follows=("source",)), Field(description="The volume's file on the node.")]
+    created_at: Annotated[
+        str | None, Output(follows=("source",)), Field(description="When the image was put there, UTC.")
+    ] = None
+    pool_name: Annotated[str | None, Output(), Field(description="The pool's name.")] = None
+    pool_uuid: Annotated[str | None, Output(), Field(description="The pool's uuid.")] = None
+    nonce: Annotated[
+        str | None, Output(), Field(description="Tells this template from a later one of the same name.")
+    ] = None
+
+
+class Templates(Handler[Template, TemplateState]):
+    """The verbs of templates. The id is `<pool uuid>/<name>` and stays when the image changes."""
+
+    kind, token, spec, state = "template", "Template", Template, TemplateState
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.api = TemplateApi(node)
+
+    def create(self, work: Work, key: Key, spec: Template) -> Outcome[TemplateState]:
+        with libvirt_errors(f'template "{spec.name or key.label}"'):
+            pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
+            slot = self._slot(work, pool, key, spec)
+            self._bring(work, slot, spec.source)
+            return Done(f"{pool.UUIDString()}/{slot.name}", self._state(self._found(work, pool, slot.name), spec))
+
+    def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            found = self.api.find(work, pool, name)
+            if found is None and prior is not None and prior.nonce:
+                self.api.forget(work, pool, name, prior.nonce)
+            if found is None or (prior is not None and prior.nonce and found.record.birth != prior.nonce):
+                return None
+            if prior is not None:
+                self.api.acknowledge(found)
+            return self._state(found, prior)
+
+    def update(
+        self, work: Work, object_id: str, prior: TemplateState, spec: Template, changes: Sequence[Change]
+    ) -> Outcome[TemplateState]:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            found = self._found(work, pool, name)
+            if prior.nonce and found.record.birth != prior.nonce:
+                raise NotFound(f'template "{name}" is not the one that was made here any more; refresh the stack')
+            kept = found.sidecar.acknowledged()
+            self._bring(work, Slot(pool, name, kept.mark, kept), spec.source)
+            return Done(object_id, self._state(self._found(work, pool, name), spec))
+
+    def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            birth, volume = (prior.nonce, prior.volume_name) if prior else (None, None)
+            self.api.remove(work, pool, name, birth=birth, volume=volume)
+
+    def find(self, work: Work, reference: str) -> str:
+        return templates.template_of(self.node, "/".join(reference.split("/")[-2:])).id
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        with libvirt_errors("templates"):
+            for pool in pools.active_pools(self.node.connection):
+                for name in pools.unless_lost(pool, partial(templates.template_names, pool)) or ():
+                    yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
+
+    def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
+        """A reference to the same pool in another spelling is no change."""
+        return [one for one in changes if one.path != ("pool",) or one.new not in (state.pool_uuid, state.pool_name)]
+
+    def predict(self, spec: Template, prior: TemplateState | None) -> dict[str, Any]:
+        bag: dict[str, Any] = {}
+        if prior is None and known(spec.pool):
+            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = spec.pool
+        source = spec.source
+        if not isinstance(source, TemplateSource) or not known(source.path, source.digest) or source.digest is None:
+            return bag
+        bag["digest"] = source.digest
+        name = prior.name if prior is not None else spec.name
+        if name is not None and known(name):
+            bag["volumeName"] = templates.volume_name(name, source.digest)
+        return bag
+
+    def _place(self, object_id: str) -> tuple[Any, str]:
+        with libvirt_errors(f'template "{object_id.partition("/")[2]}"'):
+            return VolumeApi(self.node).pool(object_id)
+
+    def _found(self, work: Work, pool: Any, name: str) -> Found:
+        found = self.api.find(work, pool, name)
+        if found is None:
+            raise NotFound(f'template "{name}" is gone; refresh the stack')
+        return found
+
+    def _slot(self, work: Work, pool: Any, key: Key, spec: Template) -> Slot:
+        """The name to make the template under. Raises NameTaken."""
+        for generation in range(MAX_GENERATIONS):
+            name = spec.name or key.auto_name(key.uuid(generation))
+            standing, kept = self.api.standing(work, pool, name, key)
+            if standing in (Standing.FREE, Standing.OURS):
+                mark = Mark(key.digest, generation, owner=key.owner)
+                return Slot(pool, name, mark, kept, fresh=standing is Standing.FREE)
+            if spec.name or standing is Standing.TAKEN:
+                maker = "this program made under another name or kept" if standing is Standing.MOVED_ON else (
+                    "another resource of jvp made or is making"
+                )  # fmt: skip
+                raise NameTaken(
+                    f'there is a template "{name}" in the storage pool "{pool.name()}" already, which {maker}; '
+                    f'import it by the id "{pool.UUIDString()}/{name}", or choose another name',
+                    path=("name",),
+                )
+        raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
+
+    def _bring(self, work: Work, slot: Slot, source: TemplateSource) -> None:
+        """Make the image of `source` the generation in use, if it is not."""
+        digest = source.digest if source.path is not None else _key(source)
+        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source)}
+        if digest is None:
+            assert source.path is not None
+            digest = _at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
+        volume = self.api.has(slot, digest)
+        if volume is None:
+            self._fill(work, slot, source, digest, {**facts, "created": _now()})
+            return
+        if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
+            _verify(work, source.path, source.checksum)
+        if digest[:12] != slot.record.current:
+            facts["digest"] = digest if source.path is not None else self._content(work, volume)
+            facts["created"] = _now()
+        self.api.switch(work, slot, digest, facts)
+
+    def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
+        where: Path = ("source", "path" if source.path is not None else "url")
+        free = self.api.free_bytes(slot.pool)
+        verifier = images.Verifier(images.parse_checksum(source.checksum)) if source.checksum else None
+        with _at(where, lambda: _opened(work, source, free)) as origin:
+            # A checksum is of the file as it is published, before it is unpacked.
+            inside = _at(where, lambda: images.unpacked(origin, limit_bytes=free, verifier=verifier))
+            image = inside or origin
+            info = _at(where, lambda: images.inspect(image.head(), image.total_bytes))
+            needed = _allocated(source.path) if source.path is not None else origin.total_bytes
+            if needed is not None and needed > free:
+                raise NoSpace(
+                    f'storage pool "{slot.pool.name()}" has {free} bytes left, and the image takes {needed}',
+                    path=("pool",),
+                )
+
+            def send(upload: VolumeUpload) -> str:
+                left = verifier if inside is None else None
+                content = images.ContentDigest()
+                filled = images.fill(image.segments(), upload, verifier=left, digest=content, work=work)
+                if source.path is None:
+                    return filled.digest or ""
+                if inside is None and filled.digest != digest:
+                    raise Invalid("the file was changed while it was read; run again when nothing writes to it")
+                return digest
+
+            made = Image(digest, info.format, image.total_bytes)
+            self.api.fill(work, slot, made, lambda upload: _at(where, lambda: send(upload)), facts)
+
+    def _content(self, work: Work, volume: Any) -> str:
+        """The content digest of a generation that came from an address and is taken up again."""
+        pieces = self.api.pieces(work, volume)
+        return images.content_digest(
+            images.Hole(piece) if isinstance(piece, int) else images.Data(piece) for piece in pieces
+        )
+
+    def _state(self, found: Found, spelled: Template | None) -> TemplateState:
+        """The state; what only a program knows is taken from `spelled`: the spec, or the state before."""
+        name, uuid, record = found.pool.name(), found.pool.UUIDString(), found.record
+        source = load(TemplateSource, record.source)
+        if (
+            spelled is not None
+            and isinstance(spelled.source, TemplateSource)
+            and _key(spelled.source) == record.source_key
+        ):
+            source = spelled.source
+        local = source.path is not None
+        return TemplateState.model_construct(
+            name=found.name,
+            pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
+            source=source.model_copy(update={"digest": record.digest if local else None}),
+            digest=record.digest,
+            format=found.sidecar.format,
+            size_bytes=record.size,
+            volume_name=templates.volume_name(found.name, record.current),
+            path=found.path,
+            created_at=record.created,
+            pool_name=name,
+            pool_uuid=uuid,
+            nonce=record.birth,
+        )
+
+
+def _key(source: TemplateSource) -> str:
+    """What tells one origin from another: for an address also the name of the volume."""
+    checksum = str(images.parse_checksum(source.checksum)) if source.checksum else None
+    text = json.dumps([source.path, source.url, checksum, source.allow_private_redirects])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _shown(source: TemplateSource) -> dict[str, Any]:
+    """The origin as the record on the node keeps it: without a password, a query, or what is too long."""
+    bag = source.model_copy(update={"digest": None}).bag()
+    if source.url is not None:
+        parts = urlsplit(source.url)
+        bag["url"] = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return {name: item for name, item in bag.items() if not isinstance(item, str) or len(item) <= _SHOWN_MAX}
+
+
+def _opened(work: Work, source: TemplateSource, limit: int) -> images.Source:
+    if source.path is not None:
+        return images.open_path(source.path, work)
+    url, allow = source.url or "", source.allow_private_redirects
+    return images.open_url(url, work, limit_bytes=limit, allow_private_redirects=allow)
+
+
+def _verify(work: Work, path: str, checksum: str) -> None:
+    """Raises Invalid when a file that is in the pool already does not hash to what is declared now."""
+    verifier = images.Verifier(images.parse_checksum(checksum))
+
+    def read() -> None:
+        with images.open_path(path, work) as origin:
+            for segment in origin.segments():
+                verifier.update(segment)
+        verifier.check()
+
+    _at(("source", "path"), read)
+
+
+def _allocated(path: str) -> int:
+    """What a file takes on a disk, holes left out; 0 for a device, whose holes only reading shows."""
+    try:
+        return FilePath(path).stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+T = TypeVar("T")
+
+
+def _at(path: Path, call: Callable[[], T]) -> T:
+    """The result of `call`; an error that names no property is put on `path`."""
+    try:
+        return call()
+    except JvpError as error:
+        error.path = error.path or path
+        raise

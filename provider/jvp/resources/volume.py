@@ -1,0 +1,307 @@
+"""Volume: a disk in a storage pool, empty or from a template."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from jvp.core.diff import Change
+from jvp.core.errors import Bug, Invalid, NotFound, Rejected
+from jvp.core.facts import Changes, Computed, Effect, Output, Unit
+from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.identity import MAX_GENERATIONS, Key, Mark
+from jvp.core.model import Rule, Spec
+from jvp.core.types import DiskSize, Name, Reference, disk_bytes, is_uuid, size_text
+from jvp.core.values import known
+from jvp.core.work import Work
+from jvp.libvirt import fill, pools, templates
+from jvp.libvirt.copying import format_of
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.fill import Holder, Standing
+from jvp.libvirt.node import Node
+from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.templates import TemplateVolume, template_of
+from jvp.libvirt.volumes import Found, VolumeApi
+
+FORMATS = ("qcow2", "raw")
+
+
+class Volume(Spec):
+    """A disk in a storage pool, empty or made from a template."""
+
+    name: Annotated[
+        Name | None,
+        Changes(Effect.REPLACE),
+        Computed(),
+        Field(description="Unique in the pool; made from the resource's name when left out."),
+    ] = None
+    pool: Annotated[Reference, Changes(Effect.REPLACE), Field(description="The storage pool, by id or name.")]
+    size: Annotated[
+        DiskSize | None,
+        Computed(),
+        Field(
+            description="What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. "
+            "Required unless there is a template, whose size is then the default and the least."
+        ),
+    ] = None
+    format: Annotated[
+        Literal["qcow2", "raw"],
+        Changes(Effect.REPLACE),
+        Field(description="qcow2 grows as it is written and can stand on a template; raw is quickest."),
+    ] = "qcow2"
+    template: Annotated[
+        Reference | None,
+        Changes(Effect.REPLACE),
+        Field(description="The template that the content comes from: its id, pool/name, or a name unique on the node."),
+    ] = None
+    full_clone: Annotated[
+        bool,
+        Changes(Effect.REPLACE),
+        Field(
+            description="Copy the template instead of storing only what differs from it. "
+            "A raw volume is always a full copy."
+        ),
+    ] = False
+    detach_on_delete: Annotated[
+        bool,
+        Field(
+            description="Whether deleting the volume takes it out of jvp's own instances first, running ones too. "
+            "With false a volume that is attached is not deleted."
+        ),
+    ] = True
+
+    def rules(self) -> Iterator[Rule]:
+        if self.template is None:
+            if self.size is None:
+                yield ("size",), "is required for a volume without a template"
+            if known(self.full_clone) and self.full_clone:
+                yield ("fullClone",), "means nothing without a template"
+        if self.name is not None and known(self.name) and templates.parsed_name(self.name):
+            yield ("name",), f'"{self.name}" is a name of the form that volumes of templates have'
+
+
+class VolumeState(Volume):
+    """A volume as it is."""
+
+    path: Annotated[str, Output(), Field(description="The file on the node.")]
+    size_bytes: Annotated[
+        int, Output(follows=("size",)), Unit("bytes"), Field(description="The size, in whole sectors of 512.")
+    ]
+    pool_name: Annotated[str | None, Output(), Field(description="The pool's name.")] = None
+    pool_uuid: Annotated[str | None, Output(), Field(description="The pool's uuid.")] = None
+    backing_file: Annotated[
+        str | None, Output(), Field(description="The template's file that this volume stores its differences from.")
+    ] = None
+    template_id: Annotated[str | None, Output(), Field(description="The id of the template.")] = None
+    template_pool: Annotated[str | None, Output(), Field(description="The name of the template's pool.")] = None
+    nonce: Annotated[
+        str | None, Output(), Field(description="Tells this volume from a later one of the same name.")
+    ] = None
+
+
+class Volumes(Handler[Volume, VolumeState]):
+    """The verbs of volumes. The id is `<pool uuid>/<name>`; what is ours stands in a sidecar."""
+
+    kind, token, spec, state = "volume", "Volume", Volume, VolumeState
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.api = VolumeApi(node)
+
+    def create(self, work: Work, key: Key, spec: Volume) -> Outcome[VolumeState]:
+        with libvirt_errors(f'volume "{spec.name or key.label}"'):
+            pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
+            source = template_of(self.node, spec.template, ("template",)) if spec.template else None
+            size = _size(spec, source)
+            name, generation, found = self._name(work, pool, key, spec)
+            object_id = f"{pool.UUIDString()}/{name}"
+            if found.whole() and self._is_as_declared(work, object_id, spec, source):
+                return self._grown(work, object_id, spec, size)
+            full = source is not None and (spec.full_clone or spec.format == "raw")
+            if source is not None and full:
+                self.api.refuse_full(pool, source)
+            wanted = self.api.wanted(size, spec.format, source, full=full)
+            record = Sidecar(
+                "volume", Mark(key.digest, generation, owner=key.owner), "filling", "", spec.format,
+                _facts(spec, source, None if full else source),
+            )  # fmt: skip
+            with contextlib.ExitStack() as undo:
+                claim = fill.claim(work, self.node, pool, name, record, wanted, found)
+                undo.callback(fill.undo_quietly, claim)
+                made = self.api.fill(work, claim, source, size, spec.format, full=full)
+                undo.pop_all()
+            return Done(object_id, self._state(made, spec))
+
+    def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
+        with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
+            found = self.api.find(work, object_id)
+            if found is None:
+                if prior is not None and prior.nonce:
+                    self.api.forget(work, object_id, prior.nonce)
+                return None
+            if prior is None:
+                self._refuse_import(found)
+            elif found.record is not None and prior.nonce and found.record.nonce != prior.nonce:
+                # Somebody removed ours, and somebody made another one under its name.
+                return None
+            else:
+                self.api.acknowledge(found)
+            return self._state(found, prior)
+
+    def update(
+        self, work: Work, object_id: str, prior: VolumeState, spec: Volume, changes: Sequence[Change]
+    ) -> Outcome[VolumeState]:
+        with libvirt_errors(f'volume "{prior.name}"', ("size",)):
+            found = self._found(work, object_id)
+            if prior.nonce and (found.record is None or found.record.nonce != prior.nonce):
+                raise NotFound(f'volume "{prior.name}" is not the one that was made here any more; refresh the stack')
+            self.api.acknowledge(found)
+            if spec.size is not None:
+                self.api.grow(work, found, disk_bytes(spec.size))
+                found = self._found(work, object_id)
+            return Done(object_id, self._state(found, spec))
+
+    def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
+        with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
+            nonce, detach = (prior.nonce, prior.detach_on_delete) if prior else (None, True)
+            self.api.remove(work, object_id, nonce=nonce, detach=detach is not False)
+
+    def find(self, work: Work, reference: str) -> str:
+        with libvirt_errors(f'volume "{reference}"'):
+            parts = reference if reference.startswith("/") else "/".join(reference.split("/")[-2:])
+            volume = pools.volume_of(self.node, parts)
+            return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        with libvirt_errors("volumes"):
+            for pool in pools.active_pools(self.node.connection):
+                for name in sorted(pools.unless_lost(pool, partial(_names, pool)) or ()):
+                    yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
+
+    def effects(self, changes: Sequence[Change], state: VolumeState, new: dict[str, Any]) -> Iterable[Change]:
+        """References to the same pool or template in another spelling are no change."""
+        for change in changes:
+            if change.path == ("pool",) and change.new in (state.pool_uuid, state.pool_name):
+                continue
+            if change.path == ("template",) and change.new in _spellings(state):
+                continue
+            yield change
+
+    def predict(self, spec: Volume, prior: VolumeState | None) -> dict[str, Any]:
+        bag: dict[str, Any] = {}
+        if spec.size is not None and known(spec.size):
+            bag["sizeBytes"] = disk_bytes(spec.size)
+        if prior is None and known(spec.pool):
+            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = spec.pool
+        return bag
+
+    def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
+        if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
+            least = prior.size_bytes
+            if disk_bytes(spec.size) < least:
+                yield f'volume "{prior.name}" has {least} bytes and cannot shrink to {spec.size}: this will fail'
+
+    def _name(self, work: Work, pool: Any, key: Key, spec: Volume) -> tuple[str, int, Holder]:
+        """The name to take, its generation, and what holds it: nothing, or an earlier try. Raises NameTaken."""
+        for generation in range(MAX_GENERATIONS):
+            name = spec.name or key.auto_name(key.uuid(generation))
+            found = fill.holder(work, pool, name, key)
+            if found.standing in (Standing.FREE, Standing.OURS):
+                return name, generation, found
+            if spec.name or found.standing is Standing.TAKEN:
+                raise fill.taken(pool, name, found, self.kind, ("name",))
+        raise Bug(f"{MAX_GENERATIONS} volumes exist under one address of the program")
+
+    def _is_as_declared(self, work: Work, object_id: str, spec: Volume, source: TemplateVolume | None) -> bool:
+        """Whether the whole volume of an earlier try is what the program declares, but for its size."""
+        found = self._found(work, object_id)
+        if found.record is None or found.format != spec.format or format_of(found.root) != spec.format:
+            return False
+        facts = found.record.facts
+        same = facts.get("template_id") == (source.id if source else None) and facts.get("full") == spec.full_clone
+        return same and (spec.size is None or found.size <= disk_bytes(spec.size))
+
+    def _grown(self, work: Work, object_id: str, spec: Volume, size: int) -> Outcome[VolumeState]:
+        self.api.grow(work, self._found(work, object_id), size)
+        return Done(object_id, self._state(self._found(work, object_id), spec))
+
+    def _found(self, work: Work, object_id: str) -> Found:
+        found = self.api.find(work, object_id)
+        if found is None:
+            raise NotFound(f'volume "{object_id.partition("/")[2]}" is gone; refresh the stack')
+        return found
+
+    def _refuse_import(self, found: Found) -> None:
+        if found.record is not None and found.record.phase == "filling":
+            raise Rejected(f'"{found.name}" is not complete: the run that made it was cut off')
+        if found.format not in FORMATS:
+            raise Rejected(
+                f'"{found.name}" is of the format {found.format}; only {" and ".join(FORMATS)} can be managed'
+            )
+
+    def _state(self, found: Found, spelled: Volume | None) -> VolumeState:
+        """The state, with what the host does not know taken from `spelled`: the spec, or the state before."""
+        facts = found.record.facts if found.record else {}
+        name, uuid = found.pool.name(), found.pool.UUIDString()
+        prior = spelled if isinstance(spelled, VolumeState) else None
+        return VolumeState.model_construct(
+            name=found.name,
+            pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
+            size=size_text(found.size),
+            format=found.format,  # type: ignore[arg-type]
+            template=spelled.template if spelled and spelled.template else facts.get("template_id"),
+            full_clone=facts.get("full", spelled.full_clone if spelled else False),
+            detach_on_delete=spelled.detach_on_delete if spelled else True,
+            path=found.path,
+            size_bytes=found.size,
+            pool_name=name,
+            pool_uuid=uuid,
+            backing_file=found.backing_file,
+            template_id=facts.get("template_id"),
+            template_pool=facts.get("template_pool"),
+            nonce=found.record.nonce if found.record else prior.nonce if prior else None,
+        )
+
+
+def _names(pool: Any) -> list[str]:
+    """The volumes of a pool that are no template's."""
+    ours = set(templates.template_names(pool))
+    names = ((name, templates.parsed_name(name)) for name in pools.volume_names(pool))
+    return [name for name, template in names if template is None or template[0] not in ours]
+
+
+def _size(spec: Volume, source: TemplateVolume | None) -> int:
+    """The size in bytes. Raises Invalid when the template does not fit."""
+    if spec.size is None:
+        assert source is not None
+        return source.capacity
+    size = disk_bytes(spec.size)
+    if source is not None and size < source.capacity:
+        raise Invalid(
+            f'"{spec.size}" is {size} bytes, and the template "{source.name}" has {source.capacity}: '
+            f'write "{size_text(source.capacity)}" or more',
+            path=("size",),
+        )
+    return size
+
+
+def _facts(spec: Volume, source: TemplateVolume | None, base: TemplateVolume | None) -> dict[str, Any]:
+    """What the sidecar keeps of a template; `base` is the one that the volume stands on."""
+    facts: dict[str, Any] = {"full": spec.full_clone}
+    if source is not None:
+        facts |= {"template_id": source.id, "template_pool": source.pool.name()}
+    if base is not None:
+        facts["template_file"] = base.path
+    return facts
+
+
+def _spellings(state: VolumeState) -> set[str]:
+    """What the template of a volume may be called."""
+    if not state.template_id:
+        return set()
+    name = state.template_id.partition("/")[2]
+    return {state.template_id, name, f"{state.template_pool}/{name}"}

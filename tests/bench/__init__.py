@@ -1,0 +1,1 @@
+"""How quick it is, beside what libvirt and the engine need alone: `python -m bench`, or `make bench`."""

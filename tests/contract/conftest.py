@@ -1,0 +1,110 @@
+"""The calls over the real daemon, and a pool, a network and volumes that the kinds under test stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jvp.core.calls import Calls, Result, Stored, failures_text
+from jvp.core.identity import Key
+from jvp.core.work import Work
+from jvp.resources.provider import Provider
+from jvp.resources.registry import calls as registered
+
+Bag = dict[str, Any]
+
+
+@dataclass
+class Bench:
+    """The verbs as an engine makes them: check first, then the rest with what check gave."""
+
+    calls: Calls
+    connection: Any
+    prefix: str
+    folder: Path
+    cidr: Callable[[], str]
+    pool: Stored | None = None
+    network: Stored | None = None
+    volumes: list[Stored] = field(default_factory=list)
+    numbers: Any = field(default_factory=count)
+
+    def name(self, stem: str = "x") -> str:
+        return f"{self.prefix}{stem}{next(self.numbers)}"
+
+    def key(self, token: str, label: str) -> Key:
+        return Key("", self.calls.handlers[token].kind, f"{self.prefix}/{label}", label)
+
+    def inputs(self, token: str, raw: Bag) -> Bag:
+        checked = self.calls.check(token, raw)
+        assert not checked.failures, failures_text(checked.failures)
+        return checked.inputs
+
+    def create(self, token: str, label: str, raw: Bag, work: Work | None = None) -> Result:
+        return self.calls.create(token, self.key(token, label), self.inputs(token, raw), work or Work())
+
+    def read(self, token: str, stored: Stored) -> Stored | None:
+        return self.calls.read(token, stored, Work())
+
+    def plan(self, token: str, stored: Stored, raw: Bag) -> list[str]:
+        """The paths that an update would change."""
+        from jvp.core.errors import dotted
+
+        return [dotted(change.path) for change in self.calls.diff(token, stored, self.inputs(token, raw)).changes]
+
+    def update(self, token: str, stored: Stored, raw: Bag, work: Work | None = None) -> Result:
+        return self.calls.update(token, stored, self.inputs(token, raw), work or Work())
+
+    def converged(self, token: str, stored: Stored, raw: Bag) -> Stored:
+        """The object read again, of which nothing may differ from `raw` nor from what was stored."""
+        read = self.read(token, stored)
+        assert read is not None
+        assert self.plan(token, read, raw) == []
+        assert steady(read.state) == steady(stored.state)
+        assert read.inputs == stored.inputs
+        return read
+
+    def delete(self, token: str, stored: Stored) -> None:
+        self.calls.delete(token, stored, Work())
+
+
+CHANGING = {"addresses", "ipAddress", "state", "capacityBytes"}
+"""Outputs that the world changes, not we."""
+
+
+def steady(state: Bag) -> Bag:
+    return {name: value for name, value in state.items() if name not in CHANGING}
+
+
+@pytest.fixture(scope="session")
+def plain_bench(daemon: Any, prefix: str, run_folder: Path, cidrs: Callable[[], str]) -> Bench:
+    """A bench without anything on it."""
+    return Bench(registered(Provider(virt_type="qemu")), daemon, prefix, run_folder, cidrs)
+
+
+@pytest.fixture(scope="session")
+def furnished(plain_bench: Bench) -> Iterator[Bench]:
+    """A bench with a pool, a network and two volumes for the kinds that need them."""
+    bench = plain_bench
+    bench.pool = bench.create(
+        "StoragePool", "base", {"name": bench.name("base"), "path": f"{bench.folder}/base"}
+    ).stored
+    cidr = bench.cidr()
+    bench.network = bench.create("Network", "base", {"name": bench.name("base"), "cidr": cidr}).stored
+    for label in ("one", "two"):
+        raw = {"name": bench.name(label), "pool": bench.pool.id, "size": "1MiB"}
+        bench.volumes.append(bench.create("Volume", label, raw).stored)
+    yield bench
+    for volume in bench.volumes:
+        bench.delete("Volume", volume)
+    bench.delete("Network", bench.network)
+    bench.delete("StoragePool", bench.pool)
+
+
+@pytest.fixture
+def bench(furnished: Bench, leftovers: None) -> Bench:
+    return furnished

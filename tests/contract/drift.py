@@ -1,0 +1,184 @@
+"""How every declared property can be changed out of band, as virsh would: the table that drift is tested by.
+
+A property that is not here must be in `NOT_READ`, with the reason. `tests/unit/resources` checks that none is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from jvp.libvirt.xml import drop, parse, put, sub, text_of
+
+Act = Callable[[Any, Any], None]
+"""Of a bench and the libvirt object."""
+INACTIVE = 1
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One change of one property."""
+
+    property: str
+    act: Act
+    paths: frozenset[str]
+    """What the plan must then change; prefixes."""
+    label: str = ""
+    """Why it is not seen today; then the test expects just that."""
+
+
+def edited(change: Callable[[Any, Any], None], *, restart: bool = False) -> Act:
+    """`virsh net-edit`, and with `restart` also net-destroy and net-start."""
+
+    def act(bench: Any, network: Any) -> None:
+        root = parse(network.XMLDesc(INACTIVE))
+        change(bench, root)
+        network.connect().networkDefineXML(text_of(root))
+        if restart:
+            network.destroy()
+            network.create()
+
+    return act
+
+
+def domain_edited(change: Callable[[Any, Any], None]) -> Act:
+    """`virsh edit`."""
+
+    def act(bench: Any, domain: Any) -> None:
+        root = parse(domain.XMLDesc(2))
+        change(bench, root)
+        domain.connect().defineXML(text_of(root))
+
+    return act
+
+
+def _cidr(bench: Any, root: Any) -> None:
+    base = bench.cidr().rpartition(".")[0]
+    put(root, "ip/@address", f"{base}.1")
+    put(root, "ip/dhcp/range/@start", f"{base}.2")
+    put(root, "ip/dhcp/range/@end", f"{base}.254")
+
+
+def _gateway(bench: Any, root: Any) -> None:
+    base = root.find("ip").get("address").rpartition(".")[0]
+    put(root, "ip/@address", f"{base}.254")
+    put(root, "ip/dhcp/range/@end", f"{base}.253")
+
+
+def _range(bench: Any, root: Any) -> None:
+    base = root.find("ip").get("address").rpartition(".")[0]
+    put(root, "ip/dhcp/range/@start", f"{base}.100")
+
+
+def _live_range(bench: Any, network: Any) -> None:
+    """`virsh net-update --live`: only the running network differs."""
+    (one,) = parse(network.XMLDesc(0)).iterfind("ip/dhcp/range")
+    base = one.get("start", "").rpartition(".")[0]
+    section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+    network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text_of(one).strip(), live)
+    new = f"<range start='{base}.50' end='{base}.60'/>"
+    network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, live)
+
+
+NETWORK = [
+    Drift("mode", edited(lambda _, root: drop(root, "forward")), frozenset({"mode"}), "edited"),
+    Drift("mode", edited(lambda _, root: drop(root, "forward"), restart=True), frozenset({"mode"}), "restarted"),
+    Drift("cidr", edited(_cidr), frozenset({"cidr", "gateway", "dhcp"}), "edited"),
+    Drift("cidr", edited(_cidr, restart=True), frozenset({"cidr", "gateway", "dhcp"}), "restarted"),
+    Drift("gateway", edited(_gateway, restart=True), frozenset({"gateway", "dhcp"})),
+    Drift("dhcp", edited(_range), frozenset({"dhcp"}), "edited"),
+    Drift("dhcp", edited(lambda _, root: drop(root, "ip/dhcp"), restart=True), frozenset({"dhcp"}), "off"),
+    Drift("dhcp", _live_range, frozenset({"dhcp"}), "live"),
+    Drift(
+        "bridge",
+        edited(lambda bench, root: put(root, "bridge/@name", f"jt{bench.prefix[-8:-1]}"), restart=True),
+        frozenset({"bridge"}),
+    ),
+    Drift("autostart", lambda _, network: network.setAutostart(0), frozenset({"autostart"})),
+    Drift("active", lambda _, network: network.destroy(), frozenset({"active"})),
+]
+
+NETWORK_NOT_READ = {"name": "libvirt 9.0 cannot rename a network: another name is another network"}
+
+
+def _disk_gone(bench: Any, root: Any) -> None:
+    devices = root.find("devices")
+    for disk in devices.findall("disk"):
+        if disk.find("alias").get("name") == "ua-jvp-disk-data":
+            devices.remove(disk)
+
+
+def _data(root: Any) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-disk-data")
+
+
+def _read_only(_: Any, root: Any) -> None:
+    sub(_data(root), "readonly")
+
+
+def _other_volume(bench: Any, root: Any) -> None:
+    holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    path = holder.storageVolLookupByName(bench.volumes[1].state["name"]).path()
+    put(_data(root), "source/@file", path)
+
+
+def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
+    def change(bench: Any, root: Any) -> None:
+        put(root, "memory" if room else "currentMemory", str(kib))
+
+    return change
+
+
+INSTANCE = [
+    Drift("name", lambda bench, domain: domain.rename(bench.name("drift"), 0), frozenset({"name"})),
+    Drift("memory", domain_edited(_memory(16 * 1024, room=False)), frozenset({"memory"})),
+    Drift("maxMemory", domain_edited(_memory(80 * 1024, room=True)), frozenset({"maxMemory"})),
+    Drift("cpus", domain_edited(lambda _, root: put(root, "vcpu/@current", "2")), frozenset({"cpus"})),
+    Drift("maxCpus", domain_edited(lambda _, root: put(root, "vcpu", "8")), frozenset({"maxCpus"})),
+    Drift("disks", domain_edited(_disk_gone), frozenset({"disks"}), "removed"),
+    Drift("disks", domain_edited(_other_volume), frozenset({"disks"}), "another volume"),
+    Drift("disks", domain_edited(_read_only), frozenset({"disks"}), "read-only"),
+    Drift("nics", domain_edited(lambda _, root: drop(root, "devices/interface")), frozenset({"nics"}), "removed"),
+    Drift(
+        "nics",
+        domain_edited(lambda _, root: put(root, "devices/interface/mac/@address", "52:54:00:0d:1f:07")),
+        frozenset({"nics"}),
+        "another MAC",
+    ),
+    Drift(
+        "nics",
+        domain_edited(lambda _, root: put(root, "devices/interface/model/@type", "e1000e")),
+        frozenset({"nics"}),
+        "another model",
+    ),
+    Drift(
+        "nics",
+        domain_edited(lambda _, root: put(root, "devices/interface/source/@network", "default")),
+        frozenset({"nics"}),
+        "another network",
+    ),
+    Drift(
+        "directKernel", domain_edited(lambda _, root: drop(root, "os/kernel")), frozenset({"directKernel"}), "removed"
+    ),
+    Drift(
+        "directKernel",
+        domain_edited(lambda _, root: put(root, "os/cmdline", "other")),
+        frozenset({"directKernel"}),
+        "line",
+    ),
+    Drift("autostart", lambda _, domain: domain.setAutostart(0), frozenset({"autostart"})),
+    Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
+]
+
+INSTANCE_NOT_READ = {
+    "template": "what the root disk was made from does not change: it is recorded in the mark",
+    "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
+    "virtType": "needs a node with KVM to be changed to anything else",
+    "cloudInit": "write-only: nothing reads a seed back",
+    "shutdownTimeout": "write-only: a setting of our own",
+    "waitFor": "write-only: a setting of our own",
+    "waitTimeout": "write-only: a setting of our own",
+}

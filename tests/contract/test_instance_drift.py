@@ -1,0 +1,49 @@
+"""Drift of every property of a stopped instance, changed as virsh would: seen and mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.contract.conftest import Bench, steady
+from tests.contract.drift import INSTANCE, Drift
+
+from jvp.core.calls import Stored
+
+
+def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:
+    assert bench.pool is not None
+    assert bench.network is not None
+    return {
+        **(KERNEL if drift.property == "directKernel" else {}), "shutdownTimeout": "0s",
+        "name": name, "powerState": "stopped", "cpus": 1, "maxCpus": 4, "memory": "32MiB", "maxMemory": "64MiB",
+        "rootDisk": {"pool": bench.pool.id, "size": "1MiB"}, "autostart": True,
+        "disks": [{"name": "data", "volume": bench.volumes[0].id}],
+        "nics": [{"name": "eth0", "network": bench.network.id, "mac": "52:54:00:0D:1F:01"}],
+    }  # fmt: skip
+
+
+KERNEL = {"directKernel": {"kernel": "/k", "cmdline": "quiet"}}
+"""A file that is not there: enough for an instance that is never started."""
+
+
+@pytest.fixture
+def instance(bench: Bench, drift: Drift) -> Iterator[Stored]:
+    name = bench.name("drift")
+    stored = bench.create("Instance", name, declaration(bench, name, drift)).stored
+    yield stored
+    bench.delete("Instance", stored)
+
+
+@pytest.mark.parametrize("drift", INSTANCE, ids=lambda drift: f"{drift.property} {drift.label}".strip())
+def test_drift_is_seen_and_mended(bench: Bench, instance: Stored, drift: Drift) -> None:
+    raw = declaration(bench, instance.state["name"], drift)
+    drift.act(bench, bench.connection.lookupByUUIDString(instance.id))
+    read = bench.read("Instance", instance)
+    assert read is not None
+    changed = {path.partition(".")[0].partition("[")[0] for path in bench.plan("Instance", read, raw)}
+    assert drift.property in changed
+    assert changed <= drift.paths
+    mended = bench.update("Instance", read, raw).stored
+    assert steady(bench.converged("Instance", mended, raw).state) == steady(instance.state)

@@ -1,0 +1,128 @@
+"""Networks beside the suite over every kind: drift of every property, what overlaps, live DHCP ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.contract.conftest import Bench
+from tests.contract.drift import NETWORK, Drift
+
+from jvp.core.calls import Stored
+from jvp.core.errors import Invalid, Rejected
+from jvp.core.types import network_of
+
+
+@pytest.fixture
+def network(bench: Bench) -> Iterator[Stored]:
+    name = bench.name("net")
+    stored = bench.create("Network", name, {"name": name, "cidr": bench.cidr()}).stored
+    yield stored
+    bench.delete("Network", stored)
+
+
+@pytest.mark.parametrize("drift", NETWORK, ids=lambda drift: f"{drift.property} {drift.label}".strip())
+def test_drift_is_seen_and_mended(bench: Bench, network: Stored, drift: Drift) -> None:
+    raw = {"name": network.state["name"], "cidr": network.state["cidr"], "bridge": network.state["bridge"]}
+    network = bench.update("Network", network, raw).stored
+    drift.act(bench, bench.connection.networkLookupByUUIDString(network.id))
+    read = bench.read("Network", network)
+    assert read is not None
+    changed = {path.partition(".")[0].partition("[")[0] for path in bench.plan("Network", read, raw)}
+    assert drift.property in changed
+    assert changed <= drift.paths
+    again = bench.read("Network", read)
+    assert again is not None
+    assert bench.plan("Network", again, raw) == bench.plan("Network", read, raw), "a second refresh sees something else"
+    mended = bench.update("Network", read, raw).stored
+    assert bench.converged("Network", mended, raw).state == network.state
+
+
+def test_a_network_that_was_deleted_out_of_band_is_gone(bench: Bench) -> None:
+    name = bench.name("gone")
+    stored = bench.create("Network", name, {"name": name, "mode": "isolated"}).stored
+    found = bench.connection.networkLookupByUUIDString(stored.id)
+    found.destroy()
+    found.undefine()
+    assert bench.read("Network", stored) is None
+    bench.delete("Network", stored)
+
+
+def test_another_network_of_the_same_range_is_refused_by_name(bench: Bench, network: Stored) -> None:
+    inside = str(next(network_of(network.state["cidr"]).subnets(new_prefix=28)))
+    with pytest.raises(Invalid) as caught:
+        bench.create("Network", "overlap", {"name": bench.name("overlap"), "cidr": inside})
+    assert caught.value.path == ("cidr",)
+    assert network.state["name"] in caught.value.message
+
+
+def test_the_same_bridge_is_refused_by_name(bench: Bench, network: Stored) -> None:
+    raw = {"name": bench.name("bridge"), "cidr": bench.cidr(), "bridge": network.state["bridge"]}
+    with pytest.raises(Invalid) as caught:
+        bench.create("Network", "bridge", raw)
+    assert caught.value.path == ("bridge",)
+    assert network.state["name"] in caught.value.message
+
+
+def test_a_range_that_the_host_uses_is_undone(bench: Bench) -> None:
+    """The loopback is no network of libvirt's: only its start refuses, and the definition is taken back."""
+    from pathlib import Path
+
+    rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    used = [
+        row
+        for row in rows
+        if int(row[7], 16).bit_count() in range(8, 31) and not row[0].startswith(("virbr", "jvp", "jt"))
+    ]
+    if not used:
+        pytest.skip("the host has no route beside the default one")
+    address = ".".join(str(byte) for byte in bytes.fromhex(used[0][1])[::-1])
+    name = bench.name("host")
+    cidr = f"{address}/{int(used[0][7], 16).bit_count()}"
+    with pytest.raises((Rejected, Invalid)) as caught:
+        bench.create("Network", "host", {"name": name, "cidr": cidr})
+    assert caught.value.path == ("cidr",)
+
+
+def test_a_dhcp_range_changes_without_a_restart(bench: Bench, network: Stored) -> None:
+    base = network.state["cidr"].rpartition(".")[0]
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    bridge = found.bridgeName()
+    index = f"/sys/class/net/{bridge}/ifindex"
+    from pathlib import Path
+
+    before = Path(index).read_text()
+    raw = {
+        "name": network.state["name"],
+        "cidr": network.state["cidr"],
+        "dhcp": {"start": f"{base}.100", "leaseTime": "5m"},
+    }
+    mended = bench.update("Network", network, raw).stored
+    bench.converged("Network", mended, raw)
+    assert f"start='{base}.100'" in found.XMLDesc(0)
+    assert Path(index).read_text() == before
+    raw["dhcp"] = {"enabled": False}
+    bench.converged("Network", bench.update("Network", mended, raw).stored, raw)
+    assert "<range" not in found.XMLDesc(0)
+    assert Path(index).read_text() == before
+
+
+def test_what_others_wrote_into_the_definition_survives_an_update(bench: Bench, network: Stored) -> None:
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    text = found.XMLDesc(1).replace("<ip ", "<dns><host ip='10.255.0.9'><hostname>box</hostname></host></dns><ip ", 1)
+    bench.connection.networkDefineXML(text)
+    raw = {"name": network.state["name"], "cidr": bench.cidr()}
+    read = bench.read("Network", network)
+    assert read is not None
+    bench.converged("Network", bench.update("Network", read, raw).stored, raw)
+    assert "<hostname>box</hostname>" in found.XMLDesc(1)
+
+
+@pytest.mark.parametrize("way", ["autostart", "active"])
+def test_switches(bench: Bench, network: Stored, way: str) -> None:
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    stored = network
+    for value in (False, True):
+        raw = {"name": network.state["name"], "cidr": network.state["cidr"], way: value}
+        stored = bench.converged("Network", bench.update("Network", stored, raw).stored, raw)
+        assert bool(found.autostart() if way == "autostart" else found.isActive()) is value

@@ -1,0 +1,417 @@
+"""Templates against a real daemon."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import lzma
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from storage_support import MARKER, MIB, Lines, Provider, key, pool_spec, raw_image, template_spec, volume_spec
+
+from jvp.core.calls import Calls
+from jvp.core.check import check
+from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected
+from jvp.core.work import Work
+from jvp.libvirt.storage import template_of
+from jvp.resources.template import Template
+
+pytestmark = pytest.mark.usefixtures("leftovers")
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.exit()
+
+
+@pytest.fixture
+def folder(run_folder: Path) -> Path:
+    return run_folder / "pool"
+
+
+@pytest.fixture
+def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
+    """A pool that holds nothing at the end of a good test."""
+    name = f"{prefix}t"
+    made = provider.pools.create(Work(), key("storage pool", name), pool_spec(name=name, path=str(folder)))
+    yield name
+    inside = {path.name for path in folder.iterdir()}
+    provider.pools.delete(Work(), made.id, made.state)
+    assert inside == {MARKER}
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return raw_image(tmp_path / "image.raw")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """An HTTP server over `tmp_path`; its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def create(
+    provider: Provider, pool: str, address: str = "t", name: str | None = "t", work: Work | None = None, **source: str
+) -> Any:
+    spec = template_spec(name=name, pool=pool, source=source)
+    return provider.templates.create(work or Work(), key("template", address), spec)
+
+
+def update(provider: Provider, pool: str, made: Any, **source: str) -> Any:
+    spec = template_spec(name="t", pool=pool, source=source)
+    return provider.templates.update(Work(), made.id, made.state, spec, ())
+
+
+def drop(provider: Provider, made: Any) -> None:
+    provider.templates.delete(Work(), made.id, made.state)
+
+
+def overlay(provider: Provider, pool: str, name: str = "v") -> Any:
+    spec = volume_spec(name=name, pool=pool, template=f"{pool}/t")
+    return provider.volumes.create(Work(), key("volume", name), spec)
+
+
+def test_life(provider: Provider, pool: str, folder: Path, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    state = made.state
+    assert state.volume_name == f"jvp-template-t-{state.digest[:12]}"
+    assert (state.format, state.size_bytes, state.path) == ("raw", 8 * MIB, str(folder / state.volume_name))
+    assert (folder / state.volume_name).read_bytes() == image.read_bytes()
+    assert (folder / state.volume_name).stat().st_mode & 0o777 == 0o444
+    assert (folder / state.volume_name).stat().st_blocks * 512 < 2 * MIB
+    assert create(provider, pool, path=str(image)).state == state
+    for _ in range(2):
+        assert provider.templates.read(Work(), made.id, state) == state
+    assert provider.templates.find(Work(), f"{pool}/t") == made.id
+    assert provider.templates.find(Work(), made.id) == made.id
+    assert made.id in {one.id for one in provider.templates.list(Work())}
+    assert not [one for one in provider.volumes.list(Work()) if one.name.startswith(f"{pool}/")]
+    with pytest.raises(NameTaken, match=f'import it by the id "{made.id}"'):
+        create(provider, pool, path=str(image))
+    with pytest.raises(NameTaken, match="another resource of jvp"):
+        create(provider, pool, "other", path=str(image))
+    drop(provider, made)
+    drop(provider, made)
+    assert provider.templates.read(Work(), made.id, state) is None
+
+
+def test_big_sparse_image_moves_as_what_it_holds(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = raw_image(tmp_path / "big.raw", size=2048 * MIB, data=64 * MIB)
+    began = time.monotonic()
+    made = create(provider, pool, path=str(image))
+    took = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\n2 GiB raw holding 64 MiB: {took:.2f} s, digest of the file included")
+    assert Path(made.state.path).stat().st_size == 2048 * MIB
+    assert Path(made.state.path).stat().st_blocks * 512 < 66 * MIB
+    assert took < 5
+    drop(provider, made)
+
+
+def test_changed_file_is_a_planned_update(provider: Provider, pool: str, folder: Path, image: Path) -> None:
+    calls = Calls({"Template": provider.templates}, {})
+    raw = {"name": "t", "pool": pool, "source": {"path": str(image)}}
+    stored = calls.create("Template", key("template", "t"), check(Template, raw).inputs, Work()).stored
+    assert calls.diff("Template", stored, check(Template, raw).inputs).changes == ()
+    image.rename(image.with_name("away"))
+    assert calls.diff("Template", stored, check(Template, raw).inputs).changes == ()
+    raw_image(image)
+    inputs = check(Template, raw).inputs
+    plan = calls.diff("Template", stored, inputs)
+    assert plan.changes
+    assert not plan.replaces
+    preview = calls.preview_update("Template", stored, inputs, Work())
+    updated = calls.update("Template", stored, inputs, Work()).stored
+    assert updated.id == stored.id
+    for name in ("digest", "volumeName"):
+        assert preview[name] == updated.state[name] != stored.state[name]
+    assert calls.diff("Template", updated, inputs).changes == ()
+    assert calls.read("Template", updated, Work()) == updated
+    assert not (folder / stored.state["volumeName"]).exists()
+    calls.delete("Template", updated, Work())
+
+
+def test_old_image_goes_with_its_last_user(provider: Provider, pool: str, folder: Path, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    first, second = overlay(provider, pool, "a"), overlay(provider, pool, "b")
+    raw_image(image)
+    renewed = update(provider, pool, made, path=str(image))
+    assert renewed.id == made.id
+    assert template_of(provider.node, f"{pool}/t").volume_name == renewed.state.volume_name
+    for user, there in ((first, True), (second, False)):
+        provider.volumes.delete(Work(), user.id, user.state)
+        assert (folder / made.state.volume_name).exists() == there
+    drop(provider, renewed)
+
+
+def test_back_to_an_image_that_is_still_there(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path
+) -> None:
+    made = create(provider, pool, path=str(image))
+    user = overlay(provider, pool)
+    other = raw_image(tmp_path / "other.raw")
+    update(provider, pool, made, path=str(other))
+    back = update(provider, pool, made, path=str(image))
+    assert back.state.digest == made.state.digest
+    assert back.state.volume_name == made.state.volume_name
+    provider.volumes.delete(Work(), user.id, user.state)
+    assert (folder / back.state.volume_name).exists()
+    drop(provider, back)
+
+
+def test_used_template_is_not_deleted(provider: Provider, pool: str, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    user = overlay(provider, pool)
+    with pytest.raises(Rejected, match=f'used by volume "{pool}/v"'):
+        drop(provider, made)
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    provider.volumes.delete(Work(), user.id, user.state)
+    drop(provider, made)
+
+
+def test_overlay_made_behind_libvirts_back_counts(provider: Provider, pool: str, folder: Path, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", made.state.path, "-F", "raw", folder / "over"]
+    subprocess.run(command, check=True)
+    with pytest.raises(Rejected, match=f"{pool}/over"):
+        drop(provider, made)
+    (folder / "over").unlink()
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("where", ["path", "url"])
+def test_checksum(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str, where: str, packed: bool
+) -> None:
+    published = image
+    if packed:
+        published = tmp_path / "image.raw.xz"
+        published.write_bytes(lzma.compress(image.read_bytes(), preset=0))
+    source = {where: str(published) if where == "path" else f"{server}/{published.name}"}
+    wrong = "sha256:" + "0" * 64
+    lines = Lines()
+    with pytest.raises(Invalid, match="checksum does not match") as caught:
+        create(provider, pool, work=lines.work(), checksum=wrong, **source)
+    assert caught.value.path == ("source", where)
+    assert {path.name for path in folder.iterdir()} == {MARKER}
+    right = "sha512:" + hashlib.sha512(published.read_bytes()).hexdigest()
+    made = create(provider, pool, checksum=right, **source)
+    assert (folder / made.state.volume_name).read_bytes() == image.read_bytes()
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    with pytest.raises(Invalid):
+        update(provider, pool, made, checksum=wrong, **source)
+    if where == "url":
+        assert provider.templates.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+def test_url_is_fetched_once(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str
+) -> None:
+    url = f"{server}/{image.name}"
+    made = create(provider, pool, url=url)
+    content = image.read_bytes()
+    raw_image(image)
+    assert update(provider, pool, made, url=url).state == made.state
+    other = f"{server}/./{image.name}"
+    user = overlay(provider, pool)
+    moved = update(provider, pool, made, url=other)
+    assert moved.state.digest != made.state.digest
+    image.unlink()
+    back = update(provider, pool, moved, url=url)
+    assert back.state.digest == made.state.digest
+    assert (folder / back.state.volume_name).read_bytes() == content
+    provider.volumes.delete(Work(), user.id, user.state)
+    drop(provider, back)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.write_text("hello"), "text file"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: _qemu_img(path, "-b", "/etc/passwd", "-F", "raw"), "backing file"),
+        (lambda path: _qemu_img(path, "-o", f"data_file={path}.data"), "another file"),
+        (lambda path: None, "there is no file"),
+        (lambda path: path.mkdir(), "folder"),
+    ],
+    ids=["text", "empty", "backing file", "data file", "missing", "folder"],
+)
+def test_refused_before_the_first_write(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, make: Any, says: str
+) -> None:
+    path = tmp_path / "image"
+    make(path)
+    with pytest.raises(JvpError, match=says) as caught:
+        create(provider, pool, path=str(path))
+    assert caught.value.path == ("source", "path")
+    assert {path.name for path in folder.iterdir()} == {MARKER}
+
+
+def test_larger_than_the_pool(provider: Provider, pool: str, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider.templates.api, "free_bytes", lambda _pool: 1000)
+    with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
+        create(provider, pool, path=str(image))
+    assert caught.value.path == ("pool",)
+
+
+def test_failed_update_keeps_the_image_before(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path
+) -> None:
+    made = create(provider, pool, path=str(image))
+    bad = tmp_path / "bad"
+    bad.write_text("hello")
+    with pytest.raises(Invalid):
+        update(provider, pool, made, path=str(bad))
+    other = raw_image(tmp_path / "other.raw")
+    with pytest.raises(Invalid, match="checksum"):
+        update(provider, pool, made, path=str(other), checksum="sha256:" + "0" * 64)
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    assert {path.name for path in folder.iterdir()} == {MARKER, ".jvp-template@t.json", made.state.volume_name}
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("how", ["volume", "record", "both"])
+def test_gone_by_every_way(provider: Provider, pool: str, folder: Path, image: Path, how: str) -> None:
+    made = create(provider, pool, path=str(image))
+    provider.templates.read(Work(), made.id, made.state)
+    if how != "record":
+        (folder / made.state.volume_name).unlink()
+    if how != "volume":
+        (folder / ".jvp-template@t.json").unlink()
+    assert provider.templates.read(Work(), made.id, made.state) is None
+    if how == "record":
+        with pytest.raises(Rejected, match="has lost its record"):
+            drop(provider, made)
+        (folder / made.state.volume_name).unlink()
+    drop(provider, made)
+    again = create(provider, pool, path=str(image))
+    assert provider.templates.read(Work(), again.id, made.state) is None
+    drop(provider, made)
+    assert provider.templates.read(Work(), again.id, again.state) == again.state
+    drop(provider, again)
+
+
+def test_stopped_pool_is_an_error(provider: Provider, daemon: Any, pool: str, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    storage = daemon.storagePoolLookupByName(pool)
+    storage.destroy()
+    for call in (provider.templates.read, provider.templates.delete):
+        with pytest.raises(Rejected, match="is not active; start it"):
+            call(Work(), made.id, made.state)
+    storage.create()
+    drop(provider, made)
+
+
+def test_cancel_takes_everything_back(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+    image = raw_image(tmp_path / "big.raw", size=900 * MIB, data=800 * MIB)
+    spec = template_spec(name="t", pool=pool, source={"path": str(image)})
+    work = Work()
+    work.status = lambda line: work.cancelled.set()
+    with pytest.raises(Cancelled):
+        provider.templates.create(work, key("template", "t"), spec)
+    assert {path.name for path in folder.iterdir()} == {MARKER}
+
+
+def test_two_runs_at_once(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+    image = raw_image(tmp_path / "big.raw", size=300 * MIB, data=200 * MIB)
+    spec = template_spec(name="t", pool=pool, source={"path": str(image)})
+    results: list[Any] = []
+
+    def run() -> None:
+        one = Provider()
+        try:
+            results.append(one.templates.create(Work(), key("template", "t"), spec))
+        except JvpError as error:
+            results.append(error)
+        finally:
+            one.exit()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    made = [one for one in results if not isinstance(one, JvpError)]
+    assert made
+    assert all(isinstance(one, Busy) for one in results if isinstance(one, JvpError)), results
+    assert (folder / made[0].state.volume_name).read_bytes() == image.read_bytes()
+    drop(provider, made[0])
+
+
+def test_import_previews_empty(provider: Provider, pool: str, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    calls = Calls({"Template": provider.templates}, {})
+    stored = calls.import_("Template", f"{pool}/t", Work())
+    assert stored is not None
+    assert stored.id == made.id
+    assert stored.inputs["source"]["path"] == str(image)
+    assert calls.diff("Template", stored, stored.inputs).changes == ()
+    drop(provider, made)
+
+
+def test_password_of_an_address_is_not_kept_on_the_node(
+    provider: Provider, pool: str, folder: Path, image: Path, server: str
+) -> None:
+    url = server.replace("http://", "http://joe:hunter2@") + f"/{image.name}?token=hunter2"
+    made = create(provider, pool, url=url)
+    assert made.state.source.url == url
+    assert "hunter2" not in (folder / ".jvp-template@t.json").read_text()
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+def test_names_that_exist_are_named(provider: Provider, pool: str, image: Path) -> None:
+    made = create(provider, pool, path=str(image))
+    for reference in ("nope", f"{pool}/nope"):
+        with pytest.raises(NotFound, match=f"{pool}/t"):
+            template_of(provider.node, reference)
+    drop(provider, made)
+
+
+def test_same_name_in_two_pools_is_ambiguous(
+    provider: Provider, prefix: str, run_folder: Path, pool: str, image: Path
+) -> None:
+    second = provider.pools.create(
+        Work(), key("storage pool", "2"), pool_spec(name=f"{prefix}t2", path=str(run_folder / "two"))
+    )
+    made = [create(provider, where, where, path=str(image)) for where in (pool, f"{prefix}t2")]
+    alone = create(provider, pool, "alone", name=f"{prefix}alone", path=str(image))
+    assert provider.templates.find(Work(), f"{prefix}alone") == alone.id
+    drop(provider, alone)
+    with pytest.raises(Invalid, match="more than one template") as caught:
+        template_of(provider.node, "t", ("template",))
+    assert f"{pool}/t" in caught.value.message
+    assert f"{prefix}t2/t" in caught.value.message
+    assert template_of(provider.node, "t", pool=pool).id == made[0].id
+    for one in made:
+        drop(provider, one)
+    provider.pools.delete(Work(), second.id, second.state)
+
+
+def _qemu_img(path: Path, *options: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "8M"], check=True, cwd=path.parent)

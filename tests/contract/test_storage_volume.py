@@ -1,0 +1,463 @@
+"""Volumes against a real daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, spying, template_spec, volume_spec
+
+from jvp.core.calls import Calls, Stored
+from jvp.core.check import check
+from jvp.core.errors import Busy, Cancelled, Invalid, NameTaken, NotFound, Rejected
+from jvp.core.identity import Mark
+from jvp.core.work import Work
+from jvp.libvirt import marks
+from jvp.libvirt.xml import parse, put, sub, text_of
+from jvp.resources.volume import Volume
+
+pytestmark = pytest.mark.usefixtures("leftovers")
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.exit()
+
+
+@pytest.fixture
+def folder(run_folder: Path) -> Path:
+    return run_folder / "pool"
+
+
+@pytest.fixture
+def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
+    """A pool that holds nothing at the end of a good test."""
+    name = f"{prefix}v"
+    made = provider.pools.create(Work(), key("storage pool", name), pool_spec(name=name, path=str(folder)))
+    yield name
+    inside = {path.name for path in folder.iterdir()}
+    provider.pools.delete(Work(), made.id, made.state)
+    assert inside == {MARKER}
+
+
+@pytest.fixture
+def template(provider: Provider, pool: str, tmp_path: Path) -> Iterator[Any]:
+    image = raw_image(tmp_path / "image.raw")
+    spec = template_spec(name="t", pool=pool, source={"path": str(image)})
+    made = provider.templates.create(Work(), key("template", "t"), spec)
+    yield made
+    provider.templates.delete(Work(), made.id, made.state)
+
+
+@pytest.fixture
+def domains(daemon: Any, prefix: str) -> Iterator[Any]:
+    """Makes domains with disks: running ones without a guest, ours or somebody else's."""
+    made = []
+
+    def make(name: str, disks: dict[str, str], *, ours: bool, start: bool = True) -> Any:
+        root = parse(
+            "<domain type='qemu'><memory unit='MiB'>32</memory><os><type machine='q35'>hvm</type></os></domain>"
+        )
+        put(root, "name", prefix + name)
+        if ours:
+            marks.put(root, marks.element_of(Mark("k", 0)))
+        devices = sub(root, "devices")
+        for index, (path, format) in enumerate(disks.items()):
+            disk = sub(devices, "disk", type="file", device="disk")
+            sub(disk, "driver", name="qemu", type=format)
+            sub(disk, "source", file=path)
+            sub(disk, "target", dev=f"vd{'abc'[index]}", bus="virtio")
+        domain = daemon.defineXML(text_of(root))
+        made.append(domain)
+        if start:
+            domain.create()
+        return domain
+
+    yield make
+    for domain in made:
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.destroy()
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.undefine()
+
+
+def create(provider: Provider, address: str = "v", **bag: Any) -> Any:
+    return provider.volumes.create(Work(), key("volume", address), volume_spec(**bag))
+
+
+def drop(provider: Provider, made: Any) -> None:
+    provider.volumes.delete(Work(), made.id, made.state)
+
+
+@pytest.mark.parametrize("format", ["qcow2", "raw"])
+def test_life(provider: Provider, daemon: Any, pool: str, folder: Path, format: str) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB", format=format)
+    info = _info(folder / "v")
+    assert (info["format"], info["virtual-size"]) == (format, 4 * MIB)
+    if format == "qcow2":
+        assert info["format-specific"]["data"]["compat"] == "1.1"
+    assert info["actual-size"] < MIB
+    assert (made.state.size, made.state.size_bytes, made.state.path) == ("4MiB", 4 * MIB, str(folder / "v"))
+    assert create(provider, name="v", pool=pool, size="4MiB", format=format).state == made.state
+    for _ in range(2):
+        assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    grown = provider.volumes.update(
+        Work(), made.id, made.state, volume_spec(name="v", pool=pool, size="8MiB", format=format), ()
+    )
+    assert (grown.state.size, grown.state.size_bytes) == ("8MiB", 8 * MIB)
+    assert _info(folder / "v")["virtual-size"] == 8 * MIB
+    with pytest.raises(Invalid, match="8388608 bytes and cannot shrink to 4194304") as caught:
+        provider.volumes.update(Work(), made.id, grown.state, volume_spec(name="v", pool=pool, size="4MiB"), ())
+    assert caught.value.path == ("size",)
+    drop(provider, made)
+    drop(provider, made)
+    assert provider.volumes.read(Work(), made.id, made.state) is None
+
+
+def test_read_is_cheap(provider: Provider, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    provider.volumes.read(Work(), made.id, made.state)
+    with spying() as spy:
+        provider.volumes.read(Work(), made.id, made.state)
+    with capsys.disabled():
+        print(f"\nvolume read: {len(spy.names)} calls: {', '.join(spy.names)}")
+    assert len(spy.names) <= 10
+    assert "virStoragePoolRefresh" not in spy.names
+    drop(provider, made)
+
+
+def test_auto_name_follows_the_generation(provider: Provider, pool: str) -> None:
+    first = create(provider, pool=pool, size="4MiB")
+    provider.volumes.read(Work(), first.id, first.state)
+    second = create(provider, pool=pool, size="4MiB")
+    assert first.id != second.id
+    drop(provider, first)
+    drop(provider, second)
+
+
+def test_program_changed_between_a_cut_create_and_the_next(provider: Provider, pool: str) -> None:
+    create(provider, name="v", pool=pool, size="4MiB")
+    made = create(provider, name="v", pool=pool, size="2MiB", format="raw")
+    assert (made.state.size, made.state.format) == ("2MiB", "raw")
+    drop(provider, made)
+
+
+def test_acknowledged_volume_is_never_taken_up_again(provider: Provider, pool: str) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    provider.volumes.read(Work(), made.id, made.state)
+    with pytest.raises(NameTaken, match=f'import it by the id "{made.id}"'):
+        create(provider, name="v", pool=pool, size="4MiB")
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("how", ["rm", "vol-delete", "rm both", "vol-delete both"])
+def test_gone_by_every_way(provider: Provider, daemon: Any, pool: str, folder: Path, how: str) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    provider.volumes.read(Work(), made.id, made.state)
+    for name in ("v", ".jvp-v.json") if "both" in how else ("v",):
+        if how.startswith("rm"):
+            (folder / name).unlink()
+        else:
+            daemon.storagePoolLookupByName(pool).storageVolLookupByName(name).delete(0)
+    assert provider.volumes.read(Work(), made.id, made.state) is None
+    with pytest.raises(NotFound):
+        provider.volumes.update(Work(), made.id, made.state, volume_spec(name="v", pool=pool, size="8MiB"), ())
+    second = create(provider, name="v", pool=pool, size="4MiB")
+    assert second.state.nonce != made.state.nonce
+    assert provider.volumes.read(Work(), second.id, made.state) is None
+    drop(provider, made)
+    assert provider.volumes.read(Work(), second.id, second.state) == second.state
+    drop(provider, second)
+
+
+def test_stopped_missing_and_unmounted_pools_are_errors(
+    provider: Provider, daemon: Any, pool: str, folder: Path
+) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    storage = daemon.storagePoolLookupByName(pool)
+    storage.destroy()
+    for call in (provider.volumes.read, provider.volumes.delete):
+        with pytest.raises(Rejected, match="is not active; start it"):
+            call(Work(), made.id, made.state)
+    storage.create()
+    hidden = folder.rename(folder.with_name("hidden"))
+    folder.mkdir()
+    for call in (provider.volumes.read, provider.volumes.delete):
+        with pytest.raises(Rejected, match="is not the one that it was"):
+            call(Work(), made.id, made.state)
+    folder.rmdir()
+    with pytest.raises(Rejected):
+        provider.volumes.read(Work(), made.id, made.state)
+    hidden.rename(folder)
+    if not storage.isActive():
+        storage.create()
+    storage.refresh(0)
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+    absent = f"00000000-0000-0000-0000-000000000000/{made.state.name}"
+    with pytest.raises(Rejected, match="is not defined on the node"):
+        provider.volumes.read(Work(), absent, made.state)
+
+
+def test_resize_behind_our_back_is_seen(provider: Provider, pool: str, folder: Path) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    subprocess.run(["qemu-img", "resize", "-q", folder / "v", "6M"], check=True)
+    assert provider.volumes.read(Work(), made.id, made.state).size == "6MiB"
+    drop(provider, made)
+
+
+def test_foreign_volume_is_refused_and_untouched(provider: Provider, daemon: Any, pool: str, folder: Path) -> None:
+    (folder / "v").write_bytes(b"precious")
+    for _ in range(2):
+        with pytest.raises(NameTaken):
+            create(provider, name="v", pool=pool, size="4MiB")
+        assert (folder / "v").read_bytes() == b"precious"
+        assert not (folder / ".jvp-v.json").exists()
+        daemon.storagePoolLookupByName(pool).refresh(0)
+    (folder / "v").unlink()
+
+
+def test_another_resource_holds_the_name(provider: Provider, pool: str) -> None:
+    made = create(provider, "a", name="v", pool=pool, size="4MiB")
+    with pytest.raises(NameTaken, match="another resource of jvp"):
+        create(provider, "b", name="v", pool=pool, size="4MiB")
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+def test_import_of_a_foreign_volume_previews_empty(provider: Provider, daemon: Any, pool: str, folder: Path) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / "v", "5M"], check=True)
+    calls = Calls({"Volume": provider.volumes}, {})
+    stored = calls.import_("Volume", f"{pool}/v", Work())
+    assert stored is not None
+    assert stored.inputs == {"name": "v", "pool": pool, "size": "5MiB", "format": "qcow2", "fullClone": False,
+                             "detachOnDelete": True}  # fmt: skip
+    assert calls.diff("Volume", stored, stored.inputs).changes == ()
+    assert not (folder / ".jvp-v.json").exists()
+    assert calls.import_("Volume", str(folder / "v"), Work()) == stored
+    calls.delete("Volume", stored, Work())
+    assert not (folder / "v").exists()
+
+
+def test_references_in_other_spellings_are_no_change(provider: Provider, pool: str, template: Any) -> None:
+    calls = Calls({"Volume": provider.volumes}, {})
+    inputs = check(Volume, {"name": "v", "pool": pool, "template": f"{pool}/t"}).inputs
+    stored = calls.create("Volume", key("volume", "v"), inputs, Work()).stored
+    for other in ({"pool": stored.state["poolUuid"]}, {"template": template.id}, {"template": "t"}):
+        assert calls.diff("Volume", stored, {**inputs, **other}).changes == ()
+    assert calls.diff("Volume", stored, {**inputs, "template": f"{pool}/u"}).replaces
+    calls.delete("Volume", Stored(stored.id, stored.inputs, stored.state), Work())
+
+
+@pytest.mark.parametrize(
+    ("bag", "size", "backed"),
+    [
+        ({}, 8, True),
+        ({"size": "9MiB"}, 9, True),
+        ({"format": "raw"}, 8, False),
+        ({"format": "raw", "size": "9MiB"}, 9, False),
+        ({"fullClone": True, "size": "9MiB"}, 9, False),
+    ],
+)
+@pytest.mark.parametrize("image", ["raw", "qcow2"])
+def test_from_a_template(
+    provider: Provider,
+    pool: str,
+    folder: Path,
+    tmp_path: Path,
+    image: str,
+    bag: dict[str, Any],
+    size: int,
+    backed: bool,
+) -> None:
+    raw = raw_image(tmp_path / "image")
+    source = raw
+    if image == "qcow2":
+        source = tmp_path / "qcow2"
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, source], check=True)
+    spec = template_spec(name="t", pool=pool, source={"path": str(source)})
+    template = provider.templates.create(Work(), key("template", "t"), spec)
+    made = create(provider, name="v", pool=pool, template=f"{pool}/t", **bag)
+    assert made.state.size_bytes == size * MIB
+    assert made.state.backing_file == (template.state.path if backed else None)
+    assert _info(folder / "v")["actual-size"] < 3 * MIB
+    format = bag.get("format", "qcow2")
+    compare = ["qemu-img", "compare", "-f", "raw", "-F", format, raw, folder / "v"]
+    assert subprocess.run(compare, capture_output=True).returncode == 0
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    if backed:
+        with pytest.raises(Rejected, match=f'used by volume "{pool}/v"'):
+            provider.templates.delete(Work(), template.id, template.state)
+    drop(provider, made)
+    provider.templates.delete(Work(), template.id, template.state)
+
+
+def test_smaller_than_its_template(provider: Provider, pool: str, template: Any) -> None:
+    with pytest.raises(Invalid, match="4194304 bytes, and the template") as caught:
+        create(provider, name="v", pool=pool, template=f"{pool}/t", size="4MiB")
+    assert "8388608" in caught.value.message
+    assert caught.value.path == ("size",)
+
+
+@pytest.mark.parametrize(
+    ("bag", "path"), [({"pool": "nope", "size": "4MiB"}, ("pool",)), ({"template": "nope"}, ("template",))]
+)
+def test_missing_references_name_what_there_is(
+    provider: Provider, pool: str, template: Any, bag: dict[str, Any], path: Any
+) -> None:
+    with pytest.raises(NotFound, match="there are: ") as caught:
+        create(provider, **{"name": "v", "pool": pool, **bag})
+    assert caught.value.path == path
+    assert (pool if path == ("pool",) else "/t") in caught.value.message
+
+
+def test_base_of_another_volume_is_not_deleted(provider: Provider, daemon: Any, pool: str, folder: Path) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", folder / "v", "-F", "qcow2", folder / "over"]
+    subprocess.run(command, check=True)
+    daemon.storagePoolLookupByName(pool).refresh(0)
+    with pytest.raises(Rejected, match=f"is the base of {pool}/over"):
+        drop(provider, made)
+    (folder / "over").unlink()
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_attached_to_a_foreign_domain(provider: Provider, domains: Any, prefix: str, pool: str, start: bool) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    domain = domains("foreign", {made.state.path: "qcow2"}, ours=False, start=start)
+    with pytest.raises(Rejected, match=f"{prefix}foreign"):
+        drop(provider, made)
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    assert made.state.path in domain.XMLDesc(2)
+    if start:
+        domain.destroy()
+    domain.undefine()
+    drop(provider, made)
+
+
+def test_attached_to_our_own_stopped_domain(provider: Provider, domains: Any, pool: str) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    domain = domains("ours", {made.state.path: "qcow2"}, ours=True, start=False)
+    stubborn = made.state.model_copy(update={"detach_on_delete": False})
+    with pytest.raises(Rejected, match="detachOnDelete is false"):
+        provider.volumes.delete(Work(), made.id, stubborn)
+    drop(provider, made)
+    assert made.state.path not in domain.XMLDesc(2)
+
+
+@pytest.mark.parametrize("format", ["qcow2", "raw"])
+def test_grows_under_a_running_guest(provider: Provider, domains: Any, pool: str, folder: Path, format: str) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB", format=format)
+    domain = domains("runs", {made.state.path: format}, ours=False)
+    spec = volume_spec(name="v", pool=pool, size="6MiB", format=format)
+    grown = provider.volumes.update(Work(), made.id, made.state, spec, ())
+    assert grown.state.size_bytes == 6 * MIB
+    assert domain.blockInfo("vda")[0] == 6 * MIB
+    domain.destroy()
+    domain.undefine()
+    drop(provider, made)
+
+
+def test_raw_disk_that_a_guest_made_look_like_qcow2(provider: Provider, daemon: Any, pool: str, folder: Path) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB", format="raw")
+    evil = folder.parent / "evil"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", evil, "1G"], check=True
+    )
+    with (folder / "v").open("r+b") as file:
+        file.write(evil.read_bytes())
+    evil.unlink()
+    daemon.storagePoolLookupByName(pool).refresh(0)
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    with pytest.raises(Rejected, match="its content looks like qcow2"):
+        provider.volumes.update(
+            Work(), made.id, made.state, volume_spec(name="v", pool=pool, size="8MiB", format="raw"), ()
+        )
+    drop(provider, made)
+
+
+def test_lost_record_makes_deleting_an_error(provider: Provider, pool: str, folder: Path) -> None:
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    (folder / ".jvp-v.json").unlink()
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    with pytest.raises(Rejected, match="has lost its record"):
+        drop(provider, made)
+    (folder / "v").unlink()
+    drop(provider, made)
+
+
+def test_two_runs_at_once_make_one(pool: str, folder: Path, provider: Provider) -> None:
+    results: list[Any] = []
+
+    def run() -> None:
+        one = Provider()
+        try:
+            results.append(create(one, name="v", pool=pool, size="4MiB"))
+        except (Busy, NameTaken) as error:
+            results.append(error)
+        finally:
+            one.exit()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one for one in results if not isinstance(one, Exception)]
+    last = create(provider, name="v", pool=pool, size="4MiB")
+    drop(provider, last)
+
+
+def test_cancel_takes_back_a_copy(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+    image = raw_image(tmp_path / "image.raw", size=600 * MIB, data=300 * MIB)
+    spec = template_spec(name="t", pool=pool, source={"path": str(image)})
+    template = provider.templates.create(Work(), key("template", "t"), spec)
+    work = Work()
+    work.status = lambda line: work.cancelled.set() if "copying" in line else None
+    with pytest.raises(Cancelled):
+        provider.volumes.create(
+            work, key("volume", "v"), volume_spec(name="v", pool=pool, template=f"{pool}/t", format="raw")
+        )
+    assert not (folder / "v").exists()
+    assert not (folder / ".jvp-v.json").exists()
+    provider.templates.delete(Work(), template.id, template.state)
+
+
+def test_cancelled_conversion_is_done_again(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+    image = raw_image(tmp_path / "image.raw", size=600 * MIB, data=300 * MIB)
+    spec = template_spec(name="t", pool=pool, source={"path": str(image)})
+    template = provider.templates.create(Work(), key("template", "t"), spec)
+    work = Work()
+    work.status = lambda line: work.cancelled.set() if "converting" in line else None
+    bag = {"name": "v", "pool": pool, "template": f"{pool}/t", "fullClone": True}
+    with pytest.raises(Cancelled):
+        provider.volumes.create(work, key("volume", "v"), volume_spec(**bag))
+    made = create(provider, **bag)
+    compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image, folder / "v"]
+    assert subprocess.run(compare, capture_output=True).returncode == 0
+    drop(provider, made)
+    provider.templates.delete(Work(), template.id, template.state)
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "x/y", "-x", "<x>", "", "x" * 101, ".jvp-x.json", "x@y"])
+def test_hostile_names_never_reach_the_host(name: str) -> None:
+    with pytest.raises(AssertionError, match="Failure"):
+        volume_spec(name=name, pool="p", size="1MiB")
+
+
+def _info(path: Path) -> Any:
+    import json
+
+    return json.loads(
+        subprocess.run(["qemu-img", "info", "-U", "--output=json", path], check=True, capture_output=True).stdout
+    )

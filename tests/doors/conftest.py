@@ -1,0 +1,80 @@
+"""Fixtures: the gadget provider over real gRPC, an engine that listens, the real plugin as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gadget
+import pytest
+from pulumi_rpc import ROOT, Client, Engine
+
+from jvp.doors.pulumi.server import Service, serve
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.doors)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    listening = Engine()
+    yield listening
+    listening.server.stop(0).wait()
+
+
+@pytest.fixture
+def host() -> gadget.Host:
+    return gadget.Host()
+
+
+@pytest.fixture
+def service(host: gadget.Host) -> Service:
+    return Service(gadget.servicer(host))
+
+
+@pytest.fixture
+def fresh(service: Service) -> Iterator[Client]:
+    """A client of a server that nobody spoke to yet."""
+    server, port = serve(service)
+    client = Client(port)
+    yield client
+    client.close()
+    server.stop(0).wait()
+    service.load().reporter.close()
+
+
+@pytest.fixture
+def provider(fresh: Client, engine: Engine) -> Client:
+    """The same after what every engine says first."""
+    fresh("Handshake", engine_address=f"127.0.0.1:{engine.port}", supports_refresh_before_update=True)
+    fresh("Configure", args={}, acceptSecrets=True)
+    return fresh
+
+
+@pytest.fixture
+def plugin() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts the real plugin as a process: arguments of the command, arguments of Popen."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        command = [sys.executable, "-m", "jvp.doors.pulumi.plugin", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "provider"), **options.pop("env", {})}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()

@@ -1,0 +1,215 @@
+"""A resource and a function over a dictionary, with every kind of fact: what a door is tested with.
+
+`python gadget.py [ENGINE]` serves them as a Pulumi provider.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from jvp.core.calls import Calls
+from jvp.core.diff import Change
+from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
+from jvp.core.facts import Changes, Computed, Effect, Output, Sensitive, WriteOnly
+from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.identity import Key
+from jvp.core.model import Rule, Spec
+from jvp.core.types import Mac, Name, Size, size_bytes
+from jvp.core.values import Secret, known
+from jvp.core.work import Work
+from jvp.resources.provider import Provider
+
+ERRORS: dict[str, type[JvpError]] = {
+    "invalid": Invalid,
+    "missing": NotFound,
+    "taken": NameTaken,
+    "unreachable": Unreachable,
+    "busy": Busy,
+    "full": NoSpace,
+    "refused": Rejected,
+}
+
+
+class Slot(Spec):
+    """A place in a gadget."""
+
+    name: Annotated[Name, Field(description="Unique in the gadget.")]
+    mac: Annotated[Mac | None, Computed(), Field(description="Chosen when left out.")] = None
+    note: Annotated[str | None, Field(description="Whatever you like.")] = None
+
+
+class Gadget(Spec):
+    """A thing that is only in memory."""
+
+    name: Annotated[Name | None, Changes(Effect.REPLACE), Computed(), Field(description="Unique.")] = None
+    size: Annotated[Size, Field(description="How big.")] = "1GiB"
+    speed: Annotated[int | None, Changes(Effect.NEXT_BOOT), Field(description="How fast.", ge=1)] = None
+    mode: Annotated[Literal["fast", "slow"], Field(description="How.")] = "fast"
+    home: Annotated[str | None, Changes(Effect.REPLACE), Field(description="Where.")] = None
+    slots: Annotated[list[Slot], Field(description="Its places.")] = []
+    tags: Annotated[dict[str, str], Field(description="Words.")] = {}
+    password: Annotated[Secret[str] | None, WriteOnly(), Field(description="Hush.")] = None
+    act: Annotated[str | None, Field(description="What the gadget does next: partial, wait or an error.")] = None
+
+    def rules(self) -> Iterator[Rule]:
+        if known(self.speed, self.mode) and self.speed is not None and self.speed > 9 and self.mode == "slow":
+            yield ("speed",), "is too fast for a slow gadget"
+
+
+class GadgetState(Gadget):
+    """A gadget as it is."""
+
+    uuid: Annotated[str, Output(), Field(description="Its id.")]
+    size_bytes: Annotated[int, Output(follows=("size",)), Field(description="How big, in bytes.")]
+    serial: Annotated[str, Output(), Sensitive(), Field(description="A secret that the host made.")]
+
+
+class Host:
+    """Where gadgets live."""
+
+    def __init__(self) -> None:
+        self.gadgets: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.keys: list[Key] = []
+        self.lock = threading.Lock()
+
+
+class Gadgets(Handler[Gadget, GadgetState]):
+    """The verbs of gadgets."""
+
+    kind, token, spec, state = "gadget", "Gadget", Gadget, GadgetState
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def create(self, work: Work, key: Key, spec: Gadget) -> Outcome[GadgetState]:
+        work.check()
+        self.host.calls.append("create")
+        self.host.keys.append(key)
+        uuid = key.uuid(0)
+        name = spec.name or key.auto_name(uuid)
+        if spec.act in ERRORS:
+            raise ERRORS[spec.act](f'the host said "{spec.act}" and mentioned {_text(spec.password)}', path=("act",))
+        if spec.act == "defect":
+            raise KeyError(_text(spec.password))
+        if any(one["name"] == name for one in self.host.gadgets.values()):
+            raise NameTaken(f'a gadget "{name}" is there already', path=("name",))
+        if spec.act == "wait":
+            for step in range(1000):
+                work.status(f"step {step}")
+                work.wait(0.02)
+        return self._kept(uuid, spec, name, work)
+
+    def _kept(self, uuid: str, spec: Gadget, name: str, work: Work) -> Outcome[GadgetState]:
+        bag = spec.model_dump(exclude={"slots", "password", "act"}) | {"name": name, "uuid": uuid}
+        bag["slots"] = [
+            slot if slot.mac else slot.model_copy(update={"mac": f"52:54:00:00:00:{index:02x}"})
+            for index, slot in enumerate(spec.slots)
+        ]
+        with self.host.lock:
+            self.host.gadgets[uuid] = {**bag, "act": spec.act}
+        state = self._state(uuid)
+        if spec.act == "partial":
+            return Partial(uuid, state, (f"the gadget does not answer, said {_text(spec.password)}",))
+        if spec.act == "hang":
+            try:
+                work.until(lambda: False, limit_s=30, every_s=0.02, what="the gadget does not answer")
+            except JvpError as error:
+                return Partial(uuid, state, (error.message,))
+        return Done(uuid, state)
+
+    def _state(self, uuid: str) -> GadgetState:
+        bag = self.host.gadgets[uuid]
+        extra = {"size_bytes": size_bytes(bag["size"]), "serial": f"serial-{uuid[:8]}", "password": None}
+        return GadgetState.model_construct(**bag, **extra)
+
+    def read(self, work: Work, object_id: str, prior: GadgetState | None) -> GadgetState | None:
+        work.check()
+        self.host.calls.append("read")
+        return self._state(object_id) if object_id in self.host.gadgets else None
+
+    def update(
+        self, work: Work, object_id: str, prior: GadgetState, spec: Gadget, changes: Sequence[Change]
+    ) -> Outcome[GadgetState]:
+        self.host.calls.append("update")
+        if object_id not in self.host.gadgets:
+            raise NotFound("the gadget is gone")
+        if spec.act in ERRORS:
+            raise ERRORS[spec.act](f'the host said "{spec.act}"', path=("act",))
+        return self._kept(object_id, spec, spec.name or self.host.gadgets[object_id]["name"], work)
+
+    def delete(self, work: Work, object_id: str, prior: GadgetState | None) -> None:
+        self.host.calls.append("delete")
+        self.host.gadgets.pop(object_id, None)
+
+    def find(self, work: Work, reference: str) -> str:
+        for uuid, bag in self.host.gadgets.items():
+            if reference in (uuid, bag["name"]):
+                return uuid
+        there = ", ".join(sorted(bag["name"] for bag in self.host.gadgets.values()))
+        raise NotFound(f'there is no gadget "{reference}"; there are: {there or "none"}')
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        for uuid, bag in self.host.gadgets.items():
+            yield Listed(uuid, bag["name"])
+
+    def predict(self, spec: Gadget, prior: GadgetState | None) -> dict[str, Any]:
+        return {"sizeBytes": size_bytes(spec.size)} if known(spec.size) else {}
+
+    def warnings(self, work: Work, spec: Gadget, prior: GadgetState | None) -> Iterator[str]:
+        if spec.act == "grumble":
+            yield f"gadgets like {_text(spec.password)} do not like this"
+
+
+class Asked(Spec):
+    name: Annotated[Name, Field(description="Which.")]
+    act: Annotated[str | None, Field(description="An error.")] = None
+
+
+class Answered(Spec):
+    size_bytes: Annotated[int, Field(description="How big.")]
+    serial: Annotated[str, Sensitive(), Field(description="Hush.")]
+    slots: Annotated[list[Slot], Field(description="Its places.")] = []
+
+
+class GetGadget:
+    """One gadget by name."""
+
+    token: ClassVar[str] = "getGadget"
+    args: ClassVar[type[Spec]] = Asked
+    result: ClassVar[type[Spec]] = Answered
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def call(self, work: Work, args: Asked) -> Answered:
+        if args.act in ERRORS:
+            raise ERRORS[args.act]("no answer", path=("act",))
+        gadgets = Gadgets(self.host)
+        state = gadgets._state(gadgets.find(work, args.name))
+        return Answered(size_bytes=state.size_bytes, serial=state.serial, slots=state.slots)
+
+
+def _text(secret: Secret[str] | None) -> str:
+    return secret.reveal() if secret else "nothing"
+
+
+def servicer(host: Host) -> Any:
+    """What a Pulumi server makes its servicer with."""
+    from jvp.doors.pulumi.provider import ProviderServicer
+
+    def calls(_provider: Provider) -> Calls:
+        return Calls({"Gadget": Gadgets(host)}, {"getGadget": GetGadget(host)})
+
+    return lambda session: ProviderServicer([Gadgets], [GetGadget], calls, session)
+
+
+if __name__ == "__main__":
+    from jvp.doors.pulumi.plugin import run
+
+    run(sys.argv[1:], servicer(Host()))

@@ -1,0 +1,124 @@
+"""The real plugin as a process: its start, its arguments, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pulumi_rpc import ROOT, Client, Engine
+
+import jvp
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def port_of(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.stderr.read().decode() if process.stderr else ""
+    return int(line)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("127.0.0.1:1",), ("--tracing", "tcp://127.0.0.1:5", "127.0.0.1:1"), ("--logtostderr", "-v=9", "127.0.0.1:1")],
+)
+def test_it_serves_whatever_the_arguments(plugin: Start, arguments: tuple[str, ...]) -> None:
+    process = plugin(*arguments)
+    client = Client(port_of(process))
+    assert client("GetPluginInfo").version == jvp.__version__
+    assert '"jvp:index:Network"' in client("GetSchema").schema
+    client.close()
+
+
+def test_the_port_is_there_in_a_moment(plugin: Start) -> None:
+    times = []
+    for _ in range(5):
+        start = time.monotonic()
+        process = plugin()
+        port_of(process)
+        times.append(time.monotonic() - start)
+        process.kill()
+    # 0.1 s on a quiet machine; a shared one gets the benefit of the doubt.
+    assert min(times) < 0.3, times
+
+
+def test_nothing_heavy_is_imported_before_the_port() -> None:
+    heavy = ("pydantic", "libvirt", "lxml", "httpx", "pycdlib", "pulumi")
+    code = f"import sys, jvp.doors.pulumi.plugin; print([name for name in {heavy!r} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "provider")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_pulumi_package_is_never_imported() -> None:
+    code = (
+        "import sys, jvp.doors.pulumi.plugin as p, jvp.doors.pulumi.session as s; p.registered(s.Session());"
+        "print([name for name in sys.modules if name == 'pulumi' or name.startswith('pulumi.')])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "provider")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_signal_ends_it_even_one_that_was_ignored(plugin: Start, number: signal.Signals, ignored: bool) -> None:
+    def before() -> None:
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    process = plugin(preexec_fn=before)
+    port_of(process)
+    start = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(timeout=5) == 0
+    assert time.monotonic() - start < 2
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+def test_it_ends_with_its_engine(plugin: Start, engine: Engine) -> None:
+    process = plugin(f"127.0.0.1:{engine.port}")
+    port_of(process)
+    assert process.stdin is not None
+    process.stdin.close()
+    process.stdin = None
+    assert process.wait(timeout=5) == 0
+
+
+def test_a_process_to_attach_to_stays(plugin: Start) -> None:
+    process = plugin(stdin=subprocess.DEVNULL)
+    client = Client(port_of(process))
+    for _ in range(2):
+        client("Handshake", engine_address="127.0.0.1:1")
+        client("Attach", address="127.0.0.1:1")
+        client("Cancel")
+    time.sleep(0.3)
+    assert process.poll() is None
+    client.close()
+
+
+def test_the_log_says_what_happened_and_no_value(plugin: Start, tmp_path: Path) -> None:
+    log = tmp_path / "jvp.log"
+    process = plugin(env={"JVP_LOG": str(log)})
+    client = Client(port_of(process))
+    client("CheckConfig", urn="urn:pulumi:d::p::pulumi:providers:jvp::x", news={"uri": "hunter22"})
+    client.close()
+    process.terminate()
+    process.wait(timeout=5)
+    written = log.read_text()
+    assert "CheckConfig urn:pulumi:d::p::pulumi:providers:jvp::x ok" in written
+    assert "hunter22" not in written
+
+
+def test_it_tells_its_version(plugin: Start) -> None:
+    process = plugin("--version")
+    assert process.stdout is not None
+    assert process.stdout.read().decode().strip() == jvp.__version__

@@ -1,0 +1,82 @@
+"""Fixtures: stacks under the real CLI, on the node's own daemon, each with a prefix and a folder that are this run's.
+
+Most tests boot nothing: an instance with an empty disk runs at once. The guest is booted by few of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import engine_stack
+import pytest
+from engine_stack import Stack
+from tests.conftest import sweep
+
+IMAGE = engine_stack.ROOT / "build" / "guest" / "micro.qcow2"
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.engines)
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Skips where the CLI is not."""
+    if (why := engine_stack.missing()) is not None:
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The micro guest's disk."""
+    if not IMAGE.exists():
+        pytest.skip("the micro guest is not built: `make setup` builds it")
+    return IMAGE
+
+
+@pytest.fixture
+def make_stack(
+    engine: None,
+    tmp_path: Path,
+    prefix: str,
+    run_folder: Path,
+    cidrs: Callable[[], str],
+    daemon: Any,
+    leftovers: None,
+) -> Iterator[Callable[[], Stack]]:
+    """Makes stacks. What a test did not destroy is taken away through libvirt, which is quicker.
+
+    A program finds `P` (what its names begin with), `FOLDER` (for its pool) and `CIDR` (for its network).
+    """
+    made: list[Stack] = []
+
+    def make() -> Stack:
+        number = next(_numbers)
+        folder = run_folder / f"e{number}"
+        names = {"P": f"{prefix}e{number}-", "FOLDER": str(folder), "CIDR": cidrs()}
+        made.append(Stack(tmp_path / f"stack{number}", names))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        sweep(daemon, stack.names["P"])
+        shutil.rmtree(stack.names["FOLDER"], ignore_errors=True)
+
+
+@pytest.fixture
+def stack(make_stack: Callable[[], Stack]) -> Stack:
+    """One stack."""
+    return make_stack()
+
+
+@pytest.fixture
+def domain(daemon: Any, stack: Stack) -> Callable[[str], Any]:
+    """A domain of the stack by the end of its name."""
+    return lambda name: daemon.lookupByName(stack.names["P"] + name)

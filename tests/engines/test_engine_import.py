@@ -1,0 +1,87 @@
+"""Import: what is there already comes under Pulumi without a change to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from engine_stack import Stack
+
+MAKER = """
+def options(label):
+    return pulumi.ResourceOptions(import_=IDS.get(label))
+
+pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER, opts=options("pool"))
+net = jvp.Network("net", name=P + "net", cidr=CIDR, opts=options("net"))
+data = jvp.Volume("data", name=P + "data", pool=pool.id, size="3MiB", format="raw", opts=options("data"))
+vm = jvp.Instance(
+    "vm", name=P + "vm", memory="32MiB", virt_type="qemu", root_disk={"pool": pool.id, "size": "2MiB"},
+    disks=[{"name": "data", "volume": data.id}], nics=[{"name": "eth0", "network": net.id}],
+    power_state="stopped", opts=options("vm"),
+)
+"""
+KINDS = {"pool": "StoragePool", "net": "Network", "data": "Volume", "vm": "Instance"}
+
+
+@pytest.fixture
+def foreign(stack: Stack, daemon: Any) -> dict[str, str]:
+    """Objects of every kind that no stack knows; their ids. (Made by a stack whose state is then thrown away.)"""
+    stack.write(MAKER, IDS={})
+    stack.up()
+    ids = {name: one["id"] for name, one in stack.state().items()}
+    stack("stack", "rm", "--force", "--yes", "dev")
+    stack("stack", "init", "dev")
+    return ids
+
+
+def _looks(daemon: Any, stack: Stack) -> list[str]:
+    prefix = stack.names["P"]
+    return [
+        daemon.lookupByName(prefix + "vm").XMLDesc(2),
+        daemon.networkLookupByName(prefix + "net").XMLDesc(1),
+        # without the filesystem's use, which is not the pool's alone
+        re.sub(r"<(allocation|available).*", "", daemon.storagePoolLookupByName(prefix + "pool").XMLDesc(0)),
+    ]
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_the_import_option_takes_a_name_or_an_id_and_changes_nothing(
+    stack: Stack, foreign: dict[str, str], daemon: Any, by: str
+) -> None:
+    prefix = stack.names["P"]
+    names = {"pool": prefix + "pool", "net": prefix + "net", "data": f"{prefix}pool/{prefix}data", "vm": prefix + "vm"}
+    before = _looks(daemon, stack)
+    stack.write(MAKER, IDS=names if by == "name" else foreign)
+    assert stack.preview().ops == {name: ["import"] for name in KINDS}
+    stack.up()
+    assert _looks(daemon, stack) == before
+    assert {name: one["id"] for name, one in stack.state().items()} == foreign
+    stack.write(MAKER, IDS={})
+    stack.settle()
+
+
+def test_the_import_command_writes_a_program_that_has_nothing_to_do(
+    stack: Stack, foreign: dict[str, str], daemon: Any
+) -> None:
+    stack.write("")
+    before = _looks(daemon, stack)
+    programs = []
+    for name, kind in KINDS.items():
+        written = stack.folder / f"{name}.py"
+        words = ("--yes", "--protect=false", "--out", str(written))
+        stack("import", f"jvp:index:{kind}", name, foreign[name], *words)
+        programs.append(written.read_text(encoding="utf-8"))
+    assert _looks(daemon, stack) == before
+    disks = stack.state()["vm"]["inputs"]["disks"]
+    assert disks == [{"name": "data", "readOnly": False, "volume": foreign["data"]}]
+    stack.write("\n".join(programs))
+    stack.settle()
+
+
+def test_what_is_not_there_cannot_be_imported(stack: Stack) -> None:
+    stack.write("")
+    for kind, there in (("Network", "network"), ("Instance", "instance"), ("StoragePool", "storage pool")):
+        run = stack("import", f"jvp:index:{kind}", "none", stack.names["P"] + "none", "--yes", ok=False)
+        assert f"there is no {there}" in run.text.lower(), run
+    assert stack.state() == {}

@@ -1,0 +1,75 @@
+"""Waits: one that runs out leaves a machine that the next up takes on; one that is interrupted ends in seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from engine_stack import Stack
+
+PROGRAM = """
+net = jvp.Network("net", name=P + "net", cidr=CIDR)
+pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
+vm = jvp.Instance(
+    "vm", name=P + "vm", memory="32MiB", virt_type="qemu", root_disk={"pool": pool.id, "size": "1MiB"},
+    nics=[{"name": "eth0", "network": net.id, "mac": mac}], wait_for=wait, wait_timeout=limit,
+)
+pulumi.export("uuid", vm.uuid)
+"""
+MAC = "52:54:00:aa:bb:01"
+GRACE_S = 15.0
+"""How long a command may go on after Ctrl-C."""
+
+
+def test_a_wait_that_runs_out_is_said_with_its_reason_and_waited_for_again(
+    stack: Stack, domain: Callable[[str], Any]
+) -> None:
+    stack.write(PROGRAM, mac=MAC, wait="ip", limit="2s")
+    failed = stack.up(ok=False)
+    assert f"no address after 2s: no lease for {MAC} on {stack.names['P']}net" in failed.errors
+    assert f'look at its console with "virsh console {stack.names["P"]}vm"' in failed.errors
+    assert "Traceback" not in failed.text
+    life = domain("vm").ID()
+    # The state has it, and knows that it is not done.
+    assert stack.state()["vm"]["id"] == domain("vm").UUIDString()
+    assert stack.preview().ops == {"vm": ["update"]}
+    assert "no address after 2s" in stack.up(ok=False).errors
+    stack.write(PROGRAM, mac=MAC, wait="none", limit="2s")
+    assert stack.up().ops == {"vm": ["update"]}
+    stack.settle()
+    assert domain("vm").ID() == life
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["ctrl-c", "sigint-to-pulumi"])
+def test_an_interrupt_during_a_wait_ends_in_seconds_and_the_next_up_goes_on(
+    stack: Stack, daemon: Any, domain: Callable[[str], Any], group: bool
+) -> None:
+    stack.write(PROGRAM, mac=MAC, wait="ip", limit="5m")
+    process = stack.start("up", "--yes", "--skip-preview")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "waiting for an address" in line:
+            break
+    else:
+        pytest.fail("the up never waited")
+    uuid = domain("vm").UUIDString()
+    start = time.monotonic()
+    if group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    took = time.monotonic() - start
+    assert process.returncode != 0
+    assert took < GRACE_S, f"{took:.1f} s after the interrupt:\n{text}"
+    stack.write(PROGRAM, mac=MAC, wait="none", limit="5m")
+    done = stack.up()
+    assert "create" not in done.ops.get("vm", []) or domain("vm").UUIDString() == uuid
+    stack.settle()
+    assert stack.outputs()["uuid"] == uuid
+    ours = [one for one in daemon.listAllDomains(0) if one.name().startswith(stack.names["P"])]
+    assert [one.UUIDString() for one in ours] == [uuid]

@@ -1,0 +1,93 @@
+"""What is created, changed and deleted while the provider is killed: one scene for each way that a kind can go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faults.forks import Forks
+from hosts.daemon import SystemHost
+from jvp.core.calls import Stored
+from jvp.core.identity import Key
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A resource, and the same one as the program has it later (None: nothing of it can be updated)."""
+
+    name: str
+    token: str
+    properties: Mapping[str, Any]
+    later: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key("", self.token, f"faults::{self.name}", self.name)
+
+
+class Stage:
+    """What the scenes stand on: a pool, a template, a network, volumes, all known to an engine."""
+
+    def __init__(self, host: SystemHost, forks: Forks) -> None:
+        self.host, self.forks = host, forks
+        self.old, self.new = image(host.folder / "old.raw", b"old"), image(host.folder / "new.raw", b"new")
+        self.made: list[tuple[str, Stored]] = []
+        self.pool = self._make("StoragePool", "base", {"path": str(host.pools / "base")})
+        self.network = self._make("Network", "lan", {"cidr": "192.168.88.0/24", "mode": "isolated"})
+        source = {"path": str(self.old)}
+        self.template = self._make("Template", "linux", {"pool": self.pool, "source": source})
+        self.data = self._make("Volume", "data", {"pool": self.pool, "size": "8MiB"})
+        self.more = self._make("Volume", "more", {"pool": self.pool, "size": "8MiB", "format": "raw"})
+
+    def _make(self, token: str, name: str, properties: dict[str, Any]) -> str:
+        inputs = self.forks("check", token, properties)
+        stored = self.forks("create", token, Key("", token, f"stage::{name}", name), inputs).stored
+        stored = self.forks("read", token, stored)
+        self.made.append((token, stored))
+        return str(stored.id)
+
+    def close(self) -> None:
+        for token, stored in reversed(self.made):
+            self.forks("delete", token, stored)
+
+    def scene(self, name: str) -> Scene:
+        return next(one for one in self.scenes() if one.name == name)
+
+    def scenes(self) -> list[Scene]:
+        pool, disk = {"pool": self.pool}, {"name": "data", "volume": self.data}
+        cards = [{"name": "eth0", "network": self.network}]
+        template = {**pool, "template": self.template}
+        machine = {"memory": "64MiB", "template": self.template, "nics": cards, "shutdownTimeout": "0s"}
+        seeded = {**machine, "cloudInit": {"hostname": "faults"}, "autostart": True}
+        old, new = ({"source": {"path": str(path)}} for path in (self.old, self.new))
+        lan = {"cidr": "192.168.89.0/24"}
+        return [
+            Scene("network", "Network", lan, {**lan, "dhcp": {"end": "192.168.89.90"}, "autostart": False}),
+            Scene("network-restart", "Network", lan, {**lan, "mode": "isolated"}),
+            Scene("pool", "StoragePool", {"path": str(self.host.pools / "fresh")},
+                  {"path": str(self.host.pools / "fresh"), "autostart": False, "active": False}),
+            Scene("pool-there", "StoragePool", {"path": str(self.host.pools / "there")}),
+            Scene("volume", "Volume", {**pool, "size": "8MiB"}, {**pool, "size": "16MiB"}),
+            Scene("volume-overlay", "Volume", template, {**template, "size": "16MiB"}),
+            Scene("volume-copy", "Volume", {**template, "format": "raw", "fullClone": True, "size": "8MiB"}),
+            Scene("volume-converted", "Volume", {**template, "format": "qcow2", "fullClone": True, "size": "8MiB"}),
+            Scene("template", "Template", {**pool, **old}, {**pool, **new}),
+            Scene("instance", "Instance", machine,
+                  {**machine, "memory": "96MiB", "disks": [disk], "nics": [*cards, {"name": "eth1"}]}),
+            Scene("instance-seed", "Instance", seeded,
+                  {**seeded, "cloudInit": {"hostname": "other"}, "autostart": False, "rootDisk": {"size": "16MiB"}}),
+            Scene("instance-off", "Instance", {**machine, "powerState": "stopped", "disks": [disk]},
+                  {**machine, "powerState": "paused", "name": "renamed"}),
+        ]  # fmt: skip
+
+
+def image(path: Path, content: bytes) -> Path:
+    """A raw disk of 4 MiB with something in it."""
+    path.write_bytes(b"\0" * 510 + b"\x55\xaa" + content * 100_000)
+    os.truncate(path, 4 * MIB)
+    return path

@@ -1,0 +1,94 @@
+"""A pool without room: one sentence, and nothing half made is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.forks import Forks
+from faults.scenes import MIB
+from hosts.daemon import SystemHost
+from hosts.inventory import difference, inventory
+from jvp.core.calls import Stored
+from jvp.core.identity import Key
+
+ROOM = 64 * MIB
+
+
+class Full:
+    """A pool on a filesystem of 64 MiB that exists in the node's namespace, and one with room beside it."""
+
+    def __init__(self, host: SystemHost, forks: Forks) -> None:
+        self.host, self.forks, self.made = host, forks, list[tuple[str, Stored]]()
+        folder = host.pools / "small"
+        folder.mkdir()
+        host.namespace.run("mount", "-t", "tmpfs", "-o", f"size={ROOM},mode=0755", "none", folder)
+        self.small = self.make("StoragePool", "small", {"path": str(folder)}).id
+        self.large = self.make("StoragePool", "large", {"path": str(host.pools / "large")}).id
+
+    def make(self, token: str, name: str, properties: dict[str, Any]) -> Stored:
+        stored = self.forks("create", token, self.key(token, name), self.forks("check", token, properties)).stored
+        self.made.append((token, stored))
+        assert isinstance(stored, Stored)
+        return stored
+
+    def key(self, token: str, name: str) -> Key:
+        return Key("", token, f"full::{name}", name)
+
+    def refused(self, token: str, properties: dict[str, Any]) -> str:
+        """What is said; the node stays as it was."""
+        before = inventory(self.host.uri)
+        inputs = self.forks("check", token, properties)
+        reply = self.forks.order("create", token, self.key(token, "big"), inputs)
+        assert reply.kind == "NoSpace", f"{reply.kind}: {reply.error}"
+        assert difference(before, inventory(self.host.uri)) == ""
+        assert reply.error is not None
+        assert "\n" not in reply.error
+        return reply.error
+
+    def close(self) -> None:
+        for token, stored in reversed(self.made):
+            self.forks("delete", token, stored)
+        self.host.namespace.run("umount", self.host.pools / "small")
+        (self.host.pools / "small").rmdir()
+
+
+@pytest.fixture
+def full(fault_node: SystemHost, forks: Forks) -> Iterator[Full]:
+    with contextlib.closing(Full(fault_node, forks)) as made:
+        yield made
+
+
+@pytest.fixture
+def big(hosts_folder: Path) -> Iterator[Path]:
+    """An image with more in it than fits."""
+    path = hosts_folder / "big.raw"
+    path.write_bytes(b"\0" * 510 + b"\x55\xaa" + os.urandom(ROOM + 8 * MIB))
+    os.truncate(path, ROOM + 16 * MIB)
+    yield path
+    path.unlink()
+
+
+def test_a_template(full: Full, big: Path) -> None:
+    said = full.refused("Template", {"pool": full.small, "source": {"path": str(big)}})
+    assert "small" in said
+
+
+def test_a_copy_of_a_template(full: Full, big: Path) -> None:
+    template = full.make("Template", "linux", {"pool": full.large, "source": {"path": str(big)}}).id
+    for format in ("raw", "qcow2"):
+        full.refused("Volume", {"pool": full.small, "template": template, "format": format, "fullClone": True})
+
+
+def test_not_even_a_record_fits(full: Full) -> None:
+    host = full.host
+    host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
+    full.refused("Volume", {"pool": full.small, "size": "1MiB"})
+    full.refused("Instance", {"rootDisk": {"pool": full.small, "size": "1MiB"}, "memory": "64MiB"})
+    host.namespace.run("rm", f"{host.pools}/small/filler")
+    full.make("Volume", "fits", {"pool": full.small, "size": "1MiB"})

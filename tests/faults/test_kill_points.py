@@ -1,0 +1,120 @@
+"""SIGKILL at every writing call of every verb of every kind: what an engine does next converges, and nothing is left.
+
+An engine whose provider died in a create knows nothing and creates again. After a death in update or delete its state
+has the object; it reads, and then goes on from what it read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.forks import Forks
+from faults.scenes import Stage
+from faults.trial import Trial
+from hosts.daemon import SystemHost
+from hosts.inventory import difference, inventory
+from jvp.core.calls import Stored
+
+SCENES = (
+    "network", "network-restart", "pool", "pool-there", "volume", "volume-overlay", "volume-copy", "volume-converted",
+    "template", "instance", "instance-seed", "instance-off",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stage(fault_node: SystemHost, forks: Forks) -> Iterator[Stage]:
+    bare = inventory(fault_node.uri, fault_node.pools)
+    with contextlib.closing(Stage(fault_node, forks)) as made:
+        yield made
+    assert difference(bare, inventory(fault_node.uri, fault_node.pools)) == ""
+
+
+@pytest.fixture
+def trial(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Trial]:
+    scene = stage.scene(request.param)
+    if scene.name == "pool-there":
+        Path(scene.properties["path"]).mkdir()
+    trial = Trial(stage, scene)
+    yield trial
+    trial.sweep()
+    if scene.name == "pool-there":
+        Path(scene.properties["path"]).rmdir()
+
+
+@pytest.mark.parametrize("trial", SCENES, indirect=True)
+def test_create(trial: Trial) -> None:
+    stored = trial.create()
+    whole = trial.inventory()
+    trial.delete(stored)
+
+    def then() -> None:
+        stored = trial.create()
+        trial.same(whole, "after the second create")
+        assert not trial.forks("diff", trial.token, stored, trial.inputs).changes
+        trial.delete(stored)
+
+    trial.every(
+        lambda cut: trial.forks.order("create", trial.token, trial.key, trial.inputs, cut=cut), then, lambda: None
+    )
+
+
+@pytest.mark.parametrize("trial", SCENES, indirect=True)
+def test_first_read(trial: Trial) -> None:
+    """The read that acknowledges."""
+    held: list[Stored] = []
+
+    def ready() -> None:
+        held[:] = [trial.forks("create", trial.token, trial.key, trial.inputs).stored]
+
+    def then() -> None:
+        trial.delete(trial.converge(held[0], trial.inputs))
+
+    trial.every(lambda cut: trial.forks.order("read", trial.token, held[0], cut=cut), then, ready)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["destroy", "up"])
+@pytest.mark.parametrize("trial", SCENES, indirect=True)
+def test_delete(trial: Trial, again: bool) -> None:
+    held = [trial.create()]
+    whole = trial.inventory()
+    trial.delete(held[0])
+
+    def ready() -> None:
+        held[0] = trial.create()
+
+    def then() -> None:
+        if again:
+            held[0] = trial.converge(held[0], trial.inputs)
+            trial.same(whole, "after the up")
+            trial.delete(held[0])
+            return
+        found = trial.forks("read", trial.token, held[0])
+        if found is not None:
+            trial.forks("delete", trial.token, found)
+        trial.same(trial.bare, "after the destroy" if found else "the read said that it is gone")
+
+    trial.every(lambda cut: trial.forks.order("delete", trial.token, held[0], cut=cut), then, ready)
+
+
+@pytest.mark.parametrize("trial", SCENES, indirect=True)
+def test_update(trial: Trial) -> None:
+    if trial.scene.later is None:
+        pytest.skip("nothing of this scene changes")
+    later = trial.forks("check", trial.token, dict(trial.scene.later))
+    held = [trial.converge(trial.create(), later)]
+    whole = trial.inventory()
+    trial.delete(held[0])
+
+    def ready() -> None:
+        held[0] = trial.create()
+
+    def then() -> None:
+        held[0] = trial.converge(held[0], later)
+        trial.same(whole, "after the update", but="jvp-template-template-")
+        trial.delete(held[0])
+
+    trial.every(lambda cut: trial.forks.order("update", trial.token, held[0], later, cut=cut), then, ready)

@@ -1,0 +1,112 @@
+"""A scene tried again and again, with something going wrong at every call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from faults.forks import Reply
+from faults.scenes import Scene, Stage
+from hosts.inventory import difference, inventory, remove
+from jvp.core.calls import Stored
+
+POSITIONS = ("during", "after")
+"""Dying before a call is dying after the one ahead of it, so only the first has a "before" of its own."""
+_BRIDGE_MAC = re.compile(r"<mac address='[^']*'/>")
+PATIENCE = 40
+"""More writing calls than this in one verb mean that the test never ends."""
+
+
+@dataclass
+class Trial:
+    """One scene, with what the node holds without it."""
+
+    stage: Stage
+    scene: Scene
+    points: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.forks, self.token, self.key = self.stage.forks, self.scene.token, self.scene.key
+        self.inputs = self.forks("check", self.token, dict(self.scene.properties))
+        self.bare = self.inventory()
+
+    def inventory(self) -> dict[str, str]:
+        host = self.stage.host
+        found = inventory(host.uri, host.pools, host.folder / "etc")
+        # libvirt draws the MAC of a network's bridge anew each time.
+        return {
+            name: _BRIDGE_MAC.sub("", text) if name.startswith("network ") else text for name, text in found.items()
+        }
+
+    def create(self) -> Stored:
+        """Make it as an engine does, which has it in the state afterwards."""
+        result = self.forks("create", self.token, self.key, self.inputs)
+        assert not result.reasons, result.reasons
+        return self.read(result.stored)
+
+    def read(self, stored: Stored) -> Stored:
+        found = self.forks("read", self.token, stored)
+        assert found is not None, "gone"
+        assert isinstance(found, Stored)
+        return found
+
+    def delete(self, stored: Stored) -> None:
+        self.forks("delete", self.token, stored)
+        assert self.forks("read", self.token, stored) is None, "still there after a delete"
+        self.same(self.bare, "after the delete")
+
+    def converge(self, stored: Stored, inputs: dict[str, Any]) -> Stored:
+        """An `up` over what is in the state: read, plan, update, and then there is nothing to do."""
+        found = self.forks("read", self.token, stored)
+        if found is None:
+            found = self.forks("create", self.token, self.key, inputs).stored
+        elif (plan := self.forks("diff", self.token, found, inputs)).replaces:
+            self.forks("delete", self.token, found)
+            found = self.forks("create", self.token, self.key, inputs).stored
+        elif plan.changes:
+            found = self.forks("update", self.token, found, inputs).stored
+        found = self.read(found)
+        changes = self.forks("diff", self.token, found, inputs).changes
+        assert not changes, f"not converged: {changes}"
+        assert isinstance(found, Stored)
+        return found
+
+    def same(self, wanted: dict[str, str], when: str, *, but: str = "\0") -> None:
+        """The node is as wanted. `but` is in the names of what may also be there: a superseded generation of a
+        template, which stays on record and goes at the next occasion."""
+        now = self.inventory()
+        found = difference(wanted, {name: text for name, text in now.items() if name in wanted or but not in name})
+        assert found == "", f"{when}:\n{found}"
+
+    def sweep(self) -> None:
+        """Take away what a failed point left, so that the next begins clean."""
+        left = [name for name in self.inventory() if name not in self.bare]
+        remove(self.stage.host.uri, left)
+
+    def every(self, verb: Callable[[str], Reply], then: Callable[[], None], ready: Callable[[], None]) -> None:
+        """Die at every call of a verb, in every position, and each time let `then` go on."""
+        for position in ("before", *POSITIONS):
+            for number in range(1, 2 if position == "before" else PATIENCE):
+                ready()
+                reply = verb(f"{position}:{number}")
+                if not reply.killed:
+                    # A verb that ended has fewer calls than this; its result is undone like any other.
+                    assert reply.error is None or position == "during", reply.error
+                try:
+                    then()
+                except AssertionError as error:
+                    place = f"{position} {number} ({reply.calls[-1] if reply.calls else 'nothing'})"
+                    self.wrong.append(f"{self.scene.name}, killed {place} of {reply.calls}: {error}")
+                    self.sweep()
+                if not reply.killed:
+                    break
+                self.points += 1
+            else:
+                if position == "before":
+                    continue
+                raise AssertionError(f"{self.scene.name} makes more than {PATIENCE} calls")
+        print(f"\n{self.scene.name}: {self.points} kill points, {len(self.wrong)} went wrong; calls {reply.calls}")
+        assert not self.wrong, "\n\n".join(self.wrong)

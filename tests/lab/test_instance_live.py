@@ -1,0 +1,345 @@
+"""One running guest and everything that can change while it runs, as the guest itself sees it.
+
+The tests go on from each other's guest; each leaves it running, with one card on the lab's network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.contract.conftest import Bench
+from tests.lab.conftest import BOOT_S, BOOTS, LEASE, Guest
+
+from jvp.core.errors import Invalid, Rejected
+from jvp.core.work import Work
+
+SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuestKeyGuestKeyGuestKeyGuestKeyGuestKeyGu me"
+
+
+@pytest.fixture(scope="module")
+def guest(lab: Bench, kernel: dict[str, str]) -> Iterator[Guest]:
+    assert lab.pool is not None
+    assert lab.network is not None
+    found = Guest(lab, "live", {
+        "name": lab.name("live"), "directKernel": kernel, "memory": "128MiB", "maxMemory": "384MiB", "maxCpus": 2,
+        "nics": [{"name": "eth0", "network": lab.network.id}], "waitFor": "ip", "waitTimeout": f"{BOOT_S}s",
+        "rootDisk": {"pool": lab.pool.id, "size": "64MiB"}, "shutdownTimeout": "30s",
+        "cloudInit": {"hostname": "hello", "users": [{"name": "ann", "password": "secretpw", "sshKeys": [SSH]}]},
+    })  # fmt: skip
+    try:
+        found.create()
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def volumes(lab: Bench) -> Iterator[list[Any]]:
+    assert lab.pool is not None
+    made = [
+        lab.create("Volume", name, {"name": lab.name(name), "pool": lab.pool.id, "size": size}).stored
+        for name, size in (("first", "8MiB"), ("second", "16MiB"))
+    ]
+    yield made
+    for volume in made:
+        lab.delete("Volume", volume)
+
+
+def memory_kib(guest: Guest, since: int, *, above: int = 0, below: int = 1 << 40, limit_s: float = 40) -> int:
+    """What the guest says that it has, once it is between the two."""
+    end = time.monotonic() + limit_s
+    while True:
+        found = int(guest.console.wait(r"micro: mem (\d+)", since=since, limit_s=end - time.monotonic(), last=True)[1])
+        if above < found < below:
+            return found
+        if time.monotonic() > end:
+            pytest.fail(f"the guest has {found} KiB, which is not between {above} and {below}")
+        guest.domain.state()
+        threading.Event().wait(0.2)
+
+
+def test_a_new_guest_has_its_address_and_its_seed(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    assert guest.stored is not None
+    assert guest.settled().state["state"] == "running"
+    address = guest.state["ipAddress"]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(lab.network.state["cidr"])
+    assert guest.console.wait(r"micro: lease eth0 (\S+)")[1] == address
+    seed = guest.console.wait(r"micro: seed (.*)")[1]
+    assert re.fullmatch(
+        rf"hostname=hello users=\S* keys=1 instance={guest.stored.id} files=meta-data,user-data", seed
+    ), seed
+    leases, failures = lab.calls.invoke("getNetworkLeases", {"network": lab.network.id}, Work())
+    assert failures == ()
+    assert leases is not None
+    assert [(one["address"], one["hostname"]) for one in leases["leases"]] == [(address, "hello")]
+    found, _ = lab.calls.invoke("getInstance", {"instance": guest.raw["name"]}, Work())
+    assert found is not None
+    assert (found["id"], found["ipAddress"], found["state"]) == (guest.stored.id, address, "running")
+    assert "secretpw" not in repr(guest.stored)
+
+
+def test_memory_goes_up_and_down(guest: Guest) -> None:
+    guest.console.wait("micro: ready", limit_s=60)
+    before = memory_kib(guest, 0, below=140_000)
+    at = len(guest.console)
+    assert guest.plan(memory="320MiB") == {"memory": "live"}
+    guest.update(memory="320MiB")
+    assert guest.state["pending"] == []
+    up = memory_kib(guest, at, above=before + 150_000)
+    at = len(guest.console)
+    guest.update(memory="128MiB")
+    down = memory_kib(guest, at, below=up - 150_000)
+    assert abs(down - before) < 16_000
+
+
+def test_a_cpu_is_plugged_in_and_its_removal_waits_for_the_next_boot(guest: Guest) -> None:
+    at = len(guest.console)
+    assert guest.plan(cpus=2) == {"cpus": "live"}
+    guest.update(cpus=2)
+    guest.console.wait(r"cpus 2 ", since=at)
+    assert guest.plan(cpus=1) == {"cpus": "next boot"}
+    guest.update(cpus=1)
+    assert guest.state["pendingRestart"] is True
+    assert guest.state["pending"][0].startswith("cpus: ")
+    guest.update(cpus=2)
+    assert guest.state["pendingRestart"] is False
+
+
+def test_a_disk_is_plugged_grown_swapped_and_unplugged(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
+    first, second = volumes
+    at = len(guest.console)
+    assert guest.plan(disks=[{"name": "data", "volume": first.id}]) == {"disks[0]": "live"}
+    guest.update(disks=[{"name": "data", "volume": first.id}])
+    disk = guest.console.wait(rf"(vd[b-z])={8 * 2**20}\b", since=at)[1]
+    at = len(guest.console)
+    name = f"{lab.pool.state['name']}/{first.state['name']}" if lab.pool else ""
+    assert guest.plan(disks=[{"name": "data", "volume": name}]) == {}
+    volumes[0] = lab.update("Volume", first, {**first.inputs, "size": "12MiB"}).stored
+    guest.console.wait(rf"{disk}={12 * 2**20}\b", since=at)
+    at = len(guest.console)
+    guest.update(disks=[{"name": "data", "volume": second.id, "readOnly": True}])
+    guest.console.wait(rf"vd[b-z]={16 * 2**20}\b", since=at)
+    guest.update(disks=[{"name": "data", "volume": second.id}])
+    at = len(guest.console)
+    guest.update(disks=[])
+    guest.console.wait(r"disks vda=\d+( vdb=\d{1,6})? nics", since=at)
+
+
+def test_a_volume_that_goes_first_is_unplugged_by_its_delete(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
+    at = len(guest.console)
+    guest.update(disks=[{"name": "data", "volume": volumes[0].id}])
+    guest.console.wait(rf"vd[b-z]={8 * 2**20}\b", since=at)
+    at = len(guest.console)
+    lab.delete("Volume", volumes[0])
+    guest.console.wait(r"disks vda=\d+( vdb=\d{1,6})? nics", since=at)
+    assert guest.update(disks=[]).reasons == ()
+
+
+def test_the_root_disk_grows_and_never_shrinks(guest: Guest, lab: Bench) -> None:
+    assert lab.pool is not None
+    at = len(guest.console)
+    guest.update(rootDisk={"pool": lab.pool.id, "size": "96MiB"})
+    guest.console.wait(rf"vda={96 * 2**20}\b", since=at)
+    assert guest.state["rootDiskBytes"] == 96 * 2**20
+    with pytest.raises(Invalid, match="a disk can only grow"):
+        guest.plan(rootDisk={"pool": lab.pool.id, "size": "64MiB"})
+
+
+def test_a_card_is_plugged_moved_remodelled_and_unplugged(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    eth0 = {"name": "eth0", "network": lab.network.id}
+    raw = {"name": lab.name("side"), "cidr": lab.cidr(), "mode": "isolated"}
+    side = lab.create("Network", "side", raw).stored
+    try:
+        at = len(guest.console)
+        guest.update(nics=[eth0, {"name": "more", "network": lab.network.state["name"]}])
+        first = guest.console.wait(r"micro: lease eth1 (\S+)", since=at)[1]
+        assert ipaddress.ip_address(first) in ipaddress.ip_network(lab.network.state["cidr"])
+        at = len(guest.console)
+        guest.update(nics=[{"name": "more", "network": side.id}, eth0], waitFor="none")
+        assert guest.state["pendingRestart"] is False
+        moved = [one["nic"] for one in guest.state["addresses"]]
+        assert "eth0" in moved
+        guest.update(nics=[eth0, {"name": "more", "network": side.id, "model": "e1000e"}])
+        guest.update(nics=[eth0, {"name": "more", "network": side.id}])
+        second = guest.console.wait(rf"micro: lease eth\d (10\.{side.state['cidr'].split('.')[1]}\S+)", since=at)[1]
+        assert ipaddress.ip_address(second) in ipaddress.ip_network(side.state["cidr"])
+        at = len(guest.console)
+        guest.update(nics=[eth0])
+        guest.console.wait(r"nics eth0=\S+$", since=at)
+    finally:
+        lab.delete("Network", side)
+        guest.update(nics=[eth0], waitFor="ip")
+
+
+def test_a_network_that_restarts_gives_the_guest_a_new_address(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    old, at = guest.state["ipAddress"], len(guest.console)
+    cidr = lab.cidr()
+    raw = {"name": lab.network.state["name"], "cidr": cidr}
+    effects = lab.calls.diff("Network", lab.network, lab.inputs("Network", raw)).changes
+    assert {change.effect.words for change in effects if change.path == ("cidr",)} == {"network restart"}
+    lab.network = lab.update("Network", lab.network, raw).stored
+    lab.converged("Network", lab.network, raw)
+    address = guest.console.wait(r"micro: lease eth0 (\S+)", since=at, limit_s=60)[1]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
+    assert guest.state["ipAddress"] == address != old
+    guest.settled()
+
+
+def test_what_waits_for_the_next_boot_is_cleared_by_a_power_cycle_of_anybody(
+    guest: Guest, kernel: dict[str, str]
+) -> None:
+    line = f"{kernel['cmdline']} jvp.test=1"
+    result = guest.update(maxMemory="448MiB", memory="400MiB", directKernel={**kernel, "cmdline": line})
+    assert result.reasons == ()
+    state = guest.state
+    assert state["pendingRestart"] is True
+    assert [one.partition(":")[0] for one in state["pending"]] == ["directKernel", "maxMemory", "memory"]
+    assert all("next power cycle" in one for one in state["pending"])
+    at = len(guest.console)
+    guest.domain.destroy()
+    assert guest.state["state"] == "stopped"
+    assert guest.plan() == {"powerState": "live"}
+    guest.domain.create()
+    guest.console.wait(LEASE.pattern, since=at, limit_s=BOOT_S)
+    # While it boots it still has its whole room: the balloon takes the rest when its driver is there.
+    guest.console.wait("micro: ready", since=at)
+    memory_kib(guest, at, above=330_000, below=400 * 1024)
+    # QEMU tells of its balloon once a second at most.
+    Work().until(lambda: guest.state["pending"] == [], limit_s=10, every_s=0.2, what="it is still pending")
+    assert guest.state["pendingRestart"] is False
+    guest.stored = guest.read()
+    guest.update(directKernel=kernel, maxMemory="384MiB", memory="128MiB")
+
+
+def test_drift_of_a_running_guest_is_seen_and_mended(guest: Guest) -> None:
+    """Memory changed, a card pulled out, the guest paused, as virsh would."""
+    import libvirt
+
+    guest.stored = guest.read()
+    domain, at = guest.domain, len(guest.console)
+    domain.setMemoryFlags(200 * 1024, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    Work().until(lambda: domain.info()[2] == 200 * 1024, limit_s=20, every_s=0.2, what="the balloon stays")
+    assert set(guest.plan()) == {"memory"}, (guest.state["memory"], guest.state["pending"])
+    guest.update()
+    xml = domain.XMLDesc(0)
+    card = xml[xml.index("<interface") : xml.index("</interface>") + 12]
+    at = len(guest.console)
+    domain.detachDeviceFlags(card, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    guest.console.wait(r"nics$", since=at)
+    assert set(guest.plan()) == {"nics[0]"}
+    guest.update()
+    guest.console.wait(LEASE.pattern, since=at)
+    domain.suspend()
+    assert guest.plan() == {"powerState": "live"}
+    guest.update()
+    assert guest.state["state"] == "running"
+
+
+def test_a_card_taken_out_of_the_definition_only_is_seen_and_mended(guest: Guest) -> None:
+    """`virsh detach-device --config`: the next power cycle would lose it."""
+    import libvirt
+
+    guest.stored = guest.read()
+    xml = guest.domain.XMLDesc(2)
+    card = xml[xml.index("<interface") : xml.index("</interface>") + 12]
+    guest.domain.detachDeviceFlags(card, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    assert set(guest.plan()) == {"nics[0]"}
+    guest.update()
+    assert guest.domain.XMLDesc(2).count("<interface") == 1
+
+
+def test_memory_changed_in_the_definition_only_is_seen(guest: Guest) -> None:
+    """`virsh setmem --config`: the next power cycle would start with it."""
+    import libvirt
+
+    guest.stored = guest.read()
+    guest.domain.setMemoryFlags(64 * 1024, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    assert set(guest.plan()) == {"memory"}
+    guest.update()
+    assert guest.plan() == {}
+    assert guest.domain.maxMemory() >= 128 * 1024
+    assert "<currentMemory unit='KiB'>131072<" in guest.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+
+def test_paused_and_running_again(guest: Guest) -> None:
+    guest.update(powerState="paused", waitFor="none")
+    assert guest.domain.state()[0] == 3
+    assert guest.state["state"] == "paused"
+    guest.update(powerState="running")
+    assert guest.domain.state()[0] == 1
+
+
+def test_a_graceful_stop_a_rename_and_a_start(guest: Guest, lab: Bench) -> None:
+    at = len(guest.console)
+    begin = time.monotonic()
+    guest.update(powerState="stopped", waitFor="none")
+    print(f"graceful stop: {time.monotonic() - begin:.2f} s")
+    guest.console.wait("micro: off", since=at)
+    assert guest.state["state"] == "stopped"
+    assert guest.state.get("ipAddress") is None
+    name = lab.name("renamed")
+    assert guest.plan(name=name) == {"name": "power off"}
+    guest.update(name=name)
+    assert guest.domain.name() == name
+    at, begin = len(guest.console), time.monotonic()
+    seen: list[float] = []
+
+    def watch() -> None:
+        guest.console.wait(LEASE.pattern, since=at, limit_s=BOOT_S)
+        seen.append(time.monotonic())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    result = guest.update(powerState="running", waitFor="ip")
+    end = time.monotonic()
+    BOOTS.append(f"restart of live: {end - begin:.1f} s")
+    assert result.reasons == ()
+    watcher.join(BOOT_S)
+    assert seen
+    print(f"from the lease on the console to the call's return: {end - seen[0]:+.2f} s (boot {end - begin:.1f} s)")
+    assert end - seen[0] < 5
+
+
+def test_a_running_guest_is_stopped_for_a_rename_and_runs_again(guest: Guest, lab: Bench) -> None:
+    name = lab.name("again")
+    at = len(guest.console)
+    guest.update(name=name)
+    guest.console.wait("micro: off", since=at)
+    assert guest.domain.name() == name
+    assert guest.state["state"] == "running"
+    assert guest.state["ipAddress"]
+
+
+def test_a_changed_seed_is_seen_at_the_next_boot(guest: Guest) -> None:
+    cloud_init = {"hostname": "second", "users": []}
+    assert guest.plan(cloudInit=cloud_init) == {"cloudInit.hostname": "next boot", "cloudInit.users[0]": "next boot"}
+    guest.update(cloudInit=cloud_init)
+    assert guest.state["pendingRestart"] is True
+    at = len(guest.console)
+    guest.update(powerState="stopped", waitFor="none")
+    guest.update(powerState="running", waitFor="ip")
+    assert guest.console.wait(r"micro: seed hostname=(\S+)", since=at)[1] == "second"
+    assert guest.state["pendingRestart"] is False
+
+
+def test_a_volume_of_another_guest_is_refused(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
+    guest.update(disks=[{"name": "data", "volume": volumes[0].id}])
+    assert lab.pool is not None
+    raw = {
+        "name": lab.name("thief"), "powerState": "stopped", "rootDisk": {"pool": lab.pool.id, "size": "1MiB"},
+        "disks": [{"name": "data", "volume": volumes[0].id}],
+    }  # fmt: skip
+    try:
+        with pytest.raises(Rejected, match="is attached to"):
+            lab.create("Instance", "thief", raw)
+    finally:
+        guest.update(disks=[])

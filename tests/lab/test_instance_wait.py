@@ -1,0 +1,54 @@
+"""Waiting for an address that does not come, and going on from there."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from tests.contract.conftest import Bench
+from tests.lab.conftest import BOOT_S, BOOTS, Guest
+
+from jvp.core.work import Work
+
+
+def test_a_wait_that_runs_out_is_partial_and_the_next_update_waits_again(
+    lab: Bench, kernel: dict[str, str], leftovers: None
+) -> None:
+    cidr = lab.cidr()
+    dumb = {"name": lab.name("dumb"), "cidr": cidr, "mode": "isolated", "dhcp": {"enabled": False}}
+    network = lab.create("Network", "dumb", dumb).stored
+    guest = Guest(lab, "wait", {
+        "name": lab.name("wait"), "directKernel": kernel, "memory": "128MiB", "waitFor": "ip", "waitTimeout": "1s",
+        "nics": [{"name": "eth0", "network": network.id}],
+    })  # fmt: skip
+    try:
+        begin = time.monotonic()
+        result = guest.create()
+        assert time.monotonic() - begin < 20
+        assert len(result.reasons) == 1
+        reason = result.reasons[0]
+        assert reason.startswith("no address after 1s: no lease for 52:54:00:")
+        assert network.state["name"] in reason
+        assert "virsh console" in reason
+        # The engine stores it, and the next run of the same program waits again.
+        guest.raw["waitTimeout"] = "2s"
+        begin = time.monotonic()
+        again = guest.update()
+        assert again.reasons
+        assert time.monotonic() - begin >= 2
+        cancelled = threading.Event()
+        threading.Timer(1, cancelled.set).start()
+        begin = time.monotonic()
+        stopped = guest.update(Work(cancelled=cancelled), waitTimeout=f"{BOOT_S}s")
+        assert time.monotonic() - begin < 10
+        assert "stopped on request" in stopped.reasons[0]
+        served = {"name": dumb["name"], "cidr": cidr, "mode": "isolated"}
+        network = lab.update("Network", network, served).stored
+        begin = time.monotonic()
+        last = guest.update()
+        BOOTS.append(f"wait: {time.monotonic() - begin:.1f} s after DHCP was switched on")
+        assert last.reasons == ()
+        assert last.stored.state["ipAddress"].startswith(cidr.rpartition(".")[0])
+    finally:
+        guest.close()
+        lab.delete("Network", network)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jvp.core.errors import Invalid
+from jvp.core.work import Work
+from jvp.images import Data, Segment, Source, Verifier, open_path, open_url, parse_checksum, unpacked
+from jvp.images.segments import BLOCK, HEAD_BYTES
+
+pytestmark = pytest.mark.unit
+
+MIB = 1 << 20
+IMAGE = os.urandom(700_001) + bytes(9 * MIB) + os.urandom(300_000)
+FORMATS: list[Callable[[bytes], bytes]] = [gzip.compress, lzma.compress, bz2.compress]
+
+
+def flat(segments: Iterator[Segment]) -> bytes:
+    return b"".join(s.data if isinstance(s, Data) else bytes(s.length) for s in segments)
+
+
+def opened(path: Path, content: bytes, *, limit: int = 100 * MIB, verifier: Verifier | None = None) -> Source:
+    path.write_bytes(content)
+    made = unpacked(open_path(str(path), Work()), limit_bytes=limit, verifier=verifier)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("pack", FORMATS)
+@pytest.mark.parametrize("image", [IMAGE, b"", b"tiny", bytes(3 * MIB)])
+def test_what_was_packed_comes_out(tmp_path: Path, pack: Callable[[bytes], bytes], image: bytes) -> None:
+    packed = pack(image)
+    verifier = Verifier(parse_checksum(hashlib.sha256(packed).hexdigest()))
+    with opened(tmp_path / "a", packed, verifier=verifier) as source:
+        assert source.head() == image[:HEAD_BYTES]
+        assert source.total_bytes is None
+        segments = list(source.segments())
+    assert flat(iter(segments)) == image
+    assert sum(s.length for s in segments if isinstance(s, Data)) <= MIB + 2 * BLOCK
+
+
+@pytest.mark.parametrize("pack", FORMATS)
+@pytest.mark.parametrize("padding", [0, 4, 70_000, 600_000])
+def test_several_streams_and_padding(tmp_path: Path, pack: Callable[[bytes], bytes], padding: int) -> None:
+    packed = pack(b"one") + pack(b"two" * 100) + bytes(padding)
+    with opened(tmp_path / "a", packed) as source:
+        assert flat(source.segments()) == b"one" + b"two" * 100
+    with opened(tmp_path / "b", pack(b"one") + bytes(padding) + pack(b"two")) as source:
+        assert flat(source.segments()) == b"onetwo"
+
+
+@pytest.mark.parametrize("pack", FORMATS)
+def test_archives_that_are_broken(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    whole = pack(IMAGE)
+    half = len(whole) // 2
+    cases = {
+        "ends early": whole[:-9],
+        "is broken": whole[:half] + bytes([whole[half] ^ 0xFF]) + whole[half + 1 :],
+        "something else follows": whole + b"garbage",
+        "else follows it": whole + b"g",
+    }
+    for says, content in cases.items():
+        with opened(tmp_path / "a", content) as source, pytest.raises(Invalid, match=says):
+            flat(source.segments())
+
+
+@pytest.mark.parametrize("pack", FORMATS)
+def test_a_bomb_is_stopped(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    with (
+        opened(tmp_path / "a", pack(bytes(50 * MIB)), limit=4 * MIB) as source,
+        pytest.raises(Invalid, match="limit"),
+    ):
+        flat(source.segments())
+
+
+def test_a_wrong_checksum(tmp_path: Path) -> None:
+    verifier = Verifier(parse_checksum(hashlib.sha256(IMAGE).hexdigest()))
+    packed = gzip.compress(IMAGE)
+    with (
+        opened(tmp_path / "a", packed, verifier=verifier) as source,
+        pytest.raises(Invalid, match="does not match"),
+    ):
+        flat(source.segments())
+
+
+def test_a_plain_image_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(IMAGE)
+    with open_path(str(tmp_path / "a"), Work()) as source:
+        assert unpacked(source, limit_bytes=1) is None
+        assert flat(source.segments()) == IMAGE
+
+
+def test_from_an_address(server: Any) -> None:
+    url = server.serve("/a.xz", lzma.compress(IMAGE))
+    source = unpacked(open_url(url, Work(), limit_bytes=100 * MIB), limit_bytes=100 * MIB)
+    assert source is not None
+    with source:
+        assert flat(source.segments()) == IMAGE

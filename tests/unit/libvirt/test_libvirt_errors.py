@@ -1,0 +1,190 @@
+"""libvirt's errors in our words: one test per text that is matched, and one per code."""
+
+from __future__ import annotations
+
+import getpass
+import re
+
+import libvirt
+import pytest
+
+from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Rejected, Unreachable
+from jvp.libvirt import errors
+from jvp.libvirt.errors import Gone, connect_error, is_gone, libvirt_errors, reason, translated
+
+OTHER = libvirt.VIR_ERR_OPERATION_FAILED
+INTERNAL = libvirt.VIR_ERR_INTERNAL_ERROR
+
+
+def error(code: int, text: str) -> libvirt.libvirtError:
+    made = libvirt.libvirtError(text)
+    made.err = (code, libvirt.VIR_FROM_QEMU, text, libvirt.VIR_ERR_ERROR, "", "", "", 0, 0)
+    return made
+
+
+LOST = [
+    "internal error: client socket is closed",
+    "End of file while reading data: Input/output error",
+    "Cannot recv data: Connection reset by peer",
+    "connection was reset",
+    "Cannot write data: Broken pipe",
+    "internal error: connection closed due to keepalive timeout",
+    "server closed connection",
+    "Cannot send data: Transport endpoint is not connected",
+    "cannot read data: x",
+    "internal error: connection closed",
+]
+BUSY = [
+    "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainSave)",
+    "internal error: pool 'p' has asynchronous jobs running.",
+    "Requested operation is not valid: volume 'v' is in use by another process",
+    "Requested operation is not valid: volume 'v' is still being allocated.",
+    "cannot open file: Device or resource busy",
+    "operation failed: another migration job is already running for domain 'd'",
+    "Requested operation is not valid: volume 'v' is in use.",
+]
+NO_SPACE = ["cannot fill file '/x': No space left on device", "cannot allocate: Disk quota exceeded"]
+TAKEN = [
+    "volume target path '/p/v' already exists",
+    "internal error: volume target path '/p/v' already exists in pool",
+    "operation failed: network 'lan' already exists with uuid a0d72e9f-2d8d-4660-b669-00cd55972754",
+    "operation failed: pool 'p' already exists with uuid a0d72e9f-2d8d-4660-b669-00cd55972754",
+    "operation failed: domain 'web' already exists with uuid a0d72e9f-2d8d-4660-b669-00cd55972754",
+]
+
+
+@pytest.mark.parametrize("text", LOST)
+@pytest.mark.parametrize("code", sorted(errors._CONNECTION_LOST))
+def test_a_lost_connection_is_unreachable(code: int, text: str) -> None:
+    found = translated(error(code, text), 'network "a"', ("cidr",))
+    assert type(found) is Unreachable
+    assert found.message.startswith('network "a": lost the connection to libvirtd (')
+    assert found.message.endswith("run the command again")
+    assert found.path == ("cidr",)
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_the_same_words_of_another_code_are_no_lost_connection(text: str) -> None:
+    assert not isinstance(translated(error(OTHER, text), "x"), Unreachable)
+
+
+@pytest.mark.parametrize("text", BUSY)
+def test_busy(text: str) -> None:
+    found = translated(error(OTHER, text), 'volume "v"')
+    assert type(found) is Busy
+    assert found.message.endswith("wait for the other operation and run the command again")
+
+
+def test_a_timeout_is_busy() -> None:
+    assert type(translated(error(libvirt.VIR_ERR_OPERATION_TIMEOUT, "Timed out"), "x")) is Busy
+
+
+@pytest.mark.parametrize("text", NO_SPACE)
+def test_no_space(text: str) -> None:
+    assert type(translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, text), "x")) is NoSpace
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_a_file_in_the_way_is_a_taken_name(text: str) -> None:
+    assert type(translated(error(OTHER, text), "x")) is NameTaken
+
+
+def test_an_existing_volume_is_a_taken_name() -> None:
+    assert (
+        type(translated(error(libvirt.VIR_ERR_STORAGE_VOL_EXIST, "storage volume 'v' exists already"), "x"))
+        is NameTaken
+    )
+
+
+@pytest.mark.parametrize("code", sorted(errors._REFUSED))
+def test_refused_by_access_control(code: int) -> None:
+    found = translated(error(code, "access denied"), "x")
+    assert type(found) is Rejected
+    assert "libvirt does not allow it to this user" in found.message
+
+
+def test_everything_else_is_rejected_with_the_reason() -> None:
+    found = translated(error(INTERNAL, "internal error: something new\n  happened."), 'network "a"')
+    assert type(found) is Rejected
+    assert found.message == 'network "a": something new happened'
+
+
+@pytest.mark.parametrize(
+    ("pattern", "samples"),
+    [(errors._LOST, LOST), (errors._BUSY, BUSY), (errors._NO_SPACE, NO_SPACE), (errors._TAKEN, TAKEN)],
+)
+def test_every_alternative_is_matched_by_a_sample(pattern: re.Pattern[str], samples: list[str]) -> None:
+    shown = [reason(error(OTHER, text)) for text in samples]
+    for alternative in _alternatives(pattern.pattern):
+        assert any(re.search(alternative, text, pattern.flags) for text in shown), alternative
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Split at each `|` that stands in no group."""
+    parts, depth, current = [], 0, ""
+    for char in pattern:
+        depth += {"(": 1, ")": -1}.get(char, 0)
+        if char == "|" and not depth:
+            parts.append(current)
+            current = ""
+        else:
+            current += char
+    return [*parts, current]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["internal error: x.", "operation failed: x", "unsupported configuration: x", "invalid argument: x",
+     "Requested operation is not valid: x", "XML error: x", "internal error x", "  x \n"],
+)  # fmt: skip
+def test_the_class_of_error_is_left_out(text: str) -> None:
+    assert reason(error(OTHER, text)) == "x"
+
+
+def test_a_reason_is_one_line_and_not_endless() -> None:
+    assert len(reason(error(OTHER, "a\n" * 5000))) <= 600
+    assert "\n" not in reason(error(OTHER, "a\n" * 5000))
+
+
+@pytest.mark.parametrize("kind", list(Gone))
+def test_gone_is_one_code_per_kind(kind: Gone) -> None:
+    assert is_gone(error(int(kind), "x"), kind)
+    for other in {*Gone} - {kind}:
+        assert not is_gone(error(int(other), "x"), kind)
+    assert not is_gone(error(INTERNAL, "no domain with matching uuid"), kind)
+
+
+def test_the_context_manager_translates_and_hides_the_cause() -> None:
+    with pytest.raises(JvpError) as caught, libvirt_errors("x", ("a",)):
+        raise error(OTHER, "no")
+    assert caught.value.path == ("a",)
+    assert caught.value.__suppress_context__
+    with pytest.raises(ValueError, match="y"), libvirt_errors("x"):
+        raise ValueError("y")
+
+
+NO_SOCKET = "Failed to connect socket to '/run/libvirt/libvirt-sock': No such file or directory"
+REFUSED = NO_SOCKET.replace("No such file or directory", "Connection refused")
+DENIED = NO_SOCKET.replace("No such file or directory", "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "advice"),
+    [
+        (libvirt.VIR_ERR_SYSTEM_ERROR, NO_SOCKET, "nothing listens on /run/libvirt/libvirt-sock; start libvirtd there"),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, REFUSED, "nothing listens on /run"),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, DENIED,
+         'does not admit the user ME; add the user to the group "libvirt" (sudo usermod -aG libvirt ME)'),
+        (libvirt.VIR_ERR_AUTH_UNAVAILABLE, "authentication unavailable: no polkit agent", 'the group "libvirt"'),
+        (INTERNAL, "polkit: not authorized", 'add the user to the group "libvirt"'),
+        (INTERNAL, "authentication failed", 'add the user to the group "libvirt"'),
+        (libvirt.VIR_ERR_NO_CONNECT, "no connection driver available for foo:///", "a uri looks like qemu:///system"),
+        (INTERNAL, "failed to parse URI 'x'", "a uri looks like qemu:///system"),
+        (INTERNAL, "unable to connect to server at 'h:16509': No route to host", "No route to host"),
+    ],
+)  # fmt: skip
+def test_why_a_daemon_cannot_be_reached(code: int, text: str, advice: str) -> None:
+    found = connect_error("qemu:///system", error(code, text))
+    assert type(found) is Unreachable
+    assert found.message.startswith('cannot connect to "qemu:///system": ')
+    assert advice.replace("ME", getpass.getuser()) in found.message

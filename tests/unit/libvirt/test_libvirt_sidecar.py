@@ -1,0 +1,66 @@
+"""The sidecar of a volume: what is written is what is read, and nonsense is nobody's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from jvp.core.identity import Mark
+from jvp.libvirt import sidecar
+from jvp.libvirt.sidecar import SIZE, Sidecar
+
+WHOLE = Sidecar("volume", Mark("k", 3, True, "me"), "whole", "n0", "qcow2", {"template_id": "t", "full": False})
+
+
+class Pool:
+    """As much of a pool as reading needs."""
+
+    def connect(self) -> None:
+        return None
+
+
+def read(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Sidecar | None:
+    monkeypatch.setattr(sidecar, "read_small", lambda *_: raw)
+    pool: Any = Pool()
+    return sidecar._read(pool, pool)
+
+
+@pytest.mark.parametrize("phase", ["filling", "whole", "deleting"])
+def test_round_trip(phase: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = WHOLE.having(phase=phase)
+    raw = sidecar._encoded(record)
+    assert len(raw) == SIZE
+    assert read(raw, monkeypatch) == record
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\0" * SIZE, b"{", b"null", b"[]", b'"x"', b"\xff\xfe", b"{}", b'{"mark": {}}',
+     b'{"version":1,"mark":{"key":"k","generation":0,"surprise":1}}'],
+)  # fmt: skip
+def test_what_was_never_written_or_is_not_ours_is_none(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(raw, monkeypatch) is None
+
+
+def test_it_says_its_version() -> None:
+    assert json.loads(sidecar._encoded(WHOLE))["version"] == 1
+
+
+def test_too_much_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        sidecar._encoded(WHOLE.having(facts={"x": "y" * SIZE}))
+
+
+def test_names() -> None:
+    assert sidecar.volume_name("data") == ".jvp-data.json"
+    assert sidecar.is_sidecar(sidecar.volume_name("data"))
+    assert not sidecar.is_sidecar("data.json")
+    assert not sidecar.is_sidecar(".jvp-data")
+
+
+def test_acknowledged_changes_nothing_else() -> None:
+    fresh = WHOLE.having(mark=Mark("k", 3, False, "me"))
+    assert fresh.acknowledged() == WHOLE
+    assert sidecar.new_nonce() != sidecar.new_nonce()

@@ -1,0 +1,67 @@
+"""Objects of others that vanish between being listed and being looked at are no error of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pytest
+
+from jvp.libvirt import devices, guest
+from jvp.libvirt.networks import NetworkApi
+
+
+def error(code: int) -> libvirt.libvirtError:
+    made = libvirt.libvirtError("x")
+    made.err = (code, 0, "x", 0, "", "", "", 0, 0)
+    return made
+
+
+class Listed:
+    """A domain or network: its XML, or the code that libvirt answers with."""
+
+    def __init__(self, answer: str | int) -> None:
+        self.answer = answer
+
+    def XMLDesc(self, flags: int = 0) -> str:
+        if isinstance(self.answer, int):
+            raise error(self.answer)
+        return self.answer
+
+    def isActive(self) -> bool:
+        self.XMLDesc()
+        return True
+
+
+class Node:
+    """As much of a node as listing needs."""
+
+    def __init__(self, listed: list[Any]) -> None:
+        self.connection = self
+        self._listed = listed
+
+    def listAllNetworks(self, flags: int) -> list[Any]:
+        return self._listed
+
+
+def test_a_domain_that_vanished_is_left_out() -> None:
+    there, gone = Listed("<domain/>"), Listed(libvirt.VIR_ERR_NO_DOMAIN)
+    assert [domain for domain, _ in devices.definitions([gone, there, gone])] == [there]
+    with pytest.raises(libvirt.libvirtError):
+        list(devices.definitions([Listed(libvirt.VIR_ERR_INTERNAL_ERROR)]))
+
+
+def test_a_network_that_vanished_is_left_out() -> None:
+    there, gone = Listed("<network/>"), Listed(libvirt.VIR_ERR_NO_NETWORK)
+    node: Any = Node([gone, there])
+    assert [network for network, _ in NetworkApi(node).definitions()] == [there]
+    broken: Any = Node([Listed(libvirt.VIR_ERR_INTERNAL_ERROR)])
+    with pytest.raises(libvirt.libvirtError):
+        list(NetworkApi(broken).definitions())
+
+
+def test_a_guest_that_is_gone_does_not_run() -> None:
+    assert guest.is_active(Listed("<domain/>"))
+    assert not guest.is_active(Listed(libvirt.VIR_ERR_NO_DOMAIN))
+    with pytest.raises(libvirt.libvirtError):
+        guest.is_active(Listed(libvirt.VIR_ERR_NO_CONNECT))

@@ -1,0 +1,194 @@
+"""What an instance may be declared with: the rules, what follows from what, and how changes take effect."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jvp.core.calls import Calls, Stored
+from jvp.core.check import check
+from jvp.core.errors import Invalid, Path, dotted
+from jvp.core.facts import Effect
+from jvp.core.values import UNKNOWN, Secret, walk
+from jvp.core.work import Work
+from jvp.libvirt.node import Node
+from jvp.resources.instance.handler import Instances
+from jvp.resources.instance.model import Instance
+from jvp.resources.provider import Provider
+
+KERNEL = {"kernel": "/k"}
+SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
+K = {"directKernel": KERNEL}
+FULL: dict[str, Any] = {
+    "name": "web", "template": "debian", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
+    "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
+    "disks": [{"name": "data", "volume": "p/data", "readOnly": True}],
+    "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "model": "e1000e"}],
+    "cloudInit": {"hostname": "web.example.org", "onChange": "nextBoot", "sshKeys": [SSH],
+                  "users": [{"name": "u", "password": "secretpw", "sudo": True, "groups": ["g"], "shell": "/bin/sh",
+                             "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}]},
+    "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
+    "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s",
+}  # fmt: skip
+
+
+def failures(raw: dict[str, Any]) -> dict[str, str]:
+    return {dotted(failure.path): failure.message for failure in check(Instance, raw).failures}
+
+
+def test_full_is_valid_and_its_own_normal_form() -> None:
+    checked = check(Instance, FULL)
+    assert checked.failures == ()
+    assert check(Instance, checked.inputs).inputs == checked.inputs
+    assert checked.inputs["cloudInit"]["users"][0]["password"] == Secret("secretpw")
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "part"),
+    [
+        ({}, "template", "needs a template, a rootDisk.size for an empty disk, or a directKernel"),
+        ({"rootDisk": {"pool": "p"}}, "template", "needs a template"),
+        ({"rootDisk": {"size": "1GiB"}}, "rootDisk.pool", "is required for an empty root disk"),
+        ({**K, "cpus": 0}, "cpus", "must be at least 1"),
+        ({**K, "cpus": 513}, "cpus", "must be at most 512"),
+        ({**K, "cpus": 4, "maxCpus": 2}, "maxCpus", "is 2, less than cpus, which is 4"),
+        ({**K, "memory": "15MiB"}, "memory", "at least 16MiB are needed"),
+        ({**K, "memory": "1073741824"}, "memory", "is not a size"),
+        ({**K, "memory": "2GiB", "maxMemory": "2GB"}, "maxMemory", "is less than memory"),
+        ({**K, "memory": "20MiB", "maxMemory": "1GiB", "cpus": "two"}, "cpus", "whole number"),
+        ({"directKernel": {}}, "directKernel.kernel", "is required"),
+        ({"directKernel": {"kernel": "vmlinuz"}}, "directKernel.kernel", "not an absolute path"),
+        ({"directKernel": {"kernel": "/k", "cmdline": "a\nb"}}, "directKernel.cmdline", "control characters"),
+        ({**K, "disks": [{"name": "a", "volume": "p/x"}, {"name": "A", "volume": "p/y"}]},
+         "disks[1].name", "is given twice"),
+        ({**K, "disks": [{"name": "a", "volume": "p/x"}, {"name": "b", "volume": "p/x"}]},
+         "disks[1].volume", "is given twice"),
+        ({**K, "disks": [{"volume": "p/x"}]}, "disks[0].name", "is required"),
+        ({**K, "disks": [{"name": "a b", "volume": "p/x"}]}, "disks[0].name", "is not a device name"),
+        ({**K, "disks": [{"name": "a" * 33, "volume": "p/x"}]}, "disks[0].name", "is not a device name"),
+        ({**K, "nics": [{"name": "a"}, {"name": "a"}]}, "nics[1].name", "is given twice"),
+        ({**K, "nics": [{"name": "a", "mac": "52:54:00:00:00:aa"},
+                           {"name": "b", "mac": "52:54:00:00:00:AA"}]}, "nics[1].mac", "given twice"),
+        ({**K, "nics": [{"name": "a", "mac": "01:00:00:00:00:00"}]}, "nics[0].mac", "multicast"),
+        ({**K, "nics": [{"name": "a", "model": "rtl8139"}]}, "nics[0].model", "must be one of"),
+        ({**K, "waitFor": "ip"}, "waitFor", "without nics never has an address"),
+        ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
+        ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
+        ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "users": [{"name": "u"}]}}, "cloudInit.users", "cannot"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "sshKeys": ["ssh-rsa AAAAAAAAAAAAAAAAAAAA"]}},
+         "cloudInit.sshKeys", "cannot stand beside"),
+        ({"template": "t", "cloudInit": {"sshKeys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}},
+         "cloudInit.sshKeys[0]", "is not a public SSH key"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "root; rm"}]}}, "cloudInit.users[0].name", "user name"),
+        ({"template": "t", "cloudInit": {"hostname": "-a"}}, "cloudInit.hostname", "is not a host name"),
+        ({"template": "t", "cloudInit": {"hostname": "a..b"}}, "cloudInit.hostname", "is not a host name"),
+        ({"template": "t", "cloudInit": {"hostname": "a" * 64}}, "cloudInit.hostname", "is not a host name"),
+        ({"template": "t", "cloudInit": {"hostname": "a\n"}}, "cloudInit.hostname", "is not a host name"),
+        ({"template": "t", "cloudinit": {}}, "cloudinit", 'did you mean "cloudInit"?'),
+        ({"template": "t", "max_cpu": 2}, "max_cpu", 'did you mean "maxCpus"?'),
+    ],
+)  # fmt: skip
+def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
+    found = failures(raw)
+    assert path in found, found
+    assert part in found[path]
+
+
+def test_two_cards_without_a_mac_are_no_repetition() -> None:
+    assert failures({**K, "nics": [{"name": "a"}, {"name": "b"}]}) == {}
+
+
+def test_room_follows_from_what_there_is() -> None:
+    inputs = check(Instance, {**K, "cpus": 3, "memory": "2GiB"}).inputs
+    assert (inputs["maxCpus"], inputs["maxMemory"]) == (3, "2GiB")
+
+
+PATHS: list[Path] = [path for path, _ in walk(FULL)] + [
+    ("rootDisk",), ("disks",), ("nics",), ("cloudInit",), ("directKernel",), ("disks", 0), ("nics", 0),
+    ("cloudInit", "users"), ("cloudInit", "users", 0), ("cloudInit", "sshKeys"),
+]  # fmt: skip
+
+
+def unknown_at(paths: list[Path]) -> dict[str, Any]:
+    raw = copy.deepcopy(FULL)
+    for path in sorted(paths, key=len, reverse=True):
+        holder: Any = raw
+        for part in path[:-1]:
+            holder = holder[part]
+        holder[path[-1]] = UNKNOWN
+    return raw
+
+
+@given(st.lists(st.sampled_from(PATHS), unique=True))
+def test_any_of_it_may_be_unknown(paths: list[Path]) -> None:
+    checked = check(Instance, unknown_at(paths))
+    assert checked.failures == ()
+    assert check(Instance, checked.inputs).inputs == checked.inputs
+
+
+@given(st.lists(st.sampled_from(PATHS), unique=True))
+def test_a_preview_with_unknown_values_asks_no_host(paths: list[Path]) -> None:
+    calls = offline()
+    inputs = check(Instance, unknown_at(paths)).inputs
+    bag = calls.preview_create("Instance", inputs, Work())
+    assert bag["uuid"] is UNKNOWN
+    stored = Stored("i", check(Instance, FULL).inputs, {**check(Instance, FULL).inputs, "uuid": "i"})
+    assert calls.preview_update("Instance", stored, inputs, Work())["uuid"] == "i"
+
+
+def offline() -> Calls:
+    """The instance's calls over a node that nobody answers for."""
+    return Calls({"Instance": Instances(Node("qemu+unix:///system?socket=/nowhere"), Provider(virt_type="qemu"))}, {})
+
+
+def effects(old: dict[str, Any], new: dict[str, Any], **state: Any) -> set[tuple[str, Effect]]:
+    before, after = check(Instance, old).inputs, check(Instance, new).inputs
+    stored = Stored("i", before, {**before, **state})
+    return {(dotted(change.path), change.effect) for change in offline().diff("Instance", stored, after).changes}
+
+
+BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "rootDisk": {"size": "10GiB", "pool": "p"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"cpus": 3}, {("cpus", Effect.LIVE)}),
+        ({"cpus": 5, "maxCpus": 5}, {("cpus", Effect.NEXT_BOOT), ("maxCpus", Effect.NEXT_BOOT)}),
+        ({"memory": "2GiB"}, {("memory", Effect.LIVE)}),
+        ({"memory": "512MiB"}, {("memory", Effect.LIVE)}),
+        ({"memory": "1024MiB"}, set()),
+        ({"memory": "5GiB", "maxMemory": "5GiB"}, {("memory", Effect.NEXT_BOOT), ("maxMemory", Effect.NEXT_BOOT)}),
+        ({"name": "b"}, {("name", Effect.POWER_OFF)}),
+        ({"template": "u"}, {("template", Effect.REPLACE)}),
+        ({"rootDisk": {"size": "20GiB", "pool": "p"}}, {("rootDisk.size", Effect.LIVE)}),
+        ({"rootDisk": {"size": "10240MiB", "pool": "p"}}, set()),
+        ({"rootDisk": {"size": "10GiB", "pool": "q"}}, {("rootDisk.pool", Effect.REPLACE)}),
+        ({"rootDisk": {"pool": "p"}}, set()),
+        ({"disks": [{"name": "a", "volume": "p/a"}]}, {("disks[0]", Effect.LIVE)}),
+        ({"nics": [{"name": "a"}]}, {("nics[0]", Effect.LIVE)}),
+        (K, {("directKernel", Effect.NEXT_BOOT)}),
+        ({"virtType": "kvm"}, {("virtType", Effect.NEXT_BOOT)}),
+        ({"powerState": "stopped"}, {("powerState", Effect.LIVE)}),
+        ({"autostart": True}, {("autostart", Effect.LIVE)}),
+        ({"cloudInit": {"hostname": "b"}}, {("cloudInit", Effect.NEXT_BOOT)}),
+        ({"cloudInit": {"hostname": "b", "onChange": "replace"}}, {("cloudInit", Effect.REPLACE)}),
+        ({"cloudInit": {"hostname": "b", "onChange": "ignore"}}, set()),
+        ({"cloudInit": UNKNOWN}, {("cloudInit", Effect.NEXT_BOOT)}),
+        ({"cpus": UNKNOWN, "maxCpus": UNKNOWN}, {("cpus", Effect.LIVE), ("maxCpus", Effect.NEXT_BOOT)}),
+        ({"memory": UNKNOWN, "maxMemory": UNKNOWN}, {("memory", Effect.LIVE), ("maxMemory", Effect.NEXT_BOOT)}),
+    ],
+)  # fmt: skip
+def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> None:
+    assert effects(BASE, {**BASE, **change}, name="a", virtType="qemu", rootDiskBytes=10 * 1024**3) == expected
+
+
+def test_a_plan_that_shrinks_the_root_disk_is_refused() -> None:
+    with pytest.raises(Invalid, match="a disk can only grow") as caught:
+        effects(BASE, {**BASE, "rootDisk": {"size": "1GiB", "pool": "p"}}, rootDiskBytes=10 * 1024**3)
+    assert caught.value.path == ("rootDisk", "size")

@@ -1,0 +1,242 @@
+"""An instance's XML: golden files, round trips, and patches that keep what is foreign."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.resources.golden.files import same_as_golden
+
+from jvp.core.check import check
+from jvp.core.types import memory_bytes
+from jvp.libvirt.xml import parse, same_xml, text_of, value
+from jvp.resources.instance.definition import DiskSource, Resolved, comparable, disk_key, mac_of, patch, skeleton
+from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.storage import seed_of
+
+UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
+
+GOLDEN: dict[str, dict[str, Any]] = {
+    "instance-kernel": {"name": "web", "directKernel": {"kernel": "/k"}, "virtType": "qemu"},
+    "instance-disk": {"name": "web", "rootDisk": {"pool": "p", "size": "1GiB"}, "virtType": "kvm"},
+    "instance-full": {
+        "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
+        "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu",
+        "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
+        "disks": [{"name": "data", "volume": "p/data"}, {"name": "iso", "volume": "p/iso", "readOnly": True}],
+        "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e"}, {"name": "eth1"}],
+        "cloudInit": {"hostname": "web"},
+    },
+}  # fmt: skip
+
+
+def spec_of(raw: dict[str, Any]) -> Instance:
+    checked = check(Instance, raw)
+    assert checked.spec is not None, checked.failures
+    return checked.spec
+
+
+def resolved_of(spec: Instance) -> Resolved:
+    """References as a node would resolve them."""
+    return Resolved(
+        disks={disk.name: DiskSource(f"/pools/{disk.volume}", "qcow2") for disk in spec.disks},
+        networks={nic.name: nic.network for nic in spec.nics},
+        root=DiskSource(f"/pools/p/jvp-{UUID}-root", "qcow2") if spec.template or spec.root_disk else None,
+        seed=DiskSource(f"/pools/p/jvp-{UUID}-seed", "raw") if spec.cloud_init else None,
+    )
+
+
+def made(spec: Instance) -> Any:
+    root = skeleton(UUID, "x86_64", spec.virt_type or "qemu")
+    patch(root, spec.name or "", spec, resolved_of(spec))
+    return root
+
+
+def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
+    """What `comparable` must find for a spec."""
+    kernel = spec.direct_kernel
+    found: dict[str, Any] = {
+        "memory": memory_bytes(spec.memory) // 1024, "maxMemory": memory_bytes(spec.max_memory or "") // 1024,
+        "cpus": spec.cpus, "maxCpus": spec.max_cpus, "virtType": virt_type,
+        "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
+    }  # fmt: skip
+    found |= {f"disks.{one.name}": (f"/pools/{one.volume}", one.read_only) for one in spec.disks}
+    for nic in spec.nics:
+        found[f"nics.{nic.name}"] = (nic.network, (nic.mac or mac_of(UUID, nic.name)).lower(), nic.model)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_golden(name: str) -> None:
+    same_as_golden(name, made(spec_of(GOLDEN[name])))
+
+
+def test_a_node_of_another_architecture() -> None:
+    root = skeleton(UUID, "aarch64", "qemu")
+    assert value(root, "os/type/@machine") == "virt"
+    assert root.find("features/apic") is None
+
+
+text = st.text(st.characters(max_codepoint=0x2FF, categories=("L", "N", "P", "S")), min_size=1, max_size=9)
+device_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True)
+volumes = device_names.map("p/".__add__)
+sizes = st.integers(16, 9000).map(lambda mib: f"{mib}MiB") | st.just("1GB") | st.just("123456kB")
+macs = st.integers(0, 2**24 - 1).map(
+    lambda number: "52:54:00:" + ":".join(f"{number:06X}"[at : at + 2] for at in (0, 2, 4))
+)
+
+
+@st.composite
+def raws(draw: Any) -> dict[str, Any]:
+    """Declarations of every form, all valid."""
+    cpus, memory = draw(st.integers(1, 64)), draw(sizes)
+    raw: dict[str, Any] = {
+        "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)),
+        "cpus": cpus, "memory": memory,
+        "disks": draw(st.lists(
+            st.fixed_dictionaries({"name": device_names, "volume": volumes, "readOnly": st.booleans()}),
+            max_size=4, unique_by=(lambda one: one["name"].lower(), lambda one: one["volume"].lower()),
+        )),
+        "nics": draw(st.lists(
+            st.fixed_dictionaries(
+                {"name": device_names},
+                optional={"network": device_names, "mac": macs, "model": st.sampled_from(["virtio", "e1000e"])},
+            ),
+            max_size=4, unique_by=(lambda one: one["name"].lower(), lambda one: one.get("mac", one["name"])),
+        )),
+    }  # fmt: skip
+    if draw(st.booleans()):
+        raw["maxCpus"] = cpus + draw(st.integers(0, 8))
+    if draw(st.booleans()):
+        raw["maxMemory"] = f"{memory_bytes(memory) // 1024**2 + draw(st.integers(0, 8))}MiB"
+    boots = draw(st.sampled_from(["kernel", "disk", "template", "both"]))
+    if boots in ("kernel", "both"):
+        optional = {"initrd": text.map("/".__add__), "cmdline": text}
+        raw["directKernel"] = draw(st.fixed_dictionaries({"kernel": text.map("/".__add__)}, optional=optional))
+        raw["directKernel"] = {
+            name: one.replace("..", "--") if isinstance(one, str) else one for name, one in raw["directKernel"].items()
+        }
+    if boots in ("disk", "both"):
+        raw["rootDisk"] = {"pool": "p", "size": "1GiB"}
+    if boots == "template":
+        raw["template"] = "t"
+    if boots != "kernel" and draw(st.booleans()):
+        raw["cloudInit"] = {"hostname": "h"}
+    return raw
+
+
+def with_stable_macs(spec: Instance) -> Instance:
+    """A MAC that is not said keeps what it has: for comparing two declarations, say it."""
+    nics = [nic.model_copy(update={"mac": nic.mac or mac_of(UUID, nic.name)}) for nic in spec.nics]
+    return spec.model_copy(update={"nics": nics})
+
+
+@given(raws())
+def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
+    spec = spec_of(raw)
+    root = parse(text_of(made(spec)))
+    assert comparable(root) == meaning(spec, "qemu")
+    assert value(root, "name") == spec.name
+    targets = [value(disk, "target/@dev") for disk in root.iterfind("devices/disk")]
+    assert len(set(targets)) == len(targets)
+
+
+@settings(max_examples=60)
+@given(raws(), raws())
+def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
+    root = made(with_stable_macs(spec_of(before)))
+    spec = with_stable_macs(spec_of(after))
+    # An update makes no root disk: that is a replacement.
+    resolved = dataclasses.replace(resolved_of(spec), root=None)
+    patch(root, spec.name or "", spec, resolved)
+    assert comparable(parse(text_of(root))) == meaning(spec, "qemu")
+    again = parse(text_of(root))
+    patch(again, spec.name or "", spec, resolved)
+    assert same_xml(again, root)
+
+
+@given(raws())
+def test_order_of_devices_never_matters(raw: dict[str, Any]) -> None:
+    spec = spec_of(raw)
+    root = made(spec)
+    before = parse(text_of(root))
+    turned = spec.model_copy(update={"disks": spec.disks[::-1], "nics": spec.nics[::-1]})
+    patch(root, spec.name or "", turned, resolved_of(turned))
+    assert same_xml(root, before)
+
+
+FOREIGN = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>old</name>
+<uuid>6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10</uuid><title>T</title>
+<metadata><x:y xmlns:x='urn:x'>kept</x:y></metadata><memory unit='KiB'>1048576</memory>
+<vcpu placement='static' cpuset='0-1' current='1'>2</vcpu><cputune><shares>9</shares></cputune>
+<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><loader type='rom'>/x</loader><boot dev='network'/></os>
+<cpu mode='custom'><model>qemu64</model></cpu>
+<devices><emulator>/usr/bin/kvm</emulator>
+<disk type='file' device='disk'><source file='/old.img'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><source file='/old.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
+<interface type='bridge'><mac address='52:54:00:00:00:77'/><source bridge='br0'/><model type='virtio'/></interface>
+<graphics type='vnc' port='-1'/><hostdev mode='subsystem' type='usb'><source><vendor id='1'/></source></hostdev>
+</devices>
+<qemu:commandline><qemu:arg value='-foo'/></qemu:commandline></domain>"""
+
+
+@given(raws())
+def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
+    root = parse(FOREIGN)
+    spec = spec_of(raw)
+    patch(root, spec.name or "", spec, resolved_of(spec))
+    assert root.get("type") == "kvm"
+    kept = {
+        "title": "T", "cputune/shares": "9", "os/loader": "/x", "os/boot/@dev": "network", "cpu/model": "qemu64",
+        "os/type/@machine": "pc-q35-7.2", "devices/emulator": "/usr/bin/kvm", "devices/graphics/@port": "-1",
+        "devices/hostdev/source/vendor/@id": "1", "vcpu/@placement": "static", "vcpu/@cpuset": "0-1",
+    }  # fmt: skip
+    assert {path: value(root, path) for path in kept} == kept
+    assert root.findtext("metadata/{urn:x}y") == "kept"
+    assert value(root, "devices/disk/source/@file") == "/old.img"
+    assert "sda" in [disk_key(disk) for disk in root.iterfind("devices/disk")]
+    assert "52-54-00-00-00-77" in {path.partition(".")[2] for path in comparable(root) if path.startswith("nics.")}
+    assert len(root.findall("{http://libvirt.org/schemas/domain/qemu/1.0}commandline")) == 1
+
+
+def test_a_mac_follows_from_instance_and_name_and_never_changes_between_releases() -> None:
+    assert mac_of(UUID, "eth0") == "52:54:00:dd:c2:6b"
+    assert mac_of(UUID, "eth1") != mac_of(UUID, "eth0")
+
+
+def test_a_card_keeps_its_mac_when_the_program_stops_saying_it() -> None:
+    raw = {"name": "a", "directKernel": {"kernel": "/k"}, "nics": [{"name": "e", "mac": "52:54:00:00:00:99"}]}
+    root = made(spec_of(raw))
+    spec = spec_of({**raw, "nics": [{"name": "e"}]})
+    patch(root, "a", spec, resolved_of(spec))
+    assert comparable(root)["nics.e"][1] == "52:54:00:00:00:99"
+
+
+def test_another_model_gets_another_place_on_the_bus() -> None:
+    raw = {"name": "a", "directKernel": {"kernel": "/k"}, "nics": [{"name": "e", "network": "n"}]}
+    root = made(spec_of(raw))
+    card = root.find("devices/interface")
+    card.append(parse("<address type='pci' slot='0x05'/>"))
+    spec = spec_of({**raw, "nics": [{"name": "e", "network": "n", "model": "e1000e"}]})
+    patch(root, "a", spec, resolved_of(spec))
+    assert root.find("devices/interface/address") is None
+
+
+def test_a_guest_with_hot_plugged_cpus_is_redefined_with_a_plain_number() -> None:
+    spec = spec_of({"name": "a", "directKernel": {"kernel": "/k"}, "cpus": 2, "maxCpus": 4})
+    root = made(spec)
+    root.append(parse("<vcpus><vcpu id='0' enabled='yes'/><vcpu id='1' enabled='no'/></vcpus>"))
+    patch(root, "a", spec, resolved_of(spec))
+    assert root.find("vcpus") is None
+    assert (value(root, "vcpu"), value(root, "vcpu/@current")) == ("4", "2")
+
+
+def test_a_seed_is_large_enough_for_busybox_to_recognise_it() -> None:
+    """Its findfs reads 64 KiB and more before it believes a label."""
+    data = seed_of(UUID, "web", CloudInit(hostname="h"))
+    assert len(data) >= 72 * 1024
+    assert len(data) % 512 == 0
+    assert data == seed_of(UUID, "web", CloudInit(hostname="h"))

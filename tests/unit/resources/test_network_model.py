@@ -1,0 +1,165 @@
+"""What a network may be declared with: the rules, and what follows from what."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jvp.core.check import check
+from jvp.core.diff import diff
+from jvp.core.errors import dotted
+from jvp.core.facts import Effect
+from jvp.core.values import UNKNOWN, walk
+from jvp.resources.network import MAX_RANGE, Network
+
+NET = "192.168.50.0/24"
+
+
+def failures(raw: dict[str, Any]) -> dict[str, str]:
+    return {dotted(failure.path): failure.message for failure in check(Network, raw).failures}
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "part"),
+    [
+        ({}, "cidr", 'required for a network in mode "nat"'),
+        ({"mode": "isolated", "gateway": "10.0.0.1"}, "gateway", "needs a cidr"),
+        ({"mode": "isolated", "dhcp": {}}, "dhcp", "needs a cidr"),
+        ({"cidr": "fd00::/64"}, "cidr", "not an IPv4 network"),
+        ({"cidr": "10.0.0.0/31"}, "cidr", "no room for a gateway and a guest"),
+        ({"cidr": "10.0.0.0/32"}, "cidr", "no room"),
+        ({"cidr": "127.0.0.0/8"}, "cidr", "not a range that guests can use"),
+        ({"cidr": "224.0.0.0/8"}, "cidr", "not a range that guests can use"),
+        ({"cidr": "0.0.0.0/8"}, "cidr", "not a range that guests can use"),
+        ({"cidr": "0.0.0.0/0"}, "cidr", "not a range that guests can use"),
+        ({"cidr": NET, "gateway": "192.168.51.1"}, "gateway", "is outside of 192.168.50.0/24"),
+        ({"cidr": NET, "gateway": "fe80::1"}, "gateway", "is outside of"),
+        ({"cidr": NET, "gateway": "192.168.50.0"}, "gateway", "network or broadcast address"),
+        ({"cidr": NET, "gateway": "192.168.50.255"}, "gateway", "network or broadcast address"),
+        ({"cidr": NET, "dhcp": {"start": "192.168.51.9"}}, "dhcp.start", "is outside of"),
+        ({"cidr": NET, "dhcp": {"end": "192.168.50.255"}}, "dhcp.end", "network or broadcast address"),
+        ({"cidr": NET, "dhcp": {"start": "192.168.50.9", "end": "192.168.50.8"}}, "dhcp.end", "before the start"),
+        ({"cidr": NET, "dhcp": {"start": "192.168.50.1"}}, "dhcp", "holds the gateway 192.168.50.1"),
+        ({"cidr": NET, "gateway": "192.168.50.20", "dhcp": {"start": "192.168.50.9", "end": "192.168.50.30"}},
+         "dhcp", "holds the gateway"),
+        ({"cidr": NET, "dhcp": {"enabled": False, "start": "192.168.50.9"}}, "dhcp", "mean nothing while"),
+        ({"cidr": NET, "dhcp": {"enabled": False, "leaseTime": "2h"}}, "dhcp", "mean nothing while"),
+        ({"cidr": NET, "dhcp": {"enabled": False, "start": UNKNOWN}}, "dhcp", "mean nothing while"),
+        ({"cidr": "10.0.0.0/8", "dhcp": {"start": "10.0.0.2", "end": "10.255.0.0"}}, "dhcp", "more than 65535"),
+        ({"cidr": NET, "bridge": "a" * 16}, "bridge", "at most 15 letters"),
+        ({"cidr": NET, "bridge": "../x"}, "bridge", "is not an interface name"),
+        ({"cidr": NET, "bridge": "a b"}, "bridge", "is not an interface name"),
+        ({"cidr": NET, "bridge": "a\n"}, "bridge", "is not an interface name"),
+        ({"cidr": NET, "mode": "route"}, "mode", "must be one of"),
+        ({"cidr": NET, "name": "../x"}, "name", "is not a name"),
+    ],
+)  # fmt: skip
+def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
+    found = failures(raw)
+    assert path in found, found
+    assert part in found[path]
+
+
+@pytest.mark.parametrize(
+    ("raw", "gateway", "dhcp"),
+    [
+        ({"cidr": NET}, "192.168.50.1", ("192.168.50.2", "192.168.50.254")),
+        ({"cidr": "10.0.0.0/30"}, "10.0.0.1", ("10.0.0.2", "10.0.0.2")),
+        ({"cidr": NET, "gateway": "192.168.50.254"}, "192.168.50.254", ("192.168.50.1", "192.168.50.253")),
+        ({"cidr": NET, "gateway": "192.168.50.100"}, "192.168.50.100", ("192.168.50.101", "192.168.50.254")),
+        ({"cidr": NET, "gateway": "192.168.50.200"}, "192.168.50.200", ("192.168.50.1", "192.168.50.199")),
+        ({"cidr": NET, "dhcp": {"start": "192.168.50.100"}}, "192.168.50.1", ("192.168.50.100", "192.168.50.254")),
+        ({"cidr": NET, "dhcp": {"end": "192.168.50.9"}}, "192.168.50.1", ("192.168.50.2", "192.168.50.9")),
+        ({"cidr": "10.0.0.0/8"}, "10.0.0.1", ("10.0.0.2", "10.1.0.0")),
+        ({"cidr": "10.0.0.0/255.255.255.0"}, "10.0.0.1", ("10.0.0.2", "10.0.0.254")),
+    ],
+)  # fmt: skip
+def test_gateway_and_range_follow_from_the_cidr(raw: dict[str, Any], gateway: str, dhcp: tuple[str, str]) -> None:
+    checked = check(Network, raw)
+    assert checked.failures == ()
+    assert checked.inputs["gateway"] == gateway
+    assert (checked.inputs["dhcp"]["start"], checked.inputs["dhcp"]["end"]) == dhcp
+
+
+cidrs = st.builds(
+    lambda number, length: str(ipaddress.ip_network((number, length), strict=False)),
+    st.integers(int(ipaddress.ip_address("1.0.0.0")), int(ipaddress.ip_address("126.255.255.255"))),
+    st.integers(1, 30),
+).filter(lambda text: not text.startswith("0."))
+
+
+@given(cidrs, st.data())
+def test_whatever_follows_is_valid_itself(cidr: str, data: st.DataObject) -> None:
+    net = ipaddress.ip_network(cidr)
+    host = data.draw(st.none() | st.integers(int(net.network_address) + 1, int(net.broadcast_address) - 1))
+    raw = {"cidr": cidr, **({"gateway": str(ipaddress.ip_address(host))} if host else {})}
+    checked = check(Network, raw)
+    assert checked.failures == ()
+    dhcp = checked.inputs["dhcp"]
+    start, end = (ipaddress.ip_address(dhcp[name]) for name in ("start", "end"))
+    assert start in net
+    assert end in net
+    assert int(start) <= int(end) < int(start) + MAX_RANGE
+    assert not int(start) <= int(ipaddress.ip_address(checked.inputs["gateway"])) <= int(end)
+    again = check(Network, checked.inputs)
+    assert again.failures == ()
+    assert again.inputs == checked.inputs
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"cidr": UNKNOWN}, {"cidr": NET, "gateway": UNKNOWN}, {"cidr": NET, "dhcp": UNKNOWN}, {"mode": UNKNOWN},
+        {"mode": UNKNOWN, "cidr": UNKNOWN, "dhcp": {"start": UNKNOWN, "end": UNKNOWN, "enabled": UNKNOWN}},
+        {"cidr": NET, "dhcp": {"start": UNKNOWN, "end": "192.168.50.9"}}, {"cidr": NET, "bridge": UNKNOWN},
+        {"cidr": NET, "dhcp": {"leaseTime": UNKNOWN}}, {"cidr": NET, "autostart": UNKNOWN, "active": UNKNOWN},
+        {"cidr": NET, "dhcp": {"enabled": False, "leaseTime": UNKNOWN}}, {"cidr": NET, "dhcp": {"enabled": UNKNOWN}},
+    ],
+)  # fmt: skip
+def test_unknown_anywhere_is_neither_an_error_nor_lost(raw: dict[str, Any]) -> None:
+    checked = check(Network, raw)
+    assert checked.failures == ()
+    for name, value in raw.items():
+        if value is UNKNOWN:
+            assert checked.inputs[name] is UNKNOWN
+
+
+FULL: dict[str, Any] = {
+    "name": "a", "mode": "nat", "cidr": NET, "gateway": "192.168.50.1", "bridge": "br9", "autostart": True,
+    "active": True, "dhcp": {"enabled": True, "start": "192.168.50.9", "end": "192.168.50.10", "leaseTime": "2h"},
+}  # fmt: skip
+
+
+@given(st.integers(0, 2**11 - 1))
+def test_any_of_it_may_be_unknown(paths: int) -> None:
+    leaves = [path for path, _ in walk(FULL)]
+    raw: dict[Any, Any] = {**FULL, "dhcp": dict(FULL["dhcp"])}
+    for bit, path in enumerate(leaves):
+        if paths >> bit & 1:
+            (raw if len(path) == 1 else raw["dhcp"])[path[-1]] = UNKNOWN
+    assert check(Network, raw).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "effects"),
+    [
+        ({"cidr": NET}, {"cidr": "192.168.50.0/255.255.255.0"}, set()),
+        ({"cidr": NET}, {"cidr": NET, "dhcp": {"leaseTime": "60m"}}, set()),
+        ({"cidr": NET}, {"cidr": NET, "dhcp": {"leaseTime": "2h"}}, {("dhcp.leaseTime", Effect.LIVE)}),
+        ({"cidr": NET}, {"cidr": NET, "dhcp": {"start": "192.168.50.9"}}, {("dhcp.start", Effect.LIVE)}),
+        ({"cidr": NET}, {"cidr": NET, "mode": "isolated"}, {("mode", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET}, {"cidr": NET, "bridge": "br9"}, {("bridge", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "bridge": "br9"}, {"cidr": NET}, set()),
+        ({"cidr": NET, "name": "a"}, {"cidr": NET, "name": "b"}, {("name", Effect.REPLACE)}),
+        ({"cidr": NET, "autostart": False}, {"cidr": NET}, {("autostart", Effect.LIVE)}),
+        ({"cidr": NET, "active": False}, {"cidr": NET}, {("active", Effect.LIVE)}),
+    ],
+)  # fmt: skip
+def test_effects(old: dict[str, Any], new: dict[str, Any], effects: set[tuple[str, Effect]]) -> None:
+    before, after = check(Network, old).inputs, check(Network, new).inputs
+    changes = diff(Network, {"bridge": "x", **before}, before, after)
+    assert {(dotted(change.path), change.effect) for change in changes} == effects

@@ -1,0 +1,188 @@
+"""What pools, volumes and templates may be declared with, and what a plan says of them; needs no daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jvp.core.calls import Calls, Stored
+from jvp.core.check import check
+from jvp.core.errors import dotted
+from jvp.core.facts import Effect
+from jvp.core.values import UNKNOWN
+from jvp.core.work import Work
+from jvp.libvirt import templates
+from jvp.libvirt.node import Node
+from jvp.resources.storage_pool import StoragePool, StoragePools
+from jvp.resources.template import Template, Templates
+from jvp.resources.volume import Volume, Volumes
+
+CALLS = Calls({one.token: one(Node("test:///none")) for one in (StoragePools, Volumes, Templates)}, {})
+POOL = "11111111-1111-5111-8111-111111111111"
+
+
+def failures(model: Any, **raw: Any) -> dict[str, str]:
+    return {dotted(failure.path): failure.message for failure in check(model, raw).failures}
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "path", "says"),
+    [
+        (StoragePool, {"path": "var/lib"}, "path", "is not an absolute path"),
+        (StoragePool, {"path": "/a/../b"}, "path", 'must not contain ".."'),
+        (StoragePool, {"path": "//"}, "path", "not the root"),
+        (StoragePool, {"name": "a/b"}, "name", "is not a name"),
+        (StoragePool, {"pth": "/a"}, "pth", 'did you mean "path"?'),
+        (Volume, {"size": "1GiB"}, "pool", "is required"),
+        (Volume, {"pool": "p"}, "size", "is required for a volume without a template"),
+        (Volume, {"pool": "p", "size": "10"}, "size", "write it with a unit"),
+        (Volume, {"pool": "p", "size": "1GiB", "format": "vmdk"}, "format", "must be one of 'qcow2' or 'raw'"),
+        (Volume, {"pool": "p", "size": "1GiB", "fullClone": True}, "fullClone", "means nothing without a template"),
+        (Volume, {"pool": "p", "size": "1GiB", "name": "jvp-template-x-0123456789ab"}, "name", "templates have"),
+        (Template, {"pool": "p"}, "source", "is required"),
+        (Template, {"pool": "p", "source": {}}, "source", "exactly one of path and url"),
+        (Template, {"pool": "p", "source": {"path": "/a", "url": "http://x/y"}}, "source", "exactly one"),
+        (Template, {"pool": "p", "source": {"url": "ftp://x/y"}}, "source.url", "must begin with http"),
+        (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:1"}}, "source.checksum", "sha256 or sha512"),
+        (
+            Template,
+            {"pool": "p", "source": {"path": "/a", "allowPrivateRedirects": True}},
+            "source.allowPrivateRedirects",
+            "means nothing for a file",
+        ),
+    ],
+)
+def test_what_is_refused_offline(model: Any, raw: dict[str, Any], path: str, says: str) -> None:
+    found = failures(model, **raw)
+    assert list(found) == [path]
+    assert says in found[path]
+
+
+@pytest.mark.parametrize(
+    ("model", "raw"),
+    [
+        (StoragePool, {}),
+        (StoragePool, {"name": UNKNOWN, "path": UNKNOWN}),
+        (Volume, {"pool": UNKNOWN, "size": UNKNOWN}),
+        (Volume, {"pool": "p", "template": UNKNOWN, "fullClone": UNKNOWN, "name": UNKNOWN}),
+        (Template, {"pool": UNKNOWN, "source": UNKNOWN}),
+        (Template, {"pool": "p", "source": {"path": UNKNOWN}}),
+        (Template, {"pool": "p", "source": {"url": UNKNOWN, "checksum": UNKNOWN}}),
+    ],
+)
+def test_what_passes_offline(model: Any, raw: dict[str, Any]) -> None:
+    assert failures(model, **raw) == {}
+
+
+def volume_state(**more: Any) -> Stored:
+    inputs = {"name": "v", "pool": "p", "size": "1GiB", "template": "q/t", "format": "qcow2"}
+    inputs |= {"fullClone": False, "detachOnDelete": True}
+    outputs = {"path": "/p/v", "sizeBytes": 2**30, "poolName": "p", "poolUuid": POOL, "nonce": "n"}
+    outputs |= {"templateId": f"{POOL[:-1]}2/t", "templatePool": "q"}
+    return Stored(f"{POOL}/v", inputs, {**inputs, **outputs, **more})
+
+
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        ({"size": "1024MiB"}, None),
+        ({"size": "2GiB"}, Effect.LIVE),
+        ({"pool": POOL}, None),
+        ({"pool": "other"}, Effect.REPLACE),
+        ({"template": "t"}, None),
+        ({"template": f"{POOL[:-1]}2/t"}, None),
+        ({"template": "u"}, Effect.REPLACE),
+        ({"template": "p/t"}, Effect.REPLACE),
+        ({"format": "raw"}, Effect.REPLACE),
+        ({"fullClone": True}, Effect.REPLACE),
+        ({"name": "w"}, Effect.REPLACE),
+        ({"detachOnDelete": False}, Effect.LIVE),
+    ],
+)
+def test_how_a_volume_changes(change: dict[str, Any], effect: Effect | None) -> None:
+    stored = volume_state()
+    inputs = check(Volume, {**stored.inputs, **change}).inputs
+    assert [one.effect for one in CALLS.diff("Volume", stored, inputs).changes] == ([] if effect is None else [effect])
+
+
+def test_previews_of_volumes() -> None:
+    inputs = check(Volume, {"name": "v", "pool": "p", "size": "1000kB"}).inputs
+    bag = CALLS.preview_create("Volume", inputs, Work())
+    assert bag["sizeBytes"] == 1_000_448
+    assert bag["poolName"] == "p"
+    assert bag["path"] is UNKNOWN
+    stored = volume_state()
+    warnings: list[str] = []
+    grown = CALLS.preview_update("Volume", stored, {**stored.inputs, "size": "2GiB"}, Work(warn=warnings.append))
+    assert (grown["sizeBytes"], grown["path"], warnings) == (2**31, "/p/v", [])
+    CALLS.preview_update("Volume", stored, {**stored.inputs, "size": "512MiB"}, Work(warn=warnings.append))
+    assert "cannot shrink" in warnings[0]
+
+
+def test_previews_of_pools() -> None:
+    inputs = check(StoragePool, {"name": "p"}).inputs
+    bag = CALLS.preview_create("StoragePool", inputs, Work())
+    assert (bag["path"], bag["state"], bag["type"]) == ("/var/lib/jvp/p", "running", "dir")
+    assert bag["uuid"] is UNKNOWN
+    state = {**inputs, "path": "/a/b", "state": "running", "autostart": True, "active": True}
+    stored = Stored(POOL, inputs, state)
+    assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a//b/"}).inputs).changes == ()
+    assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a"}).inputs).replaces
+    stopped = check(StoragePool, {"name": "p", "active": False}).inputs
+    assert CALLS.preview_update("StoragePool", stored, stopped, Work())["state"] == "inactive"
+
+
+def test_session_folder_is_asked_for_where_it_cannot_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/joe/data")
+    assert StoragePools(Node("qemu:///session"))._default_path("p") == "/home/joe/data/jvp/p"
+    with pytest.raises(Exception, match="is required on another host"):
+        StoragePools(Node("qemu+ssh://joe@host/session"))._default_path("p")
+
+
+def test_local_file_is_digested_in_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "image"
+    raw = {"name": "t", "pool": "p", "source": {"path": str(path)}}
+    missing = check(Template, raw)
+    assert missing.failures == ()
+    assert "digest" not in missing.inputs["source"]
+    path.write_bytes(b"one")
+    first = check(Template, raw).inputs
+    path.write_bytes(b"another")
+    second = check(Template, raw).inputs
+    assert first["source"]["digest"] != second["source"]["digest"]
+    bag = CALLS.preview_create("Template", first, Work())
+    assert bag["digest"] == first["source"]["digest"]
+    assert bag["volumeName"] == templates.volume_name("t", bag["digest"])
+    stored = Stored(f"{POOL}/t", first, {**first, "digest": bag["digest"], "poolName": "p", "poolUuid": POOL})
+    assert [one.path for one in CALLS.diff("Template", stored, second).changes] == [("source", "digest")]
+    assert CALLS.diff("Template", stored, missing.inputs).changes == ()
+    assert CALLS.diff("Template", stored, {**first, "pool": POOL}).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("volume", "names"),
+    [
+        ("jvp-template-debian-0123456789ab", ("debian", "0123456789ab")),
+        ("jvp-template-a-0123456789ab-0123456789ab", ("a-0123456789ab", "0123456789ab")),
+        ("jvp-template-debian", None),
+        ("jvp-template-debian-0123456789AB", None),
+        ("debian", None),
+    ],
+)
+def test_names_of_template_volumes(volume: str, names: tuple[str, str] | None) -> None:
+    assert templates.parsed_name(volume) == names
+    if names is not None:
+        assert templates.volume_name(*names) == volume
+
+
+def test_records_from_an_older_or_newer_program_are_read() -> None:
+    from jvp.core.identity import Mark
+    from jvp.libvirt.sidecar import Sidecar
+
+    record = templates.Record("b", current="1", superseded=("2",))
+    kept = Sidecar("template", Mark("k", 0), "whole", facts={**record.facts(), "unheard": 1})
+    assert templates.Record.of(kept) == record
+    assert templates.Record.of(kept.having(facts={})).current == ""

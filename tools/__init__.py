@@ -1,0 +1,1 @@
+"""What surrounds the product: setup of a fresh machine, generators, pins of the engines."""
