@@ -110,6 +110,26 @@ def test_a_daemon_on_another_host(second_node: SystemHost, stack_for: Callable[.
     )
 
 
+def test_a_uri_that_leads_to_another_host_is_an_error(
+    second_node: SystemHost, node: SystemHost, stack_for: Callable[..., Stack]
+) -> None:
+    """There nothing of the stack would be found, and everything be made once more."""
+    stack = stack_for(second_node.uri)
+    before, elsewhere = inventory(second_node.uri, second_node.pools), inventory(node.uri, node.pools)
+    stack.declare({"net": ("Network", {"cidr": "192.168.77.0/24"})}).up().expect()
+    made = inventory(second_node.uri, second_node.pools)
+    stack("config", "set", "jvp:uri", node.uri).expect()
+    for run in (stack.up().fails(), stack.destroy().fails()):
+        assert "and the provider's uri leads to the host" in run.text
+        assert "set the uri back" in run.text
+    assert difference(elsewhere, inventory(node.uri, node.pools)) == ""
+    assert difference(made, inventory(second_node.uri, second_node.pools)) == ""
+    stack("config", "set", "jvp:uri", second_node.uri).expect()
+    stack.settled()
+    stack.destroy().expect()
+    assert difference(before, inventory(second_node.uri, second_node.pools)) == ""
+
+
 def test_the_session_of_a_user(session_node: SessionHost, stack_for: Callable[..., Stack]) -> None:
     stack = stack_for("qemu:///session", session_node.namespace, session_node.user, **session_node.environment)
     image(session_node.home, session_node.user.uid)

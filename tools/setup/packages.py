@@ -31,6 +31,9 @@ PACKAGES = (
     # and Debian's kernels are compressed in various ways
     "lz4",
     "zstd",
+    # tests read cloud-init's disks with them
+    "genisoimage",
+    "libarchive-tools",
 )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
-from jvp.core.errors import Bug, Invalid, JvpError, dotted
+from jvp.core.errors import Bug, Invalid, JvpError, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
@@ -35,7 +35,7 @@ class Stored:
     inputs: Bag
     state: Bag
     private: Bag = field(default_factory=dict)
-    """Ours alone: the schema version, what an import found that nobody declared, and what is not finished."""
+    """Ours alone: the schema version, the host, what an import found that nobody declared, what is not finished."""
 
     @property
     def imported(self) -> bool:
@@ -71,11 +71,21 @@ class Plan:
 
 
 class Calls:
-    """The verbs over the handlers of one configured provider. Safe to use from many threads."""
+    """The verbs over the handlers of one configured provider. Safe to use from many threads.
 
-    def __init__(self, handlers: Mapping[str, AnyHandler], functions: Mapping[str, AnyFunction]) -> None:
+    `host` tells which host the handlers work on, by an id that stays whatever the way to it. An object is recorded
+    with it: on another host a look-up would say "gone" of what is still there.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, AnyHandler],
+        functions: Mapping[str, AnyFunction],
+        host: Callable[[], str] = lambda: "",
+    ) -> None:
         self.handlers = handlers
         self.functions = functions
+        self._host = host
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
         """Offline validation with defaults filled in."""
@@ -120,6 +130,7 @@ class Calls:
         """Make the object. Raises a JvpError when nothing was left behind."""
         handler = self.handlers[token]
         with _guarded(inputs):
+            self._host()  # before anything is made: what cannot be recorded would be lost
             outcome = handler.create(work, key, self._spec(handler, inputs))
             return self._result(handler, outcome, inputs, {})
 
@@ -127,6 +138,7 @@ class Calls:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
         with _guarded(stored.inputs, stored.state):
+            self._refuse_other_host(handler, stored)
             state = handler.read(work, stored.id, load(handler.state, stored.state))
             if state is None:
                 return None
@@ -147,13 +159,14 @@ class Calls:
                 for name, facts in fields(handler.spec).items()
                 if bag.get(name) is not None and (facts.required or bag[name] != facts.default)
             }
-            private = {"schema": handler.spec.schema_version, "imported": True, "unmanaged": _unmanaged(handler, bag)}
+            private = {**self._provenance(handler), "imported": True, "unmanaged": _unmanaged(handler, bag)}
             return Stored(object_id, self.check(token, inputs).inputs, bag, private)
 
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
         with _guarded(stored.inputs, new):
+            self._refuse_other_host(handler, stored)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
             changes = self.diff(token, stored, new).changes
@@ -165,6 +178,7 @@ class Calls:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
         with _guarded(stored.inputs, stored.state):
+            self._refuse_other_host(handler, stored)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
 
     def list(self, token: str, work: Work) -> Iterator[Listed]:
@@ -181,6 +195,19 @@ class Calls:
         with _guarded(raw, checked.inputs):
             result: Spec = function.call(work, checked.spec)
             return hide(result.bag(), set(), function.result), ()
+
+    def _provenance(self, handler: AnyHandler) -> Bag:
+        """What is recorded with every object."""
+        host = self._host()
+        return {"schema": handler.spec.schema_version, **({"host": host} if host else {})}
+
+    def _refuse_other_host(self, handler: AnyHandler, stored: Stored) -> None:
+        recorded, host = stored.private.get("host"), self._host()
+        if recorded and recorded != host:
+            raise Rejected(
+                f"this {handler.kind} is on the host {recorded}, and the provider's uri leads to the host {host}; "
+                "set the uri back, or delete the resource from the state if that host is no more"
+            )
 
     def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
         with _guarded(inputs):
@@ -203,7 +230,7 @@ class Calls:
         self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
     ) -> Result:
         bag = self._state_bag(handler, outcome.state, inputs, prior or {})
-        private = {"schema": handler.spec.schema_version, **private}
+        private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = secret_texts(inputs)
             private["unfinished"] = [masked(reason, secrets) for reason in outcome.reasons]

@@ -41,7 +41,7 @@ _REFUSED = {
 }
 _BUSY = re.compile(
     r"cannot acquire state change lock|has asynchronous jobs running|is in use by another|being allocated|"
-    r"resource busy|another migration job|volume '.*' is in use"
+    r"resource busy|another migration job|volume '.*' is (still )?in use"
 )
 _LOST = re.compile(
     r"client socket is closed|end of file while reading|connection (was )?reset|broken pipe|"

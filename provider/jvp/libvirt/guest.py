@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from jvp.core.types import duration_s
 from jvp.core.work import Work
 from jvp.libvirt import devices, events
 from jvp.libvirt.errors import Gone, is_gone
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.networks import ranges_of
+from jvp.libvirt.xml import Element, parse, value
 
 LEASE_POLL_S = 0.1
 """libvirt has no event for a lease; asking costs 0.2 ms (measured)."""
@@ -61,12 +63,18 @@ def leases(domain: Any) -> list[Lease]:
 
 
 def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
-    """What a network has leased to a MAC, also of an earlier life; nothing when the network does not run."""
+    """What a network has leased to a MAC, also of an earlier life; nothing when the network does not run.
+
+    A network whose addresses were changed still lists its old leases: those outside of its ranges do not count.
+    """
     try:
-        rows = connection.networkLookupByName(network).DHCPLeases(mac)
+        found = connection.networkLookupByName(network)
+        rows = found.DHCPLeases(mac)
+        ranges = ranges_of(parse(found.XMLDesc(0))) if rows else []
     except libvirt.libvirtError:
         return []
-    return [Lease(mac, row["ipaddr"], int(row["expirytime"])) for row in rows]
+    inside = [row for row in rows if any(ipaddress.ip_address(row["ipaddr"]) in one for one in ranges)]
+    return [Lease(mac, row["ipaddr"], int(row["expirytime"])) for row in inside]
 
 
 def current_leases(domain: Any) -> list[Lease]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 from collections.abc import Iterator
 from typing import ClassVar
 
 import libvirt
 
 from jvp.core.errors import Busy, NotFound, Path, Rejected
-from jvp.core.types import is_uuid
+from jvp.core.types import IPNetwork, is_uuid
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.domains import DomainApi, pending_of
@@ -109,6 +110,20 @@ class NetworkApi:
             network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text, live)
         for text in wanted - running:
             network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, text, live)
+
+
+def ranges_of(root: Element) -> list[IPNetwork]:
+    """The address ranges in a network's XML, in their order."""
+    return [_range_of(one) for one in root.iterfind("ip") if one.get("address")]
+
+
+def _range_of(element: Element) -> IPNetwork:
+    """Source: virNetworkIPDefPrefix, which goes by the address's class where no length is given."""
+    address = ipaddress.ip_address(element.get("address", ""))
+    first = address.packed[0]
+    usual = 64 if address.version == 6 else 8 if first < 128 else 16 if first < 192 else 24
+    length = element.get("prefix") or element.get("netmask") or usual
+    return ipaddress.ip_network(f"{address}/{length}", strict=False)
 
 
 def _ranges(root: Element) -> set[str]:

@@ -13,7 +13,8 @@ import libvirt
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import events
-from jvp.libvirt.errors import connect_error
+from jvp.libvirt.errors import connect_error, libvirt_errors
+from jvp.libvirt.xml import parse, value
 
 CALLS_PER_CONNECTION = 4
 """libvirtd serves five calls of one client at a time (max_client_requests); the fifth stays free."""
@@ -66,13 +67,16 @@ class Node:
 
     @cached_property
     def host_uuid(self) -> str:
-        """The host's own uuid, which tells one node from another whatever their uris."""
-        from jvp.libvirt.xml import parse, value
-
+        """The host's own uuid, which tells one node from another whatever their uris. Raises libvirtError."""
         uuid = value(parse(self.connection.getCapabilities()), "host/uuid")
         if uuid is None:
             raise Rejected(f'"{self.uri}" does not tell its host uuid')
         return uuid
+
+    def host(self) -> str:
+        """Where objects of this node are: the host, and whether it is a user's own daemon on it."""
+        with libvirt_errors(f'the node "{self.uri}"'):
+            return f"{self.host_uuid} (session)" if self.is_session else self.host_uuid
 
     def _alive(self, connection: libvirt.virConnect | None) -> libvirt.virConnect:
         if connection is not None:

@@ -23,6 +23,9 @@ _STATES = {
     libvirt.VIR_STORAGE_POOL_INACCESSIBLE: "inaccessible",
 }
 
+_NOTES = 3
+"""How often a mark is written before a rival's word is taken for the last one."""
+
 
 class PoolApi:
     """The calls on pools of one node. Raise libvirtError unless they say otherwise."""
@@ -71,12 +74,14 @@ class PoolApi:
         Again: yes. That we make the folder is written down before it is made.
         """
         work.check()
+        made: dict[str, bool] = {}
         if not pool.isActive() and not _started(pool):
-            pool = self._note(pool, made=True)
+            made = {"made": True}
+            pool = self._note(pool, **made)
             pool.build(0)
             pool.create(0)
         mark = self.mark(pool)
-        if mark is None or mark.marked:
+        if mark is None or (mark.marked and mark.made >= bool(made)):
             return pool
         try:
             poolmarks.put_marker(pool, mark.mark)
@@ -85,7 +90,7 @@ class PoolApi:
             if mark.made or not pool.isActive():
                 raise
             return self._note(pool, going=False) if mark.going else pool
-        return self._note(pool, marked=True, going=False)
+        return self._note(pool, marked=True, going=False, **made)
 
     def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
         """Start or stop it, now and at the node's start. Again: yes."""
@@ -151,12 +156,16 @@ class PoolApi:
                 work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
 
     def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
-        root = self.xml(pool)
-        mark = poolmarks.mark_of(root)
-        if mark is None:
-            return pool
-        poolmarks.write(root, mark.having(**changes))
-        return self.define(root)
+        """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
+        undo it: the mark is looked at again."""
+        for _ in range(_NOTES):
+            root = self.xml(pool)
+            mark = poolmarks.mark_of(root)
+            if mark is None or mark == mark.having(**changes):
+                break
+            poolmarks.write(root, mark.having(**changes))
+            pool = self.define(root)
+        return pool
 
 
 def _started(pool: libvirt.virStoragePool) -> bool:

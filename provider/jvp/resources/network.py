@@ -21,7 +21,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import marks
 from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi, Restart
+from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, read_facts, sub, value, write_facts
 
@@ -356,10 +356,7 @@ def _ip4(root: Element) -> list[Element]:
 
 
 def _cidr(root: Element) -> str | None:
-    for element in _ip4(root):
-        length = element.get("prefix") or element.get("netmask")
-        return str(ipaddress.ip_network(f"{element.get('address')}/{length or 24}", strict=False))
-    return None
+    return next((str(one) for one in ranges_of(root) if one.version == 4), None)
 
 
 def _read(root: Element) -> dict[str, Any]:

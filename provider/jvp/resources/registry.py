@@ -30,4 +30,8 @@ def calls(provider: Provider) -> Calls:
         Instances(node, provider),
     )
     functions = (GetInstance(node), GetNetworkLeases(node))
-    return Calls({handler.token: handler for handler in handlers}, {function.token: function for function in functions})
+    return Calls(
+        {handler.token: handler for handler in handlers},
+        {function.token: function for function in functions},
+        node.host,
+    )

@@ -268,3 +268,22 @@ def test_always_secret_arguments_are_masked_however_they_came(calls: Calls, work
     with pytest.raises(Bug) as caught:
         calls.invoke("ask", {"word": "boom!"}, work)
     assert "boom" not in str(caught.value)
+
+
+def test_an_object_is_recorded_with_its_host_and_never_looked_for_on_another(cars: Cars) -> None:
+    """Elsewhere it would be "gone", and be made once more while the first lives on."""
+    place = ["alpha"]
+    calls = Calls({"Car": cars}, {}, lambda: place[0])
+    inputs = calls.check("Car", RAW).inputs
+    stored = calls.create("Car", Key("", "car", "a", "a"), inputs, Work()).stored
+    assert stored.private["host"] == "alpha"
+    assert calls.update("Car", stored, inputs, Work()).stored.private["host"] == "alpha"
+    imported = calls.import_("Car", stored.id, Work())
+    assert imported is not None
+    assert imported.private["host"] == "alpha"
+    place[0] = "beta"
+    for verb in (calls.read, calls.delete, lambda *rest: calls.update(*rest[:2], inputs, rest[2])):
+        with pytest.raises(Rejected, match="is on the host alpha, and the provider's uri leads to the host beta"):
+            verb("Car", stored, Work())
+    place[0] = "alpha"
+    assert calls.read("Car", stored, Work()) is not None

@@ -42,6 +42,7 @@ BUSY = [
     "cannot open file: Device or resource busy",
     "operation failed: another migration job is already running for domain 'd'",
     "Requested operation is not valid: volume 'v' is in use.",
+    "Requested operation is not valid: volume 'v' is still in use.",
 ]
 NO_SPACE = ["cannot fill file '/x': No space left on device", "cannot allocate: Disk quota exceeded"]
 TAKEN = [

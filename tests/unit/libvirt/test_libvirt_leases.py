@@ -1,0 +1,52 @@
+"""Which leases of a network's list are a guest's: those inside of what the network is now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jvp.libvirt.guest import Lease, leases_of
+from jvp.libvirt.networks import ranges_of
+from jvp.libvirt.xml import parse
+
+MAC = "52:54:00:00:00:01"
+
+
+class Network:
+    """A connection that knows one network, and that network."""
+
+    def __init__(self, xml: str, *addresses: str) -> None:
+        self.xml, self.addresses = xml, addresses
+
+    def networkLookupByName(self, name: str) -> Network:
+        return self
+
+    def DHCPLeases(self, mac: str) -> list[dict[str, Any]]:
+        return [{"ipaddr": address, "expirytime": 9, "mac": mac} for address in self.addresses]
+
+    def XMLDesc(self, flags: int) -> str:
+        return self.xml
+
+
+def test_a_lease_of_the_range_that_the_network_had_before_does_not_count() -> None:
+    xml = (
+        "<network><ip address='10.74.212.1' prefix='24'/><ip family='ipv6' address='fd00:5::1' prefix='64'/></network>"
+    )
+    found = leases_of(Network(xml, "10.112.5.14", "10.74.212.14", "fd00:5::9", "fd00:6::9"), "lan", MAC)
+    assert found == [Lease(MAC, "10.74.212.14", 9), Lease(MAC, "fd00:5::9", 9)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "wanted"),
+    [
+        ("address='10.1.2.1' prefix='24'", "10.1.2.0/24"),
+        ("address='10.1.2.1' netmask='255.255.0.0'", "10.1.0.0/16"),
+        ("address='10.1.2.1'", "10.0.0.0/8"),
+        ("address='172.16.2.1'", "172.16.0.0/16"),
+        ("address='192.168.2.1'", "192.168.2.0/24"),
+        ("address='fd00::1' family='ipv6'", "fd00::/64"),
+    ],
+)
+def test_the_range_of_an_address(attributes: str, wanted: str) -> None:
+    assert [str(one) for one in ranges_of(parse(f"<network><ip {attributes}/></network>"))] == [wanted]
