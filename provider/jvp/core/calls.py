@@ -19,7 +19,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
-from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_texts
+from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_paths_in, secret_texts
 from jvp.core.work import Work
 
 AnyHandler = Handler[Any, Any]
@@ -160,7 +160,11 @@ class Calls:
                 if bag.get(name) is not None and (facts.required or bag[name] != facts.default)
             }
             private = {**self._provenance(handler), "imported": True, "unmanaged": _unmanaged(handler, bag)}
-            return Stored(object_id, self.check(token, inputs).inputs, bag, private)
+            checked = self.check(token, inputs)
+            if checked.failures:
+                what = failures_text(checked.failures)
+                raise Rejected(f'{handler.kind} "{reference}" cannot be declared as it is, so it is not imported: {what}')
+            return Stored(object_id, checked.inputs, bag, private)
 
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
@@ -243,7 +247,7 @@ class Calls:
         for name, facts in fields(handler.spec).items():
             if facts.write_only and name in known:
                 bag[name] = known[name]
-        return hide(bag, secret_paths(known), handler.state)
+        return hide(bag, secret_paths_in(bag, known), handler.state)
 
 
 def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
@@ -260,8 +264,14 @@ def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
 
 
 def _is_default(handler: AnyHandler, name: str, inputs: Bag) -> bool:
+    """Whether a property has the value that a program without it has: its default, or what follows from others."""
     value = reveal(inputs.get(name))
-    return value is not UNKNOWN and (value is None or value in ([], {}) or value == fields(handler.spec)[name].default)
+    if value is UNKNOWN:
+        return False
+    if value is None or value in ([], {}) or value == fields(handler.spec)[name].default:
+        return True
+    left_out = {other: item for other, item in inputs.items() if other != name}
+    return bool(value == reveal(check(handler.spec, left_out).inputs.get(name)))
 
 
 def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from jvp.core.errors import Path
 from jvp.core.facts import Effect
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, reveal
+from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, opened, reveal
 
 
 class Kind(enum.StrEnum):
@@ -59,9 +59,15 @@ def _models(
             yield from _removed(field, before, old.get(name), (*path, name), effect, imported)
         elif wanted is UNKNOWN:
             kind = Kind.ADD if before is None else Kind.UPDATE
-            yield Change((*path, name), kind, effect, before, UNKNOWN)
+            yield Change((*path, name), kind, max(effect, _hardest(field)), before, UNKNOWN)
         else:
             yield from _field(field, before, old.get(name), wanted, (*path, name), effect, imported)
+
+
+def _hardest(field: FieldFacts) -> Effect:
+    """What a change may do at most, of a property or of anything inside it. An item of a list may just be a new one."""
+    inside = fields(field.item).values() if field.item is not None and not field.is_list else ()
+    return max(field.effect, *(_hardest(one) for one in inside), Effect.LIVE)
 
 
 def _removed(
@@ -146,9 +152,14 @@ def _declared(field: FieldFacts | None, value: Any, prior: Any) -> Any:
     if field is None or field.item is None or isinstance(value, Secret):
         return value
     if field.is_list and isinstance(prior, list):
-        before = {item["name"]: item for item in prior if isinstance(item, dict)}
-        return [declared(field.item, item, before.get(item["name"], item)) for item in value]
+        before = {opened(item)["name"]: item for item in prior if isinstance(opened(item), dict)}
+        return [_declared_item(field.item, item, before.get(opened(item)["name"], item)) for item in value]
     return declared(field.item, value, prior) if isinstance(value, dict) and isinstance(prior, dict) else value
+
+
+def _declared_item(model: type[Spec], item: Any, prior: Any) -> Any:
+    found = declared(model, opened(item), opened(prior))
+    return Secret(found) if isinstance(item, Secret) or isinstance(prior, Secret) else found
 
 
 def completed(model: type[BaseModel], new: Bag, prior: Bag) -> Bag:

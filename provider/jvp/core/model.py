@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from jvp.core.errors import Path
 from jvp.core.facts import Changes, Computed, Effect, Output, Same, Sensitive, Unit, WriteOnly
-from jvp.core.values import UNKNOWN, Bag, Secret
+from jvp.core.values import UNKNOWN, Bag, Secret, opened
 
 F = TypeVar("F")
 Rule = tuple[Path, str]
@@ -221,7 +221,7 @@ def _loaded(field: FieldFacts, value: Any) -> Any:
     if isinstance(value, Secret) and not field.sensitive:
         value = value.reveal()
     if field.item is not None and field.is_list and isinstance(value, list):
-        return [load(field.item, item) for item in value]
+        return [load(field.item, opened(item)) for item in value]
     if field.item is not None and isinstance(value, dict):
         return load(field.item, value)
     if field.annotation is int and isinstance(value, float):
