@@ -163,7 +163,9 @@ class Calls:
             checked = self.check(token, inputs)
             if checked.failures:
                 what = failures_text(checked.failures)
-                raise Rejected(f'{handler.kind} "{reference}" cannot be declared as it is, so it is not imported: {what}')
+                raise Rejected(
+                    f'{handler.kind} "{reference}" cannot be declared as it is, so it is not imported: {what}'
+                )
             return Stored(object_id, checked.inputs, bag, private)
 
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:

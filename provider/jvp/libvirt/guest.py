@@ -50,16 +50,18 @@ def state_of(domain: Any) -> str | None:
 
 
 def leases(domain: Any) -> list[Lease]:
-    """The leases of a running guest's cards, from the networks that they are on, the youngest first."""
+    """The leases of a running guest's cards, from the networks that they are on: in the order of the cards.
+
+    Of one card the one that was renewed last comes first: it is the one that the guest has.
+    """
     if not domain.isActive():
         return []
     found: list[Lease] = []
     for card in devices.live_xml(domain).iterfind("devices/interface"):
         network, mac = value(card, "source/@network"), value(card, "mac/@address")
         if network is not None and mac is not None:
-            found += leases_of(domain.connect(), network, mac)
-    # The lease that was renewed last is the one that the guest has.
-    return sorted(found, key=lambda lease: -lease.expires)
+            found += sorted(leases_of(domain.connect(), network, mac), key=lambda lease: -lease.expires)
+    return found
 
 
 def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
@@ -78,7 +80,7 @@ def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
 
 
 def current_leases(domain: Any) -> list[Lease]:
-    """The leases that hold now, IPv4 first, the youngest first."""
+    """The leases that hold now, IPv4 first, else in the order of `leases`."""
     now = time.time()
     found = [lease for lease in leases(domain) if lease.expires == 0 or lease.expires > now]
     return sorted(found, key=lambda one: ":" in one.address)

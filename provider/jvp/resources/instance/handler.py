@@ -24,16 +24,25 @@ from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import live, reading, storage
 from jvp.resources.instance.definition import (
+    SEED_ALIAS,
     DiskSource,
+    Names,
     Resolved,
+    add_root,
     comparable,
+    disk_key,
+    is_declared,
+    names_of,
+    nic_key,
     patch,
     root_disk,
     skeleton,
     source_of,
 )
-from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.model import Instance, InstanceState, RootDisk
 from jvp.resources.provider import Provider
+
+ON_CHANGE = ("cloudInit", "onChange")
 
 
 class Instances(Handler[Instance, InstanceState]):
@@ -61,7 +70,7 @@ class Instances(Handler[Instance, InstanceState]):
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
             with contextlib.ExitStack() as undo:
-                undo.callback(self._remove, Work(), uuid, None)
+                undo.callback(self._remove_quietly, uuid)
                 domain = self.api.define(root)
                 if root_plan is not None:
                     storage.make_root(work, self.node, root_plan, uuid)
@@ -80,7 +89,13 @@ class Instances(Handler[Instance, InstanceState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
-            return reading.read(work, self.node, domain, prior)
+            state = reading.read(work, self.node, domain, prior)
+            if prior is None and state.root_disk is None and state.root_disk_path:
+                raise Rejected(
+                    f"its root disk {state.root_disk_path} is in no active storage pool; "
+                    "start that pool, or declare one over its folder, and import again"
+                )
+            return state
 
     def update(
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]
@@ -92,20 +107,23 @@ class Instances(Handler[Instance, InstanceState]):
                 raise NotFound(f"{what} is gone; refresh the stack")
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id)
-            inactive = devices.inactive_xml(domain)
+            inactive, known_names = devices.inactive_xml(domain), names_of(prior)
             resolved = self._resolve(spec, object_id, None)
             self._refuse_shrink(inactive, spec)
+            _refuse_foreign_devices(inactive, spec, known_names)
             if name != domain.name():
                 self._rename(work, domain, name, spec)
                 inactive = devices.inactive_xml(domain)
+            if (lost := self._lost_root(inactive, prior)) is not None:
+                add_root(inactive, lost)
             resolved = dataclasses.replace(resolved, seed=self._seed(work, object_id, name, inactive, spec, changes))
-            patch(inactive, name, spec, resolved)
+            patch(inactive, name, spec, resolved, known_names)
             if any(change.path[0] == "virtType" for change in changes):
                 inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
             domain = self.api.define(inactive)
             self._grow_root(domain, inactive, spec)
-            pending = self._pending(work, domain, changes)
+            pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
             before = set(self._old_leases(inactive))
             return self._finish(work, domain, spec, before, prior)
@@ -134,6 +152,13 @@ class Instances(Handler[Instance, InstanceState]):
                 yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
         yield from self._taken_out({change.path[:2] for change in changes}, state, new)
 
+    def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
+        """A plan never fails for what the disk has grown to: the engine makes one of each refresh."""
+        size = spec.root_disk.size if isinstance(spec.root_disk, RootDisk) else None
+        now = prior.root_disk_bytes if prior is not None else None
+        if now and size is not None and known(size) and disk_bytes(size) < now:
+            yield f"rootDisk.size: {_less(size, now)}: this will fail"
+
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
         size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
         return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
@@ -141,6 +166,9 @@ class Instances(Handler[Instance, InstanceState]):
     def _effect(self, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:
         """How this change reaches this instance; None when it is no change after all."""
         first, value_ = change.path[0], change.new
+        if change.path == ON_CHANGE:
+            # Says what later changes do; of itself it does nothing.
+            return Effect.LIVE
         if first == "cloudInit":
             cloud_init = new.get("cloudInit")
             policy = cloud_init.get("onChange") if isinstance(cloud_init, dict) else None
@@ -152,8 +180,6 @@ class Instances(Handler[Instance, InstanceState]):
             return Effect.REPLACE
         if isinstance(value_, str) and isinstance(change.old, str) and self._same_object(change):
             return None
-        if change.path == ("rootDisk", "size") and known(value_) and value_ and state.root_disk_bytes:
-            _refuse_less(value_, state.root_disk_bytes)
         if first == "cpus" and known(value_):
             room, now = state.max_cpus or 0, state.cpus
             return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
@@ -172,8 +198,12 @@ class Instances(Handler[Instance, InstanceState]):
             return
         with contextlib.suppress(JvpError), libvirt_errors("instance"):
             domain = self.api.find(state.uuid)
-            there = comparable(devices.inactive_xml(domain)) if domain is not None else {}
-            for field in ("disks", "nics") if domain is not None else ():
+            if domain is None:
+                return
+            inactive = devices.inactive_xml(domain)
+            yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
+            there = comparable(inactive)
+            for field in ("disks", "nics"):
                 had = {item.name for item in getattr(state, field)}
                 items = new.get(field)
                 for index, item in enumerate(items if isinstance(items, list) else ()):
@@ -273,9 +303,16 @@ class Instances(Handler[Instance, InstanceState]):
             raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))
         path = storage.path_in(pool, storage.seed_name(uuid))
         missing = storage.volume_at(self.node, path) is None
-        if missing or any(change.path[0] in ("cloudInit", "name") for change in changes):
+        if missing or _rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
             storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
         return DiskSource(path, "raw")
+
+    def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:
+        """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""
+        path = prior.root_disk_path
+        if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
+            return None
+        return DiskSource(path, "qcow2") if storage.volume_at(self.node, path) is not None else None
 
     def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> None:
         """libvirt renames only what is off; `finish` starts it again."""
@@ -287,8 +324,8 @@ class Instances(Handler[Instance, InstanceState]):
         wanted = spec.root_disk.size if spec.root_disk else None
         device = root_disk(inactive)
         now = storage.size_at(self.node, source_of(device) or "") if device is not None else None
-        if wanted and now is not None:
-            _refuse_less(wanted, now)
+        if wanted and now is not None and disk_bytes(wanted) < now:
+            raise Invalid(_less(wanted, now), path=("rootDisk", "size"))
 
     def _grow_root(self, domain: Any, inactive: Element, spec: Instance) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
@@ -304,11 +341,11 @@ class Instances(Handler[Instance, InstanceState]):
         else:
             storage.volume_at(self.node, path).resize(disk_bytes(wanted), 0)
 
-    def _pending(self, work: Work, domain: Any, changes: Sequence[Change]) -> dict[str, str]:
+    def _pending(self, work: Work, domain: Any, changes: Sequence[Change], names: Names) -> dict[str, str]:
         if not domain.isActive():
             return {}
-        pending = live.converge(work, domain, devices.inactive_xml(domain))
-        if any(change.path[0] == "cloudInit" for change in changes):
+        pending = live.converge(work, domain, devices.inactive_xml(domain), names)
+        if _rewrites_seed(changes):
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
         return pending
 
@@ -336,12 +373,25 @@ class Instances(Handler[Instance, InstanceState]):
             if network and mac:
                 yield from guest.leases_of(self.node.connection, network, mac)
 
+    def _remove_quietly(self, uuid: str) -> None:
+        """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
+        with contextlib.suppress(JvpError):
+            self._remove(Work(), uuid, None)
+
     def _remove(self, work: Work, uuid: str, path: str | None) -> None:
-        """Everything that belongs to the instance; the domain goes last, so that a crash finds it again."""
+        """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
+
+        Raises Rejected, before the guest is stopped, when the root disk is out of reach.
+        """
         domain = self.api.find(uuid)
         ours = True
         if domain is not None:
-            ours = marks.mark_of(devices.inactive_xml(domain)) is not None
+            inactive = devices.inactive_xml(domain)
+            ours = marks.mark_of(inactive) is not None
+            device = root_disk(inactive)
+            path = path or (source_of(device) if device is not None else None)
+            if ours and path:
+                storage.refuse_unreachable(work, self.node, path)
             if domain.isActive():
                 guest.cut_off(domain)
         if ours:
@@ -350,12 +400,35 @@ class Instances(Handler[Instance, InstanceState]):
             self.api.undefine(domain)
 
 
-def _refuse_less(wanted: str, now: int) -> None:
-    if disk_bytes(wanted) < now:
-        raise Invalid(
-            f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow',
-            path=("rootDisk", "size"),
-        )
+def _less(wanted: str, now: int) -> str:
+    return f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow'
+
+
+def _rewrites_seed(changes: Sequence[Change]) -> bool:
+    return any(change.path[0] == "cloudInit" and change.path != ON_CHANGE for change in changes)
+
+
+def _refuse_foreign_devices(inactive: Element, spec: Instance, known_names: Names) -> None:
+    """A new disk or card cannot have the name by which one goes that the program does not declare."""
+    for field, tag, key_of in (("disks", "disk", disk_key), ("nics", "interface", nic_key)):
+        others = {key_of(one) for one in inactive.iterfind(f"devices/{tag}") if not is_declared(one, known_names)}
+        for index, item in enumerate(getattr(spec, field)):
+            if item.name in others:
+                raise Rejected(
+                    f'"{item.name}" is what a device is called that the program does not declare; take another name',
+                    path=(field, index, "name"),
+                )
+
+
+def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+    """The root disk or the seed, taken out of the definition of an instance of ours while its file is still there."""
+    if marks.mark_of(inactive) is None:
+        return
+    if state.root_disk_path and root_disk(inactive) is None:
+        yield Change(("rootDisk",), Kind.ADD, Effect.LIVE, None, new.get("rootDisk"))
+    has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))
+    if state.cloud_init is not None and new.get("cloudInit") is not None and not has_seed:
+        yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])
 
 
 def _mark(domain: Any) -> Mark | None:

@@ -84,7 +84,10 @@ class Nic(Spec):
         ),
     ] = None
     mac: Annotated[Mac | None, Computed(), Field(description="Its MAC address; chosen when left out.")] = None
-    model: Annotated[Literal["virtio", "e1000e"], Field(description="The hardware that the guest sees.")] = "virtio"
+    model: Annotated[
+        Literal["virtio", "e1000e", "e1000", "rtl8139"],
+        Field(description="The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold."),
+    ] = "virtio"
 
 
 class User(Spec):
@@ -205,6 +208,8 @@ class Instance(Spec):
             pool = self.root_disk.pool if self.root_disk else None
             if pool is None:
                 yield ("rootDisk", "pool"), "is required for an empty root disk"
+        if self.template is None and isinstance(self.root_disk, RootDisk) and size is None and self.direct_kernel:
+            yield ("rootDisk", "size"), "is required for an empty root disk"
         for field in ("disks", "nics"):
             yield from _repeated(field, getattr(self, field), "name")
         yield from _repeated("nics", self.nics, "mac")
@@ -214,6 +219,9 @@ class Instance(Spec):
             for name, given in (("users", cloud_init.users), ("sshKeys", cloud_init.ssh_keys)):
                 if given:
                     yield ("cloudInit", name), "cannot stand beside userData; put it into the user data"
+        if isinstance(cloud_init, CloudInit):
+            for path, sentence in _repeated("users", cloud_init.users, "name"):
+                yield ("cloudInit", *path), sentence
         if self.wait_for == "ip" and known(self.nics) and not self.nics:
             yield ("waitFor",), "an instance without nics never has an address"
         if self.wait_for == "ip" and self.power_state in ("stopped", "paused"):
@@ -231,9 +239,10 @@ class Instance(Spec):
 
     def derived(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        if self.max_cpus is None and known(self.cpus):
+        # Not known yet when what it follows from is not.
+        if self.max_cpus is None:
             found["max_cpus"] = self.cpus
-        if self.max_memory is None and known(self.memory):
+        if self.max_memory is None:
             found["max_memory"] = self.memory
         return found
 

@@ -17,10 +17,11 @@ from jvp.libvirt.storage import pool_at, template_of, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import storage
 from jvp.resources.instance.definition import (
-    DISK_ALIAS,
     SEED_ALIAS,
     comparable,
     disk_key,
+    is_declared,
+    names_of,
     nic_key,
     root_disk,
     source_of,
@@ -44,7 +45,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     pending = _still_pending(pending_of(domain, inactive), inactive, live) if active else {}
     seen = _effective(inactive, live, pending)
     facts = marks.facts_of(inactive)
-    declared = _Declared(inactive, live, seen, prior)
+    declared = _Declared(node, inactive, live, seen, prior)
     lost = _root_is_lost(work, node, inactive)
     return InstanceState.model_construct(
         name=domain.name(),
@@ -66,7 +67,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending_restart=bool(pending),
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **_root_outputs(node, inactive),
+        **_root_outputs(node, inactive, prior),
         **_addresses(domain, live, active),
     )
 
@@ -91,9 +92,10 @@ def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dic
 class _Declared:
     """Which devices the program declares: those with our alias, and of an import those that the state names."""
 
-    def __init__(self, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None) -> None:
-        names = {disk.name for disk in prior.disks} if prior else set()
-        cards = {nic.name for nic in prior.nics} if prior else set()
+    def __init__(
+        self, node: Node, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None
+    ) -> None:
+        known = names_of(prior)
         root = root_disk(inactive)
         target = value(root, "target/@dev") if root is not None else None
         everything = marks.mark_of(inactive) is None and prior is None
@@ -101,22 +103,27 @@ class _Declared:
         self.nics: list[Element] = []
         self.others: list[str] = []
         for device in _union(inactive, live, "disk", disk_key):
-            alias, key = devices.alias_of(device) or "", disk_key(device)
+            alias, key = devices.alias_of(device), disk_key(device)
             if alias == SEED_ALIAS or value(device, "target/@dev") == target:
                 continue
-            ours = alias.startswith(DISK_ALIAS) or key in names or (everything and source_of(device) is not None)
+            ours = is_declared(device, known) or (everything and _is_volume(node, device))
             if ours and f"disks.{key}" in seen:
                 self.disks.append(device)
             elif not ours:
                 self.others.append(f"disk {key}")
         for device in _union(inactive, live, "interface", nic_key):
             key = nic_key(device)
-            ours = (devices.alias_of(device) or "").startswith(devices.NIC_ALIAS) or key in cards
-            ours = ours or (everything and device.get("type") in ("network", "user"))
+            ours = is_declared(device, known) or (everything and device.get("type") in ("network", "user"))
             if ours and f"nics.{key}" in seen:
                 self.nics.append(device)
             elif not ours:
                 self.others.append(f"nic {key}")
+
+
+def _is_volume(node: Node, device: Element) -> bool:
+    """Whether an imported disk is one that a program can declare: no CD, and in a pool."""
+    path = source_of(device)
+    return device.get("device", "disk") == "disk" and path is not None and storage.volume_at(node, path) is not None
 
 
 def _union(inactive: Element, live: Element, tag: str, key_of: Any) -> list[Element]:
@@ -171,9 +178,12 @@ def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
     return False
 
 
-def _root_outputs(node: Node, inactive: Element) -> dict[str, Any]:
+def _root_outputs(node: Node, inactive: Element, prior: InstanceState | None) -> dict[str, Any]:
     device = root_disk(inactive)
     path = source_of(device) if device is not None else None
+    if device is None and prior is not None and marks.mark_of(inactive) is not None:
+        # Taken out of the definition by somebody: the disk is still the instance's.
+        path = prior.root_disk_path
     return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
 
 
@@ -222,7 +232,9 @@ def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior:
 def _power(domain: Any, prior: InstanceState | None) -> Any:
     if prior is not None and prior.power_state == "unmanaged":
         return "unmanaged"
-    return guest.state_of(domain)
+    state = guest.state_of(domain)
+    # An import of a crashed or suspended guest leaves it as it is found.
+    return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"
 
 
 def _addresses(domain: Any, live: Element, active: bool) -> dict[str, Any]:

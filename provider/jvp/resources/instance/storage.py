@@ -13,9 +13,9 @@ from jvp.core.values import reveal
 from jvp.core.work import Work
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt import sidecar
+from jvp.libvirt import poolmarks, sidecar
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, unless_lost
+from jvp.libvirt.pools import active_pools, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
     TemplateVolume,
@@ -154,6 +154,20 @@ def volume_at(node: Node, path: str) -> Any:
     with contextlib.suppress(NotFound):
         return volume_of(node, path, ())
     return None
+
+
+def refuse_unreachable(work: Work, node: Node, path: str) -> None:
+    """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
+    if volume_at(node, path) is not None:
+        return
+    folder, _, name = path.rpartition("/")
+    pool = pool_at(node, folder)
+    if pool is None:
+        raise Rejected(
+            f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
+            f"{folder}, or define it again, and repeat this; if it is lost for good, undefine the domain by hand"
+        )
+    poolmarks.is_gone(work, pool, name)
 
 
 def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
