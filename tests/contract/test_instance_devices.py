@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
 from jvp.core.calls import Stored
-from jvp.core.errors import Rejected
+from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
+from jvp.libvirt import probe
 from jvp.libvirt.xml import drop, parse, put, text_of, value
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -156,9 +159,7 @@ def test_the_disks_and_cards_of_an_import_change_where_they_are(bench: Bench, ha
 
 def test_an_import_whose_root_disk_is_in_no_pool_is_refused(bench: Bench, handmade: Any) -> None:
     domain_edited(lambda _, root: put(root, "devices/disk/source/@file", "/nowhere/root.img"))(bench, handmade)
-    with pytest.raises(
-        Rejected, match=r"its root disk /nowhere/root\.img is in no active storage pool; start that pool"
-    ):
+    with pytest.raises(Rejected, match=r"its root disk /nowhere/root\.img is in no active storage pool"):
         bench.calls.import_("Instance", handmade.name(), Work())
 
 
@@ -213,3 +214,42 @@ def test_an_instance_whose_root_disk_is_out_of_reach_is_not_deleted(bench: Bench
     bench.delete("Instance", stored)
     bench.delete("StoragePool", pool)
     assert not Path(f"{bench.folder}/{name}").exists()
+
+
+def test_one_volume_under_two_spellings_is_refused(bench: Bench) -> None:
+    assert bench.pool is not None
+    name = bench.name("twice")
+    other = f"{bench.pool.state['name']}/{bench.volumes[0].state['name']}"
+    raw = {
+        **stopped(bench, name),
+        "disks": [{"name": "a", "volume": bench.volumes[0].id}, {"name": "b", "volume": other}],
+    }
+    with pytest.raises(Invalid, match=r'disks\[1\].volume: ".*" is the volume of the disk "a" too'):
+        bench.create("Instance", name, raw)
+
+
+def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    giver = {**stopped(bench, bench.name("giver")), "nics": []}
+    taker = {**giver, "name": bench.name("taker"), "disks": []}
+    first, second = made(giver), made(taker)
+    with ThreadPoolExecutor() as pool:
+        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]})
+        time.sleep(0.3)
+        bench.update("Instance", first, {**giver, "disks": []})
+        assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
+
+
+def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:
+    assert bench.pool is not None
+    pool = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    names = [f"jvp-probe-{int(time.time()) - age:x}-0123abcd" for age in (600, 1)]
+    for name in (*names, "jvp-probe-of-mine"):
+        pool.createXML(f"<volume><name>{name}</name><capacity>512</capacity></volume>", 0)
+    probe.sweep(pool)
+    assert names[0] not in pool.listVolumes()
+    assert names[1] in pool.listVolumes()
+    probe.sweep(pool, older_s=0)
+    assert names[1] not in pool.listVolumes()
+    pool.storageVolLookupByName("jvp-probe-of-mine").delete(0)

@@ -18,6 +18,7 @@ from tests.lab.conftest import BOOT_S, BOOTS, LEASE, Guest
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
+from jvp.resources.instance import storage
 
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuestKeyGuestKeyGuestKeyGuestKeyGuestKeyGu me"
 
@@ -333,7 +334,10 @@ def test_a_changed_seed_is_seen_at_the_next_boot(guest: Guest) -> None:
     assert guest.state["pendingRestart"] is False
 
 
-def test_a_volume_of_another_guest_is_refused(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
+def test_a_volume_of_another_guest_is_refused(
+    guest: Guest, lab: Bench, volumes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "RELEASE_S", 0.5)
     guest.update(disks=[{"name": "data", "volume": volumes[0].id}])
     assert lab.pool is not None
     raw = {

@@ -9,7 +9,7 @@ import libvirt
 
 from jvp.core.errors import JvpError
 from jvp.core.work import Work
-from jvp.libvirt import poolmarks, pools, sidecar
+from jvp.libvirt import poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolmarks import PoolMark
@@ -136,6 +136,7 @@ class PoolApi:
         # A refresh stops a pool whose folder cannot be read.
         if not pool.isActive():
             return
+        probe.sweep(pool, older_s=0)
         marker = sidecar.volume_name(poolmarks.MARKER)
         inside = pool.listVolumes()
         staying = [one for one in inside if one != marker]

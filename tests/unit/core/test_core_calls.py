@@ -330,3 +330,37 @@ def test_what_cannot_be_declared_is_not_imported(calls: Calls, cars: Cars) -> No
     cars.cars[made.stored.id] = mark, state.model_copy(update={"doors": 11})
     with pytest.raises(Rejected, match="cannot be declared as it is, so it is not imported: doors: has 11"):
         calls.import_("Car", made.stored.id, Work())
+
+
+def test_no_line_of_a_verb_shows_a_secret(calls: Calls, cars: Cars) -> None:
+    said: list[str] = []
+    work = Work(status=said.append, warn=said.append)
+    calls.secrets.add("uri-password")
+
+    def talk(verb: Any) -> Any:
+        def talking(work: Work, *rest: Any) -> Any:
+            work.status("painting it vermilion")
+            work.warn("pin hunter2 at qemu+tcp://me:uri-password@host/system")
+            return verb(work, *rest)
+
+        return talking
+
+    for name in ("create", "read", "update", "delete"):
+        setattr(cars, name, talk(getattr(cars, name)))
+    inputs = calls.check("Car", RAW).inputs
+    stored = calls.create("Car", Key("", "car", "a", "a"), inputs, work).stored
+    calls.read("Car", stored, work)
+    calls.update("Car", stored, inputs, work)
+    calls.delete("Car", stored, work)
+    assert said == ["painting it [secret]", "pin [secret] at qemu+tcp://me:[secret]@host/system"] * 4
+
+
+def test_no_error_shows_a_secret_of_the_settings(calls: Calls, cars: Cars) -> None:
+    calls.secrets.add("uri-password")
+
+    def fail(_spec: Car) -> None:
+        raise Rejected('cannot connect to "qemu+tcp://me:uri-password@host/system"')
+
+    cars.hook = fail
+    with pytest.raises(Rejected, match=r"me:\[secret\]@host"):
+        calls.create("Car", Key("", "car", "a", "a"), calls.check("Car", RAW).inputs, Work())

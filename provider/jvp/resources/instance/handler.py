@@ -62,7 +62,7 @@ class Instances(Handler[Instance, InstanceState]):
             if found is not None and found.isActive():
                 return self._finish(work, found, spec, set())
             root_plan = storage.plan_root(self.node, spec)
-            resolved = self._resolve(spec, uuid, root_plan)
+            resolved = self._resolve(work, spec, uuid, root_plan)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
@@ -108,7 +108,7 @@ class Instances(Handler[Instance, InstanceState]):
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
-            resolved = self._resolve(spec, object_id, None)
+            resolved = self._resolve(work, spec, object_id, None)
             self._refuse_shrink(inactive, spec)
             _refuse_foreign_devices(inactive, spec, known_names)
             if name != domain.name():
@@ -236,12 +236,15 @@ class Instances(Handler[Instance, InstanceState]):
                 path=("name",),
             )
 
-    def _resolve(self, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:
+    def _resolve(self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:
         """What the spec's references mean. Raises for whatever is missing, before anything is written."""
-        disks = {
-            disk.name: storage.disk_source(self.node, disk.volume, ("disks", index, "volume"), user=uuid)
-            for index, disk in enumerate(spec.disks)
-        }
+        disks: dict[str, DiskSource] = {}
+        for index, disk in enumerate(spec.disks):
+            path = ("disks", index, "volume")
+            source = storage.disk_source(work, self.node, disk.volume, path, user=uuid)
+            if twice := [name for name, other in disks.items() if other.path == source.path]:
+                raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
+            disks[disk.name] = source
         networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
         root = seed = None

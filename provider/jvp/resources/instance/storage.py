@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
+    DomainDisk,
     TemplateVolume,
     active_pool_of,
     create_volume,
@@ -44,6 +46,8 @@ class RootPlan:
     size: int
 
 
+RELEASE_S = 10.0
+"""So long another instance of ours may take to let go of a volume."""
 _SEED_BYTES = 128 * 1024
 """BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
 
@@ -119,13 +123,23 @@ def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     return build_seed({"instance-id": uuid, "local-hostname": hostname}, text).ljust(_SEED_BYTES, b"\0")
 
 
-def disk_source(node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
-    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it."""
+def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
+    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
+
+    Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
+    """
     volume = volume_of(node, reference, path)
     where = volume.path()
-    others = [disk.name for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
-    if others:
-        raise Rejected(f'volume "{reference}" is attached to "{others[0]}" already', path=path)
+
+    def holders() -> list[DomainDisk]:
+        return [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+
+    end = time.monotonic() + work.left(RELEASE_S)
+    while others := holders():
+        if time.monotonic() >= end or not all(disk.ours for disk in others):
+            raise Rejected(f'volume "{reference}" is attached to "{others[0].name}" already', path=path)
+        work.status(f'waiting for "{others[0].name}" to let go of the volume "{reference}"')
+        work.wait(0.5)
     return DiskSource(where, format_of(volume))
 
 
