@@ -328,5 +328,5 @@ def test_foreign_volume_that_took_the_name_after_a_cut_is_left_alone(pool: str, 
             tried += 1
         made = again(create)
         kept("delete", "volumes", made)
-    # Before the record's volume, its upload and its end, and before the volume's own.
+    # The calls that write the record, and the one that makes the volume.
     assert tried > 3
