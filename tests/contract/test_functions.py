@@ -68,7 +68,9 @@ def test_what_is_missing_names_what_there_is(bench: Bench, token: str, argument:
 
 @pytest.mark.parametrize(("token", "argument"), [("getInstance", "instance"), ("getNetworkLeases", "network")])
 @pytest.mark.parametrize("value", ["", "a\x00", "a\n", 7, None])
-def test_wrong_arguments_are_failures_at_their_place(bench: Bench, token: str, argument: str, value: object) -> None:
-    found, failures = bench.calls.invoke(token, {argument: value}, Work())
+def test_wrong_arguments_are_failures_at_their_place(
+    furnished: Bench, token: str, argument: str, value: object
+) -> None:
+    found, failures = furnished.calls.invoke(token, {argument: value}, Work())
     assert found is None
     assert [failure.path for failure in failures] == [(argument,)]

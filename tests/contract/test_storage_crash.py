@@ -328,4 +328,5 @@ def test_foreign_volume_that_took_the_name_after_a_cut_is_left_alone(pool: str, 
             tried += 1
         made = again(create)
         kept("delete", "volumes", made)
-    assert tried > 5
+    # The calls that write the record, and the one that makes the volume.
+    assert tried > 3

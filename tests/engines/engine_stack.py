@@ -162,7 +162,7 @@ class Stack:
 
     # Commands
 
-    def __call__(self, *words: str, ok: bool | None = True, timeout_s: float = 120, log: bool = False) -> Run:
+    def __call__(self, *words: str, ok: bool | None = True, timeout_s: float = 240, log: bool = False) -> Run:
         """Run a command. `ok`: whether it must succeed, must fail, or (None) may do either."""
         events = self.folder / "events.json"
         events.unlink(missing_ok=True)
@@ -184,7 +184,7 @@ class Stack:
         assert ok is None or (run.code == 0) == ok, run
         return run
 
-    def up(self, *words: str, ok: bool | None = True, timeout_s: float = 120) -> Run:
+    def up(self, *words: str, ok: bool | None = True, timeout_s: float = 240) -> Run:
         """`pulumi up` without the preview before it."""
         return self("up", "--yes", "--skip-preview", *words, ok=ok, timeout_s=timeout_s, log=True)
 

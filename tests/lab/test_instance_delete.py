@@ -11,19 +11,15 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench
 
+from jvp.core.work import Work
+
 
 def killed(domain: Any) -> None:
     """End QEMU as the kernel does when memory is short."""
     for path in Path("/run/libvirt/qemu").glob("*.pid"):
         if path.stem == domain.name():
             os.kill(int(path.read_text()), signal.SIGKILL)
-    for _ in range(200):
-        if not domain.isActive():
-            return
-        import time
-
-        time.sleep(0.05)
-    pytest.fail("libvirt did not notice that QEMU ended")
+    Work().until(lambda: not domain.isActive(), limit_s=60, every_s=0.05, what="libvirt does not notice QEMU's end")
 
 
 STATES: dict[str, Callable[[Any], Any]] = {
