@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(sys.prefix)
 NEEDED = ("pulumi", "pulumi-language-python")
 PLUGIN = "pulumi-resource-jvp"
+OURS = ("jvp:", "pulumi-python:dynamic/jvp:")
+"""What the types of our resources begin with, in the plugin and in the dynamic form."""
 QUIET = ("same", "refresh", "read", "discard")
 """Operations that change nothing."""
 
@@ -66,7 +68,7 @@ class Run:
     def steps(self) -> list[dict[str, Any]]:
         """What was planned or done to resources of ours, in order."""
         found = (event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event)
-        return [step for step in found if step["type"].startswith("jvp:")]
+        return [step for step in found if step["type"].startswith(OURS)]
 
     @property
     def ops(self) -> dict[str, list[str]]:
@@ -241,7 +243,7 @@ class Stack:
         """The resources of ours in the state, by name, as the backend keeps them."""
         checkpoint = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]
         found = (checkpoint.get("latest") or {}).get("resources") or []
-        return {name_in(one["urn"]): one for one in found if one["type"].startswith("jvp:")}
+        return {name_in(one["urn"]): one for one in found if one["type"].startswith(OURS)}
 
     @property
     def state_file(self) -> Path:
