@@ -114,10 +114,9 @@ def test_the_key_is_the_one_that_the_plugin_takes_from_the_urn(node: Node) -> No
 
 def as_engines(urn: str) -> str:
     """Pulumi's mocks count the stack among the parents and know one more parent alone; its engine has it right."""
+    group = "my:mod:Group"
     if urn.endswith("::deep"):
-        urn = urn.replace("my:mod:Group$my:mod:Group", "my:mod:Group").replace(
-            "my:mod:Group", "my:mod:Group$my:mod:Group"
-        )
+        urn = urn.replace(f"{group}${group}", group).replace(group, f"{group}${group}")
     return urn.replace("pulumi:pulumi:Stack$", "").replace("::pulumi:pulumi:Stack::", "::::")
 
 
