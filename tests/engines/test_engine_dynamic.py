@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
+import os
 import pickletools
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,9 +136,9 @@ def test_wrong_input_is_said_as_the_plugin_says_it(dynamic: Stack) -> None:
     assert "Traceback" not in run.text
 
 
-def test_what_is_unfinished_goes_on_and_what_the_node_refuses_is_one_sentence(dynamic: Stack, daemon: Any) -> None:
-    foreign = dynamic.names["P"] + "net"
-    daemon.networkDefineXML(f"<network><name>{foreign}</name></network>")
+def test_what_was_killed_or_is_unfinished_goes_on_and_a_refusal_is_one_sentence(dynamic: Stack, daemon: Any) -> None:
+    prefix = dynamic.names["P"]
+    daemon.networkDefineXML(f"<network><name>{prefix}net</name></network>")
     program = """
     from jvp import dynamic as jvp
 
@@ -142,28 +146,56 @@ def test_what_is_unfinished_goes_on_and_what_the_node_refuses_is_one_sentence(dy
     lan = jvp.Network("lan", name=P + "lan", cidr=CIDR, autostart=False)
     vm = jvp.Instance(
         "vm", name=P + "vm", memory="32MiB", virt_type="qemu", root_disk={"pool": pool.id, "size": "1MiB"},
-        nics=[{"name": "a", "network": lan.id}], wait_for=wait, wait_timeout="1s", shutdown_timeout="1s",
+        nics=[{"name": "a", "network": lan.id}], shutdown_timeout="1s", **wait,
     )
     if net:
         jvp.Network("net", name=P + "net", mode="isolated", opts=pulumi.ResourceOptions(depends_on=[vm]))
     """
-    dynamic.write(program, wait="ip", net=True)
+    dynamic.write(program, wait={"wait_for": "ip", "wait_timeout": "100s"}, net=True)
+    killed = dynamic.start("up", "--yes", "--skip-preview")
+    until(lambda: any(one.name() == prefix + "vm" and one.isActive() for one in daemon.listAllDomains(0)))
+    assert providers(dynamic.folder)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=30)
+    # Its provider ends with it, and does not wait on for an address.
+    until(lambda: not providers(dynamic.folder))
+    dynamic("cancel", "--yes")
+    made = daemon.lookupByName(prefix + "vm").UUIDString()
+
+    dynamic.write(program, wait={"wait_for": "ip", "wait_timeout": "1s"}, net=True)
     run = dynamic.up(ok=False)
     assert "no address after 1s" in run.text
     assert "run pulumi up again, and it goes on" in run.text
     assert set(dynamic.state()) == {"pool", "lan"}
-    made = daemon.lookupByName(dynamic.names["P"] + "vm").UUIDString()
 
-    dynamic.write(program, wait="none", net=True)
+    dynamic.write(program, wait={}, net=True)
     run = dynamic.up(ok=False)
-    assert f'NameTaken: name: there is a network "{foreign}" already' in run.text
+    assert f'NameTaken: name: there is a network "{prefix}net" already' in run.text
     assert "core/calls.py" not in run.text, "the traceback is longer than it need be"
     assert dynamic.state()["vm"]["outputs"]["uuid"] == made
 
-    dynamic.write(program, wait="none", net=False)
+    dynamic.write(program, wait={}, net=False)
     dynamic.settle()
     dynamic.destroy()
-    assert daemon.networkLookupByName(foreign).XMLDesc(0)
+    assert daemon.networkLookupByName(prefix + "net").XMLDesc(0)
+
+
+def until(done: Callable[[], bool], limit_s: float = 60) -> None:
+    end = time.monotonic() + limit_s
+    while not done():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.1)
+
+
+def providers(folder: Path) -> list[int]:
+    """The processes of `pulumi.dynamic` that work below the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"pulumi.dynamic" in words and (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
 
 
 def test_settings_are_the_stacks_own(dynamic: Stack) -> None:

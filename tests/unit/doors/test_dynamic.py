@@ -6,6 +6,7 @@ import base64
 import pickle
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pulumi
@@ -187,7 +188,7 @@ def test_values_come_and_go() -> None:
 def verbs(token: str, **settings: str) -> Verbs:
     """With the settings as the stack has them; the daemon is never asked."""
     known = {f"jvp:{name}": value for name, value in {"uri": "test:///nowhere", **settings}.items()}
-    return Verbs(token, known.get)
+    return Verbs(token, known.get, threading.Event())
 
 
 def who(*secrets: str) -> dict[str, Any]:

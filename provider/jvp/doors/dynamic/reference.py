@@ -42,9 +42,10 @@ class Provider(ResourceProvider):
         return Provider, (self.token,)
 
     def configure(self, req: ConfigureRequest) -> None:
+        from jvp.doors.dynamic.engine import gone
         from jvp.doors.dynamic.verbs import Verbs  # late: programs only describe, they need no libvirt
 
-        self._verbs = Verbs(self.token, req.config.get)
+        self._verbs = Verbs(self.token, req.config.get, gone())
 
     @property
     def verbs(self) -> Verbs:

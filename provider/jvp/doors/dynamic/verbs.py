@@ -12,6 +12,7 @@ It gives a verb the outputs alone, so the inputs of the last one are kept among 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -42,8 +43,9 @@ PRIVATE, INPUTS = "__jvp", "__inputs"
 class Verbs:
     """The verbs of one resource, with the stack's settings. `config` gives a setting's text by its whole name."""
 
-    def __init__(self, token: str, config: Callable[[str], Any]) -> None:
+    def __init__(self, token: str, config: Callable[[str], Any], cancelled: threading.Event) -> None:
         self.token = token
+        self._cancelled = cancelled
         self._settings = check(Provider, _settings(config))
 
     def check(self, news: Properties) -> CheckResult:
@@ -106,7 +108,8 @@ class Verbs:
         return _calls(self._provider)
 
     def _work(self, verb: str) -> Work:
-        return Work(time.monotonic() + float(duration_s(getattr(self._provider.timeouts, verb))))
+        limit_s = float(duration_s(getattr(self._provider.timeouts, verb)))
+        return Work(time.monotonic() + limit_s, self._cancelled)
 
     def _called(self, call: Callable[[], T]) -> T:
         """What `call` returns. Its error is raised anew, so that the traceback that Pulumi prints is a short one."""
