@@ -103,13 +103,11 @@ def test_its_state_holds_references_and_drift_is_mended_by_a_refresh(
     prefix = dynamic.names["P"]
     daemon.storagePoolLookupByName(prefix + "pool").storageVolLookupByName(prefix + "data").delete()
     domain("vm").destroy()
-    assert dynamic.preview("--refresh").ops == {"data": ["create"], "vm": ["update"]}
-    dynamic.up("--refresh")
+    assert dynamic.up("--refresh").ops == {"data": ["create"], "vm": ["update"]}
     assert domain("vm").isActive()
 
     dynamic.write(PROGRAM, **{**VALUES, "data_format": "raw"})
     assert "delete-replaced" in dynamic.up().ops["data"]
-    dynamic.settle()
     dynamic.destroy()
     assert dynamic.state() == {}
 
@@ -201,5 +199,4 @@ def providers(folder: Path) -> list[int]:
 def test_settings_are_the_stacks_own(dynamic: Stack) -> None:
     dynamic.write('from jvp import dynamic as jvp\njvp.StoragePool("pool", name=P + "pool", path=FOLDER)')
     dynamic("config", "set", "jvp:uri", "qemu+unix:///system?socket=/nowhere/sock")
-    dynamic.preview()
     assert "Unreachable: cannot connect to" in dynamic.up(ok=False).text

@@ -74,7 +74,7 @@ def test_a_program_registers_what_the_sdk_would_and_who_it_is(node: Node) -> Non
     def build() -> Any:
         return dynamic.Instance(
             "web", memory="1GiB", root_disk={"size": pulumi.Output.secret("8GiB")}, max_memory="2GiB",
-            nics=[pulumi_jvp.InstanceNicArgs(name="a")], opts=pulumi.ResourceOptions(version="9.9.9"),
+            nics=[pulumi_jvp.InstanceNicArgs(name="a")],
         ).nics[0].name  # fmt: skip
 
     run(build)
