@@ -148,7 +148,8 @@ def template_spec(**bag: Any) -> Template:
 
 
 def key(kind: str, address: str) -> Key:
-    return Key("", kind, address, address)
+    """The key of an address in this run's program: another run of the tests at the same time has other ids."""
+    return Key("", kind, f"{os.getpid()}/{address}", address)
 
 
 def raw_image(path: Path, *, size: int = 8 * MIB, data: int = MIB, mark: bytes = b"") -> Path:

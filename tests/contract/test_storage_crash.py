@@ -109,6 +109,31 @@ def test_pool_delete(daemon: Any, prefix: str, folder: Path, exists: bool) -> No
     again(delete)
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["new folder", "folder that was there"])
+def test_pool_delete_with_its_data(daemon: Any, prefix: str, folder: Path, exists: bool) -> None:
+    spec, owner = pool_spec(name=f"{prefix}p", path=str(folder), deleteData=True), key("storage pool", "p")
+    if exists:
+        folder.mkdir()
+
+    def furnish() -> Any:
+        made = again(lambda provider: provider.pools.create(Work(), owner, spec))
+        volume = volume_spec(name="v", pool=f"{prefix}p", size="4MiB")
+        again(lambda provider: provider.volumes.create(Work(), key("volume", "v"), volume))
+        return made
+
+    made = furnish()
+
+    def delete(provider: Provider) -> None:
+        provider.pools.delete(Work(), made.id, made.state)
+
+    for where in cuts(delete):
+        again(delete)
+        assert folder.exists() == exists, where
+        assert not exists or not inside(folder), where
+        made = furnish()
+    again(delete)
+
+
 def volumes(pool: str) -> dict[str, dict[str, Any]]:
     return {
         "blank": {"size": "4MiB"},

@@ -34,6 +34,7 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (StoragePool, {"path": "/a/../b"}, "path", 'must not contain ".."'),
         (StoragePool, {"path": "//"}, "path", "not the root"),
         (StoragePool, {"name": "a/b"}, "name", "is not a name"),
+        (StoragePool, {"deleteData": "maybe"}, "deleteData", "must be true or false"),
         (StoragePool, {"pth": "/a"}, "pth", 'did you mean "path"?'),
         (Volume, {"size": "1GiB"}, "pool", "is required"),
         (Volume, {"pool": "p"}, "size", "is required for a volume without a template"),
@@ -130,6 +131,8 @@ def test_previews_of_pools() -> None:
     stored = Stored(POOL, inputs, state)
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a//b/"}).inputs).changes == ()
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a"}).inputs).replaces
+    (change,) = CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "deleteData": True}).inputs).changes
+    assert (change.path, change.effect) == (("deleteData",), Effect.LIVE)
     stopped = check(StoragePool, {"name": "p", "active": False}).inputs
     assert CALLS.preview_update("StoragePool", stored, stopped, Work())["state"] == "inactive"
 
