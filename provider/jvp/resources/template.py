@@ -152,7 +152,7 @@ class Templates(Handler[Template, TemplateState]):
             pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
             slot = self._slot(work, pool, key, spec)
             self._bring(work, slot, spec.source)
-            return Done(f"{pool.UUIDString()}/{slot.name}", self._state(self._found(work, pool, slot.name), spec))
+            return Done(f"{pool.UUIDString()}/{slot.name}", self.state_of(self._found(work, pool, slot.name), spec))
 
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
         pool, name = self._place(object_id)
@@ -164,7 +164,7 @@ class Templates(Handler[Template, TemplateState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(found)
-            return self._state(found, prior)
+            return self.state_of(found, prior)
 
     def update(
         self, work: Work, object_id: str, prior: TemplateState, spec: Template, changes: Sequence[Change]
@@ -176,7 +176,7 @@ class Templates(Handler[Template, TemplateState]):
                 raise NotFound(f'template "{name}" is not the one that was made here any more; refresh the stack')
             kept = found.sidecar.acknowledged()
             self._bring(work, Slot(pool, name, kept.mark, kept), spec.source)
-            return Done(object_id, self._state(self._found(work, pool, name), spec))
+            return Done(object_id, self.state_of(self._found(work, pool, name), spec))
 
     def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
         pool, name = self._place(object_id)
@@ -293,7 +293,7 @@ class Templates(Handler[Template, TemplateState]):
             images.Hole(piece) if isinstance(piece, int) else images.Data(piece) for piece in pieces
         )
 
-    def _state(self, found: Found, spelled: Template | None) -> TemplateState:
+    def state_of(self, found: Found, spelled: Template | None) -> TemplateState:
         """The state; what only a program knows is taken from `spelled`: the spec, or the state before."""
         name, uuid, record = found.pool.name(), found.pool.UUIDString(), found.record
         source = load(TemplateSource, record.source)
