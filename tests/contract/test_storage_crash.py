@@ -174,6 +174,32 @@ def test_volume_create(pool: str, template: Any, folder: Path, shape: str) -> No
         assert inside(folder) == before, where
 
 
+@pytest.mark.parametrize("shape", ["clone", "clone of an overlay", "image"])
+def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_path: Path, shape: str) -> None:
+    made_from = {"size": "4MiB"} if shape == "clone" else {"template": f"{pool}/t"}
+    origin_spec = volume_spec(name="o", pool=pool, **made_from)
+    origin = again(lambda provider: provider.volumes.create(Work(), key("volume", "o"), origin_spec))
+    image = {"imagePath": str(tmp_path / "image.raw"), "format": "raw", "size": "9MiB"}
+    spec = volume_spec(name="v", pool=pool, **(image if shape == "image" else {"volume": origin.id, "size": "9MiB"}))
+    before = inside(folder)
+
+    def create(provider: Provider) -> Any:
+        return provider.volumes.create(Work(), key("volume", "v"), spec)
+
+    for where in cuts(create):
+        made = again(create)
+        assert made.state.size_bytes == 9 * MIB, where
+        assert inside(folder) == {*before, "v", ".jvp-v.json"}, where
+        if shape == "image":
+            compare = ["qemu-img", "compare", "-f", "raw", "-F", "raw", tmp_path / "image.raw", folder / "v"]
+        else:
+            compare = ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", folder / "o", folder / "v"]
+        assert subprocess.run(compare, capture_output=True).returncode == 0, where
+        kept("delete", "volumes", made)
+        assert inside(folder) == before, where
+    kept("delete", "volumes", origin)
+
+
 def test_volume_update(pool: str, folder: Path) -> None:
     owner = key("volume", "v")
     spec, larger = (volume_spec(name="v", pool=pool, size=size) for size in ("4MiB", "6MiB"))

@@ -20,6 +20,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected
 from jvp.core.work import Work
+from jvp.libvirt import pools
 from jvp.libvirt.storage import template_of
 from jvp.resources.template import Template
 
@@ -272,7 +273,7 @@ def test_refused_before_the_first_write(
 
 
 def test_larger_than_the_pool(provider: Provider, pool: str, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider.templates.api, "free_bytes", lambda _pool: 1000)
+    monkeypatch.setattr(pools, "free_bytes", lambda _pool: 1000)
     with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
         create(provider, pool, path=str(image))
     assert caught.value.path == ("pool",)

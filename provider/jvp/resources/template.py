@@ -6,17 +6,16 @@ import contextlib
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path as FilePath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
 from jvp import images
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NoSpace, NotFound, Path
+from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -31,6 +30,8 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.streams import VolumeUpload
 from jvp.libvirt.templatefill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.volumes import VolumeApi
+from jvp.resources import imagesource
+from jvp.resources.imagesource import at
 
 _SHOWN_MAX = 1000
 """Longer addresses are not kept on the node: the record has 4 KiB."""
@@ -245,7 +246,7 @@ class Templates(Handler[Template, TemplateState]):
         facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source)}
         if digest is None:
             assert source.path is not None
-            digest = _at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
+            digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
         volume = self.api.has(slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": _now()})
@@ -259,32 +260,19 @@ class Templates(Handler[Template, TemplateState]):
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
         where: Path = ("source", "path" if source.path is not None else "url")
-        free = self.api.free_bytes(slot.pool)
-        verifier = images.Verifier(images.parse_checksum(source.checksum)) if source.checksum else None
-        with _at(where, lambda: _opened(work, source, free)) as origin:
-            # A checksum is of the file as it is published, before it is unpacked.
-            inside = _at(where, lambda: images.unpacked(origin, limit_bytes=free, verifier=verifier))
-            image = inside or origin
-            info = _at(where, lambda: images.inspect(image.head(), image.total_bytes))
-            needed = _allocated(source.path) if source.path is not None else origin.total_bytes
-            if needed is not None and needed > free:
-                raise NoSpace(
-                    f'storage pool "{slot.pool.name()}" has {free} bytes left, and the image takes {needed}',
-                    path=("pool",),
-                )
+        with imagesource.opened(work, slot.pool, _origin(source), where) as image:
 
             def send(upload: VolumeUpload) -> str:
-                left = verifier if inside is None else None
                 content = images.ContentDigest()
-                filled = images.fill(image.segments(), upload, verifier=left, digest=content, work=work)
+                filled = images.fill(image.segments(), upload, verifier=image.verifier, digest=content, work=work)
                 if source.path is None:
                     return filled.digest or ""
-                if inside is None and filled.digest != digest:
+                if not image.packed and filled.digest != digest:
                     raise Invalid("the file was changed while it was read; run again when nothing writes to it")
                 return digest
 
-            made = Image(digest, info.format, image.total_bytes)
-            self.api.fill(work, slot, made, lambda upload: _at(where, lambda: send(upload)), facts)
+            made = Image(digest, image.info.format, image.length)
+            self.api.fill(work, slot, made, lambda upload: at(where, lambda: send(upload)), facts)
 
     def _content(self, work: Work, volume: Any) -> str:
         """The content digest of a generation that came from an address and is taken up again."""
@@ -336,11 +324,10 @@ def _shown(source: TemplateSource) -> dict[str, Any]:
     return {name: item for name, item in bag.items() if not isinstance(item, str) or len(item) <= _SHOWN_MAX}
 
 
-def _opened(work: Work, source: TemplateSource, limit: int) -> images.Source:
-    if source.path is not None:
-        return images.open_path(source.path, work)
-    url, allow = source.url or "", source.allow_private_redirects
-    return images.open_url(url, work, limit_bytes=limit, allow_private_redirects=allow)
+def _origin(source: TemplateSource) -> imagesource.Origin:
+    return imagesource.Origin(
+        source.path, source.url, source.checksum, allow_private_redirects=source.allow_private_redirects
+    )
 
 
 def _verify(work: Work, path: str, checksum: str) -> None:
@@ -353,28 +340,8 @@ def _verify(work: Work, path: str, checksum: str) -> None:
                 verifier.update(segment)
         verifier.check()
 
-    _at(("source", "path"), read)
-
-
-def _allocated(path: str) -> int:
-    """What a file takes on a disk, holes left out; 0 for a device, whose holes only reading shows."""
-    try:
-        return FilePath(path).stat().st_blocks * 512
-    except OSError:
-        return 0
+    at(("source", "path"), read)
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-T = TypeVar("T")
-
-
-def _at(path: Path, call: Callable[[], T]) -> T:
-    """The result of `call`; an error that names no property is put on `path`."""
-    try:
-        return call()
-    except JvpError as error:
-        error.path = error.path or path
-        raise

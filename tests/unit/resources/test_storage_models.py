@@ -38,6 +38,12 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (StoragePool, {"pth": "/a"}, "pth", 'did you mean "path"?'),
         (Volume, {"size": "1GiB"}, "pool", "is required"),
         (Volume, {"pool": "p"}, "size", "is required for a volume without a template"),
+        (Volume, {"pool": "p", "template": "t", "volume": "p/v"}, "volume", "cannot stand beside template"),
+        (Volume, {"pool": "p", "volume": "p/v", "imagePath": "/i"}, "imagePath", "cannot stand beside volume"),
+        (Volume, {"pool": "p", "volume": ""}, "volume", "must not be empty"),
+        (Volume, {"pool": "p", "imagePath": "a\nb"}, "imagePath", "control characters"),
+        (Volume, {"pool": "p", "volume": "p/v", "fullClone": True}, "fullClone", "means nothing without a template"),
+        (Volume, {"pool": "p", "size": "1GiB", "path": "/i"}, "path", 'did you mean "imagePath"?'),
         (Volume, {"pool": "p", "size": "10"}, "size", "write it with a unit"),
         (Volume, {"pool": "p", "size": "1GiB", "format": "vmdk"}, "format", "must be one of 'qcow2' or 'raw'"),
         (Volume, {"pool": "p", "size": "1GiB", "fullClone": True}, "fullClone", "means nothing without a template"),
@@ -67,6 +73,8 @@ def test_what_is_refused_offline(model: Any, raw: dict[str, Any], path: str, say
         (StoragePool, {}),
         (StoragePool, {"name": UNKNOWN, "path": UNKNOWN}),
         (Volume, {"pool": UNKNOWN, "size": UNKNOWN}),
+        (Volume, {"pool": "p", "volume": UNKNOWN}),
+        (Volume, {"pool": "p", "imagePath": UNKNOWN}),
         (Volume, {"pool": "p", "template": UNKNOWN, "fullClone": UNKNOWN, "name": UNKNOWN}),
         (Template, {"pool": UNKNOWN, "source": UNKNOWN}),
         (Template, {"pool": "p", "source": {"path": UNKNOWN}}),
@@ -106,6 +114,25 @@ def test_how_a_volume_changes(change: dict[str, Any], effect: Effect | None) -> 
     stored = volume_state()
     inputs = check(Volume, {**stored.inputs, **change}).inputs
     assert [one.effect for one in CALLS.diff("Volume", stored, inputs).changes] == ([] if effect is None else [effect])
+
+
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        ({"volume": "r/w"}, None),
+        ({"volume": f"{POOL[:-1]}3/w"}, None),
+        ({"volume": "r/x"}, Effect.REPLACE),
+        ({"imagePath": "/j"}, Effect.REPLACE),
+        ({"imagePath": "/i"}, None),
+    ],
+)
+def test_what_a_volume_was_made_from_does_not_change(change: dict[str, Any], effect: Effect | None) -> None:
+    inputs = {"name": "v", "pool": "p", "size": "1GiB", "format": "raw", "fullClone": False, "detachOnDelete": True}
+    made = {"volume": "r/w"} if "volume" in change else {"imagePath": "/i"}
+    origin = {"volumeId": f"{POOL[:-1]}3/w", "volumePool": "r"} if "volume" in change else {}
+    stored = Stored(f"{POOL}/v", {**inputs, **made}, {**inputs, **made, **origin, "sizeBytes": 2**30, "path": "/p/v"})
+    new = check(Volume, {**inputs, **change}).inputs
+    assert [one.effect for one in CALLS.diff("Volume", stored, new).changes] == ([] if effect is None else [effect])
 
 
 def test_previews_of_volumes() -> None:
