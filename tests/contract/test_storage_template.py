@@ -229,6 +229,32 @@ def test_checksum(
     drop(provider, made)
 
 
+@pytest.mark.parametrize("where", ["path", "url"])
+def test_checksum_that_is_published_beside_the_image(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str, where: str
+) -> None:
+    source = {where: str(image) if where == "path" else f"{server}/{image.name}"}
+    sums, address = tmp_path / "SHA512SUMS", f"sha512:{server.replace('//', '//joe:hunter2@')}/SHA512SUMS"
+    for text, says in (
+        (f"{'0' * 128}  {image.name}\n", "checksum does not match"),
+        (f"{'0' * 128}  another.raw\n", f"has no sha512 checksum of a file '{image.name}'"),
+        (None, "HTTP 404"),
+    ):
+        sums.write_text(text) if text else sums.unlink()
+        with pytest.raises(Invalid, match=says):
+            create(provider, pool, checksum=address, **source)
+        assert {path.name for path in folder.iterdir()} == {MARKER}
+    sums.write_text(f"{hashlib.sha512(image.read_bytes()).hexdigest()} *{image.name}\n")
+    made = create(provider, pool, checksum=address, **source)
+    assert made.state.source.checksum == address
+    assert "hunter2" not in (folder / ".jvp-template@t.json").read_text()
+    sums.unlink()
+    # It is looked at when the image is fetched, and not again.
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    assert update(provider, pool, made, checksum=address, **source).state == made.state
+    drop(provider, made)
+
+
 def test_url_is_fetched_once(
     provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str
 ) -> None:

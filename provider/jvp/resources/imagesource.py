@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from jvp import images
 from jvp.core.errors import JvpError, NoSpace, Path
@@ -14,16 +15,32 @@ from jvp.core.work import Work
 from jvp.libvirt import pools
 
 T = TypeVar("T")
+_CHECKSUM = ("source", "checksum")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an image comes from: `path` or `url`, and what it must hash to."""
+    """Where an image comes from: `path` or `url`, and what it must hash to or where that is published."""
 
     path: str | None = None
     url: str | None = None
     checksum: str | None = None
     allow_private_redirects: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the file, as a file of sums has it."""
+        if self.path is not None:
+            return self.path.rpartition("/")[2]
+        return unquote(urlsplit(self.url or "").path).rpartition("/")[2]
+
+    def verifier(self, work: Work) -> images.Verifier | None:
+        """What the image is hashed by, None without a checksum. Raises what is wrong with a file of sums."""
+        if not self.checksum:
+            return None
+        promise = images.parse_promise(self.checksum)
+        allow = self.allow_private_redirects
+        return images.Verifier(images.looked_up(promise, self.name, work, allow_private_redirects=allow))
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ def opened(work: Work, pool: Any, origin: Origin, where: Path) -> Iterator[Opene
     Raises what is wrong with it at the property `where`, NoSpace.
     """
     free = pools.free_bytes(pool)
-    verifier = images.Verifier(images.parse_checksum(origin.checksum)) if origin.checksum else None
+    verifier = at(_CHECKSUM, lambda: origin.verifier(work))
     with at(where, lambda: _open(work, origin, free)) as source:
         inside = at(where, lambda: images.unpacked(source, limit_bytes=free, verifier=verifier))
         image = inside or source

@@ -39,7 +39,7 @@ _SHOWN_MAX = 1000
 
 def _checksum(text: str) -> str:
     try:
-        images.parse_checksum(text)
+        images.parse_promise(text)
     except JvpError as error:
         raise ValueError(error.message) from None
     return text
@@ -57,7 +57,10 @@ class TemplateSource(Spec):
     ] = None
     checksum: Annotated[
         Annotated[str, AfterValidator(_checksum)] | None,
-        Field(description="What the image must hash to: sha256:<hex> or sha512:<hex>."),
+        Field(
+            description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
+            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
+        ),
     ] = None
     allow_private_redirects: Annotated[
         bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
@@ -96,7 +99,11 @@ class Template(Spec):
             yield ("source",), "needs exactly one of path and url"
         elif source.url is not None and known(source.url) and urlsplit(source.url).scheme not in ("http", "https"):
             yield ("source", "url"), "must begin with http:// or https://; a file on this machine goes by its path"
-        elif source.path is not None and known(source.allow_private_redirects) and source.allow_private_redirects:
+        elif (
+            source.path is not None
+            and known(source.allow_private_redirects, source.checksum)
+            and (source.allow_private_redirects and "://" not in (source.checksum or ""))
+        ):
             yield ("source", "allowPrivateRedirects"), "means nothing for a file"
 
     def derived(self) -> dict[str, Any]:
@@ -252,7 +259,7 @@ class Templates(Handler[Template, TemplateState]):
             self._fill(work, slot, source, digest, {**facts, "created": _now()})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
-            _verify(work, source.path, source.checksum)
+            _verify(work, source)
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = _now()
@@ -310,7 +317,7 @@ class Templates(Handler[Template, TemplateState]):
 
 def _key(source: TemplateSource) -> str:
     """What tells one origin from another: for an address also the name of the volume."""
-    checksum = str(images.parse_checksum(source.checksum)) if source.checksum else None
+    checksum = str(images.parse_promise(source.checksum)) if source.checksum else None
     text = json.dumps([source.path, source.url, checksum, source.allow_private_redirects])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -319,9 +326,16 @@ def _shown(source: TemplateSource) -> dict[str, Any]:
     """The origin as the record on the node keeps it: without a password, a query, or what is too long."""
     bag = source.model_copy(update={"digest": None}).bag()
     if source.url is not None:
-        parts = urlsplit(source.url)
-        bag["url"] = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return {name: item for name, item in bag.items() if not isinstance(item, str) or len(item) <= _SHOWN_MAX}
+        bag["url"] = _public(source.url)
+    promise = images.parse_promise(source.checksum) if source.checksum else None
+    if isinstance(promise, images.SumsFile):
+        bag["checksum"] = f"{promise.algorithm}:{_public(promise.url)}"
+    return {name: item for name, item in bag.items() if len(json.dumps(item)) <= _SHOWN_MAX}
+
+
+def _public(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _origin(source: TemplateSource) -> imagesource.Origin:
@@ -330,12 +344,13 @@ def _origin(source: TemplateSource) -> imagesource.Origin:
     )
 
 
-def _verify(work: Work, path: str, checksum: str) -> None:
+def _verify(work: Work, source: TemplateSource) -> None:
     """Raises Invalid when a file that is in the pool already does not hash to what is declared now."""
-    verifier = images.Verifier(images.parse_checksum(checksum))
+    verifier = at(("source", "checksum"), lambda: _origin(source).verifier(work))
+    assert verifier is not None
 
     def read() -> None:
-        with images.open_path(path, work) as origin:
+        with images.open_path(source.path or "", work) as origin:
             for segment in origin.segments():
                 verifier.update(segment)
         verifier.check()

@@ -55,6 +55,13 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:1"}}, "source.checksum", "sha256 or sha512"),
         (
             Template,
+            {"pool": "p", "source": {"path": "/a", "checksum": "https://x/S"}},
+            "source.checksum",
+            "like sha512:",
+        ),
+        (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:http://x/S"}}, "source.checksum", "'md5'"),
+        (
+            Template,
             {"pool": "p", "source": {"path": "/a", "allowPrivateRedirects": True}},
             "source.allowPrivateRedirects",
             "means nothing for a file",
@@ -79,6 +86,7 @@ def test_what_is_refused_offline(model: Any, raw: dict[str, Any], path: str, say
         (Template, {"pool": UNKNOWN, "source": UNKNOWN}),
         (Template, {"pool": "p", "source": {"path": UNKNOWN}}),
         (Template, {"pool": "p", "source": {"url": UNKNOWN, "checksum": UNKNOWN}}),
+        (Template, {"pool": "p", "source": {"url": "http://x/y", "checksum": "sha512:https://x/SHA512SUMS"}}),
     ],
 )
 def test_what_passes_offline(model: Any, raw: dict[str, Any]) -> None:
