@@ -85,9 +85,8 @@ class Template(Spec):
     source: Annotated[
         TemplateSource,
         Field(
-            description="The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: "
-            "what was made from the old one keeps "
-            "it, and it goes with its last user."
+            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new "
+            "volume: what was made from the old one keeps it, and it goes with its last user."
         ),
     ]
 
