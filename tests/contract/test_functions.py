@@ -152,7 +152,7 @@ def test_get_volume_of_somebody_else(bench: Bench) -> None:
 def test_get_template_tells_what_stands_on_it(bench: Bench) -> None:
     assert bench.pool is not None
     name, pool = bench.name("image"), bench.pool.state["name"]
-    raw = template(bench, name)
+    raw = {**template(bench, name), "os": "debian-12"}
     made = bench.create("Template", name, raw).stored
     users = [
         bench.create("Volume", bench.name("over"), {"name": f"{name}-over", "pool": pool, "template": made.id}).stored
@@ -165,6 +165,7 @@ def test_get_template_tells_what_stands_on_it(bench: Bench) -> None:
             assert failures == ()
             assert found is not None
             assert (found["id"], found["type"], found["format"]) == (made.id, "path", "raw")
+            assert found["os"] == "debian-12"
             assert found["digest"] == renewed.state["digest"]
             assert found["users"] == [f"{pool}/{name}-over"]
             assert found["allocationBytes"] <= found["sizeBytes"] == 1024**2

@@ -19,6 +19,7 @@ from storage_support import MARKER, MIB, Lines, Provider, key, pool_spec, raw_im
 from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected
+from jvp.core.facts import Effect
 from jvp.core.work import Work
 from jvp.libvirt import pools
 from jvp.libvirt.storage import template_of
@@ -200,6 +201,25 @@ def test_overlay_made_behind_libvirts_back_counts(provider: Provider, pool: str,
         drop(provider, made)
     (folder / "over").unlink()
     drop(provider, made)
+
+
+def test_what_is_in_an_image_is_kept_with_it(provider: Provider, pool: str, image: Path) -> None:
+    calls = Calls({"Template": provider.templates}, {})
+    raw = {"name": "t", "pool": pool, "source": {"path": str(image)}}
+    stored = calls.create("Template", key("template", "t"), check(Template, raw).inputs, Work()).stored
+    for os in ("debian-12", "debian-13", None):
+        inputs = check(Template, {**raw, **({"os": os} if os else {})}).inputs
+        (change,) = calls.diff("Template", stored, inputs).changes
+        assert (change.path, change.effect) == (("os",), Effect.LIVE)
+        updated = calls.update("Template", stored, inputs, Work()).stored
+        assert updated.state.get("os") == os
+        assert (updated.state["path"], updated.state["createdAt"]) == (stored.state["path"], stored.state["createdAt"])
+        assert calls.read("Template", updated, Work()) == updated
+        imported = calls.import_("Template", f"{pool}/t", Work())
+        assert imported is not None
+        assert imported.inputs.get("os") == os
+        stored = updated
+    calls.delete("Template", stored, Work())
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -20,7 +20,7 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Name, Reference, Text, is_uuid
+from jvp.core.types import Name, Reference, Text, clean, is_uuid
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
@@ -35,6 +35,7 @@ from jvp.resources.imagesource import at
 
 _SHOWN_MAX = 1000
 """Longer addresses are not kept on the node: the record has 4 KiB."""
+_LABEL_MAX = 100
 
 
 def _checksum(text: str) -> str:
@@ -43,6 +44,12 @@ def _checksum(text: str) -> str:
     except JvpError as error:
         raise ValueError(error.message) from None
     return text
+
+
+def _label(text: str) -> str:
+    if len(text) > _LABEL_MAX:
+        raise ValueError(f"is {len(text)} characters long; at most {_LABEL_MAX} are allowed")
+    return clean(text)
 
 
 class TemplateSource(Spec):
@@ -89,6 +96,11 @@ class Template(Spec):
             "volume: what was made from the old one keeps it, and it goes with its last user."
         ),
     ]
+
+    os: Annotated[
+        Annotated[str, AfterValidator(_label)] | None,
+        Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
+    ] = None
 
     def rules(self) -> Iterator[Rule]:
         source = self.source
@@ -158,7 +170,7 @@ class Templates(Handler[Template, TemplateState]):
         with libvirt_errors(f'template "{spec.name or key.label}"'):
             pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
             slot = self._slot(work, pool, key, spec)
-            self._bring(work, slot, spec.source)
+            self._bring(work, slot, spec)
             return Done(f"{pool.UUIDString()}/{slot.name}", self.state_of(self._found(work, pool, slot.name), spec))
 
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
@@ -182,7 +194,7 @@ class Templates(Handler[Template, TemplateState]):
             if prior.nonce and found.record.birth != prior.nonce:
                 raise NotFound(f'template "{name}" is not the one that was made here any more; refresh the stack')
             kept = found.sidecar.acknowledged()
-            self._bring(work, Slot(pool, name, kept.mark, kept), spec.source)
+            self._bring(work, Slot(pool, name, kept.mark, kept), spec)
             return Done(object_id, self.state_of(self._found(work, pool, name), spec))
 
     def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
@@ -246,10 +258,11 @@ class Templates(Handler[Template, TemplateState]):
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 
-    def _bring(self, work: Work, slot: Slot, source: TemplateSource) -> None:
-        """Make the image of `source` the generation in use, if it is not."""
+    def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
+        """Make the declared image the generation in use, if it is not."""
+        source = spec.source
         digest = source.digest if source.path is not None else _key(source)
-        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source)}
+        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source), "os": spec.os or ""}
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
@@ -302,6 +315,7 @@ class Templates(Handler[Template, TemplateState]):
             name=found.name,
             pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
             source=source.model_copy(update={"digest": record.digest if local else None}),
+            os=record.os or None,
             digest=record.digest,
             format=found.sidecar.format,
             size_bytes=record.size,
