@@ -3,7 +3,7 @@
 Every setting is in Pulumi.yaml with its default. Those without one:
 
     pulumi config set sshKey "$(cat ~/.ssh/id_ed25519.pub)"     who may log in
-    pulumi config set imageChecksum sha512:0123abcd...          from the SHA512SUMS beside the image
+    pulumi config set imageChecksum sha512:0123abcd...          what another image than Debian's must hash to
     pulumi config set --path disks.scratch 2GiB                 one more data disk
 """
 
@@ -13,6 +13,8 @@ import pulumi_jvp as jvp
 config = pulumi.Config()
 prefix = config.require("prefix")
 image = config.require("image")
+debian = "https://cloud.debian.org/images/cloud/"
+published = f"sha512:{image.rpartition('/')[0]}/SHA512SUMS" if image.startswith(debian) else None
 ssh_key = config.get("sshKey")
 disks: dict[str, str] = config.get_object("disks") or {"data": "1GiB"}
 
@@ -24,7 +26,7 @@ template = jvp.Template(
     pool=pool.id,
     source={
         "url" if "://" in image else "path": image,
-        "checksum": config.get("imageChecksum"),
+        "checksum": config.get("imageChecksum") or published,
     },
 )
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.contract.conftest import Bench
-from tests.contract.kinds import foreign_domain, foreign_network, stopped
+from tests.contract.kinds import (
+    changed_template,
+    foreign_domain,
+    foreign_network,
+    foreign_pool,
+    foreign_volume,
+    stopped,
+    template,
+)
 
 from jvp.core.errors import NotFound
 from jvp.core.work import Work
+
+ASKED = [
+    ("getInstance", "instance"),
+    ("getNetworkLeases", "network"),
+    ("getStoragePool", "storagePool"),
+    ("getTemplate", "template"),
+    ("getVolume", "volume"),
+]
 
 
 def test_get_instance_by_name_and_id(bench: Bench) -> None:
@@ -59,14 +77,20 @@ def test_leases_of_a_network_that_is_stopped(bench: Bench) -> None:
         network.undefine()
 
 
-@pytest.mark.parametrize(("token", "argument"), [("getInstance", "instance"), ("getNetworkLeases", "network")])
+@pytest.mark.parametrize(("token", "argument"), ASKED)
 def test_what_is_missing_names_what_there_is(bench: Bench, token: str, argument: str) -> None:
     with pytest.raises(NotFound, match="there are: ") as caught:
-        bench.calls.invoke(token, {argument: "no-such"}, Work())
+        bench.calls.invoke(token, {argument: missing(bench, token)}, Work())
     assert caught.value.path == (argument,)
 
 
-@pytest.mark.parametrize(("token", "argument"), [("getInstance", "instance"), ("getNetworkLeases", "network")])
+def missing(bench: Bench, token: str) -> str:
+    """A reference to nothing."""
+    assert bench.pool is not None
+    return f"{bench.pool.state['name']}/no-such" if token == "getVolume" else "no-such"
+
+
+@pytest.mark.parametrize(("token", "argument"), ASKED)
 @pytest.mark.parametrize("value", ["", "a\x00", "a\n", 7, None])
 def test_wrong_arguments_are_failures_at_their_place(
     furnished: Bench, token: str, argument: str, value: object
@@ -74,3 +98,83 @@ def test_wrong_arguments_are_failures_at_their_place(
     found, failures = furnished.calls.invoke(token, {argument: value}, Work())
     assert found is None
     assert [failure.path for failure in failures] == [(argument,)]
+
+
+def test_get_storage_pool_of_ours_and_of_somebody_else(bench: Bench) -> None:
+    assert bench.pool is not None
+    for reference in (bench.pool.id, bench.pool.state["name"]):
+        found, failures = bench.calls.invoke("getStoragePool", {"storagePool": reference}, Work())
+        assert failures == ()
+        assert found is not None
+        assert (found["id"], found["type"], found["state"]) == (bench.pool.id, "dir", "running")
+        assert found["volumes"] == sorted(one.state["name"] for one in bench.volumes)
+        assert found["capacityBytes"] > found["availableBytes"] > 0
+    pool = foreign_pool(bench, {"name": bench.name("theirs")})
+    before = pool.XMLDesc(0)
+    try:
+        found, _ = bench.calls.invoke("getStoragePool", {"storagePool": pool.name()}, Work())
+        assert found is not None
+        assert (found["id"], found["active"], found["volumes"]) == (pool.UUIDString(), False, [])
+        assert "capacityBytes" not in found
+        assert pool.XMLDesc(0) == before
+    finally:
+        pool.undefine()
+
+
+def test_get_volume_tells_who_uses_it(bench: Bench) -> None:
+    assert bench.pool is not None
+    volume, pool = bench.volumes[0], bench.pool.state["name"]
+    name = bench.name("user")
+    stored = bench.create("Instance", name, stopped(bench, name)).stored
+    try:
+        for reference in (volume.id, f"{pool}/{volume.state['name']}", volume.state["path"]):
+            found, failures = bench.calls.invoke("getVolume", {"volume": reference}, Work())
+            assert failures == ()
+            assert found is not None
+            assert (found["id"], found["attachedTo"], found["baseOf"]) == (volume.id, [name], [])
+            assert (found["format"], found["sizeBytes"], found["poolName"]) == ("qcow2", 1024**2, pool)
+            assert 0 < found["allocationBytes"] < 1024**2
+    finally:
+        bench.delete("Instance", stored)
+    found, _ = bench.calls.invoke("getVolume", {"volume": volume.id}, Work())
+    assert found is not None
+    assert found["attachedTo"] == []
+
+
+def test_get_volume_of_somebody_else(bench: Bench) -> None:
+    foreign = foreign_volume(bench, {"name": bench.name("theirs")})
+    try:
+        found, _ = bench.calls.invoke("getVolume", {"volume": foreign.path()}, Work())
+        assert found is not None
+        assert (found["name"], found["format"], found["sizeBytes"]) == (foreign.name(), "raw", 4096)
+    finally:
+        foreign.delete(0)
+
+
+def test_get_template_tells_what_stands_on_it(bench: Bench) -> None:
+    assert bench.pool is not None
+    name, pool = bench.name("image"), bench.pool.state["name"]
+    raw = {**template(bench, name), "os": "debian-12"}
+    made = bench.create("Template", name, raw).stored
+    users = [
+        bench.create("Volume", bench.name("over"), {"name": f"{name}-over", "pool": pool, "template": made.id}).stored
+    ]
+    try:
+        # What stands on the image before counts too.
+        renewed = bench.update("Template", made, changed_template(raw)).stored
+        for reference in (made.id, f"{pool}/{name}", name):
+            found, failures = bench.calls.invoke("getTemplate", {"template": reference}, Work())
+            assert failures == ()
+            assert found is not None
+            assert (found["id"], found["type"], found["format"]) == (made.id, "path", "raw")
+            assert found["os"] == "debian-12"
+            assert found["digest"] == renewed.state["digest"]
+            assert found["users"] == [f"{pool}/{name}-over"]
+            assert found["allocationBytes"] <= found["sizeBytes"] == 1024**2
+            assert found["createdAt"].endswith("Z")
+    finally:
+        for one in users:
+            bench.delete("Volume", one)
+        bench.delete("Template", made)
+        for path in Path("/var/tmp").glob(f"{bench.prefix}image-*"):
+            path.unlink()

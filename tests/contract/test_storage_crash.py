@@ -109,6 +109,31 @@ def test_pool_delete(daemon: Any, prefix: str, folder: Path, exists: bool) -> No
     again(delete)
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["new folder", "folder that was there"])
+def test_pool_delete_with_its_data(daemon: Any, prefix: str, folder: Path, exists: bool) -> None:
+    spec, owner = pool_spec(name=f"{prefix}p", path=str(folder), deleteData=True), key("storage pool", "p")
+    if exists:
+        folder.mkdir()
+
+    def furnish() -> Any:
+        made = again(lambda provider: provider.pools.create(Work(), owner, spec))
+        volume = volume_spec(name="v", pool=f"{prefix}p", size="4MiB")
+        again(lambda provider: provider.volumes.create(Work(), key("volume", "v"), volume))
+        return made
+
+    made = furnish()
+
+    def delete(provider: Provider) -> None:
+        provider.pools.delete(Work(), made.id, made.state)
+
+    for where in cuts(delete):
+        again(delete)
+        assert folder.exists() == exists, where
+        assert not exists or not inside(folder), where
+        made = furnish()
+    again(delete)
+
+
 def volumes(pool: str) -> dict[str, dict[str, Any]]:
     return {
         "blank": {"size": "4MiB"},
@@ -147,6 +172,32 @@ def test_volume_create(pool: str, template: Any, folder: Path, shape: str) -> No
         assert inside(folder) == names, where
         kept("delete", "volumes", made)
         assert inside(folder) == before, where
+
+
+@pytest.mark.parametrize("shape", ["clone", "clone of an overlay", "image"])
+def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_path: Path, shape: str) -> None:
+    made_from = {"size": "4MiB"} if shape == "clone" else {"template": f"{pool}/t"}
+    origin_spec = volume_spec(name="o", pool=pool, **made_from)
+    origin = again(lambda provider: provider.volumes.create(Work(), key("volume", "o"), origin_spec))
+    image = {"imagePath": str(tmp_path / "image.raw"), "format": "raw", "size": "9MiB"}
+    spec = volume_spec(name="v", pool=pool, **(image if shape == "image" else {"volume": origin.id, "size": "9MiB"}))
+    before = inside(folder)
+
+    def create(provider: Provider) -> Any:
+        return provider.volumes.create(Work(), key("volume", "v"), spec)
+
+    for where in cuts(create):
+        made = again(create)
+        assert made.state.size_bytes == 9 * MIB, where
+        assert inside(folder) == {*before, "v", ".jvp-v.json"}, where
+        if shape == "image":
+            compare = ["qemu-img", "compare", "-f", "raw", "-F", "raw", tmp_path / "image.raw", folder / "v"]
+        else:
+            compare = ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", folder / "o", folder / "v"]
+        assert subprocess.run(compare, capture_output=True).returncode == 0, where
+        kept("delete", "volumes", made)
+        assert inside(folder) == before, where
+    kept("delete", "volumes", origin)
 
 
 def test_volume_update(pool: str, folder: Path) -> None:

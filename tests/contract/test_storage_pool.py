@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, Lines, Provider, key, pool_spec
+from storage_support import MARKER, Lines, Provider, key, pool_spec, volume_spec
 
 from jvp.core.errors import JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
+from jvp.libvirt import poolapi
 from jvp.libvirt.poolmarks import inactive_xml, mark_of
+from jvp.libvirt.xml import parse, put, text_of
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -33,6 +35,11 @@ def create(provider: Provider, address: str = "p", **bag: Any) -> Any:
     return provider.pools.create(Work(), key("storage pool", address), pool_spec(**bag))
 
 
+def steady(state: Any) -> Any:
+    """A state without what the rest of the machine changes."""
+    return state.model_copy(update={"allocation_bytes": None, "available_bytes": None})
+
+
 def foreign(daemon: Any, name: str, folder: Path) -> Any:
     """A pool as an administrator makes one."""
     folder.mkdir()
@@ -50,9 +57,9 @@ def test_life(provider: Provider, daemon: Any, prefix: str, folder: Path) -> Non
     assert made.state.capacity_bytes > 0
     assert made.state.uuid == made.id
     assert {path.name for path in folder.iterdir()} == {MARKER}
-    assert create(provider, name=f"{prefix}p", path=str(folder)).state == made.state
+    assert steady(create(provider, name=f"{prefix}p", path=str(folder)).state) == steady(made.state)
     for _ in range(2):
-        assert provider.pools.read(Work(), made.id, made.state) == made.state
+        assert steady(provider.pools.read(Work(), made.id, made.state)) == steady(made.state)
     assert provider.pools.find(Work(), f"{prefix}p") == made.id
     assert made.id in {one.id for one in provider.pools.list(Work())}
     spec = pool_spec(name=f"{prefix}p", path=str(folder), autostart=False, active=False)
@@ -125,7 +132,7 @@ def test_stopped_pool_is_started_by_an_update(provider: Provider, daemon: Any, p
     made = create(provider, name=f"{prefix}p", path=str(folder))
     daemon.storagePoolLookupByUUIDString(made.id).destroy()
     spec = pool_spec(name=f"{prefix}p", path=str(folder))
-    assert provider.pools.update(Work(), made.id, made.state, spec, ()).state == made.state
+    assert steady(provider.pools.update(Work(), made.id, made.state, spec, ()).state) == steady(made.state)
     provider.pools.delete(Work(), made.id, made.state)
 
 
@@ -134,6 +141,16 @@ def test_folder_removed_behind_our_back(provider: Provider, prefix: str, folder:
     shutil.rmtree(folder)
     provider.pools.delete(Work(), made.id, made.state)
     assert provider.pools.read(Work(), made.id, made.state) is None
+
+
+def test_what_others_write_is_told_only_when_it_is_much(provider: Provider, prefix: str, folder: Path) -> None:
+    made = create(provider, name=f"{prefix}p", path=str(folder))
+    capacity = made.state.capacity_bytes
+    for moved, told in ((capacity // 200, False), (capacity // 50, True)):
+        before = made.state.model_copy(update={"available_bytes": made.state.available_bytes + moved})
+        seen = provider.pools.read(Work(), made.id, before)
+        assert (seen.available_bytes != before.available_bytes) == told
+    provider.pools.delete(Work(), made.id, made.state)
 
 
 def test_undefined_behind_our_back_is_gone(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
@@ -168,12 +185,12 @@ def test_import_of_a_foreign_pool_writes_nothing_and_leaves_its_folder(
 ) -> None:
     other = foreign(daemon, f"{prefix}f", folder)
     (folder / "a").write_bytes(b"x")
-    before = other.XMLDesc(0), other.XMLDesc(1)
+    before = other.XMLDesc(0)
     object_id = provider.pools.find(Work(), f"{prefix}f")
     state = provider.pools.read(Work(), object_id, None)
     assert (state.name, state.path, state.autostart) == (f"{prefix}f", str(folder), False)
+    assert other.XMLDesc(0) == before
     assert provider.pools.read(Work(), object_id, state) == state
-    assert (other.XMLDesc(0), other.XMLDesc(1)) == before
     provider.pools.delete(Work(), object_id, state)
     assert (folder / "a").exists()
     shutil.rmtree(folder)
@@ -197,3 +214,106 @@ def test_nothing_is_named_that_does_not_exist(provider: Provider) -> None:
         provider.pools.find(Work(), "nope")
     with pytest.raises(JvpError):
         provider.pools.find(Work(), "00000000-0000-0000-0000-000000000000")
+
+
+def test_deleted_with_its_data_nothing_is_left_but_what_is_no_volume(
+    provider: Provider, daemon: Any, prefix: str, folder: Path
+) -> None:
+    made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
+    assert made.state.delete_data is True
+    volume = volume_spec(name="v", pool=f"{prefix}p", size="4MiB")
+    provider.volumes.create(Work(), key("volume", "v"), volume)
+    (folder / "by-hand.img").write_bytes(b"x")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "precious").write_bytes(b"x")
+    lines = Lines()
+    provider.pools.delete(lines.work(), made.id, made.state)
+    assert {path.name for path in folder.iterdir()} == {"sub"}
+    assert (folder / "sub" / "precious").exists()
+    assert "stays: it holds sub" in lines.warnings[0]
+    assert provider.pools.read(Work(), made.id, made.state) is None
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_deleted_with_its_data_the_folder_goes_too(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, stopped: bool
+) -> None:
+    made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
+    (folder / "by-hand.img").write_bytes(b"x")
+    if stopped:
+        daemon.storagePoolLookupByUUIDString(made.id).destroy()
+    provider.pools.delete(Work(), made.id, made.state)
+    assert not folder.exists()
+
+
+def test_data_of_others_stays_in_a_folder_that_was_there(
+    provider: Provider, daemon: Any, prefix: str, folder: Path
+) -> None:
+    other = foreign(daemon, f"{prefix}f", folder)
+    (folder / "precious").write_bytes(b"x")
+    other.refresh(0)
+    state = provider.pools.read(Work(), other.UUIDString(), None)
+    volume = volume_spec(name="v", pool=f"{prefix}f", size="4MiB")
+    provider.volumes.create(Work(), key("volume", "v"), volume)
+    spec = pool_spec(name=f"{prefix}f", path=str(folder), autostart=False, deleteData=True)
+    told = provider.pools.update(Work(), other.UUIDString(), state, spec, ()).state
+    assert told.delete_data is True
+    provider.pools.delete(Work(), other.UUIDString(), told)
+    assert {path.name for path in folder.iterdir()} == {"precious"}
+    shutil.rmtree(folder)
+
+
+def test_data_that_a_domain_uses_is_not_deleted(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
+    made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
+    volume = volume_spec(name="v", pool=f"{prefix}p", size="4MiB")
+    disk = provider.volumes.create(Work(), key("volume", "v"), volume).state.path
+    root = parse(
+        "<domain type='qemu'><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>"
+        "<disk type='file' device='disk'><source/><target dev='vda' bus='virtio'/></disk></devices></domain>"
+    )
+    put(root, "name", f"{prefix}user")
+    put(root, "devices/disk/source/@file", disk)
+    domain = daemon.defineXML(text_of(root))
+    try:
+        with pytest.raises(Rejected, match=f'"v" by domain "{prefix}user"'):
+            provider.pools.delete(Work(), made.id, made.state)
+        assert provider.pools.read(Work(), made.id, made.state).active
+        assert Path(disk).exists()
+    finally:
+        domain.undefine()
+    provider.pools.delete(Work(), made.id, made.state)
+    assert not folder.exists()
+
+
+def test_data_is_not_deleted_in_a_folder_that_is_another(provider: Provider, prefix: str, folder: Path) -> None:
+    """The filesystem is not mounted, and what lies below is somebody else's."""
+    made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
+    hidden = folder.rename(folder.with_name("hidden"))
+    folder.mkdir()
+    (folder / "precious").write_bytes(b"x")
+    provider.pools.delete(Work(), made.id, made.state)
+    assert (folder / "precious").exists()
+    shutil.rmtree(folder)
+    shutil.rmtree(hidden)
+
+
+def test_a_read_looks_at_the_folder_when_that_was_some_time_ago(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(provider, name=f"{prefix}p", path=str(folder))
+    provider.pools.read(Work(), made.id, made.state)
+    pool = daemon.storagePoolLookupByUUIDString(made.id)
+    (folder / "by-hand.img").write_bytes(b"x")
+    provider.pools.read(Work(), made.id, made.state)
+    assert "by-hand.img" not in pool.listVolumes()
+    monkeypatch.setattr(poolapi, "_FRESH_S", 0.0)
+    seen = provider.pools.read(Work(), made.id, made.state)
+    assert "by-hand.img" in pool.listVolumes()
+    assert 0 < seen.available_bytes < seen.capacity_bytes
+    assert seen.allocation_bytes > 0
+    hidden = folder.rename(folder.with_name("hidden"))
+    assert provider.pools.read(Work(), made.id, made.state).active is False
+    hidden.rename(folder)
+    provider.pools.delete(Work(), made.id, made.state)
+    shutil.rmtree(folder)

@@ -19,8 +19,10 @@ from storage_support import MARKER, MIB, Lines, Provider, key, pool_spec, raw_im
 from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected
+from jvp.core.facts import Effect
 from jvp.core.work import Work
 from jvp.images.segments import Progress
+from jvp.libvirt import pools
 from jvp.libvirt.storage import template_of
 from jvp.resources.template import Template
 
@@ -217,6 +219,25 @@ def test_overlay_made_behind_libvirts_back_counts(provider: Provider, pool: str,
     drop(provider, made)
 
 
+def test_what_is_in_an_image_is_kept_with_it(provider: Provider, pool: str, image: Path) -> None:
+    calls = Calls({"Template": provider.templates}, {})
+    raw = {"name": "t", "pool": pool, "source": {"path": str(image)}}
+    stored = calls.create("Template", key("template", "t"), check(Template, raw).inputs, Work()).stored
+    for os in ("debian-12", "debian-13", None):
+        inputs = check(Template, {**raw, **({"os": os} if os else {})}).inputs
+        (change,) = calls.diff("Template", stored, inputs).changes
+        assert (change.path, change.effect) == (("os",), Effect.LIVE)
+        updated = calls.update("Template", stored, inputs, Work()).stored
+        assert updated.state.get("os") == os
+        assert (updated.state["path"], updated.state["createdAt"]) == (stored.state["path"], stored.state["createdAt"])
+        assert calls.read("Template", updated, Work()) == updated
+        imported = calls.import_("Template", f"{pool}/t", Work())
+        assert imported is not None
+        assert imported.inputs.get("os") == os
+        stored = updated
+    calls.delete("Template", stored, Work())
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("where", ["path", "url"])
 def test_checksum(
@@ -241,6 +262,32 @@ def test_checksum(
         update(provider, pool, made, checksum=wrong, **source)
     if where == "url":
         assert provider.templates.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("where", ["path", "url"])
+def test_checksum_that_is_published_beside_the_image(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str, where: str
+) -> None:
+    source = {where: str(image) if where == "path" else f"{server}/{image.name}"}
+    sums, address = tmp_path / "SHA512SUMS", f"sha512:{server.replace('//', '//joe:hunter2@')}/SHA512SUMS"
+    for text, says in (
+        (f"{'0' * 128}  {image.name}\n", "checksum does not match"),
+        (f"{'0' * 128}  another.raw\n", f"has no sha512 checksum of a file '{image.name}'"),
+        (None, "HTTP 404"),
+    ):
+        sums.write_text(text) if text else sums.unlink()
+        with pytest.raises(Invalid, match=says):
+            create(provider, pool, checksum=address, **source)
+        assert {path.name for path in folder.iterdir()} == {MARKER}
+    sums.write_text(f"{hashlib.sha512(image.read_bytes()).hexdigest()} *{image.name}\n")
+    made = create(provider, pool, checksum=address, **source)
+    assert made.state.source.checksum == address
+    assert "hunter2" not in (folder / ".jvp-template@t.json").read_text()
+    sums.unlink()
+    # It is looked at when the image is fetched, and not again.
+    assert provider.templates.read(Work(), made.id, made.state) == made.state
+    assert update(provider, pool, made, checksum=address, **source).state == made.state
     drop(provider, made)
 
 
@@ -288,7 +335,7 @@ def test_refused_before_the_first_write(
 
 
 def test_larger_than_the_pool(provider: Provider, pool: str, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider.templates.api, "free_bytes", lambda _pool: 1000)
+    monkeypatch.setattr(pools, "free_bytes", lambda _pool: 1000)
     with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
         create(provider, pool, path=str(image))
     assert caught.value.path == ("pool",)

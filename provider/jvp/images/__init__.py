@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from jvp.images.source import FileSource as FileSource
     from jvp.images.source import Source as Source
     from jvp.images.source import open_path as open_path
+    from jvp.images.sums import SumsFile as SumsFile
+    from jvp.images.sums import looked_up as looked_up
+    from jvp.images.sums import parse_promise as parse_promise
     from jvp.images.transfer import Filled as Filled
     from jvp.images.transfer import Upload as Upload
     from jvp.images.transfer import fill as fill
@@ -51,6 +54,7 @@ _HOMES = {
     "seed": ("build_seed",),
     "segments": ("BLOCK", "HEAD_BYTES", "Data", "Hole", "Segment"),
     "source": ("FileSource", "Source", "open_path"),
+    "sums": ("SumsFile", "looked_up", "parse_promise"),
     "transfer": ("Filled", "Upload", "fill"),
     "unpack": ("unpacked",),
 }

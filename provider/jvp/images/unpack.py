@@ -1,4 +1,4 @@
-"""Images that come compressed: gzip, xz, bzip2, by the standard library, while they stream.
+"""Images that come compressed: gzip, xz, bzip2, zstd, unpacked while they stream.
 
 A published checksum is of the file as it is published, so it is checked here, before unpacking.
 """
@@ -15,6 +15,10 @@ from jvp.images.source import Source
 
 _XZ_MEMORY: Final = 256 * 1024 * 1024
 """`xz -9` needs 65 MiB to unpack; a header may ask for 4 GiB."""
+_ZSTD_WINDOW: Final = 128 * 1024 * 1024
+"""What the command `zstd` takes without being asked to take more."""
+_ZSTD_STEP: Final = 1024
+"""So little is fed at once: four bytes may stand for 128 KiB, and the decoder cannot be told to stop."""
 
 
 class Decoder(Protocol):
@@ -55,6 +59,37 @@ class _Gzip:
         return out
 
 
+class _Zstd:
+    """zstandard's decoder with the manners of the others; what it gives at once may be more than was asked for."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._inner = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+        self._held = b""
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data + self._held
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        self._held += data
+        parts: list[bytes] = []
+        length = at = 0
+        while at < len(self._held) and length < max_length and not self._inner.eof:
+            parts.append(self._inner.decompress(self._held[at : at + _ZSTD_STEP]))
+            length += len(parts[-1])
+            at += _ZSTD_STEP
+        self._held = self._held[at:]
+        self.needs_input = not self._held
+        return b"".join(parts)
+
+
 def _decoder(head: bytes) -> tuple[str, Decoder] | None:
     """A fresh decoder for what starts with `head`; None when that is not compressed. New formats go here."""
     if head.startswith(b"\x1f\x8b"):
@@ -67,6 +102,8 @@ def _decoder(head: bytes) -> tuple[str, Decoder] | None:
         import bz2
 
         return "bzip2", bz2.BZ2Decompressor()
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd", _Zstd()
     return None
 
 

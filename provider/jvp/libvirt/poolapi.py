@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import time
+from dataclasses import dataclass
 
 import libvirt
 
-from jvp.core.errors import JvpError
+from jvp.core.errors import Busy, JvpError
 from jvp.core.work import Work
-from jvp.libvirt import poolmarks, pools, probe, sidecar
-from jvp.libvirt.errors import Gone, is_gone, reason
+from jvp.libvirt import pooldata, poolmarks, pools, probe, sidecar
+from jvp.libvirt.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolmarks import PoolMark
 from jvp.libvirt.xml import Element, text_of, value
@@ -26,12 +28,25 @@ _STATES = {
 _NOTES = 3
 """How often a mark is written before a rival's word is taken for the last one."""
 
+_FRESH_S = 5.0
+"""For how long what the pool knows of its folder is taken for true."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room of a running pool, in bytes; for a folder that of its filesystem."""
+
+    capacity: int
+    allocation: int
+    available: int
+
 
 class PoolApi:
     """The calls on pools of one node. Raise libvirtError unless they say otherwise."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self._looked: dict[str, float] = {}
 
     def find(self, uuid: str) -> libvirt.virStoragePool | None:
         """The pool with this uuid, None when there is none."""
@@ -62,11 +77,26 @@ class PoolApi:
         """Define or redefine by the uuid in `root`; a running pool goes on."""
         return self.node.connection.storagePoolDefineXML(text_of(root), 0)
 
-    def state_of(self, pool: libvirt.virStoragePool) -> tuple[str, int | None]:
-        """The state in a word, and the capacity in bytes, which only a running pool knows."""
-        number, capacity, *_ = pool.info()
+    def state_of(self, pool: libvirt.virStoragePool) -> tuple[str, Room | None]:
+        """The state in a word, and the room, which only a running pool knows."""
+        number, capacity, allocation, available = pool.info()
         state = _STATES.get(number, "inaccessible")
-        return state, int(capacity) if state != "inactive" else None
+        return state, Room(int(capacity), int(allocation), int(available)) if state != "inactive" else None
+
+    def freshen(self, pool: libvirt.virStoragePool) -> None:
+        """Have a running pool look at its folder again, unless it has just done so or is busy.
+
+        A pool whose folder cannot be read any more is stopped by that, which is then its state. Raises libvirtError.
+        """
+        uuid, now = pool.UUIDString(), time.monotonic()
+        if now - self._looked.get(uuid, float("-inf")) < _FRESH_S or not pool.isActive():
+            return
+        try:
+            pool.refresh(0)
+        except libvirt.libvirtError as error:
+            if pool.isActive() and not isinstance(translated(error, ""), Busy):
+                raise
+        self._looked[uuid] = now
 
     def open(self, work: Work, pool: libvirt.virStoragePool) -> libvirt.virStoragePool:
         """Start a pool of ours for the first time: make its folder when there is none, and lay our marker into it.
@@ -110,16 +140,20 @@ class PoolApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
-    def remove(self, work: Work, pool: libvirt.virStoragePool) -> None:
+    def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:
         """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
 
-        Volumes stay, and so does their folder: `work.warn` names them. Again: yes, missing is fine.
+        Volumes go with `data`, in a folder that we did not make only those of ours. What stays keeps its folder, and
+        `work.warn` names it. Raises Rejected when a domain uses a volume that would go. Again: yes, missing is fine.
         """
         try:
             mark = self.mark(pool)
             if mark is not None:
-                self._remove_ours(work, pool, mark)
-            elif pool.isActive():
+                self._remove_ours(work, pool, mark, data=data)
+                data = False
+            if data and (pool.isActive() or _can_start(pool)):
+                self._remove_data(work, pool, ours_only=True)
+            if mark is None and pool.isActive():
                 pool.destroy()
             if pool.isPersistent():
                 pool.undefine()
@@ -127,7 +161,12 @@ class PoolApi:
             if not is_gone(error, Gone.POOL):
                 raise
 
-    def _remove_ours(self, work: Work, pool: libvirt.virStoragePool, mark: PoolMark) -> None:
+    def _remove_data(self, work: Work, pool: libvirt.virStoragePool, *, ours_only: bool) -> None:
+        volumes = pooldata.doomed(pool, ours_only=ours_only)
+        pooldata.refuse_used(pool, volumes)
+        pooldata.remove_all(work, volumes)
+
+    def _remove_ours(self, work: Work, pool: libvirt.virStoragePool, mark: PoolMark, *, data: bool) -> None:
         if not pool.isActive() and not _can_start(pool):
             return
         name, path = pool.name(), self.path(pool)
@@ -138,6 +177,8 @@ class PoolApi:
             return
         probe.sweep(pool, older_s=0)
         marker = sidecar.volume_name(poolmarks.MARKER)
+        if data and pools.find_volume(pool, marker) is not None:
+            self._remove_data(work, pool, ours_only=not mark.made)
         inside = pool.listVolumes()
         staying = [one for one in inside if one != marker]
         if staying:

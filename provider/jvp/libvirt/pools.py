@@ -111,12 +111,20 @@ def volume_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStorage
     return found
 
 
-def _volume_at(node: Node, reference: str, path: Path) -> libvirt.virStorageVol:
+def at_path(node: Node, path: str) -> libvirt.virStorageVol | None:
+    """The volume of an active pool whose file this is, None when there is none. Raises libvirtError."""
     try:
-        return node.connection.storageVolLookupByPath(reference)
+        return node.connection.storageVolLookupByPath(path)
     except libvirt.libvirtError as error:
-        if not is_gone(error, Gone.VOLUME):
-            raise
+        if is_gone(error, Gone.VOLUME):
+            return None
+        raise
+
+
+def _volume_at(node: Node, reference: str, path: Path) -> libvirt.virStorageVol:
+    found = at_path(node, reference)
+    if found is not None:
+        return found
     pools = (pool.name() for pool in active_pools(node.connection))
     raise NotFound(
         f'"{shortened(reference)}" is not a volume of an active storage pool; active pools are: {listed(pools)}',
@@ -217,6 +225,11 @@ def create_volume(
         put(root, "backingStore/format/@type", backing.format)
     _bases.get(node.connection, {}).pop((pool.UUIDString(), name), None)
     return pool.createXML(text_of(root), 0)
+
+
+def free_bytes(pool: libvirt.virStoragePool) -> int:
+    """What is left in an active pool. Raises libvirtError."""
+    return int(pool.info()[3])
 
 
 def delete_volume(volume: libvirt.virStorageVol) -> None:

@@ -74,9 +74,6 @@ class TemplateApi:
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def free_bytes(self, pool: libvirt.virStoragePool) -> int:
-        return int(pool.info()[3])
-
     def find(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Found | None:
         """The template, None when it is surely gone. Raises Rejected when the pool cannot tell."""
         kept = self._sidecar(work, pool, name)

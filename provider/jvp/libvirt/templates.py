@@ -66,6 +66,8 @@ class Record:
     source_key: str = ""
     """A digest of where it came from, to be compared."""
     created: str = ""
+    os: str = ""
+    """What is in it, as the program calls it."""
 
     @classmethod
     def of(cls, found: Sidecar) -> Record:

@@ -1,4 +1,4 @@
-"""Volumes through libvirt: finding one and what is known of it, filling, growing, and removing."""
+"""Volumes through libvirt: finding one and what is known of it, growing, and removing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import libvirt
 
-from jvp.core.errors import Invalid, JvpError, NoSpace, Rejected
+from jvp.core.errors import Invalid, JvpError, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import copying, disks, poolmarks, pools, sidecar, templates
 from jvp.libvirt.errors import Gone, is_gone
-from jvp.libvirt.fill import Claim, Wanted, remove_when_free
+from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import BackingFile
 from jvp.libvirt.sidecar import Sidecar
-from jvp.libvirt.templates import TemplateVolume
-from jvp.libvirt.xml import Element, parse, put, value
+from jvp.libvirt.xml import Element, parse, value
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,10 @@ class VolumeApi:
         volume = pool.storageVolLookupByName(name)
         return Found(pool, volume, parse(volume.XMLDesc(0)), sidecar.get(pool, name))
 
+    def found(self, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, record: Sidecar | None) -> Found:
+        """A volume that was just made, as it is."""
+        return Found(pool, volume, parse(volume.XMLDesc(0)), record)
+
     def acknowledge(self, found: Found) -> None:
         """Note that an engine's state has the volume. Best effort; nothing when that is noted, or it is foreign."""
         record = found.record
@@ -98,70 +100,6 @@ class VolumeApi:
             sidecar.put(found.pool, found.name, record.acknowledged())
         except libvirt.libvirtError:
             return
-
-    def wanted(self, size: int, format: str, source: TemplateVolume | None, *, full: bool) -> Wanted:
-        """The volume to make before any content comes in."""
-        if source is None:
-            return Wanted(size, format)
-        if not full:
-            return Wanted(size, "qcow2", BackingFile(source.path, source.format))
-        # A copy begins as raw of the very length: an upload does not cut off what is longer.
-        return Wanted(int(source.volume.info()[1]) if source.format == "raw" else _length(source), "raw")
-
-    def refuse_full(self, pool: libvirt.virStoragePool, source: TemplateVolume) -> None:
-        """Raise NoSpace when the pool cannot hold a full copy."""
-        needed, free = int(source.volume.info()[2]), int(pool.info()[3])
-        if needed > free:
-            raise NoSpace(
-                f'storage pool "{pool.name()}" has {free} bytes left, and a copy of the template "{source.name}" '
-                f"takes {needed}",
-                path=("pool",),
-            )
-
-    def fill(
-        self, work: Work, claim: Claim, source: TemplateVolume | None, size: int, format: str, *, full: bool
-    ) -> Found:
-        """Make the claimed volume, with the template's content or on top of it. Again: with the same claim."""
-        if source is None:
-            volume = claim.make(work)
-        elif not full:
-            volume = claim.make(work)
-            templates.refuse_going(source, ("template",))
-        elif source.format == format:
-            volume = self._copy(work, claim, source, size)
-        else:
-            volume = self._convert(work, claim, source, size, format)
-        record = claim.finish()
-        return Found(claim.pool, volume, parse(volume.XMLDesc(0)), record)
-
-    def _copy(self, work: Work, claim: Claim, source: TemplateVolume, size: int) -> libvirt.virStorageVol:
-        volume = claim.make(work)
-        claim.begin()
-        what = f'volume "{claim.name}"'
-        copying.copy(work, self.node, source.volume, volume, total=claim.wanted.capacity, what=what)
-        if source.format != "raw":
-            pools.refresh(work, claim.pool)
-            copying.refuse_other_format(parse(volume.XMLDesc(0)), source.format, claim.name)
-        if size > source.capacity:
-            volume.resize(size, 0)
-        return volume
-
-    def _convert(
-        self, work: Work, claim: Claim, source: TemplateVolume, size: int, format: str
-    ) -> libvirt.virStorageVol:
-        claim.clear(work)
-        claim.begin()
-        root = parse("<volume><allocation>0</allocation></volume>")
-        put(root, "name", claim.name)
-        put(root, "capacity", str(source.capacity))
-        put(root, "target/format/@type", format)
-        put(root, "target/permissions/mode", claim.wanted.mode)
-        if format == "qcow2":
-            put(root, "target/compat", "1.1")
-        volume = copying.convert(work, self.node, source.volume, source.format, claim.pool, root)
-        if size > source.capacity:
-            volume.resize(size, 0)
-        return volume
 
     def grow(self, work: Work, found: Found, size: int) -> None:
         """Bring the volume to `size`, through the guest that runs from it when there is one.
@@ -253,8 +191,3 @@ class VolumeApi:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():
             return pools.inactive(pool.name())
         return error  # type: ignore[no-any-return]
-
-
-def _length(source: TemplateVolume) -> int:
-    """The length of a template's file."""
-    return int(value(parse(source.volume.XMLDesc(0)), "physical") or 0)

@@ -11,12 +11,13 @@ from jvp.resources.functions import GetInstance, GetNetworkLeases
 from jvp.resources.instance.handler import Instances
 from jvp.resources.network import Networks
 from jvp.resources.provider import Provider
+from jvp.resources.storage_functions import GetStoragePool, GetTemplate, GetVolume
 from jvp.resources.storage_pool import StoragePools
 from jvp.resources.template import Templates
 from jvp.resources.volume import Volumes
 
 HANDLERS: tuple[type[Handler[Any, Any]], ...] = (StoragePools, Templates, Volumes, Networks, Instances)
-FUNCTIONS: tuple[type[Any], ...] = (GetInstance, GetNetworkLeases)
+FUNCTIONS: tuple[type[Any], ...] = (GetInstance, GetNetworkLeases, GetStoragePool, GetTemplate, GetVolume)
 
 
 def calls(provider: Provider) -> Calls:
@@ -29,7 +30,7 @@ def calls(provider: Provider) -> Calls:
         Networks(node),
         Instances(node, provider),
     )
-    functions = (GetInstance(node), GetNetworkLeases(node))
+    functions = tuple(function(node) for function in FUNCTIONS)
     return Calls(
         {handler.token: handler for handler in handlers},
         {function.token: function for function in functions},

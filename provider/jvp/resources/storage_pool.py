@@ -23,7 +23,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
-from jvp.libvirt.poolapi import PoolApi
+from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
 from jvp.libvirt.pools import unless_lost
 from jvp.libvirt.storage import pool_of
@@ -57,6 +57,13 @@ class StoragePool(Spec):
     active: Annotated[
         bool, Field(description="Whether the pool runs; the volumes of a stopped one are out of reach.")
     ] = True
+    delete_data: Annotated[
+        bool,
+        Field(
+            description="Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder "
+            "that was there before the pool only jvp's own go. Sub-folders always stay."
+        ),
+    ] = False
 
     def rules(self) -> Iterator[Rule]:
         if self.path is not None and known(self.path) and posixpath.normpath(self.path) in ("/", "//"):
@@ -77,6 +84,17 @@ class StoragePoolState(StoragePool):
         int | None,
         Output(follows=("active",)),
         Field(description="Size of the filesystem that the folder is on; null while the pool is stopped."),
+    ] = None
+    allocation_bytes: Annotated[
+        int | None,
+        Output(follows=("active",)),
+        Field(
+            description="What is used of it, by anything that is on it; told anew when it has moved by a hundredth of "
+            "the capacity. getStoragePool tells it to the byte."
+        ),
+    ] = None
+    available_bytes: Annotated[
+        int | None, Output(follows=("active",)), Field(description="What is left of it; as allocationBytes.")
     ] = None
 
 
@@ -104,14 +122,16 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 found = self.api.define(_root(spec, uuid, mark))
             pool = self._settle(work, found, spec)
             undo.pop_all()
-            return Done(uuid, self._state(pool))
+            return Done(uuid, self.state_of(pool, spec))
 
     def read(self, work: Work, object_id: str, prior: StoragePoolState | None) -> StoragePoolState | None:
         with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
             pool = self.api.find(object_id)
             if pool is None:
                 return None
-            return self._state(pool, acknowledge=prior is not None)
+            if prior is not None:
+                self.api.freshen(pool)
+            return self.state_of(pool, prior, acknowledge=prior is not None)
 
     def update(
         self, work: Work, object_id: str, prior: StoragePoolState, spec: StoragePool, changes: Sequence[Change]
@@ -124,13 +144,13 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)
-            return Done(object_id, self._state(pool, acknowledge=True))
+            return Done(object_id, self.state_of(pool, spec, acknowledge=True))
 
     def delete(self, work: Work, object_id: str, prior: StoragePoolState | None) -> None:
         with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
             pool = self.api.find(object_id)
             if pool is not None:
-                self.api.remove(work, pool)
+                self.api.remove(work, pool, data=bool(prior and prior.delete_data))
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'storage pool "{reference}"'):
@@ -205,11 +225,14 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if pool is not None:
                 self.api.remove(Work(), pool)
 
-    def _state(self, pool: Any, *, acknowledge: bool = False) -> StoragePoolState:
+    def state_of(self, pool: Any, spelled: StoragePool | None, *, acknowledge: bool = False) -> StoragePoolState:
+        """The state, with what is a setting of our own taken from `spelled`: the spec, or the state before."""
         root = self.api.xml(pool)
         if acknowledge:
             self.api.acknowledge(root)
-        state, capacity = self.api.state_of(pool)
+        state, room = self.api.state_of(pool)
+        if room is not None and isinstance(spelled, StoragePoolState):
+            room = _quiet(room, spelled)
         # A removal that was cut off is drift: the next update opens the pool again.
         active = state != "inactive" and not self.api.is_going(root)
         return StoragePoolState.model_construct(
@@ -217,7 +240,10 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             autostart=bool(pool.autostart()),
             active=active,
             state=state,
-            capacity_bytes=capacity,
+            delete_data=bool(spelled and spelled.delete_data),
+            capacity_bytes=room.capacity if room else None,
+            allocation_bytes=room.allocation if room else None,
+            available_bytes=room.available if room else None,
         )
 
 
@@ -227,6 +253,15 @@ def _root(spec: StoragePool, uuid: str, mark: PoolMark) -> Element:
     write_facts(StoragePool, root, spec)
     write(root, mark)
     return root
+
+
+def _quiet(room: Room, prior: StoragePoolState) -> Room:
+    """The room as it was last told, while it has hardly moved: else every preview would show it as changed."""
+    used, free = prior.allocation_bytes, prior.available_bytes
+    if used is None or free is None or prior.capacity_bytes != room.capacity:
+        return room
+    moved = max(abs(room.allocation - used), abs(room.available - free))
+    return room if moved * 100 > room.capacity else Room(room.capacity, used, free)
 
 
 def _same_path(one: str | None, other: str | None) -> bool:

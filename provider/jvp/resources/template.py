@@ -6,22 +6,21 @@ import contextlib
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path as FilePath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
 from jvp import images
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NoSpace, NotFound, Path
+from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Name, Reference, Text, is_uuid
+from jvp.core.types import Name, Reference, Text, clean, is_uuid
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
@@ -31,17 +30,26 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.streams import VolumeUpload
 from jvp.libvirt.templatefill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.volumes import VolumeApi
+from jvp.resources import imagesource
+from jvp.resources.imagesource import at
 
 _SHOWN_MAX = 1000
 """Longer addresses are not kept on the node: the record has 4 KiB."""
+_LABEL_MAX = 100
 
 
 def _checksum(text: str) -> str:
     try:
-        images.parse_checksum(text)
+        images.parse_promise(text)
     except JvpError as error:
         raise ValueError(error.message) from None
     return text
+
+
+def _label(text: str) -> str:
+    if len(text) > _LABEL_MAX:
+        raise ValueError(f"is {len(text)} characters long; at most {_LABEL_MAX} are allowed")
+    return clean(text)
 
 
 class TemplateSource(Spec):
@@ -56,7 +64,10 @@ class TemplateSource(Spec):
     ] = None
     checksum: Annotated[
         Annotated[str, AfterValidator(_checksum)] | None,
-        Field(description="What the image must hash to: sha256:<hex> or sha512:<hex>."),
+        Field(
+            description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
+            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
+        ),
     ] = None
     allow_private_redirects: Annotated[
         bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
@@ -81,11 +92,15 @@ class Template(Spec):
     source: Annotated[
         TemplateSource,
         Field(
-            description="The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: "
-            "what was made from the old one keeps "
-            "it, and it goes with its last user."
+            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new "
+            "volume: what was made from the old one keeps it, and it goes with its last user."
         ),
     ]
+
+    os: Annotated[
+        Annotated[str, AfterValidator(_label)] | None,
+        Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
+    ] = None
 
     def rules(self) -> Iterator[Rule]:
         source = self.source
@@ -95,7 +110,11 @@ class Template(Spec):
             yield ("source",), "needs exactly one of path and url"
         elif source.url is not None and known(source.url) and urlsplit(source.url).scheme not in ("http", "https"):
             yield ("source", "url"), "must begin with http:// or https://; a file on this machine goes by its path"
-        elif source.path is not None and known(source.allow_private_redirects) and source.allow_private_redirects:
+        elif (
+            source.path is not None
+            and known(source.allow_private_redirects, source.checksum)
+            and (source.allow_private_redirects and "://" not in (source.checksum or ""))
+        ):
             yield ("source", "allowPrivateRedirects"), "means nothing for a file"
 
     def derived(self) -> dict[str, Any]:
@@ -151,8 +170,8 @@ class Templates(Handler[Template, TemplateState]):
         with libvirt_errors(f'template "{spec.name or key.label}"'):
             pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
             slot = self._slot(work, pool, key, spec)
-            self._bring(work, slot, spec.source)
-            return Done(f"{pool.UUIDString()}/{slot.name}", self._state(self._found(work, pool, slot.name), spec))
+            self._bring(work, slot, spec)
+            return Done(f"{pool.UUIDString()}/{slot.name}", self.state_of(self._found(work, pool, slot.name), spec))
 
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
         pool, name = self._place(object_id)
@@ -164,7 +183,7 @@ class Templates(Handler[Template, TemplateState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(found)
-            return self._state(found, prior)
+            return self.state_of(found, prior)
 
     def update(
         self, work: Work, object_id: str, prior: TemplateState, spec: Template, changes: Sequence[Change]
@@ -175,8 +194,8 @@ class Templates(Handler[Template, TemplateState]):
             if prior.nonce and found.record.birth != prior.nonce:
                 raise NotFound(f'template "{name}" is not the one that was made here any more; refresh the stack')
             kept = found.sidecar.acknowledged()
-            self._bring(work, Slot(pool, name, kept.mark, kept), spec.source)
-            return Done(object_id, self._state(self._found(work, pool, name), spec))
+            self._bring(work, Slot(pool, name, kept.mark, kept), spec)
+            return Done(object_id, self.state_of(self._found(work, pool, name), spec))
 
     def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
         pool, name = self._place(object_id)
@@ -239,19 +258,20 @@ class Templates(Handler[Template, TemplateState]):
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 
-    def _bring(self, work: Work, slot: Slot, source: TemplateSource) -> None:
-        """Make the image of `source` the generation in use, if it is not."""
+    def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
+        """Make the declared image the generation in use, if it is not."""
+        source = spec.source
         digest = source.digest if source.path is not None else _key(source)
-        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source)}
+        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source), "os": spec.os or ""}
         if digest is None:
             assert source.path is not None
-            digest = _at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
+            digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
         volume = self.api.has(slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": _now()})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
-            _verify(work, source.path, source.checksum)
+            _verify(work, source)
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = _now()
@@ -259,32 +279,19 @@ class Templates(Handler[Template, TemplateState]):
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
         where: Path = ("source", "path" if source.path is not None else "url")
-        free = self.api.free_bytes(slot.pool)
-        verifier = images.Verifier(images.parse_checksum(source.checksum)) if source.checksum else None
-        with _at(where, lambda: _opened(work, source, free)) as origin:
-            # A checksum is of the file as it is published, before it is unpacked.
-            inside = _at(where, lambda: images.unpacked(origin, limit_bytes=free, verifier=verifier))
-            image = inside or origin
-            info = _at(where, lambda: images.inspect(image.head(), image.total_bytes))
-            needed = _allocated(source.path) if source.path is not None else origin.total_bytes
-            if needed is not None and needed > free:
-                raise NoSpace(
-                    f'storage pool "{slot.pool.name()}" has {free} bytes left, and the image takes {needed}',
-                    path=("pool",),
-                )
+        with imagesource.opened(work, slot.pool, _origin(source), where) as image:
 
             def send(upload: VolumeUpload) -> str:
-                left = verifier if inside is None else None
                 content = images.ContentDigest()
-                filled = images.fill(image.segments(), upload, verifier=left, digest=content, work=work)
+                filled = images.fill(image.segments(), upload, verifier=image.verifier, digest=content, work=work)
                 if source.path is None:
                     return filled.digest or ""
-                if inside is None and filled.digest != digest:
+                if not image.packed and filled.digest != digest:
                     raise Invalid("the file was changed while it was read; run again when nothing writes to it")
                 return digest
 
-            made = Image(digest, info.format, image.total_bytes)
-            self.api.fill(work, slot, made, lambda upload: _at(where, lambda: send(upload)), facts)
+            made = Image(digest, image.info.format, image.length)
+            self.api.fill(work, slot, made, lambda upload: at(where, lambda: send(upload)), facts)
 
     def _content(self, work: Work, volume: Any) -> str:
         """The content digest of a generation that came from an address and is taken up again."""
@@ -293,7 +300,7 @@ class Templates(Handler[Template, TemplateState]):
             images.Hole(piece) if isinstance(piece, int) else images.Data(piece) for piece in pieces
         )
 
-    def _state(self, found: Found, spelled: Template | None) -> TemplateState:
+    def state_of(self, found: Found, spelled: Template | None) -> TemplateState:
         """The state; what only a program knows is taken from `spelled`: the spec, or the state before."""
         name, uuid, record = found.pool.name(), found.pool.UUIDString(), found.record
         source = load(TemplateSource, record.source)
@@ -308,6 +315,7 @@ class Templates(Handler[Template, TemplateState]):
             name=found.name,
             pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
             source=source.model_copy(update={"digest": record.digest if local else None}),
+            os=record.os or None,
             digest=record.digest,
             format=found.sidecar.format,
             size_bytes=record.size,
@@ -322,7 +330,7 @@ class Templates(Handler[Template, TemplateState]):
 
 def _key(source: TemplateSource) -> str:
     """What tells one origin from another: for an address also the name of the volume."""
-    checksum = str(images.parse_checksum(source.checksum)) if source.checksum else None
+    checksum = str(images.parse_promise(source.checksum)) if source.checksum else None
     text = json.dumps([source.path, source.url, checksum, source.allow_private_redirects])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -331,50 +339,37 @@ def _shown(source: TemplateSource) -> dict[str, Any]:
     """The origin as the record on the node keeps it: without a password, a query, or what is too long."""
     bag = source.model_copy(update={"digest": None}).bag()
     if source.url is not None:
-        parts = urlsplit(source.url)
-        bag["url"] = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return {name: item for name, item in bag.items() if not isinstance(item, str) or len(item) <= _SHOWN_MAX}
+        bag["url"] = _public(source.url)
+    promise = images.parse_promise(source.checksum) if source.checksum else None
+    if isinstance(promise, images.SumsFile):
+        bag["checksum"] = f"{promise.algorithm}:{_public(promise.url)}"
+    return {name: item for name, item in bag.items() if len(json.dumps(item)) <= _SHOWN_MAX}
 
 
-def _opened(work: Work, source: TemplateSource, limit: int) -> images.Source:
-    if source.path is not None:
-        return images.open_path(source.path, work)
-    url, allow = source.url or "", source.allow_private_redirects
-    return images.open_url(url, work, limit_bytes=limit, allow_private_redirects=allow)
+def _public(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _verify(work: Work, path: str, checksum: str) -> None:
+def _origin(source: TemplateSource) -> imagesource.Origin:
+    return imagesource.Origin(
+        source.path, source.url, source.checksum, allow_private_redirects=source.allow_private_redirects
+    )
+
+
+def _verify(work: Work, source: TemplateSource) -> None:
     """Raises Invalid when a file that is in the pool already does not hash to what is declared now."""
-    verifier = images.Verifier(images.parse_checksum(checksum))
+    verifier = at(("source", "checksum"), lambda: _origin(source).verifier(work))
+    assert verifier is not None
 
     def read() -> None:
-        with images.open_path(path, work) as origin:
+        with images.open_path(source.path or "", work) as origin:
             for segment in origin.segments():
                 verifier.update(segment)
         verifier.check()
 
-    _at(("source", "path"), read)
-
-
-def _allocated(path: str) -> int:
-    """What a file takes on a disk, holes left out; 0 for a device, whose holes only reading shows."""
-    try:
-        return FilePath(path).stat().st_blocks * 512
-    except OSError:
-        return 0
+    at(("source", "path"), read)
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-T = TypeVar("T")
-
-
-def _at(path: Path, call: Callable[[], T]) -> T:
-    """The result of `call`; an error that names no property is put on `path`."""
-    try:
-        return call()
-    except JvpError as error:
-        error.path = error.path or path
-        raise

@@ -1,4 +1,4 @@
-"""Volume: a disk in a storage pool, empty or from a template."""
+"""Volume: a disk in a storage pool, empty, from a template, from another volume or from an image."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, Invalid, NotFound, Rejected
+from jvp.core.errors import Bug, NotFound, Rejected
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, Name, Reference, disk_bytes, is_uuid, size_text
+from jvp.core.types import DiskSize, Name, Reference, Text, disk_bytes, is_uuid, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import fill, pools, templates
+from jvp.libvirt.contents import Content
 from jvp.libvirt.copying import format_of
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Holder, Standing
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
-from jvp.libvirt.templates import TemplateVolume, template_of
 from jvp.libvirt.volumes import Found, VolumeApi
+from jvp.resources.volumecontent import content_of, refuse_smaller
 
 FORMATS = ("qcow2", "raw")
+ORIGINS = ("template_id", "volume_id", "image_path", "full")
+"""The facts of the record that tell what a volume was made from."""
 
 
 class Volume(Spec):
-    """A disk in a storage pool, empty or made from a template."""
+    """A disk in a storage pool, empty or made from a template, another volume or an image."""
 
     name: Annotated[
         Name | None,
@@ -45,7 +48,7 @@ class Volume(Spec):
         Computed(),
         Field(
             description="What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. "
-            "Required unless there is a template, whose size is then the default and the least."
+            "Required for an empty volume; the size of what it is made from is else the default and the least."
         ),
     ] = None
     format: Annotated[
@@ -57,6 +60,22 @@ class Volume(Spec):
         Reference | None,
         Changes(Effect.REPLACE),
         Field(description="The template that the content comes from: its id, pool/name, or a name unique on the node."),
+    ] = None
+    volume: Annotated[
+        Reference | None,
+        Changes(Effect.REPLACE),
+        Field(
+            description="The volume to clone when this one is made: its id or pool/name. The clone has its format; "
+            "nothing that runs may be writing into it."
+        ),
+    ] = None
+    image_path: Annotated[
+        Text | None,
+        Changes(Effect.REPLACE),
+        Field(
+            description="An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. "
+            "It is read when the volume is made, and not looked at again."
+        ),
     ] = None
     full_clone: Annotated[
         bool,
@@ -75,11 +94,14 @@ class Volume(Spec):
     ] = True
 
     def rules(self) -> Iterator[Rule]:
-        if self.template is None:
-            if self.size is None:
-                yield ("size",), "is required for a volume without a template"
-            if known(self.full_clone) and self.full_clone:
-                yield ("fullClone",), "means nothing without a template"
+        sources = {"template": self.template, "volume": self.volume, "imagePath": self.image_path}
+        said = [name for name, value in sources.items() if value is not None]
+        if len(said) > 1:
+            yield (said[1],), f"cannot stand beside {said[0]}: a volume is made from one thing"
+        if not said and self.size is None:
+            yield ("size",), "is required for a volume without a template, volume or imagePath to make it from"
+        if self.template is None and known(self.full_clone) and self.full_clone:
+            yield ("fullClone",), "means nothing without a template"
         if self.name is not None and known(self.name) and templates.parsed_name(self.name):
             yield ("name",), f'"{self.name}" is a name of the form that volumes of templates have'
 
@@ -98,6 +120,8 @@ class VolumeState(Volume):
     ] = None
     template_id: Annotated[str | None, Output(), Field(description="The id of the template.")] = None
     template_pool: Annotated[str | None, Output(), Field(description="The name of the template's pool.")] = None
+    volume_id: Annotated[str | None, Output(), Field(description="The id of the volume that it is a clone of.")] = None
+    volume_pool: Annotated[str | None, Output(), Field(description="The name of that volume's pool.")] = None
     nonce: Annotated[
         str | None, Output(), Field(description="Tells this volume from a later one of the same name.")
     ] = None
@@ -115,25 +139,17 @@ class Volumes(Handler[Volume, VolumeState]):
     def create(self, work: Work, key: Key, spec: Volume) -> Outcome[VolumeState]:
         with libvirt_errors(f'volume "{spec.name or key.label}"'):
             pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
-            source = template_of(self.node, spec.template, ("template",)) if spec.template else None
-            size = _size(spec, source)
+            content = content_of(self.node, spec)
             name, generation, found = self._name(work, pool, key, spec)
             object_id = f"{pool.UUIDString()}/{name}"
-            if found.whole() and self._is_as_declared(work, object_id, spec, source):
-                return self._grown(work, object_id, spec, size)
-            full = source is not None and (spec.full_clone or spec.format == "raw")
-            if source is not None and full:
-                self.api.refuse_full(pool, source)
-            wanted = self.api.wanted(size, spec.format, source, full=full)
-            record = Sidecar(
-                "volume", Mark(key.digest, generation, owner=key.owner), "filling", "", spec.format,
-                _facts(spec, source, None if full else source),
-            )  # fmt: skip
-            with contextlib.ExitStack() as undo:
-                claim = fill.claim(work, self.node, pool, name, record, wanted, found)
-                undo.callback(fill.undo_quietly, claim)
-                made = self.api.fill(work, claim, source, size, spec.format, full=full)
-                undo.pop_all()
+            facts = {**content.facts, "full": spec.full_clone}
+            if found.whole() and self._is_as_declared(work, object_id, spec, facts):
+                return self._grown(work, object_id, spec)
+            with content.ready(work, pool):
+                size = _size(spec, content)
+                mark = Mark(key.digest, generation, owner=key.owner)
+                record = Sidecar("volume", mark, "filling", "", spec.format, facts)
+                made = self._fill(work, pool, name, record, content, size, found)
             return Done(object_id, self._state(made, spec))
 
     def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
@@ -187,7 +203,9 @@ class Volumes(Handler[Volume, VolumeState]):
         for change in changes:
             if change.path == ("pool",) and change.new in (state.pool_uuid, state.pool_name):
                 continue
-            if change.path == ("template",) and change.new in _spellings(state):
+            if change.path == ("template",) and change.new in _spellings(state.template_id, state.template_pool):
+                continue
+            if change.path == ("volume",) and change.new in _spellings(state.volume_id, state.volume_pool):
                 continue
             yield change
 
@@ -216,17 +234,28 @@ class Volumes(Handler[Volume, VolumeState]):
                 raise fill.taken(pool, name, found, self.kind, ("name",))
         raise Bug(f"{MAX_GENERATIONS} volumes exist under one address of the program")
 
-    def _is_as_declared(self, work: Work, object_id: str, spec: Volume, source: TemplateVolume | None) -> bool:
+    def _fill(
+        self, work: Work, pool: Any, name: str, record: Sidecar, content: Content, size: int | None, found: Holder
+    ) -> Found:
+        with contextlib.ExitStack() as undo:
+            claim = fill.claim(work, self.node, pool, name, record, content.wanted(size), found)
+            undo.callback(fill.undo_quietly, claim)
+            volume = content.make(work, claim, size)
+            record = claim.finish()
+            undo.pop_all()
+        return self.api.found(pool, volume, record)
+
+    def _is_as_declared(self, work: Work, object_id: str, spec: Volume, facts: dict[str, Any]) -> bool:
         """Whether the whole volume of an earlier try is what the program declares, but for its size."""
         found = self._found(work, object_id)
         if found.record is None or found.format != spec.format or format_of(found.root) != spec.format:
             return False
-        facts = found.record.facts
-        same = facts.get("template_id") == (source.id if source else None) and facts.get("full") == spec.full_clone
+        same = all(found.record.facts.get(name) == facts.get(name) for name in ORIGINS)
         return same and (spec.size is None or found.size <= disk_bytes(spec.size))
 
-    def _grown(self, work: Work, object_id: str, spec: Volume, size: int) -> Outcome[VolumeState]:
-        self.api.grow(work, self._found(work, object_id), size)
+    def _grown(self, work: Work, object_id: str, spec: Volume) -> Outcome[VolumeState]:
+        if spec.size is not None:
+            self.api.grow(work, self._found(work, object_id), disk_bytes(spec.size))
         return Done(object_id, self._state(self._found(work, object_id), spec))
 
     def _found(self, work: Work, object_id: str) -> Found:
@@ -254,6 +283,8 @@ class Volumes(Handler[Volume, VolumeState]):
             size=size_text(found.size),
             format=found.format,  # type: ignore[arg-type]
             template=spelled.template if spelled and spelled.template else facts.get("template_id"),
+            volume=spelled.volume if spelled and spelled.volume else facts.get("volume_id"),
+            image_path=spelled.image_path if spelled and spelled.image_path else facts.get("image_path"),
             full_clone=facts.get("full", spelled.full_clone if spelled else False),
             detach_on_delete=spelled.detach_on_delete if spelled else True,
             path=found.path,
@@ -263,6 +294,8 @@ class Volumes(Handler[Volume, VolumeState]):
             backing_file=found.backing_file,
             template_id=facts.get("template_id"),
             template_pool=facts.get("template_pool"),
+            volume_id=facts.get("volume_id"),
+            volume_pool=facts.get("volume_pool"),
             nonce=found.record.nonce if found.record else prior.nonce if prior else None,
         )
 
@@ -274,34 +307,19 @@ def _names(pool: Any) -> list[str]:
     return [name for name, template in names if template is None or template[0] not in ours]
 
 
-def _size(spec: Volume, source: TemplateVolume | None) -> int:
-    """The size in bytes. Raises Invalid when the template does not fit."""
+def _size(spec: Volume, content: Content) -> int | None:
+    """The size in bytes; None where only the content's end tells it. Raises Invalid when the content does not fit."""
+    least = content.capacity
     if spec.size is None:
-        assert source is not None
-        return source.capacity
+        return least
     size = disk_bytes(spec.size)
-    if source is not None and size < source.capacity:
-        raise Invalid(
-            f'"{spec.size}" is {size} bytes, and the template "{source.name}" has {source.capacity}: '
-            f'write "{size_text(source.capacity)}" or more',
-            path=("size",),
-        )
+    refuse_smaller(size, least or 0, content.what)
     return size
 
 
-def _facts(spec: Volume, source: TemplateVolume | None, base: TemplateVolume | None) -> dict[str, Any]:
-    """What the sidecar keeps of a template; `base` is the one that the volume stands on."""
-    facts: dict[str, Any] = {"full": spec.full_clone}
-    if source is not None:
-        facts |= {"template_id": source.id, "template_pool": source.pool.name()}
-    if base is not None:
-        facts["template_file"] = base.path
-    return facts
-
-
-def _spellings(state: VolumeState) -> set[str]:
-    """What the template of a volume may be called."""
-    if not state.template_id:
+def _spellings(object_id: str | None, pool: str | None) -> set[str]:
+    """What a template or volume may be called."""
+    if not object_id:
         return set()
-    name = state.template_id.partition("/")[2]
-    return {state.template_id, name, f"{state.template_pool}/{name}"}
+    name = object_id.partition("/")[2]
+    return {object_id, name, f"{pool}/{name}"}

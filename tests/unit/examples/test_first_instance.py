@@ -58,11 +58,23 @@ def test_with_its_defaults_it_boots_debian_from_its_own_site(node: Node) -> None
     assert set(node.made) >= {"pool", "image", "network", "data", "instance"}
     assert node.made["image"]["source"]["url"].startswith("https://cloud.debian.org/")
     assert "path" not in node.made["image"]["source"]
+    sums = node.made["image"]["source"]["checksum"]
+    assert sums == "sha512:https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS"
     instance = node.made["instance"]
     assert instance["nics"] == [{"name": "eth0", "network": "id-of-network"}]
     assert instance["disks"] == [{"name": "data", "volume": "id-of-data"}]
     assert instance["waitFor"] == "ip"
     assert instance["cloudInit"]["users"] == [{"name": "admin", "sshKeys": [], "sudo": True}]
+
+
+@pytest.mark.parametrize("image", ["/srv/image.qcow2", "https://example.org/image.qcow2"])
+def test_an_image_of_ones_own_needs_no_checksum(node: Node, image: str) -> None:
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[Any]:
+        return run(image=image)["instance"].ip_address
+
+    program()
+    assert node.made["image"]["source"] == {"url" if "://" in image else "path": image}
 
 
 def test_every_setting_reaches_what_it_is_for(node: Node) -> None:

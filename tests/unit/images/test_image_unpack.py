@@ -5,11 +5,13 @@ import gzip
 import hashlib
 import lzma
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from jvp.core.errors import Invalid
 from jvp.core.work import Work
@@ -20,7 +22,13 @@ pytestmark = pytest.mark.unit
 
 MIB = 1 << 20
 IMAGE = os.urandom(700_001) + bytes(9 * MIB) + os.urandom(300_000)
-FORMATS: list[Callable[[bytes], bytes]] = [gzip.compress, lzma.compress, bz2.compress]
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
+
+
+FORMATS: list[Callable[[bytes], bytes]] = [gzip.compress, lzma.compress, bz2.compress, zstd]
 
 
 def flat(segments: Iterator[Segment]) -> bytes:
@@ -79,6 +87,18 @@ def test_a_bomb_is_stopped(tmp_path: Path, pack: Callable[[bytes], bytes]) -> No
         pytest.raises(Invalid, match="limit"),
     ):
         flat(source.segments())
+
+
+def test_a_bomb_of_blocks_takes_no_memory(tmp_path: Path) -> None:
+    """Every four bytes of zstd may be 128 KiB: what is fed at once bounds what comes out."""
+    packed = zstandard.ZstdCompressor(level=1).compress(bytes(512 * MIB))
+    tracemalloc.start()
+    with opened(tmp_path / "a", packed, limit=300 * MIB) as source, pytest.raises(Invalid, match="limit"):
+        for _ in source.segments():
+            pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * MIB
 
 
 def test_a_wrong_checksum(tmp_path: Path) -> None:

@@ -34,18 +34,34 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (StoragePool, {"path": "/a/../b"}, "path", 'must not contain ".."'),
         (StoragePool, {"path": "//"}, "path", "not the root"),
         (StoragePool, {"name": "a/b"}, "name", "is not a name"),
+        (StoragePool, {"deleteData": "maybe"}, "deleteData", "must be true or false"),
         (StoragePool, {"pth": "/a"}, "pth", 'did you mean "path"?'),
         (Volume, {"size": "1GiB"}, "pool", "is required"),
         (Volume, {"pool": "p"}, "size", "is required for a volume without a template"),
+        (Volume, {"pool": "p", "template": "t", "volume": "p/v"}, "volume", "cannot stand beside template"),
+        (Volume, {"pool": "p", "volume": "p/v", "imagePath": "/i"}, "imagePath", "cannot stand beside volume"),
+        (Volume, {"pool": "p", "volume": ""}, "volume", "must not be empty"),
+        (Volume, {"pool": "p", "imagePath": "a\nb"}, "imagePath", "control characters"),
+        (Volume, {"pool": "p", "volume": "p/v", "fullClone": True}, "fullClone", "means nothing without a template"),
+        (Volume, {"pool": "p", "size": "1GiB", "path": "/i"}, "path", 'did you mean "imagePath"?'),
         (Volume, {"pool": "p", "size": "10"}, "size", "write it with a unit"),
         (Volume, {"pool": "p", "size": "1GiB", "format": "vmdk"}, "format", "must be one of 'qcow2' or 'raw'"),
         (Volume, {"pool": "p", "size": "1GiB", "fullClone": True}, "fullClone", "means nothing without a template"),
         (Volume, {"pool": "p", "size": "1GiB", "name": "jvp-template-x-0123456789ab"}, "name", "templates have"),
         (Template, {"pool": "p"}, "source", "is required"),
+        (Template, {"pool": "p", "source": {"path": "/a"}, "os": "x" * 101}, "os", "at most 100"),
+        (Template, {"pool": "p", "source": {"path": "/a"}, "os": "a\nb"}, "os", "control characters"),
         (Template, {"pool": "p", "source": {}}, "source", "exactly one of path and url"),
         (Template, {"pool": "p", "source": {"path": "/a", "url": "http://x/y"}}, "source", "exactly one"),
         (Template, {"pool": "p", "source": {"url": "ftp://x/y"}}, "source.url", "must begin with http"),
         (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:1"}}, "source.checksum", "sha256 or sha512"),
+        (
+            Template,
+            {"pool": "p", "source": {"path": "/a", "checksum": "https://x/S"}},
+            "source.checksum",
+            "like sha512:",
+        ),
+        (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:http://x/S"}}, "source.checksum", "'md5'"),
         (
             Template,
             {"pool": "p", "source": {"path": "/a", "allowPrivateRedirects": True}},
@@ -66,10 +82,13 @@ def test_what_is_refused_offline(model: Any, raw: dict[str, Any], path: str, say
         (StoragePool, {}),
         (StoragePool, {"name": UNKNOWN, "path": UNKNOWN}),
         (Volume, {"pool": UNKNOWN, "size": UNKNOWN}),
+        (Volume, {"pool": "p", "volume": UNKNOWN}),
+        (Volume, {"pool": "p", "imagePath": UNKNOWN}),
         (Volume, {"pool": "p", "template": UNKNOWN, "fullClone": UNKNOWN, "name": UNKNOWN}),
         (Template, {"pool": UNKNOWN, "source": UNKNOWN}),
-        (Template, {"pool": "p", "source": {"path": UNKNOWN}}),
+        (Template, {"pool": "p", "source": {"path": UNKNOWN}, "os": UNKNOWN}),
         (Template, {"pool": "p", "source": {"url": UNKNOWN, "checksum": UNKNOWN}}),
+        (Template, {"pool": "p", "source": {"url": "http://x/y", "checksum": "sha512:https://x/SHA512SUMS"}}),
     ],
 )
 def test_what_passes_offline(model: Any, raw: dict[str, Any]) -> None:
@@ -107,6 +126,25 @@ def test_how_a_volume_changes(change: dict[str, Any], effect: Effect | None) -> 
     assert [one.effect for one in CALLS.diff("Volume", stored, inputs).changes] == ([] if effect is None else [effect])
 
 
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        ({"volume": "r/w"}, None),
+        ({"volume": f"{POOL[:-1]}3/w"}, None),
+        ({"volume": "r/x"}, Effect.REPLACE),
+        ({"imagePath": "/j"}, Effect.REPLACE),
+        ({"imagePath": "/i"}, None),
+    ],
+)
+def test_what_a_volume_was_made_from_does_not_change(change: dict[str, Any], effect: Effect | None) -> None:
+    inputs = {"name": "v", "pool": "p", "size": "1GiB", "format": "raw", "fullClone": False, "detachOnDelete": True}
+    made = {"volume": "r/w"} if "volume" in change else {"imagePath": "/i"}
+    origin = {"volumeId": f"{POOL[:-1]}3/w", "volumePool": "r"} if "volume" in change else {}
+    stored = Stored(f"{POOL}/v", {**inputs, **made}, {**inputs, **made, **origin, "sizeBytes": 2**30, "path": "/p/v"})
+    new = check(Volume, {**inputs, **change}).inputs
+    assert [one.effect for one in CALLS.diff("Volume", stored, new).changes] == ([] if effect is None else [effect])
+
+
 def test_previews_of_volumes() -> None:
     inputs = check(Volume, {"name": "v", "pool": "p", "size": "1000kB"}).inputs
     bag = CALLS.preview_create("Volume", inputs, Work())
@@ -130,6 +168,8 @@ def test_previews_of_pools() -> None:
     stored = Stored(POOL, inputs, state)
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a//b/"}).inputs).changes == ()
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a"}).inputs).replaces
+    (change,) = CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "deleteData": True}).inputs).changes
+    assert (change.path, change.effect) == (("deleteData",), Effect.LIVE)
     stopped = check(StoragePool, {"name": "p", "active": False}).inputs
     assert CALLS.preview_update("StoragePool", stored, stopped, Work())["state"] == "inactive"
 
