@@ -97,6 +97,14 @@ NETWORK = [
         edited(lambda bench, root: put(root, "bridge/@name", f"jt{bench.prefix[-8:-1]}"), restart=True),
         frozenset({"bridge"}),
     ),
+    Drift(
+        "domain",
+        edited(lambda _, root: put(root, "domain/@name", "other.example"), restart=True),
+        frozenset({"domain"}),
+        "restarted",
+    ),
+    Drift("domain", edited(lambda _, root: drop(root, "domain")), frozenset({"domain"}), "edited"),
+    Drift("mtu", edited(lambda _, root: put(root, "mtu/@size", "1300"), restart=True), frozenset({"mtu"})),
     Drift("autostart", lambda _, network: network.setAutostart(0), frozenset({"autostart"})),
     Drift("active", lambda _, network: network.destroy(), frozenset({"active"})),
 ]

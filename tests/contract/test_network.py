@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.conftest import Bench
@@ -21,9 +23,15 @@ def network(bench: Bench) -> Iterator[Stored]:
     bench.delete("Network", stored)
 
 
+def declaration(network: Stored) -> dict[str, Any]:
+    """The network with everything said that can drift."""
+    same = {name: network.state[name] for name in ("name", "cidr", "bridge")}
+    return {**same, "domain": "lab.example", "mtu": 1400}
+
+
 @pytest.mark.parametrize("drift", NETWORK, ids=lambda drift: f"{drift.property} {drift.label}".strip())
 def test_drift_is_seen_and_mended(bench: Bench, network: Stored, drift: Drift) -> None:
-    raw = {"name": network.state["name"], "cidr": network.state["cidr"], "bridge": network.state["bridge"]}
+    raw = declaration(network)
     network = bench.update("Network", network, raw).stored
     drift.act(bench, bench.connection.networkLookupByUUIDString(network.id))
     read = bench.read("Network", network)
@@ -66,8 +74,6 @@ def test_the_same_bridge_is_refused_by_name(bench: Bench, network: Stored) -> No
 
 def test_a_range_that_the_host_uses_is_undone(bench: Bench) -> None:
     """The loopback is no network of libvirt's: only its start refuses, and the definition is taken back."""
-    from pathlib import Path
-
     rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
     used = [
         row
@@ -89,8 +95,6 @@ def test_a_dhcp_range_changes_without_a_restart(bench: Bench, network: Stored) -
     found = bench.connection.networkLookupByUUIDString(network.id)
     bridge = found.bridgeName()
     index = f"/sys/class/net/{bridge}/ifindex"
-    from pathlib import Path
-
     before = Path(index).read_text()
     raw = {
         "name": network.state["name"],
@@ -126,3 +130,47 @@ def test_switches(bench: Bench, network: Stored, way: str) -> None:
         raw = {"name": network.state["name"], "cidr": network.state["cidr"], way: value}
         stored = bench.converged("Network", bench.update("Network", stored, raw).stored, raw)
         assert bool(found.autostart() if way == "autostart" else found.isActive()) is value
+
+
+def test_route_domain_and_mtu_come_with_a_restart_and_go_again(bench: Bench, network: Stored) -> None:
+    plain = {name: network.state[name] for name in ("name", "cidr")}
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    raw = {**plain, "mode": "route", "domain": "lab.example", "mtu": 1400}
+    effects = bench.calls.diff("Network", network, bench.inputs("Network", raw)).changes
+    assert {str(change.path[0]): change.effect.words for change in effects} == dict.fromkeys(
+        ("mode", "domain", "mtu"), "network restart"
+    )
+    stored = bench.converged("Network", bench.update("Network", network, raw).stored, raw)
+    assert Path(f"/sys/class/net/{found.bridgeName()}/mtu").read_text() == "1400\n"
+    for text in ("<domain name='lab.example' localOnly='yes'/>", "<forward mode='route'/>"):
+        assert text in found.XMLDesc(0)
+    stored = bench.converged("Network", bench.update("Network", stored, plain).stored, plain)
+    assert Path(f"/sys/class/net/{found.bridgeName()}/mtu").read_text() == "1500\n"
+    assert "<domain" not in found.XMLDesc(0)
+
+
+def test_what_nobody_declared_stays_when_something_else_changes(bench: Bench, network: Stored) -> None:
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    bench.connection.networkDefineXML(found.XMLDesc(1).replace("<ip ", "<domain name='theirs'/><ip ", 1))
+    raw = {"name": network.state["name"], "cidr": network.state["cidr"], "autostart": False}
+    read = bench.read("Network", network)
+    assert read is not None
+    assert bench.plan("Network", read, raw) == ["autostart"]
+    bench.update("Network", read, raw)
+    assert "<domain name='theirs'/>" in found.XMLDesc(1)
+
+
+def test_a_bridge_of_the_node_may_serve_several_networks(bench: Bench, network: Stored) -> None:
+    bridge = network.state["bridge"]  # any bridge that is there will do
+    theirs = bench.connection.networkDefineXML(
+        f"<network><name>{bench.name('theirs')}</name><forward mode='bridge'/><bridge name='{bridge}'/></network>"
+    )
+    with pytest.raises(Invalid, match="the bridge of the network"):
+        bench.create("Network", "shared", {"name": bench.name("br"), "mode": "bridge", "bridge": bridge})
+    theirs.undefine()
+
+
+def test_a_bridge_that_the_node_lacks_is_refused(bench: Bench) -> None:
+    with pytest.raises(Invalid, match='the node has no bridge "no-such"') as caught:
+        bench.create("Network", "lost", {"name": bench.name("br"), "mode": "bridge", "bridge": "no-such"})
+    assert caught.value.path == ("bridge",)

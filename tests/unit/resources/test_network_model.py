@@ -14,7 +14,7 @@ from jvp.core.diff import diff
 from jvp.core.errors import dotted
 from jvp.core.facts import Effect
 from jvp.core.values import UNKNOWN, walk
-from jvp.resources.network import MAX_RANGE, Network
+from jvp.resources.network.model import MAX_RANGE, Network
 
 NET = "192.168.50.0/24"
 
@@ -54,7 +54,25 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
         ({"cidr": NET, "bridge": "../x"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a b"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a\n"}, "bridge", "is not an interface name"),
-        ({"cidr": NET, "mode": "route"}, "mode", "must be one of"),
+        ({"cidr": NET, "mode": "open"}, "mode", "must be one of"),
+        ({"mode": "route"}, "cidr", 'required for a network in mode "route"'),
+        ({"mode": "isolated", "domain": "lan"}, "domain", "needs a cidr"),
+        ({"mode": "bridge"}, "bridge", 'required for a network in mode "bridge"'),
+        ({"mode": "bridge", "bridge": "br0", "cidr": NET}, "cidr", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "gateway": "10.0.0.1"}, "gateway", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "dhcp": {}}, "dhcp", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "domain": "lan"}, "domain", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "mtu": 1500}, "mtu", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "mtu": UNKNOWN}, "mtu", "the business of the node's bridge"),
+        ({"cidr": NET, "mtu": 67}, "mtu", "at least 68"),
+        ({"cidr": NET, "mtu": 65536}, "mtu", "at most 65535"),
+        ({"cidr": NET, "mtu": "big"}, "mtu", "must be a whole number"),
+        ({"cidr": NET, "domain": ""}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "-a.b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a..b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a" * 64}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a.\n"}, "domain", "is not a domain name"),
         ({"cidr": NET, "name": "../x"}, "name", "is not a name"),
     ],
 )  # fmt: skip
@@ -131,10 +149,11 @@ def test_unknown_anywhere_is_neither_an_error_nor_lost(raw: dict[str, Any]) -> N
 FULL: dict[str, Any] = {
     "name": "a", "mode": "nat", "cidr": NET, "gateway": "192.168.50.1", "bridge": "br9", "autostart": True,
     "active": True, "dhcp": {"enabled": True, "start": "192.168.50.9", "end": "192.168.50.10", "leaseTime": "2h"},
+    "domain": "lab.example", "mtu": 1400,
 }  # fmt: skip
 
 
-@given(st.integers(0, 2**11 - 1))
+@given(st.integers(0, 2**13 - 1))
 def test_any_of_it_may_be_unknown(paths: int) -> None:
     leaves = [path for path, _ in walk(FULL)]
     raw: dict[Any, Any] = {**FULL, "dhcp": dict(FULL["dhcp"])}
@@ -154,6 +173,12 @@ def test_any_of_it_may_be_unknown(paths: int) -> None:
         ({"cidr": NET}, {"cidr": NET, "mode": "isolated"}, {("mode", Effect.NETWORK_RESTART)}),
         ({"cidr": NET}, {"cidr": NET, "bridge": "br9"}, {("bridge", Effect.NETWORK_RESTART)}),
         ({"cidr": NET, "bridge": "br9"}, {"cidr": NET}, set()),
+        ({"cidr": NET}, {"cidr": NET, "domain": "lan"}, {("domain", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "domain": "lan"}, {"cidr": NET}, {("domain", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "domain": "lan"}, {"cidr": NET, "domain": "LAN"}, set()),
+        ({"cidr": NET, "mtu": 1400}, {"cidr": NET, "mtu": 1500}, {("mtu", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "mtu": 1400}, {"cidr": NET}, {("mtu", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET}, {"cidr": NET, "mode": "route"}, {("mode", Effect.NETWORK_RESTART)}),
         ({"cidr": NET, "name": "a"}, {"cidr": NET, "name": "b"}, {("name", Effect.REPLACE)}),
         ({"cidr": NET, "autostart": False}, {"cidr": NET}, {("autostart", Effect.LIVE)}),
         ({"cidr": NET, "active": False}, {"cidr": NET}, {("active", Effect.LIVE)}),

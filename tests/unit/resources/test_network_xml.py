@@ -15,7 +15,9 @@ from jvp.core.check import check
 from jvp.core.diff import diff
 from jvp.core.model import plain
 from jvp.libvirt.xml import parse, same_xml, text_of, value
-from jvp.resources.network import Network, _new_root, _patch, _read
+from jvp.resources.network.definition import kept, own_bridge, patch, skeleton
+from jvp.resources.network.definition import read as read_xml
+from jvp.resources.network.model import Network
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 HERE = Path(__file__).parent
@@ -25,7 +27,10 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "network-full": {
         "name": "web", "mode": "nat", "cidr": "10.1.0.0/16", "gateway": "10.1.255.254", "bridge": "br-web",
         "dhcp": {"enabled": True, "start": "10.1.0.10", "end": "10.1.0.99", "leaseTime": "2h"},
+        "domain": "web.example", "mtu": 1400,
     },
+    "network-route": {"name": "web", "mode": "route", "cidr": "192.168.50.0/24", "dhcp": {"enabled": False}},
+    "network-bridge": {"name": "web", "mode": "bridge", "bridge": "br0"},
     "network-isolated": {"name": "web", "mode": "isolated"},
     "network-isolated-cidr": {
         "name": "web", "mode": "isolated", "cidr": "192.168.50.0/24", "dhcp": {"enabled": False},
@@ -41,13 +46,13 @@ def spec_of(raw: dict[str, Any]) -> Network:
 
 def read(text: str) -> dict[str, Any]:
     return {
-        Network.model_fields[name].alias or name: item for name, item in _read(parse(text)).items() if name != "uuid"
+        Network.model_fields[name].alias or name: item for name, item in read_xml(parse(text)).items() if name != "uuid"
     }
 
 
 def made(spec: Network) -> Any:
-    root = _new_root(UUID)
-    _patch(root, spec, UUID)
+    root = skeleton(UUID)
+    patch(root, spec)
     return root
 
 
@@ -61,12 +66,18 @@ def raws(draw: Any) -> dict[str, Any]:
     """Declarations of every form, all valid."""
     raw: dict[str, Any] = {
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)),
-        "mode": draw(st.sampled_from(["nat", "isolated"])),
+        "mode": draw(st.sampled_from(["nat", "route", "isolated", "bridge"])),
     }
-    if draw(st.booleans()):
+    if raw["mode"] == "bridge" or draw(st.booleans()):
         raw["bridge"] = draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True))
+    if raw["mode"] == "bridge":
+        return raw
+    if draw(st.booleans()):
+        raw["mtu"] = draw(st.integers(1280, 65535))
     if raw["mode"] == "isolated" and draw(st.booleans()):
         return raw
+    if draw(st.booleans()):
+        raw["domain"] = draw(st.sampled_from(["lan", "lab.example", "a-b.c"]))
     first = draw(st.integers(1, 2**24)) << 8
     net = ipaddress.ip_network((first % (126 << 24) + (1 << 24), draw(st.integers(16, 29))), strict=False)
     hosts = list(range(int(net.network_address) + 1, int(net.network_address) + 6))
@@ -95,12 +106,12 @@ def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
     root = made(spec_of(before))
     spec = spec_of(after)
-    _patch(root, spec, UUID)
+    patch(root, spec)
     inputs = check(Network, after).inputs
     state = {name: plain(item) for name, item in read(text_of(root)).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
     again = parse(text_of(root))
-    _patch(again, spec, UUID)
+    patch(again, spec)
     assert same_xml(again, root)
 
 
@@ -117,26 +128,60 @@ FOREIGN = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/
   <dnsmasq:options><dnsmasq:option value='foo'/></dnsmasq:options></network>"""
 
 
+def found(root: Any, paths: dict[str, str]) -> dict[str, str | None]:
+    return {path: value(root, path) for path in paths}
+
+
 @given(raws())
 def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     root = parse(FOREIGN)
-    spec = spec_of(raw)
-    _patch(root, spec, UUID)
+    spec = kept(spec_of(raw), read_xml(root), set())
+    patch(root, spec)
     assert root.get("ipv6") == "yes"
     assert root.findtext("metadata/{urn:x}y") == "kept"
-    kept = {
-        "mac/@address": "52:54:00:00:00:07", "mtu/@size": "9000", "domain/@localOnly": "yes", "bridge/@stp": "on",
-        "dns/host/hostname": "box", "ip[@family=ipv6]/@address": "fd00::1",
-    }  # fmt: skip
-    assert {path: value(root, path) for path in kept} == kept
+    assert value(root, "dns/host/hostname") == "box"
     assert len(root.findall("{http://libvirt.org/schemas/network/dnsmasq/1.0}options")) == 1
     if spec.mode == "nat":
         assert value(root, "forward/@dev") == "eth0"
         assert value(root, "forward/nat/port/@end") == "65535"
-    if spec.cidr is not None:
-        assert value(root, "ip/tftp/@root") == "/x"
-        assert value(root, "ip/dhcp/host/@ip") == "10.9.0.77"
+    if spec.mode == "bridge":
+        # libvirt has none of these where the bridge is the node's own.
+        assert [one.tag for one in root if one.tag in ("ip", "mac", "domain", "mtu")] == []
+        return
+    theirs = {
+        "mac/@address": "52:54:00:00:00:07", "domain/@localOnly": "yes", "bridge/@stp": "on",
+        "ip[@family=ipv6]/@address": "fd00::1", "ip/tftp/@root": "/x", "ip/dhcp/host/@ip": "10.9.0.77",
+    }  # fmt: skip
+    assert found(root, theirs) == theirs
+    assert value(root, "mtu/@size") == str(raw.get("mtu", 9000))
+    assert value(root, "domain/@name") == raw.get("domain", "lan")
+    if spec.cidr != "10.9.0.0/24":
         assert value(root, "ip/@netmask") is None
+
+
+def test_what_means_the_same_is_not_written_anew() -> None:
+    """A netmask, a lease time that is nowhere said, a second range: as a hand-made network has them."""
+    text = FOREIGN.replace("<host mac", "<range start='10.9.0.20' end='10.9.0.30'/><host mac")
+    root = parse(text)
+    values = {name: plain(item) for name, item in read(text).items() if item is not None}
+    patch(root, kept(spec_of({"name": "old", "mode": "nat", **values}), read_xml(root), set()))
+    assert same_xml(root, parse(text))
+    patch(root, kept(spec_of({**values, "dhcp": {**values["dhcp"], "end": "10.9.0.12"}}), read_xml(root), set()))
+    assert same_xml(root, parse(text.replace("end='10.9.0.9'", "end='10.9.0.12'")))
+
+
+def test_what_the_program_gave_up_is_taken_out() -> None:
+    root = parse(FOREIGN)
+    spec = spec_of({"name": "old", "cidr": "10.9.0.0/24"})
+    patch(root, kept(spec, read_xml(root), {"domain", "mtu"}))
+    assert root.find("domain") is None
+    assert root.find("mtu") is None
+
+
+def test_a_network_that_leaves_the_nodes_bridge_gets_one_of_its_own() -> None:
+    root = made(spec_of(GOLDEN["network-bridge"]))
+    patch(root, spec_of({"name": "web", "cidr": "10.9.0.0/24"}))
+    assert value(root, "bridge/@name") == own_bridge(UUID)
 
 
 @pytest.mark.parametrize(
