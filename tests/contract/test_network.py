@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.contract.drift import NETWORK, Drift
 from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.types import network_of
+from jvp.core.work import Work
 
 
 @pytest.fixture
@@ -174,3 +176,32 @@ def test_a_bridge_that_the_node_lacks_is_refused(bench: Bench) -> None:
     with pytest.raises(Invalid, match='the node has no bridge "no-such"') as caught:
         bench.create("Network", "lost", {"name": bench.name("br"), "mode": "bridge", "bridge": "no-such"})
     assert caught.value.path == ("bridge",)
+
+
+@pytest.fixture
+def host_bridge(bench: Bench) -> Iterator[str]:
+    """A bridge that the node has already, as its administrator would make it."""
+    name = f"jb{bench.prefix[-8:-1]}"
+    made = subprocess.run(["ip", "link", "add", name, "type", "bridge"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no bridge can be made here: {made.stderr}")
+    yield name
+    subprocess.run(["ip", "link", "delete", name], check=True)
+
+
+def test_from_a_bridge_of_its_own_to_the_nodes_and_back(bench: Bench, network: Stored, host_bridge: str) -> None:
+    plain = {name: network.state[name] for name in ("name", "cidr")}
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    raw = {"name": plain["name"], "mode": "bridge", "bridge": host_bridge}
+    stored = bench.update("Network", network, {**plain, "domain": "lab.example", "mtu": 1400}).stored
+    stored = bench.converged("Network", bench.update("Network", stored, raw).stored, raw)
+    assert found.bridgeName() == host_bridge
+    assert "<ip" not in found.XMLDesc(0)
+    # A second network on the same bridge is nothing unusual.
+    other = {**raw, "name": bench.name("other")}
+    second = bench.create("Network", "other", other).stored
+    bench.delete("Network", bench.converged("Network", second, other))
+    told = bench.calls.preview_update("Network", stored, bench.inputs("Network", plain), Work())
+    stored = bench.converged("Network", bench.update("Network", stored, plain).stored, plain)
+    assert stored.state["bridge"] == told["bridge"] == network.state["bridge"]
+    assert Path(f"/sys/class/net/{host_bridge}").exists()
