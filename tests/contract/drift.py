@@ -75,12 +75,41 @@ def _range(bench: Any, root: Any) -> None:
 
 def _live_range(bench: Any, network: Any) -> None:
     """`virsh net-update --live`: only the running network differs."""
-    (one,) = parse(network.XMLDesc(0)).iterfind("ip/dhcp/range")
+    one = parse(network.XMLDesc(0)).find("ip/dhcp/range")
+    assert one is not None
     base = one.get("start", "").rpartition(".")[0]
     section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
     network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text_of(one).strip(), live)
     new = f"<range start='{base}.50' end='{base}.60'/>"
     network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, live)
+
+
+def _range6(_: Any, root: Any) -> None:
+    start = root.find("ip[@family='ipv6']").get("address")
+    put(root, "ip[@family=ipv6]/dhcp/range/@start", f"{start}9")
+
+
+def _host(root: Any) -> Any:
+    return root.find("ip/dhcp/host")
+
+
+def _host_gone(_: Any, root: Any) -> None:
+    root.find("ip/dhcp").remove(_host(root))
+
+
+def _host_moved(_: Any, root: Any) -> None:
+    _host(root).set("ip", _host(root).get("ip").rpartition(".")[0] + ".9")
+
+
+def _host_recarded(_: Any, root: Any) -> None:
+    _host(root).set("mac", "52:54:00:0d:1f:99")
+
+
+def _live_host(_: Any, network: Any) -> None:
+    """`virsh net-update delete ip-dhcp-host --live`."""
+    text = text_of(_host(parse(network.XMLDesc(0)))).strip()
+    section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+    network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text, live)
 
 
 NETWORK = [
@@ -90,7 +119,7 @@ NETWORK = [
     Drift("cidr", edited(_cidr, restart=True), frozenset({"cidr", "gateway", "dhcp"}), "restarted"),
     Drift("gateway", edited(_gateway, restart=True), frozenset({"gateway", "dhcp"})),
     Drift("dhcp", edited(_range), frozenset({"dhcp"}), "edited"),
-    Drift("dhcp", edited(lambda _, root: drop(root, "ip/dhcp"), restart=True), frozenset({"dhcp"}), "off"),
+    Drift("dhcp", edited(lambda _, root: drop(root, "ip/dhcp/range"), restart=True), frozenset({"dhcp"}), "off"),
     Drift("dhcp", _live_range, frozenset({"dhcp"}), "live"),
     Drift(
         "bridge",
@@ -102,6 +131,17 @@ NETWORK = [
         edited(lambda _, root: put(root, "domain/@name", "other.example"), restart=True),
         frozenset({"domain"}),
         "restarted",
+    ),
+    Drift("reservations", edited(_host_gone), frozenset({"reservations"}), "removed"),
+    Drift("reservations", edited(_host_moved), frozenset({"reservations"}), "another address"),
+    Drift("reservations", edited(_host_recarded, restart=True), frozenset({"reservations"}), "another MAC"),
+    Drift("reservations", _live_host, frozenset({"reservations"}), "live"),
+    Drift("ipv6", edited(lambda _, root: drop(root, "ip[@family='ipv6']"), restart=True), frozenset({"ipv6"}), "gone"),
+    Drift(
+        "ipv6",
+        edited(_range6),
+        frozenset({"ipv6"}),
+        "range",
     ),
     Drift("domain", edited(lambda _, root: drop(root, "domain")), frozenset({"domain"}), "edited"),
     Drift("mtu", edited(lambda _, root: put(root, "mtu/@size", "1300"), restart=True), frozenset({"mtu"})),

@@ -166,6 +166,11 @@ def _mac(text: str) -> str:
     return text
 
 
+def dashed(mac: str) -> str:
+    """A MAC as a name: `52-54-00-12-34-56`."""
+    return mac.lower().replace(":", "-")
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f'"{shortened(text)}" is not an absolute path')

@@ -14,8 +14,9 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.diff import diff
 from jvp.core.model import plain
+from jvp.libvirt.hosts import hosts_of
 from jvp.libvirt.xml import parse, same_xml, text_of, value
-from jvp.resources.network.definition import kept, own_bridge, patch, skeleton
+from jvp.resources.network.definition import Ours, hosts_in, kept, own_bridge, patch, skeleton
 from jvp.resources.network.definition import read as read_xml
 from jvp.resources.network.model import Network
 
@@ -28,8 +29,16 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "name": "web", "mode": "nat", "cidr": "10.1.0.0/16", "gateway": "10.1.255.254", "bridge": "br-web",
         "dhcp": {"enabled": True, "start": "10.1.0.10", "end": "10.1.0.99", "leaseTime": "2h"},
         "domain": "web.example", "mtu": 1400,
+        "reservations": [
+            {"name": "db", "mac": "52:54:00:AB:CD:01", "address": "10.1.0.7"},
+            {"name": "52-54-00-ab-cd-02", "mac": "52:54:00:AB:CD:02", "address": "10.1.0.8"},
+        ],
+        "ipv6": {
+            "cidr": "fd00:1::/64", "gateway": "fd00:1::ffff",
+            "dhcp": {"enabled": True, "start": "fd00:1::10", "end": "fd00:1::20", "leaseTime": "2h"},
+        },
     },
-    "network-route": {"name": "web", "mode": "route", "cidr": "192.168.50.0/24", "dhcp": {"enabled": False}},
+    "network-route": {"name": "web", "mode": "route", "ipv6": {"cidr": "fd00:1::/64"}},
     "network-bridge": {"name": "web", "mode": "bridge", "bridge": "br0"},
     "network-isolated": {"name": "web", "mode": "isolated"},
     "network-isolated-cidr": {
@@ -45,14 +54,18 @@ def spec_of(raw: dict[str, Any]) -> Network:
 
 
 def read(text: str) -> dict[str, Any]:
-    return {
-        Network.model_fields[name].alias or name: item for name, item in read_xml(parse(text)).items() if name != "uuid"
-    }
+    found = read_everything(parse(text))
+    return {Network.model_fields[name].alias or name: item for name, item in found.items() if name != "uuid"}
+
+
+def read_everything(root: Any) -> dict[str, Any]:
+    """Every host counts as the network's own."""
+    return read_xml(root, Ours.of(hosts_of(root)))
 
 
 def made(spec: Network) -> Any:
     root = skeleton(UUID)
-    patch(root, spec)
+    patch(root, spec, Ours())
     return root
 
 
@@ -77,6 +90,9 @@ def raws(draw: Any) -> dict[str, Any]:
     if raw["mode"] == "isolated" and draw(st.booleans()):
         return raw
     if draw(st.booleans()):
+        raw["ipv6"] = {"cidr": f"fd00:{draw(st.integers(1, 9))}::/{draw(st.sampled_from([64, 64, 80]))}"}
+        raw["ipv6"] |= draw(st.sampled_from([{}, {"dhcp": {}}, {"dhcp": {"leaseTime": "2h"}}]))
+    if draw(st.booleans()):
         raw["domain"] = draw(st.sampled_from(["lan", "lab.example", "a-b.c"]))
     first = draw(st.integers(1, 2**24)) << 8
     net = ipaddress.ip_network((first % (126 << 24) + (1 << 24), draw(st.integers(16, 29))), strict=False)
@@ -84,6 +100,12 @@ def raws(draw: Any) -> dict[str, Any]:
     raw["cidr"] = draw(st.sampled_from([str(net), f"{net.network_address}/{net.netmask}"]))
     if draw(st.booleans()):
         raw["gateway"] = str(ipaddress.ip_address(hosts[0]))
+    numbers = draw(st.sets(st.integers(1, 4), max_size=4))
+    if numbers:
+        raw["reservations"] = [
+            {"name": f"h{number}", "mac": f"52:54:00:00:00:A{number}", "address": str(ipaddress.ip_address(host))}
+            for number, host in zip(sorted(numbers), hosts[1:], strict=False)
+        ]
     kind = draw(st.sampled_from(["none", "off", "default", "range"]))
     if kind == "off":
         raw["dhcp"] = {"enabled": False}
@@ -98,20 +120,23 @@ def raws(draw: Any) -> dict[str, Any]:
 @given(raws())
 def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
     inputs = check(Network, raw).inputs
-    state = {name: plain(item) for name, item in read(text_of(made(spec_of(raw)))).items()}
+    text = text_of(made(spec_of(raw)))
+    state = {name: plain(item) for name, item in read(text).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
+    assert (value(parse(text), "forward/nat/@ipv6") == "yes") is (raw["mode"] == "nat" and "ipv6" in raw)
 
 
 @given(raws(), raws())
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
     root = made(spec_of(before))
     spec = spec_of(after)
-    patch(root, spec)
+    ours = Ours.of(hosts_in([*spec_of(before).reservations, *spec.reservations]))
+    patch(root, spec, ours)
     inputs = check(Network, after).inputs
     state = {name: plain(item) for name, item in read(text_of(root)).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
     again = parse(text_of(root))
-    patch(again, spec)
+    patch(again, spec, ours)
     assert same_xml(again, root)
 
 
@@ -135,13 +160,15 @@ def found(root: Any, paths: dict[str, str]) -> dict[str, str | None]:
 @given(raws())
 def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     root = parse(FOREIGN)
-    spec = kept(spec_of(raw), read_xml(root), set())
-    patch(root, spec)
+    spec = kept(spec_of(raw), read_xml(root, Ours()), set())
+    patch(root, spec, Ours())
     assert root.get("ipv6") == "yes"
     assert root.findtext("metadata/{urn:x}y") == "kept"
     assert value(root, "dns/host/hostname") == "box"
     assert len(root.findall("{http://libvirt.org/schemas/network/dnsmasq/1.0}options")) == 1
     if spec.mode == "nat":
+        # The range was there without NAT, and nobody asked for any.
+        assert value(root, "forward/nat/@ipv6") is None
         assert value(root, "forward/@dev") == "eth0"
         assert value(root, "forward/nat/port/@end") == "65535"
     if spec.mode == "bridge":
@@ -150,9 +177,10 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
         return
     theirs = {
         "mac/@address": "52:54:00:00:00:07", "domain/@localOnly": "yes", "bridge/@stp": "on",
-        "ip[@family=ipv6]/@address": "fd00::1", "ip/tftp/@root": "/x", "ip/dhcp/host/@ip": "10.9.0.77",
+        "ip/tftp/@root": "/x", "ip/dhcp/host/@ip": "10.9.0.77",
     }  # fmt: skip
     assert found(root, theirs) == theirs
+    assert value(root, "ip[@family=ipv6]/@address") == (spec.ipv6.gateway if raw.get("ipv6") else "fd00::1")
     assert value(root, "mtu/@size") == str(raw.get("mtu", 9000))
     assert value(root, "domain/@name") == raw.get("domain", "lan")
     if spec.cidr != "10.9.0.0/24":
@@ -164,23 +192,23 @@ def test_what_means_the_same_is_not_written_anew() -> None:
     text = FOREIGN.replace("<host mac", "<range start='10.9.0.20' end='10.9.0.30'/><host mac")
     root = parse(text)
     values = {name: plain(item) for name, item in read(text).items() if item is not None}
-    patch(root, kept(spec_of({"name": "old", "mode": "nat", **values}), read_xml(root), set()))
+    ours = Ours.of(hosts_of(root))
+    patch(root, spec_of(values), ours)
     assert same_xml(root, parse(text))
-    patch(root, kept(spec_of({**values, "dhcp": {**values["dhcp"], "end": "10.9.0.12"}}), read_xml(root), set()))
+    patch(root, spec_of({**values, "dhcp": {**values["dhcp"], "end": "10.9.0.12"}}), ours)
     assert same_xml(root, parse(text.replace("end='10.9.0.9'", "end='10.9.0.12'")))
 
 
 def test_what_the_program_gave_up_is_taken_out() -> None:
     root = parse(FOREIGN)
     spec = spec_of({"name": "old", "cidr": "10.9.0.0/24"})
-    patch(root, kept(spec, read_xml(root), {"domain", "mtu"}))
-    assert root.find("domain") is None
-    assert root.find("mtu") is None
+    patch(root, kept(spec, read_everything(root), {"domain", "mtu", "ipv6"}), Ours.of(hosts_of(root)))
+    assert [one for one in ("domain", "mtu", "ip[@family='ipv6']", "ip/dhcp/host") if root.find(one) is not None] == []
 
 
 def test_a_network_that_leaves_the_nodes_bridge_gets_one_of_its_own() -> None:
     root = made(spec_of(GOLDEN["network-bridge"]))
-    patch(root, spec_of({"name": "web", "cidr": "10.9.0.0/24"}))
+    patch(root, spec_of({"name": "web", "cidr": "10.9.0.0/24"}), Ours())
     assert value(root, "bridge/@name") == own_bridge(UUID)
 
 
@@ -192,6 +220,8 @@ def test_a_network_that_leaves_the_nodes_bridge_gets_one_of_its_own() -> None:
         (FOREIGN, {"name": "old", "mode": "nat", "cidr": "10.9.0.0/24", "gateway": "10.9.0.1", "bridge": "virbr7"}),
         ("<network><ip address='10.0.0.9' prefix='30'/></network>", {"cidr": "10.0.0.8/30", "gateway": "10.0.0.9"}),
         ("<network><ip family='ipv6' address='fd00::1' prefix='64'/></network>", {"cidr": None, "dhcp": None}),
+        ("<network><ip address='10.0.0.9' prefix='30'/><ip address='10.1.0.9' prefix='30'/></network>",
+         {"cidr": "10.0.0.8/30", "gateway": "10.0.0.9"}),
     ],
 )  # fmt: skip
 def test_networks_of_others_are_read(text: str, expected: dict[str, Any]) -> None:
@@ -208,3 +238,25 @@ def test_lease_times_of_others(lease: str, expected: str) -> None:
     one = f"<range start='10.0.0.2' end='10.0.0.3'>{lease}</range>"
     text = f"<network><ip address='10.0.0.1' prefix='24'><dhcp>{one}</dhcp></ip></network>"
     assert read(text)["dhcp"].bag() == {"enabled": True, "start": "10.0.0.2", "end": "10.0.0.3", "leaseTime": expected}
+
+
+def test_hosts_and_ipv6_of_others_are_read() -> None:
+    found = read(FOREIGN)
+    assert [one.bag() for one in found["reservations"]] == [
+        {"name": "52-54-00-00-00-08", "mac": "52:54:00:00:00:08", "address": "10.9.0.77"}
+    ]
+    assert found["ipv6"].bag() == {
+        "cidr": "fd00::/64", "gateway": "fd00::1", "dhcp": {"enabled": False, "leaseTime": "1h"}
+    }  # fmt: skip
+
+
+def test_a_host_is_changed_in_its_place_and_others_are_left() -> None:
+    text = """<network><ip address='10.9.0.1' prefix='24'><dhcp><host mac='52:54:00:00:00:0A' name='a' ip='10.9.0.5'>
+      <lease expiry='0'/></host><host name='nomac' ip='10.9.0.6'/><host mac='52:54:00:00:00:0b' ip='10.9.0.7'/></dhcp>
+      </ip></network>"""
+    root = parse(text)
+    spec = spec_of({"mode": "isolated", "cidr": "10.9.0.0/24", "dhcp": {"enabled": False}, "reservations": [
+        {"name": "a", "mac": "52:54:00:00:00:0A", "address": "10.9.0.8"},
+    ]})  # fmt: skip
+    patch(root, spec, Ours(names=frozenset({"a"})))
+    assert same_xml(root, parse(text.replace("10.9.0.5", "10.9.0.8")))

@@ -6,15 +6,60 @@ to mean something else: several DHCP ranges, a netmask, what others wrote stay a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from jvp.core.types import duration_s, network_of
-from jvp.libvirt.networks import range_of, ranges_of
+from jvp.core.types import dashed, duration_s, network_of
+from jvp.libvirt import marks
+from jvp.libvirt.hosts import Host, host_of, hosts_of
+from jvp.libvirt.networks import range_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, read_facts, sub, value, write_facts
-from jvp.resources.network.model import Dhcp, Network, NetworkState
+from jvp.resources.network.addresses import Dhcp
+from jvp.resources.network.model import Ipv6, Network, NetworkState, Reservation
 
-UNSET = ("cidr", "gateway", "dhcp", "domain", "mtu")
+UNSET = ("cidr", "gateway", "dhcp", "ipv6", "domain", "mtu")
 """What may be absent, and is left alone where it is there and no program ever declared it."""
+HOSTS = "reservations"
+"""A fact of the mark: names and MACs of the hosts that the network declared, or is about to take out."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Which hosts of a network are its own: those that it declared, by name or MAC, whatever became of them."""
+
+    names: frozenset[str] = frozenset()
+    macs: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, hosts: Iterable[Host]) -> Ours:
+        found = list(hosts)
+        return cls(frozenset(host.key for host in found), frozenset(host.mac for host in found))
+
+    @classmethod
+    def recorded(cls, root: Element) -> Ours | None:
+        """As our mark in the inactive definition has it; None in a network that we did not make."""
+        if marks.mark_of(root) is None:
+            return None
+        words = marks.facts_of(root).get(HOSTS, "").split()
+        return cls(frozenset(one for one in words if ":" not in one), frozenset(one for one in words if ":" in one))
+
+    @property
+    def text(self) -> str:
+        return " ".join(sorted(self.names) + sorted(self.macs))
+
+    def __contains__(self, host: object) -> bool:
+        return isinstance(host, Host) and (host.key in self.names or host.mac in self.macs)
+
+    def __or__(self, other: Ours) -> Ours:
+        return Ours(self.names | other.names, self.macs | other.macs)
+
+
+def hosts_in(reservations: Iterable[Reservation]) -> list[Host]:
+    """The hosts of a declaration. One that is called by its MAC has no name."""
+    return [
+        Host(one.mac.lower(), one.address, None if one.name == dashed(one.mac) else one.name) for one in reservations
+    ]
 
 
 def own_bridge(uuid: str) -> str:
@@ -45,8 +90,8 @@ def kept(spec: Network, found: dict[str, Any], removed: set[str]) -> Network:
     )
 
 
-def patch(root: Element, spec: Network) -> None:
-    """Write what the program declares into a network's XML; everything else stays."""
+def patch(root: Element, spec: Network, ours: Ours) -> None:
+    """Write what the program declares into a network's XML; everything else stays, so do hosts that are not `ours`."""
     was, has_domain = _mode(root), root.find("domain") is not None
     if spec.mode == "bridge" != was:
         _strip(root)
@@ -58,7 +103,8 @@ def patch(root: Element, spec: Network) -> None:
         drop(root, "forward")
         if spec.mode != "isolated":
             put(root, "forward/@mode", spec.mode)
-    _patch_ip4(root, spec)
+    _patch_ip4(root, spec, ours)
+    _patch_ip6(root, spec, is_new=spec.mode != was)
 
 
 def _strip(root: Element) -> None:
@@ -77,16 +123,38 @@ def _patch_domain(root: Element, spec: Network, has_domain: bool) -> None:
         put(root, "domain/@localOnly", "yes")
 
 
-def _patch_ip4(root: Element, spec: Network) -> None:
-    found = _ip4(root)
-    if spec.cidr is None:
-        for element in found:
-            root.remove(element)
-        return
-    net = network_of(spec.cidr)
-    element = found[0] if found else sub(root, "ip")
-    _patch_address(element, net, spec.gateway or str(net.network_address + 1))
-    _patch_dhcp(element, spec.dhcp)
+def _patch_ip4(root: Element, spec: Network, ours: Ours) -> None:
+    element = _patch_subnet(root, "ipv4", spec.cidr, spec.gateway)
+    if element is not None:
+        _patch_dhcp(element, spec.dhcp)
+        _patch_hosts(element, hosts_in(spec.reservations), ours)
+        _tidy(element)
+
+
+def _patch_ip6(root: Element, spec: Network, *, is_new: bool) -> None:
+    six, had = spec.ipv6, bool(_family(root, "ipv6"))
+    element = _patch_subnet(root, "ipv6", six.cidr if six else None, six.gateway if six else None)
+    if six is not None and element is not None:
+        _patch_dhcp(element, six.dhcp)
+        _tidy(element)
+        # libvirt hides only IPv4 behind the node's address unless told so.
+        if spec.mode == "nat" and (is_new or not had):
+            put(root, "forward/nat/@ipv6", "yes")
+    elif had and spec.mode == "nat":
+        put(root, "forward/nat/@ipv6", None)
+
+
+def _patch_subnet(root: Element, family: str, cidr: str | None, gateway: str | None) -> Element | None:
+    """The address of one family, in the first of its elements; None when there is none to be."""
+    found = _family(root, family)
+    if cidr is None:
+        for one in found:
+            root.remove(one)
+        return None
+    net = network_of(cidr)
+    element = found[0] if found else sub(root, "ip", family=None if family == "ipv4" else family)
+    _patch_address(element, net, gateway or str(net.network_address + 1))
+    return element
 
 
 def _patch_address(element: Element, net: Any, gateway: str) -> None:
@@ -102,9 +170,6 @@ def _patch_dhcp(element: Element, dhcp: Dhcp | None) -> None:
     if dhcp is None or not (dhcp.enabled and dhcp.start and dhcp.end):
         while element.find("dhcp/range") is not None:
             drop(element, "dhcp/range")
-        holder = element.find("dhcp")
-        if holder is not None and not len(holder):
-            element.remove(holder)
         return
     is_new = element.find("dhcp/range") is None
     one = ensure(element, "dhcp/range")
@@ -116,8 +181,29 @@ def _patch_dhcp(element: Element, dhcp: Dhcp | None) -> None:
         lease.set("unit", "seconds")
 
 
-def _ip4(root: Element) -> list[Element]:
-    return [one for one in root.findall("ip") if one.get("family", "ipv4") == "ipv4"]
+def _patch_hosts(element: Element, hosts: list[Host], ours: Ours) -> None:
+    wanted = {host.key: host for host in hosts}
+    for old in element.findall("dhcp/host"):
+        was = host_of(old)
+        if was is None or was not in ours:
+            continue
+        host = wanted.pop(was.key, None)
+        if host is not None:
+            host.write(old)
+        else:
+            ensure(element, "dhcp").remove(old)
+    for host in wanted.values():
+        host.write(sub(ensure(element, "dhcp"), "host"))
+
+
+def _tidy(element: Element) -> None:
+    holder = element.find("dhcp")
+    if holder is not None and not len(holder):
+        element.remove(holder)
+
+
+def _family(root: Element, family: str) -> list[Element]:
+    return [one for one in root.findall("ip") if one.get("family", "ipv4") == family and one.get("address")]
 
 
 def _mode(root: Element) -> str:
@@ -127,21 +213,31 @@ def _mode(root: Element) -> str:
     return mode or "isolated"
 
 
-def read(root: Element) -> dict[str, Any]:
+def read(root: Element, ours: Ours) -> dict[str, Any]:
     """A network's properties from its XML, by attribute."""
-    addresses = _ip4(root)
+    four, six = (_family(root, family) for family in ("ipv4", "ipv6"))
     return {
         **read_facts(NetworkState, root),
         "mode": _mode(root),
-        "cidr": next((str(one) for one in ranges_of(root) if one.version == 4), None),
-        "gateway": addresses[0].get("address") if addresses else None,
-        "dhcp": _read_dhcp(addresses[0]) if addresses else None,
+        "cidr": str(range_of(four[0])) if four else None,
+        "gateway": four[0].get("address") if four else None,
+        "dhcp": _read_dhcp(four[0]) if four else None,
+        "ipv6": _read_ip6(six[0]) if six else None,
+        "reservations": [
+            Reservation.model_construct(name=host.key, mac=host.mac, address=host.address)
+            for host in sorted(hosts_of(root), key=lambda one: one.key)
+            if host in ours
+        ],
     }
+
+
+def _read_ip6(element: Element) -> Ipv6:
+    return Ipv6.model_construct(cidr=str(range_of(element)), gateway=element.get("address"), dhcp=_read_dhcp(element))
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
     """The values that a definition may be edited in, in a form that is the same however they were read."""
-    return {name: values[name] for name in ("mode", "cidr", "gateway", "dhcp", "domain", "mtu", "bridge")}
+    return {name: values[name] for name in (*UNSET, "mode", "bridge", "reservations")}
 
 
 def _read_dhcp(element: Element) -> Dhcp:

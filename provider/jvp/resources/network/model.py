@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from jvp.core.errors import Path
 from jvp.core.facts import At, Changes, Computed, Effect, Output
 from jvp.core.model import Rule, Spec
-from jvp.core.types import Address, Cidr, DomainName, Duration, Name, address_of, duration_s, network_of, shortened
+from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
 from jvp.core.values import known
+from jvp.resources.network.addresses import Dhcp, Subnet
 
-MAX_RANGE = 65_535
-"""libvirt refuses longer DHCP ranges."""
+IPV6_MTU = 1280
+"""Smaller packets than this are no IPv6. Source: RFC 8200."""
 Mode = Literal["nat", "route", "isolated", "bridge"]
-OWN_BRIDGE = ("cidr", "gateway", "dhcp", "domain", "mtu")
+OWN_BRIDGE = ("cidr", "gateway", "dhcp", "reservations", "ipv6", "domain", "mtu")
 """What a network has only where libvirt makes its bridge: none of it on a bridge of the node."""
 
 
@@ -28,15 +27,24 @@ def _interface(text: str) -> str:
     return text
 
 
-class Dhcp(Spec):
-    """Which addresses the network hands out."""
+class Ipv6(Spec):
+    """The network's IPv6 range. The node announces it, and guests make their addresses in it."""
 
-    enabled: Annotated[bool, Field(description="Whether guests get addresses from the network.")] = True
-    start: Annotated[Address | None, Field(description="First address; by default the first free one of the CIDR.")] = (
-        None
-    )
-    end: Annotated[Address | None, Field(description="Last address; by default the last one of the CIDR.")] = None
-    lease_time: Annotated[Duration, Field(description="How long a guest may keep an address unasked.")] = "1h"
+    cidr: Annotated[Cidr, Field(description="The IPv6 range: a /64, so that guests can make their own addresses.")]
+    gateway: Annotated[
+        Address | None, Field(description="The node's address in it; by default the first of the CIDR.")
+    ] = None
+    dhcp: Annotated[Dhcp | None, Field(description="Address assignment by DHCPv6; by default off.")] = None
+
+
+class Reservation(Spec):
+    """An address that is kept for one card. Its order in the list never matters."""
+
+    name: Annotated[
+        DomainName, Field(description="The guest's host name, which the network's DNS knows; it stays with the item.")
+    ]
+    mac: Annotated[Mac, Field(description="The MAC address of the card.")]
+    address: Annotated[Address, Field(description="The IPv4 address, inside of the CIDR.")]
 
 
 class Network(Spec):
@@ -61,7 +69,7 @@ class Network(Spec):
     cidr: Annotated[
         Cidr | None,
         Changes(Effect.NETWORK_RESTART),
-        Field(description="The IPv4 range of the network. Required for nat and route."),
+        Field(description="The IPv4 range of the network. Required for nat and route without IPv6."),
     ] = None
     gateway: Annotated[
         Address | None,
@@ -69,6 +77,14 @@ class Network(Spec):
         Field(description="The node's address in the network; by default the first of the CIDR."),
     ] = None
     dhcp: Annotated[Dhcp | None, Field(description="Address assignment; by default on, over the whole CIDR.")] = None
+    reservations: Annotated[
+        list[Reservation], Field(description="Addresses kept for cards that the program knows by their MAC.")
+    ] = []
+    ipv6: Annotated[
+        Ipv6 | None,
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too."),
+    ] = None
     domain: Annotated[
         DomainName | None,
         At("domain/@name"),
@@ -96,24 +112,14 @@ class Network(Spec):
         if self.mode == "bridge":
             yield from self._bridge_rules()
             return
-        if self.mode in ("nat", "route") and self.cidr is None:
-            yield ("cidr",), f'is required for a network in mode "{self.mode}"'
         if self.cidr is None:
-            for name in ("gateway", "dhcp", "domain"):
-                if getattr(self, name) is not None:
-                    yield (name,), "needs a cidr"
-            return
-        if not known(self.cidr):
-            return
-        net = network_of(self.cidr)
-        if net.version != 4:
-            yield ("cidr",), f'"{self.cidr}" is not an IPv4 network'
-        elif net.prefixlen > 30:
-            yield ("cidr",), f'"{self.cidr}" has no room for a gateway and a guest; use /30 or larger'
-        elif net.is_multicast or net.is_loopback or net.is_unspecified or int(net.network_address) == 0:
-            yield ("cidr",), f'"{self.cidr}" is not a range that guests can use'
-        else:
-            yield from self._address_rules(net)
+            yield from self._no_ipv4_rules()
+        if isinstance(self.ipv6, Ipv6) and known(self.mtu) and self.mtu is not None and self.mtu < IPV6_MTU:
+            yield ("mtu",), f"IPv6 needs at least {IPV6_MTU}"
+        broken = [rule for subnet in self._subnets() for rule in subnet.rules()]
+        yield from broken
+        if not broken:
+            yield from self._reservation_rules()
 
     def _bridge_rules(self) -> Iterator[Rule]:
         if self.bridge is None:
@@ -122,71 +128,56 @@ class Network(Spec):
             if getattr(self, name) not in (None, []):
                 yield (name,), 'is the business of the node\'s bridge; leave it out in mode "bridge"'
 
-    def _address_rules(self, net: Any) -> Iterator[Rule]:
-        dhcp = self.dhcp if isinstance(self.dhcp, Dhcp) else None
-        inside: dict[Path, str | None] = {("gateway",): self.gateway}
-        if dhcp is not None:
-            inside |= {("dhcp", "start"): dhcp.start, ("dhcp", "end"): dhcp.end}
-            lease = dhcp.lease_time if known(dhcp.lease_time) else Dhcp().lease_time
-            said = dhcp.start is not None or dhcp.end is not None or duration_s(lease) != duration_s(Dhcp().lease_time)
-            if dhcp.enabled is False and said:
-                yield ("dhcp",), "start, end and leaseTime mean nothing while dhcp.enabled is false"
-        good = True
-        for path, text in inside.items():
-            if text is None or not known(text):
-                continue
-            address = address_of(text)
-            if address.version != 4 or address not in net:
-                yield path, f'"{text}" is outside of {net}'
-                good = False
-            elif address in (net.network_address, net.broadcast_address):
-                yield path, f'"{text}" is the network or broadcast address of {net}'
-                good = False
-        if not good or dhcp is None or not known(dhcp.enabled, dhcp.start, dhcp.end, self.gateway) or not dhcp.enabled:
-            return
-        yield from self._range_rules(net)
+    def _no_ipv4_rules(self) -> Iterator[Rule]:
+        if self.mode in ("nat", "route") and self.ipv6 is None:
+            yield ("cidr",), f'is required for a network in mode "{self.mode}"'
+        for name in ("gateway", "dhcp", "reservations"):
+            if getattr(self, name) not in (None, []):
+                yield (name,), "needs a cidr"
+        if self.domain is not None and self.ipv6 is None:
+            yield ("domain",), "needs a cidr"
 
-    def _range_rules(self, net: Any) -> Iterator[Rule]:
-        start, end = self._range(net)
-        gateway = address_of(self._gateway(net))
-        if int(start) > int(end):
-            yield ("dhcp", "end"), f'"{end}" is before the start "{start}"'
-        elif int(start) <= int(gateway) <= int(end):
-            yield ("dhcp",), f"the range {start} - {end} holds the gateway {gateway}"
-        elif int(end) - int(start) >= MAX_RANGE:
-            yield ("dhcp",), f"the range {start} - {end} has more than {MAX_RANGE} addresses"
+    def _subnets(self) -> Iterator[Subnet]:
+        if self.cidr is not None and known(self.cidr):
+            yield Subnet(4, self.cidr, self.gateway, self.dhcp)
+        six = self.ipv6
+        if isinstance(six, Ipv6) and known(six.cidr):
+            yield Subnet(6, six.cidr, six.gateway, six.dhcp)
+
+    def _reservation_rules(self) -> Iterator[Rule]:
+        items = self.reservations if isinstance(self.reservations, list) else []
+        four = next((subnet for subnet in self._subnets() if subnet.version == 4), None)
+        seen: set[tuple[str, str]] = set()
+        for index, item in enumerate(items):
+            if not isinstance(item, Reservation):
+                continue
+            for name, same in (("name", str.lower), ("mac", str.lower), ("address", str)):
+                text = getattr(item, name)
+                if not known(text):
+                    continue
+                if (name, same(text)) in seen:
+                    yield ("reservations", index, name), f'"{text}" is given twice'
+                seen.add((name, same(text)))
+            if known(item.name, item.mac) and not item.name[0].isalpha() and item.name != dashed(item.mac):
+                yield ("reservations", index, "name"), f'"{item.name}" must begin with a letter'
+            if four is not None and known(item.address):
+                yield from self._place_rules(index, item.address, four)
+
+    def _place_rules(self, index: int, address: str, four: Subnet) -> Iterator[Rule]:
+        why = four.outside(address)
+        if why is None and known(self.gateway) and address_of(address) == address_of(four.own_gateway):
+            why = f'"{address}" is the gateway'
+        if why is not None:
+            yield ("reservations", index, "address"), why
 
     def derived(self) -> dict[str, Any]:
-        if self.cidr is None or not known(self.cidr, self.gateway):
-            return {}
-        net = network_of(self.cidr)
         found: dict[str, Any] = {}
-        if self.gateway is None:
-            found["gateway"] = self._gateway(net)
-        dhcp = Dhcp() if self.dhcp is None else self.dhcp
-        if not known(dhcp):
-            return found
-        if known(dhcp.enabled, dhcp.start, dhcp.end) and dhcp.enabled:
-            start, end = self._range(net)
-            dhcp = dhcp.model_copy(update={"start": str(start), "end": str(end)})
-        found["dhcp"] = dhcp.bag()
+        for subnet in self._subnets():
+            if subnet.version == 4:
+                found |= subnet.derived()
+            elif self.ipv6 is not None:
+                found["ipv6"] = {**self.ipv6.bag(), **subnet.derived()}
         return found
-
-    def _gateway(self, net: Any) -> str:
-        return self.gateway or str(net.network_address + 1)
-
-    def _range(self, net: Any) -> tuple[Any, Any]:
-        """The addresses to hand out: what was given, else the larger side of the gateway."""
-        dhcp = self.dhcp if isinstance(self.dhcp, Dhcp) else Dhcp()
-        gateway = ipaddress.ip_address(self._gateway(net))
-        first, last = net.network_address + 1, net.broadcast_address - 1
-        above = int(last) - int(gateway) >= int(gateway) - int(first)
-        low, high = (gateway + 1, last) if above else (first, gateway - 1)
-        start = ipaddress.ip_address(dhcp.start) if dhcp.start else low
-        end = ipaddress.ip_address(dhcp.end) if dhcp.end else high
-        if not dhcp.end and int(end) - int(start) >= MAX_RANGE:
-            end = start + (MAX_RANGE - 1)
-        return start, end
 
 
 class NetworkState(Network):
