@@ -180,6 +180,21 @@ def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
     return change
 
 
+def _kept(bench: Any, flags: int, address: str | None) -> None:
+    """`virsh net-update` of what the network keeps for the card: taken out, or another address."""
+    network = bench.connection.networkLookupByUUIDString(bench.network.id)
+    section, delete = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
+    network.update(delete, section, -1, f"<host mac='{CARD}'/>", flags)
+    if address is not None:
+        base = bench.network.state["cidr"].rpartition(".")[0]
+        new = f"<host mac='{CARD}' ip='{base}{address}'/>"
+        network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, flags)
+
+
+CARD = "52:54:00:0d:1f:01"
+"""The MAC of the instance under test."""
+LIVE, BOTH = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, 3
+
 INSTANCE = [
     Drift("name", lambda bench, domain: domain.rename(bench.name("drift"), 0), frozenset({"name"})),
     Drift("memory", domain_edited(_memory(16 * 1024, room=False)), frozenset({"memory"})),
@@ -208,6 +223,9 @@ INSTANCE = [
         frozenset({"nics"}),
         "another network",
     ),
+    Drift("nics", lambda bench, _: _kept(bench, BOTH, None), frozenset({"nics"}), "address given up"),
+    Drift("nics", lambda bench, _: _kept(bench, LIVE, None), frozenset({"nics"}), "address given up live"),
+    Drift("nics", lambda bench, _: _kept(bench, BOTH, ".99"), frozenset({"nics"}), "another address"),
     Drift(
         "directKernel", domain_edited(lambda _, root: drop(root, "os/kernel")), frozenset({"directKernel"}), "removed"
     ),

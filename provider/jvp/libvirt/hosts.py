@@ -6,18 +6,25 @@ anybody else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import libvirt
 
+from jvp.core.identity import Mark
 from jvp.core.types import dashed
+from jvp.libvirt import devices, marks
 from jvp.libvirt.xml import Element, parse, text_of
 
 _SECTION = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
 _ADD, _DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
-LIVE = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+LIVE, CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_NETWORK_XML_INACTIVE
+CARDS = "addresses"
+"""A fact of a domain's mark: the hosts that it put into networks for its cards, or is about to take out."""
+Card = tuple[str, str]
+"""A network's name and a MAC."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +89,32 @@ def _text(host: Host) -> str:
     element = parse("<host/>")
     host.write(element)
     return text_of(element)
+
+
+def cards_of(root: Element) -> set[Card]:
+    """For which cards a domain (its inactive definition) keeps addresses."""
+    rows = json.loads(marks.facts_of(root).get(CARDS) or "[]")
+    return {(network, mac) for network, mac in rows}
+
+
+def note_cards(root: Element, cards: set[Card]) -> None:
+    """Write that into `root`, which is then defined; nothing where there is nothing to tell."""
+    if cards == cards_of(root):
+        return
+    if marks.find(root) is None:
+        marks.put(root, marks.element_of(Mark("", 0, acknowledged=True)))
+    marks.set_fact(root, CARDS, json.dumps(sorted(cards), separators=(",", ":")) if cards else "")
+
+
+def of_instances(connection: libvirt.virConnect) -> set[Card]:
+    """For which cards the instances of a node keep addresses."""
+    return set().union(*(cards_of(root) for _, root in devices.definitions(connection.listAllDomains(0))))
+
+
+def of_cards(network: libvirt.virNetwork, macs: set[str], wanted: set[Host]) -> None:
+    """Have a network keep `wanted` for the cards with these MACs, and nothing else for them."""
+    for read, write in ((INACTIVE, CONFIG), (0, LIVE)):
+        if write == CONFIG or network.isActive():
+            root = parse(network.XMLDesc(read))
+            now = {host for host in hosts_of(root) if host.mac in macs}
+            change(network, root, now - wanted, wanted - now, write)

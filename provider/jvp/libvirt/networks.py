@@ -50,6 +50,15 @@ class NetworkApi:
                 raise
             yield network, root
 
+    def named(self, name: str) -> libvirt.virNetwork | None:
+        """The network with this name, None when there is none."""
+        try:
+            return self.node.connection.networkLookupByName(name)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.NETWORK):
+                return None
+            raise
+
     def by_reference(self, reference: str, path: Path) -> libvirt.virNetwork:
         """The network of an id or name. Raises NotFound with the names that exist."""
         found = self.find(reference) if is_uuid(reference) else None

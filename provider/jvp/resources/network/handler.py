@@ -192,9 +192,16 @@ class Networks(Handler[Network, NetworkState]):
     def _ours(self, root: Any, prior: NetworkState | None) -> Ours:
         """The hosts of the network's own (`root` is its inactive definition).
 
-        Of a network that we did not make those that the state has; of an import all that there are.
+        Of a network that we did not make those that the state has; of an import all but those of instances.
         """
-        return Ours.recorded(root) or Ours.of(hosts_in(prior.reservations) if prior else hosts.hosts_of(root))
+        recorded = Ours.recorded(root)
+        if recorded is not None:
+            return recorded
+        if prior is not None:
+            return Ours.of(hosts_in(prior.reservations))
+        cards = hosts.of_instances(self.node.connection)
+        name = value(root, "name") or ""
+        return Ours.of(host for host in hosts.hosts_of(root) if (name, host.mac) not in cards)
 
     def _state(self, network: Any, prior: NetworkState | None) -> NetworkState:
         root = parse(network.XMLDesc(self.api.INACTIVE))
