@@ -10,7 +10,7 @@ from tests.unit.resources import test_instance_model, test_instance_xml, test_ne
 
 from jvp.core.model import Spec, fields
 from jvp.resources.instance.model import Instance
-from jvp.resources.network import Network
+from jvp.resources.network.model import Network
 
 OURS = {"shutdownTimeout", "waitFor", "waitTimeout", "powerState", "autostart", "active"}
 """What is no part of the XML: switches of libvirt's and settings of our own."""

@@ -27,7 +27,8 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu",
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
         "disks": [{"name": "data", "volume": "p/data"}, {"name": "iso", "volume": "p/iso", "readOnly": True}],
-        "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e"}, {"name": "eth1"}],
+        "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e", "address": "10.0.0.9"},
+                 {"name": "eth1"}],
         "cloudInit": {"hostname": "web"},
     },
 }  # fmt: skip

@@ -15,14 +15,14 @@ from jvp.core.identity import Key, Mark, generation
 from jvp.core.types import disk_bytes, memory_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, probe
+from jvp.libvirt import devices, guest, hosts, marks, probe
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import live, reading, storage
+from jvp.resources.instance import cards, live, reading, storage
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     DiskSource,
@@ -63,12 +63,14 @@ class Instances(Handler[Instance, InstanceState]):
                 return self._finish(work, found, spec, set())
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
+            before = self._refuse_addresses(spec, uuid, found)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             patch(root, name, spec, resolved)
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
+            cards.note(root, before, spec)
             with contextlib.ExitStack() as undo:
                 undo.callback(self._remove_quietly, uuid)
                 domain = self.api.define(root)
@@ -77,8 +79,9 @@ class Instances(Handler[Instance, InstanceState]):
                 if spec.cloud_init is not None:
                     storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
                 work.check()
-                before = set(self._old_leases(root))
-                outcome = self._finish(work, domain, spec, before)
+                domain = self._keep(domain, before, cards.wanted(root, spec))
+                leases = set(self._old_leases(root))
+                outcome = self._finish(work, domain, spec, leases)
                 undo.pop_all()
                 return outcome
 
@@ -109,6 +112,7 @@ class Instances(Handler[Instance, InstanceState]):
             self._refuse_taken(name, object_id)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
             resolved = self._resolve(work, spec, object_id, None)
+            before = self._refuse_addresses(spec, object_id, domain)
             self._refuse_shrink(inactive, spec)
             _refuse_foreign_devices(inactive, spec, known_names)
             if name != domain.name():
@@ -121,12 +125,13 @@ class Instances(Handler[Instance, InstanceState]):
             if any(change.path[0] == "virtType" for change in changes):
                 inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
-            domain = self.api.define(inactive)
+            cards.note(inactive, before, spec)
+            domain = self._keep(self.api.define(inactive), before, cards.wanted(inactive, spec))
             self._grow_root(domain, inactive, spec)
             pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
-            before = set(self._old_leases(inactive))
-            return self._finish(work, domain, spec, before, prior)
+            leases = set(self._old_leases(inactive))
+            return self._finish(work, domain, spec, leases, prior)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -282,6 +287,23 @@ class Instances(Handler[Instance, InstanceState]):
                         path=("nics", index, "mac"),
                     )
 
+    def _refuse_addresses(self, spec: Instance, uuid: str, domain: Any) -> set[hosts.Card]:
+        """Raise for addresses that cannot be kept; for which cards some are, as the domain that there is notes."""
+        inactive = devices.inactive_xml(domain) if domain is not None else None
+        cards.refuse(self.node, spec, uuid, inactive)
+        return hosts.cards_of(inactive) if inactive is not None else set()
+
+    def _keep(self, domain: Any, before: set[hosts.Card], now: dict[hosts.Card, hosts.Host]) -> Any:
+        """Have the networks keep the cards' addresses, and forget the cards that have none any more; the domain."""
+        if not before and not now:
+            return domain
+        cards.converge(self.node, before, now)
+        if before <= now.keys():
+            return domain
+        root = devices.inactive_xml(domain)
+        hosts.note_cards(root, set(now))
+        return self.api.define(root)
+
     def _acceleration(self, work: Work, spec: Instance, pool: Any) -> str:
         wanted = spec.virt_type or self.provider.virt_type
         if wanted == "auto":
@@ -400,6 +422,7 @@ class Instances(Handler[Instance, InstanceState]):
         if ours:
             storage.remove(work, self.node, uuid, path)
         if domain is not None:
+            cards.converge(self.node, hosts.cards_of(devices.inactive_xml(domain)), {})
             self.api.undefine(domain)
 
 

@@ -10,7 +10,20 @@ from pydantic import AfterValidator, Field
 
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit, WriteOnly
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, Duration, Mac, MemorySize, Name, NodePath, Reference, Text, memory_bytes, shortened
+from jvp.core.types import (
+    Address,
+    DiskSize,
+    Duration,
+    Mac,
+    MemorySize,
+    Name,
+    NodePath,
+    Reference,
+    Text,
+    address_of,
+    memory_bytes,
+    shortened,
+)
 from jvp.core.values import Secret, known
 
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
@@ -88,6 +101,13 @@ class Nic(Spec):
         Literal["virtio", "e1000e", "e1000", "rtl8139"],
         Field(description="The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold."),
     ] = "virtio"
+    address: Annotated[
+        Address | None,
+        Field(
+            description="An IPv4 address that the network's DHCP keeps for the card, from before the instance starts "
+            "until it is deleted."
+        ),
+    ] = None
 
 
 class User(Spec):
@@ -213,6 +233,8 @@ class Instance(Spec):
         for field in ("disks", "nics"):
             yield from _repeated(field, getattr(self, field), "name")
         yield from _repeated("nics", self.nics, "mac")
+        yield from _repeated("nics", self.nics, "address")
+        yield from self._address_rules()
         yield from _repeated("disks", self.disks, "volume")
         cloud_init = self.cloud_init
         if isinstance(cloud_init, CloudInit) and cloud_init.user_data is not None:
@@ -226,6 +248,14 @@ class Instance(Spec):
             yield ("waitFor",), "an instance without nics never has an address"
         if self.wait_for == "ip" and self.power_state in ("stopped", "paused"):
             yield ("waitFor",), f"a {self.power_state} instance never has an address"
+
+    def _address_rules(self) -> Iterator[Rule]:
+        for index, nic in enumerate(self.nics if isinstance(self.nics, list) else ()):
+            if isinstance(nic, Nic) and nic.address is not None:
+                if nic.network is None:
+                    yield ("nics", index, "address"), "needs a network, which keeps it for the card"
+                elif known(nic.address) and address_of(nic.address).version != 4:
+                    yield ("nics", index, "address"), f'"{nic.address}" is not an IPv4 address'
 
     def _room_rules(self) -> Iterator[Rule]:
         if known(self.cpus, self.max_cpus) and self.max_cpus is not None and self.max_cpus < self.cpus:

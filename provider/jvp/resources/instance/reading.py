@@ -9,13 +9,13 @@ from typing import Any
 from jvp.core.errors import JvpError
 from jvp.core.types import size_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, poolmarks
+from jvp.libvirt import devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import pool_at, template_of, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import storage
+from jvp.resources.instance import cards, storage
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     comparable,
@@ -56,7 +56,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         memory=size_text(seen["memory"] * 1024),
         max_memory=size_text(seen["maxMemory"] * 1024),
         disks=[_disk(node, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior) for device in declared.nics],
+        nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         virt_type=_virt_type(inactive, live, pending, prior),
         power_state=_power(domain, prior),
@@ -205,14 +205,19 @@ def _volume_id(node: Node, reference: str) -> str:
     return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
 
-def _nic(node: Node, device: Element, prior: InstanceState | None) -> Nic:
+def _nic(node: Node, device: Element, prior: InstanceState | None, kept: set[hosts.Card]) -> Nic:
     key, network = nic_key(device), value(device, "source/@network")
+    card = (network or "", (value(device, "mac/@address") or "").lower())
+    address = next((nic.address for nic in prior.nics if nic.name == key), None) if prior else None
+    if address is not None or card in kept:
+        address = cards.address(node, card, address)
     before = next((nic.network for nic in prior.nics if nic.name == key), None) if prior else None
     if before is not None and network is not None:
         api = NetworkApi(node)
         network = same_or(before, network, lambda text: api.by_reference(text, ()).name())
     model: Any = value(device, "model/@type") or "virtio"
-    return Nic.model_construct(name=key, network=network, mac=value(device, "mac/@address"), model=model)
+    mac = value(device, "mac/@address")
+    return Nic.model_construct(name=key, network=network, mac=mac, address=address, model=model)
 
 
 def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
