@@ -23,6 +23,7 @@ from jvp.resources.provider import Provider
 KERNEL = {"kernel": "/k"}
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
 K = {"directKernel": KERNEL}
+NETWORK = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
 FULL: dict[str, Any] = {
     "name": "web", "template": "debian", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
@@ -30,7 +31,10 @@ FULL: dict[str, Any] = {
     "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "model": "e1000e"}],
     "cloudInit": {"hostname": "web.example.org", "onChange": "nextBoot", "sshKeys": [SSH],
                   "users": [{"name": "u", "password": "secretpw", "sudo": True, "groups": ["g"], "shell": "/bin/sh",
-                             "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}]},
+                             "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}],
+                  "packages": ["nginx", "g++", "tzdata=2024b-0+deb12u1"],
+                  "files": [{"path": "/etc/motd", "content": "secretmotd", "permissions": "0600", "owner": "u:g"}],
+                  "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
     "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s",
 }  # fmt: skip
@@ -45,6 +49,7 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
     assert checked.failures == ()
     assert check(Instance, checked.inputs).inputs == checked.inputs
     assert checked.inputs["cloudInit"]["users"][0]["password"] == Secret("secretpw")
+    assert checked.inputs["cloudInit"]["files"][0]["content"] == Secret("secretmotd")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,30 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({"template": "t", "cloudInit": {"userData": "#!", "users": [{"name": "u"}]}}, "cloudInit.users", "cannot"),
         ({"template": "t", "cloudInit": {"userData": "#!", "sshKeys": ["ssh-rsa AAAAAAAAAAAAAAAAAAAA"]}},
          "cloudInit.sshKeys", "cannot stand beside"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "packages": ["a"]}}, "cloudInit.packages", "cannot stand"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "runCommands": ["a"]}}, "cloudInit.runCommands", "cannot"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "files": [{"path": "/a", "content": ""}]}},
+         "cloudInit.files", "cannot stand"),
+        ({"template": "t", "cloudInit": {"userData": " \n"}}, "cloudInit.userData", "must not be empty"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u"}, {"name": "u"}]}}, "cloudInit.users[1].name", "twice"),
+        ({"template": "t", "cloudInit": {"packages": ["-y"]}}, "cloudInit.packages[0]", "is not the name of a package"),
+        ({"template": "t", "cloudInit": {"packages": ["a b"]}}, "cloudInit.packages[0]", "is not the name"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a"}]}}, "cloudInit.files[0].content", "is required"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "a", "content": ""}]}},
+         "cloudInit.files[0].path", "not an absolute path"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a/", "content": ""}]}},
+         "cloudInit.files[0].path", "is a folder"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": ""}, {"path": "/a", "content": ""}]}},
+         "cloudInit.files[1].path", "is given twice"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "", "permissions": "0888"}]}},
+         "cloudInit.files[0].permissions", "is no file mode"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "", "owner": "a:b:c"}]}},
+         "cloudInit.files[0].owner", "is not an owner"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "x" * 1048577}]}},
+         "cloudInit.files[0].content", "at most 1048576"),
+        ({"template": "t", "cloudInit": {"runCommands": [""]}}, "cloudInit.runCommands[0]", "must not be empty"),
+        ({"template": "t", "cloudInit": {"networkConfig": "ethernets: {}"}}, "cloudInit.networkConfig", "no \"version"),
+        ({"template": "t", "cloudInit": {"networkConfig": ""}}, "cloudInit.networkConfig", 'has no "version:"'),
         ({"template": "t", "cloudInit": {"sshKeys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}},
          "cloudInit.sshKeys[0]", "is not a public SSH key"),
         ({"template": "t", "cloudInit": {"users": [{"name": "root; rm"}]}}, "cloudInit.users[0].name", "user name"),
@@ -97,6 +126,23 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
     found = failures(raw)
     assert path in found, found
     assert part in found[path]
+
+
+def test_files_that_differ_in_case_only_are_two() -> None:
+    files = [{"path": "/a", "content": ""}, {"path": "/A", "content": ""}]
+    assert failures({"template": "t", "cloudInit": {"files": files}}) == {}
+
+
+def test_a_secret_text_is_not_quoted() -> None:
+    content = "hush-hush" + "\ud800"
+    found = failures({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": content}]}})
+    assert "surrogate" in found["cloudInit.files[0].content"]
+    assert "hush-hush" not in repr(found)
+
+
+@pytest.mark.parametrize("text", [NETWORK, '{"version": 2, "ethernets": {}}', "network:\n  version: 2\n"])
+def test_a_network_configuration_in_yaml_or_json(text: str) -> None:
+    assert failures({"template": "t", "cloudInit": {"networkConfig": text}}) == {}
 
 
 def test_two_cards_without_a_mac_are_no_repetition() -> None:
@@ -178,6 +224,8 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
         ({"autostart": True}, {("autostart", Effect.LIVE)}),
         ({"cloudInit": {"hostname": "b"}}, {("cloudInit", Effect.NEXT_BOOT)}),
         ({"cloudInit": {"hostname": "b", "onChange": "replace"}}, {("cloudInit", Effect.REPLACE)}),
+        ({"cloudInit": {"files": [{"path": "/a", "content": "x"}], "packages": ["a"], "runCommands": ["a"],
+                        "networkConfig": NETWORK}}, {("cloudInit", Effect.NEXT_BOOT)}),
         ({"cloudInit": {"hostname": "b", "onChange": "ignore"}}, set()),
         ({"cloudInit": UNKNOWN}, {("cloudInit", Effect.NEXT_BOOT)}),
         ({"cpus": UNKNOWN, "maxCpus": UNKNOWN}, {("cpus", Effect.LIVE), ("maxCpus", Effect.NEXT_BOOT)}),
@@ -186,6 +234,16 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
 )  # fmt: skip
 def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> None:
     assert effects(BASE, {**BASE, **change}, name="a", virtType="qemu", rootDiskBytes=10 * 1024**3) == expected
+
+
+def test_files_are_matched_by_their_path() -> None:
+    one, two = {"path": "/a", "content": "x"}, {"path": "/b", "content": "y"}
+    before = {**BASE, "cloudInit": {"files": [one, two]}}
+    assert effects(before, {**BASE, "cloudInit": {"files": [two, {**one, "permissions": "644"}]}}) == set()
+    assert effects(before, {**BASE, "cloudInit": {"files": [two, {**one, "content": "z"}]}}) == {
+        ("cloudInit.files[1].content", Effect.NEXT_BOOT)
+    }
+    assert effects(before, {**BASE, "cloudInit": {"files": [two]}}) == {("cloudInit.files[0]", Effect.NEXT_BOOT)}
 
 
 def test_a_plan_that_shrinks_the_root_disk_is_refused() -> None:

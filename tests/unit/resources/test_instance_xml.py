@@ -13,8 +13,9 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.types import memory_bytes
 from jvp.libvirt.xml import parse, same_xml, text_of, value
+from jvp.resources.instance.cloudinit import CloudInit
 from jvp.resources.instance.definition import DiskSource, Resolved, comparable, disk_key, mac_of, patch, skeleton
-from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.model import Instance
 from jvp.resources.instance.storage import seed_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"

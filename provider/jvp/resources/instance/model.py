@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit, WriteOnly
 from jvp.core.model import Rule, Spec
 from jvp.core.types import DiskSize, Duration, Mac, MemorySize, Name, NodePath, Reference, Text, memory_bytes, shortened
-from jvp.core.values import Secret, known
+from jvp.core.values import known
+from jvp.resources.instance.cloudinit import CloudInit, repeated
 
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
 VirtType = Literal["auto", "kvm", "qemu"]
-_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
 def _device_name(text: str) -> str:
@@ -24,24 +24,6 @@ def _device_name(text: str) -> str:
             f'"{shortened(text)}" is not a device name: at most 32 letters, digits, _ and -, '
             "beginning with a letter or digit"
         )
-    return text
-
-
-def _hostname(text: str) -> str:
-    if len(text) > 253 or _HOSTNAME.fullmatch(text) is None:
-        raise ValueError(f'"{shortened(text)}" is not a host name: letters, digits and - in labels of at most 63')
-    return text
-
-
-def _user_name(text: str) -> str:
-    if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text, re.ASCII) is None:
-        raise ValueError(f'"{shortened(text)}" is not a user name: lower-case letters, digits, _ and -')
-    return text
-
-
-def _ssh_key(text: str) -> str:
-    if re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]{16,}( [^\r\n]*)?", text.strip(), re.ASCII) is None:
-        raise ValueError('is not a public SSH key; it looks like "ssh-ed25519 AAAA… name"')
     return text
 
 
@@ -85,44 +67,6 @@ class Nic(Spec):
     ] = None
     mac: Annotated[Mac | None, Computed(), Field(description="Its MAC address; chosen when left out.")] = None
     model: Annotated[Literal["virtio", "e1000e"], Field(description="The hardware that the guest sees.")] = "virtio"
-
-
-class User(Spec):
-    """A login that cloud-init makes."""
-
-    name: Annotated[str, AfterValidator(_user_name), Field(description="The user's name.")]
-    ssh_keys: Annotated[
-        list[Annotated[str, AfterValidator(_ssh_key)]], Field(description="Public SSH keys that may log in.")
-    ] = []
-    password: Annotated[Secret[str] | None, Field(description="A password; without one only keys log in.")] = None
-    sudo: Annotated[bool, Field(description="Whether the user may become root without a password.")] = False
-    groups: Annotated[list[Text], Field(description="Further groups of the user.")] = []
-    shell: Annotated[NodePath | None, Field(description="The login shell in the guest.")] = None
-
-
-class CloudInit(Spec):
-    """What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud)."""
-
-    hostname: Annotated[
-        Annotated[str, AfterValidator(_hostname)] | None,
-        Field(description="The guest's host name; by default the instance's name."),
-    ] = None
-    users: Annotated[list[User], Field(description="Users to make.")] = []
-    ssh_keys: Annotated[
-        list[Annotated[str, AfterValidator(_ssh_key)]],
-        Field(description="Public SSH keys for the image's own default user."),
-    ] = []
-    user_data: Annotated[
-        Secret[str] | None,
-        Field(description="Raw user data in place of users and keys: a #cloud-config document or a script."),
-    ] = None
-    on_change: Annotated[
-        Literal["nextBoot", "replace", "ignore"],
-        Field(
-            description="What a change does to an existing instance. nextBoot: the data is rewritten and seen at the "
-            "next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing."
-        ),
-    ] = "nextBoot"
 
 
 class DirectKernel(Spec):
@@ -206,14 +150,11 @@ class Instance(Spec):
             if pool is None:
                 yield ("rootDisk", "pool"), "is required for an empty root disk"
         for field in ("disks", "nics"):
-            yield from _repeated(field, getattr(self, field), "name")
-        yield from _repeated("nics", self.nics, "mac")
-        yield from _repeated("disks", self.disks, "volume")
-        cloud_init = self.cloud_init
-        if isinstance(cloud_init, CloudInit) and cloud_init.user_data is not None:
-            for name, given in (("users", cloud_init.users), ("sshKeys", cloud_init.ssh_keys)):
-                if given:
-                    yield ("cloudInit", name), "cannot stand beside userData; put it into the user data"
+            yield from repeated((field,), getattr(self, field), "name")
+        yield from repeated(("nics",), self.nics, "mac")
+        yield from repeated(("disks",), self.disks, "volume")
+        if isinstance(self.cloud_init, CloudInit):
+            yield from ((("cloudInit", *path), sentence) for path, sentence in self.cloud_init.rules())
         if self.wait_for == "ip" and known(self.nics) and not self.nics:
             yield ("waitFor",), "an instance without nics never has an address"
         if self.wait_for == "ip" and self.power_state in ("stopped", "paused"):
@@ -236,17 +177,6 @@ class Instance(Spec):
         if self.max_memory is None and known(self.memory):
             found["max_memory"] = self.memory
         return found
-
-
-def _repeated(field: str, items: Any, attribute: str) -> Iterator[Rule]:
-    seen: set[str] = set()
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        text = getattr(item, attribute, None)
-        if not isinstance(text, str):
-            continue
-        if text.lower() in seen:
-            yield (field, index, attribute), f'"{text}" is given twice'
-        seen.add(text.lower())
 
 
 class GuestAddress(Spec):

@@ -11,6 +11,7 @@ from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import reveal
 from jvp.core.work import Work
+from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
 from jvp.libvirt import sidecar
@@ -31,8 +32,9 @@ from jvp.libvirt.storage import (
 )
 from jvp.libvirt.streams import write_small
 from jvp.libvirt.xml import parse, value
+from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import DiskSource
-from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.model import Instance
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,19 @@ def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     if cloud_init.user_data is not None:
         text = reveal(cloud_init.user_data)
     else:
-        users = [reveal(user.bag()) for user in cloud_init.users]
-        text = cloud_config(users=users, ssh_keys=cloud_init.ssh_keys)
-    return build_seed({"instance-id": uuid, "local-hostname": hostname}, text).ljust(_SEED_BYTES, b"\0")
+        text = cloud_config(
+            users=[reveal(user.bag()) for user in cloud_init.users],
+            ssh_keys=cloud_init.ssh_keys,
+            packages=cloud_init.packages,
+            files=[_file(file) for file in cloud_init.files],
+            run=cloud_init.run_commands,
+        )
+    meta = {"instance-id": uuid, "local-hostname": hostname}
+    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
+
+
+def _file(file: File) -> ConfigFile:
+    return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
 
 
 def disk_source(node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
