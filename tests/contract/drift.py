@@ -178,6 +178,7 @@ INSTANCE_NOT_READ = {
     "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
     "virtType": "needs a node with KVM to be changed to anything else",
     "cloudInit": "write-only: nothing reads a seed back",
+    "updatePolicy": "write-only: a setting of our own",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",
     "waitTimeout": "write-only: a setting of our own",

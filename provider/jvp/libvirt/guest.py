@@ -157,6 +157,13 @@ def shut_down(work: Work, domain: Any, timeout: str) -> None:
     cut_off(domain)
 
 
+def restart(work: Work, domain: Any, timeout: str) -> None:
+    """Shut the guest down as `shut_down` does, and start it."""
+    shut_down(work, domain, timeout)
+    work.status("starting the guest")
+    _become(domain, "running", domain.create)
+
+
 def _countdown(work: Work, seconds: float) -> Iterator[float]:
     end = time.monotonic() + work.left(seconds)
     while (left := end - time.monotonic()) > 0:

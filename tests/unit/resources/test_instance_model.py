@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
                   "files": [{"path": "/etc/motd", "content": "secretmotd", "permissions": "0600", "owner": "u:g"}],
                   "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
-    "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s",
+    "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
 }  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
         ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
+        ({**K, "updatePolicy": "reboot"}, "updatePolicy", "must be one of"),
         ({"template": "t", "cloudInit": {"userData": "#!", "users": [{"name": "u"}]}}, "cloudInit.users", "cannot"),
         ({"template": "t", "cloudInit": {"userData": "#!", "sshKeys": ["ssh-rsa AAAAAAAAAAAAAAAAAAAA"]}},
          "cloudInit.sshKeys", "cannot stand beside"),
@@ -234,6 +235,40 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
 )  # fmt: skip
 def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> None:
     assert effects(BASE, {**BASE, **change}, name="a", virtType="qemu", rootDiskBytes=10 * 1024**3) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "expected"),
+    [
+        ({"maxMemory": "8GiB"}, {}, {("maxMemory", Effect.POWER_OFF)}),
+        ({"cloudInit": {"hostname": "b"}}, {}, {("cloudInit", Effect.POWER_OFF)}),
+        ({"memory": "2GiB"}, {}, {("memory", Effect.LIVE)}),
+        ({"maxMemory": "8GiB"}, {"state": "stopped"}, {("maxMemory", Effect.NEXT_BOOT)}),
+        ({}, {}, set()),
+        ({}, {"updatePolicy": "live"}, {("updatePolicy", Effect.LIVE)}),
+        ({}, {"updatePolicy": "live", "pendingRestart": True}, {("updatePolicy", Effect.POWER_OFF)}),
+        ({}, {"pendingRestart": True}, set()),
+    ],
+)
+def test_what_a_restart_applies_at_once(
+    change: dict[str, Any], state: dict[str, Any], expected: set[tuple[str, Effect]]
+) -> None:
+    base = {**BASE, "updatePolicy": "restart"}
+    assert (
+        effects(base, {**base, **change}, **{"name": "a", "virtType": "qemu", "state": "running", **state}) == expected
+    )
+
+
+def test_a_plan_warns_of_the_restart() -> None:
+    said: list[str] = []
+    before = check(Instance, BASE).inputs
+    after = check(Instance, {**BASE, "updatePolicy": "restart", "maxMemory": "8GiB"}).inputs
+    stored = Stored("i", before, {**before, "state": "running", "uuid": "i"})
+    offline().preview_update("Instance", stored, after, Work(warn=said.append))
+    assert said == [
+        "maxMemory: shuts the guest down and starts it again",
+        "updatePolicy: a change that the running guest does not take shuts it down and starts it again",
+    ]
 
 
 def test_files_are_matched_by_their_path() -> None:

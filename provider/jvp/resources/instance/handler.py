@@ -16,9 +16,9 @@ from jvp.core.types import disk_bytes, memory_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, marks, probe
-from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element, value
@@ -108,7 +108,10 @@ class Instances(Handler[Instance, InstanceState]):
             pending = self._pending(work, domain, changes)
             self.api.note(domain, pending)
             before = set(self._old_leases(inactive))
-            return self._finish(work, domain, spec, before, prior)
+            restarted = bool(pending) and _restarts(spec, domain)
+            if restarted:
+                guest.restart(work, domain, spec.shutdown_timeout)
+            return self._finish(work, domain, spec, before, prior, restarted=restarted)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -130,6 +133,8 @@ class Instances(Handler[Instance, InstanceState]):
     def effects(self, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
         for change in changes:
             effect = self._effect(change, state, new)
+            if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
+                effect = Effect.POWER_OFF
             if effect is not None:
                 yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
         yield from self._taken_out({change.path[:2] for change in changes}, state, new)
@@ -137,6 +142,10 @@ class Instances(Handler[Instance, InstanceState]):
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
         size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
         return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
+
+    def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
+        if prior is not None and prior.state == "running" and spec.update_policy == "restart":
+            yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
 
     def _effect(self, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:
         """How this change reaches this instance; None when it is no change after all."""
@@ -147,6 +156,8 @@ class Instances(Handler[Instance, InstanceState]):
             if policy == "ignore":
                 return None
             return Effect.REPLACE if policy == "replace" else Effect.NEXT_BOOT
+        if first == "updatePolicy" and value_ == "restart" and state.pending_restart:
+            return Effect.NEXT_BOOT  # what waits already is no longer waited for
         if change.path == ("rootDisk",) and state.root_disk_path is None:
             # There is nothing to grow, and nothing of the guest's that a new root disk could hold.
             return Effect.REPLACE
@@ -307,18 +318,29 @@ class Instances(Handler[Instance, InstanceState]):
     def _pending(self, work: Work, domain: Any, changes: Sequence[Change]) -> dict[str, str]:
         if not domain.isActive():
             return {}
-        pending = live.converge(work, domain, devices.inactive_xml(domain))
+        inactive = devices.inactive_xml(domain)
+        # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
+        noted = reading.still_pending(pending_of(domain, inactive), inactive, devices.live_xml(domain))
+        kept = {path: why for path, why in noted.items() if path == "cloudInit" or why == REPLUG}
+        pending = kept | live.converge(work, domain, inactive)
         if any(change.path[0] == "cloudInit" for change in changes):
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
         return pending
 
     def _finish(
-        self, work: Work, domain: Any, spec: Instance, before: set[Any], prior: InstanceState | None = None
+        self,
+        work: Work,
+        domain: Any,
+        spec: Instance,
+        before: set[Any],
+        prior: InstanceState | None = None,
+        *,
+        restarted: bool = False,
     ) -> Outcome[InstanceState]:
         """Power and autostart, then the wait. A wait that runs out leaves the instance, as `Partial`."""
         if bool(domain.autostart()) != spec.autostart:
             domain.setAutostart(int(spec.autostart))
-        started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout)
+        started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
         why = None
         # A guest that had its address already is not waited for because its memory changed.
         if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):
@@ -356,6 +378,12 @@ def _refuse_less(wanted: str, now: int) -> None:
             f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow',
             path=("rootDisk", "size"),
         )
+
+
+def _restarts(spec: Instance, domain: Any) -> bool:
+    """Whether what is pending is worth a restart. A paused guest could not save what it holds, so it stays."""
+    wanted = spec.update_policy == "restart" and spec.power_state != "stopped"
+    return wanted and guest.state_of(domain) == "running"
 
 
 def _mark(domain: Any) -> Mark | None:

@@ -129,6 +129,14 @@ class Instance(Spec):
         PowerState,
         Field(description="What the instance should be doing; unmanaged leaves it as it is found."),
     ] = "running"
+    update_policy: Annotated[
+        Literal["live", "restart"],
+        WriteOnly(),
+        Field(
+            description="What becomes of a change that a running guest cannot take. live: it waits for the next power "
+            "cycle. restart: the guest is shut down and started again at once."
+        ),
+    ] = "live"
     shutdown_timeout: Annotated[
         Duration, WriteOnly(), Field(description="How long the guest may take to shut down before it is cut off.")
     ] = "60s"

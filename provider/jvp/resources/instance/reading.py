@@ -41,7 +41,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         deferred = "memory" in pending_of(domain, inactive)
         target = None if deferred else value(inactive, "currentMemory")
         live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
-    pending = _still_pending(pending_of(domain, inactive), inactive, live) if active else {}
+    pending = still_pending(pending_of(domain, inactive), inactive, live) if active else {}
     seen = _effective(inactive, live, pending)
     facts = marks.facts_of(inactive)
     declared = _Declared(inactive, live, seen, prior)
@@ -71,7 +71,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     )
 
 
-def _still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
+def still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     wanted, running = comparable(inactive), comparable(live)
     left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
