@@ -83,6 +83,8 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "waitFor": "ip"}, "waitFor", "without nics never has an address"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
+        ({**K, "waitFor": "agent", "powerState": "stopped"}, "waitFor", "agent of a stopped instance never answers"),
+        ({**K, "waitFor": "cloud"}, "waitFor", "must be one of"),
         ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
         ({**K, "updatePolicy": "reboot"}, "updatePolicy", "must be one of"),
         ({"template": "t", "cloudInit": {"userData": "#!", "users": [{"name": "u"}]}}, "cloudInit.users", "cannot"),

@@ -15,7 +15,7 @@ from jvp.core.identity import Key, Mark, generation
 from jvp.core.types import disk_bytes, memory_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, probe
+from jvp.libvirt import devices, guest, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
@@ -344,7 +344,9 @@ class Instances(Handler[Instance, InstanceState]):
         why = None
         # A guest that had its address already is not waited for because its memory changed.
         if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):
-            why = guest.wait_for_address(work, domain, before if started else set(), spec.wait_timeout)
+            why = waiting.wait_for_address(work, domain, before if started else set(), spec.wait_timeout)
+        elif spec.wait_for == "agent" and domain.isActive():
+            why = waiting.wait_for_agent(work, domain, spec.wait_timeout)
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
         declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})
         state = reading.read(work, self.node, domain, declared)

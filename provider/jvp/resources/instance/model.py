@@ -142,9 +142,12 @@ class Instance(Spec):
     ] = "60s"
     autostart: Annotated[bool, Field(description="Whether the instance starts with the node.")] = False
     wait_for: Annotated[
-        Literal["none", "ip"],
+        Literal["none", "ip", "agent"],
         WriteOnly(),
-        Field(description="What to wait for after a start. ip: until a network card has leased an address."),
+        Field(
+            description="What to wait for after a start. ip: until a network card has an address. "
+            "agent: until the QEMU guest agent answers."
+        ),
     ] = "none"
     wait_timeout: Annotated[Duration, WriteOnly(), Field(description="How long to wait for it.")] = "5m"
 
@@ -167,6 +170,8 @@ class Instance(Spec):
             yield ("waitFor",), "an instance without nics never has an address"
         if self.wait_for == "ip" and self.power_state in ("stopped", "paused"):
             yield ("waitFor",), f"a {self.power_state} instance never has an address"
+        if self.wait_for == "agent" and self.power_state in ("stopped", "paused"):
+            yield ("waitFor",), f"the agent of a {self.power_state} instance never answers"
 
     def _room_rules(self) -> Iterator[Rule]:
         if known(self.cpus, self.max_cpus) and self.max_cpus is not None and self.max_cpus < self.cpus:
@@ -193,7 +198,7 @@ class GuestAddress(Spec):
     nic: Annotated[str | None, Field(description="The network card's name.")] = None
     mac: Annotated[str, Field(description="The network card's MAC address.")]
     address: Annotated[str, Field(description="The IP address.")]
-    source: Annotated[str, Field(description="How it is known: lease.")]
+    source: Annotated[str, Field(description="How it is known: lease (of the network) or agent (in the guest).")]
 
 
 class InstanceState(Instance):

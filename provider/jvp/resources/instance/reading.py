@@ -9,7 +9,7 @@ from typing import Any
 from jvp.core.errors import JvpError
 from jvp.core.types import size_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, poolmarks
+from jvp.libvirt import addresses, devices, guest, marks, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
@@ -67,7 +67,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
         **_root_outputs(node, inactive),
-        **_addresses(domain, live, active),
+        **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 
 
@@ -225,11 +225,12 @@ def _power(domain: Any, prior: InstanceState | None) -> Any:
     return guest.state_of(domain)
 
 
-def _addresses(domain: Any, live: Element, active: bool) -> dict[str, Any]:
+def _addresses(domain: Any, live: Element, active: bool, *, managed: bool) -> dict[str, Any]:
+    """Of a machine that is not ours the agent is not asked: its patience would have to be set first."""
     names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
     found = [
-        GuestAddress(nic=names.get(lease.mac), mac=lease.mac, address=lease.address, source="lease")
-        for lease in (guest.current_leases(domain) if active else [])
+        GuestAddress(nic=names.get(one.mac), mac=one.mac, address=one.address, source=one.source)
+        for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
     ]
     first = next((one.address for one in found if ":" not in one.address), None)
     return {"addresses": found, "ip_address": first}
