@@ -132,6 +132,14 @@ def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
     return change
 
 
+def _uefi(_: Any, root: Any) -> None:
+    put(root, "os/@firmware", "efi")
+
+
+def _no_cpu(_: Any, root: Any) -> None:
+    drop(root, "cpu")
+
+
 INSTANCE = [
     Drift("name", lambda bench, domain: domain.rename(bench.name("drift"), 0), frozenset({"name"})),
     Drift("memory", domain_edited(_memory(16 * 1024, room=False)), frozenset({"memory"})),
@@ -169,6 +177,12 @@ INSTANCE = [
         frozenset({"directKernel"}),
         "line",
     ),
+    Drift("firmware", domain_edited(_uefi), frozenset({"firmware"})),
+    Drift(
+        "machine", domain_edited(lambda _, root: put(root, "os/type/@machine", "pc-q35-6.1")), frozenset({"machine"})
+    ),
+    Drift("cpuMode", domain_edited(lambda _, root: put(root, "cpu/model", "Nehalem")), frozenset({"cpuMode"}), "model"),
+    Drift("cpuMode", domain_edited(_no_cpu), frozenset({"cpuMode"}), "the hypervisor's own"),
     Drift("autostart", lambda _, domain: domain.setAutostart(0), frozenset({"autostart"})),
     Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
 ]

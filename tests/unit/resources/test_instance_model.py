@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
                   "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
     "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
+    "firmware": "uefi", "machine": "q35", "cpuMode": "host-model",
 }  # fmt: skip
 
 
@@ -83,6 +84,10 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "waitFor": "ip"}, "waitFor", "without nics never has an address"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
+        ({**K, "firmware": "efi"}, "firmware", "must be one of"),
+        ({**K, "machine": "q35 "}, "machine", "is not a machine type"),
+        ({**K, "machine": ""}, "machine", "is not a machine type"),
+        ({**K, "cpuMode": "host,+vmx"}, "cpuMode", "is not a CPU"),
         ({**K, "waitFor": "agent", "powerState": "stopped"}, "waitFor", "agent of a stopped instance never answers"),
         ({**K, "waitFor": "cloud"}, "waitFor", "must be one of"),
         ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
@@ -223,6 +228,12 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
         ({"nics": [{"name": "a"}]}, {("nics[0]", Effect.LIVE)}),
         (K, {("directKernel", Effect.NEXT_BOOT)}),
         ({"virtType": "kvm"}, {("virtType", Effect.NEXT_BOOT)}),
+        ({"firmware": "uefi"}, {("firmware", Effect.NEXT_BOOT)}),
+        ({"machine": "q35"}, set()),
+        ({"machine": "pc-q35-6.1"}, {("machine", Effect.NEXT_BOOT)}),
+        ({"machine": "virt"}, {("machine", Effect.REPLACE)}),
+        ({"machine": UNKNOWN}, {("machine", Effect.NEXT_BOOT)}),
+        ({"cpuMode": "Nehalem"}, {("cpuMode", Effect.NEXT_BOOT)}),
         ({"powerState": "stopped"}, {("powerState", Effect.LIVE)}),
         ({"autostart": True}, {("autostart", Effect.LIVE)}),
         ({"cloudInit": {"hostname": "b"}}, {("cloudInit", Effect.NEXT_BOOT)}),
@@ -236,7 +247,8 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
     ],
 )  # fmt: skip
 def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> None:
-    assert effects(BASE, {**BASE, **change}, name="a", virtType="qemu", rootDiskBytes=10 * 1024**3) == expected
+    state = {"name": "a", "virtType": "qemu", "machine": "pc-q35-7.2", "cpuMode": "qemu64"}
+    assert effects(BASE, {**BASE, **change}, **state, rootDiskBytes=10 * 1024**3) == expected
 
 
 @pytest.mark.parametrize(

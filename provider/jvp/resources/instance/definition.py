@@ -13,6 +13,7 @@ from typing import Any
 from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import NIC_ALIAS, alias_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
 from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
 
 ROOT_PORTS = 16
@@ -39,6 +40,8 @@ class Resolved:
     """Network names by the NICs' names; None is user mode."""
     root: DiskSource | None
     seed: DiskSource | None
+    nvram: str | None = None
+    """Where UEFI keeps its variables; None when there is no pool for them."""
 
 
 def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
@@ -76,6 +79,7 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved) -> None:
     put(root, "name", name)
     _patch_room(root, spec)
     _patch_kernel(root, spec.direct_kernel)
+    patch_machine(root, spec, resolved.nvram)
     devices = ensure(root, "devices")
     if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None and _first_disk(root) is None:
         _add_disk(devices, ROOT_ALIAS, resolved.root, read_only=False)
@@ -237,6 +241,8 @@ def comparable(root: Element) -> dict[str, Any]:
         "cpus": int(value(root, "vcpu/@current") or room),
         "maxCpus": room,
         "virtType": root.get("type"),
+        "firmware": firmware_of(root),
+        "machine": machine_of(root),
         "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
     }
     for device in devices.iterfind("disk"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -20,9 +21,9 @@ from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import active_pool_of, template_of, volume_of
+from jvp.libvirt.storage import active_pool_of, refresh, template_of, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import live, reading, storage
+from jvp.resources.instance import live, machine, reading, storage
 from jvp.resources.instance.definition import (
     DiskSource,
     Resolved,
@@ -56,8 +57,11 @@ class Instances(Handler[Instance, InstanceState]):
             resolved = self._resolve(spec, uuid, root_plan)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
+            facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
+            machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
+            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
             with contextlib.ExitStack() as undo:
@@ -95,13 +99,20 @@ class Instances(Handler[Instance, InstanceState]):
             inactive = devices.inactive_xml(domain)
             resolved = self._resolve(spec, object_id, None)
             self._refuse_shrink(inactive, spec)
+            self._refuse_machine(inactive, spec, changes)
             if name != domain.name():
                 self._rename(work, domain, name, spec)
                 inactive = devices.inactive_xml(domain)
-            resolved = dataclasses.replace(resolved, seed=self._seed(work, object_id, name, inactive, spec, changes))
+            resolved = dataclasses.replace(
+                resolved,
+                seed=self._seed(work, object_id, name, inactive, spec, changes),
+                nvram=self._nvram(object_id, self._pool_of_root(inactive), spec),
+            )
             patch(inactive, name, spec, resolved)
             if any(change.path[0] == "virtType" for change in changes):
                 inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
+            if spec.firmware == "uefi":
+                marks.set_fact(inactive, _NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
             domain = self.api.define(inactive)
             self._grow_root(domain, inactive, spec)
@@ -163,6 +174,12 @@ class Instances(Handler[Instance, InstanceState]):
             return Effect.REPLACE
         if isinstance(value_, str) and isinstance(change.old, str) and self._same_object(change):
             return None
+        if first == "machine" and isinstance(value_, str) and state.machine:
+            if machine.means(value_, state.machine):
+                return None
+            # Devices keep their places between versions of a board; on another board there are no such places.
+            same = machine.board(value_) == machine.board(state.machine)
+            return Effect.NEXT_BOOT if same else Effect.REPLACE
         if change.path == ("rootDisk", "size") and known(value_) and value_ and state.root_disk_bytes:
             _refuse_less(value_, state.root_disk_bytes)
         if first == "cpus" and known(value_):
@@ -225,14 +242,29 @@ class Instances(Handler[Instance, InstanceState]):
         }
         networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
-        root = seed = None
+        root = seed = nvram = None
         if plan is not None:
             root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), "qcow2")
+            nvram = self._nvram(uuid, plan.pool, spec)
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
         elif spec.cloud_init is not None and spec.template is None and spec.root_disk is None:
             raise Invalid("needs a root disk, whose pool holds the cloud-init disk", path=("cloudInit",))
-        return Resolved(disks, networks, root, seed)
+        return Resolved(disks, networks, root, seed, nvram)
+
+    def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
+        """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
+        if pool is None or spec.firmware != "uefi":
+            return None
+        return storage.path_in(pool, storage.nvram_name(uuid))
+
+    def _refuse_machine(self, inactive: Element, spec: Instance, changes: Sequence[Change]) -> None:
+        """Try the changed definition against what the node offers, before anything is written."""
+        tried = copy.deepcopy(inactive)
+        nvram = self._nvram("", self._pool_of_root(inactive), spec)
+        machine.refuse_without_disk(spec, inactive, nvram)
+        machine.patch_machine(tried, spec, nvram)
+        machine.refuse_unsupported(self.api, tried, spec, {str(change.path[0]) for change in changes})
 
     def _network(self, index: int, reference: str | None) -> str | None:
         if reference is None:
@@ -321,10 +353,16 @@ class Instances(Handler[Instance, InstanceState]):
         inactive = devices.inactive_xml(domain)
         # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
         noted = reading.still_pending(pending_of(domain, inactive), inactive, devices.live_xml(domain))
-        kept = {path: why for path, why in noted.items() if path == "cloudInit" or why == REPLUG}
+        kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why == REPLUG}
         pending = kept | live.converge(work, domain, inactive)
-        if any(change.path[0] == "cloudInit" for change in changes):
+        changed = {change.path[0] for change in changes}
+        if "cloudInit" in changed:
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
+        if "cpuMode" in changed:
+            # Only of a named model the running definition tells whether the guest has it already.
+            same = machine.cpu_of(inactive) == machine.cpu_of(devices.live_xml(domain))
+            pending = {path: why for path, why in pending.items() if path != "cpuMode"}
+            pending |= {} if same else {"cpuMode": live.NEXT_BOOT}
         return pending
 
     def _finish(
@@ -365,13 +403,21 @@ class Instances(Handler[Instance, InstanceState]):
         domain = self.api.find(uuid)
         ours = True
         if domain is not None:
-            ours = marks.mark_of(devices.inactive_xml(domain)) is not None
+            root = devices.inactive_xml(domain)
+            ours = marks.mark_of(root) is not None
+            pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
             if domain.isActive():
                 guest.cut_off(domain)
+            if pool is not None and machine.firmware_of(root) == "bios":
+                refresh(work, pool)
         if ours:
             storage.remove(work, self.node, uuid, path)
         if domain is not None:
             self.api.undefine(domain)
+
+
+_NVRAM = "nvram"
+"""A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
 
 
 def _refuse_less(wanted: str, now: int) -> None:

@@ -27,6 +27,18 @@ def _device_name(text: str) -> str:
     return text
 
 
+def _machine(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not a machine type; it looks like "q35" or "pc-q35-7.2"')
+    return text
+
+
+def _cpu(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not a CPU; it looks like "host-model" or "Nehalem"')
+    return text
+
+
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 
 
@@ -119,6 +131,29 @@ class Instance(Spec):
         Changes(Effect.NEXT_BOOT),
         Field(description="Boot this kernel directly instead of the root disk's boot loader."),
     ] = None
+    firmware: Annotated[
+        Literal["bios", "uefi"],
+        Changes(Effect.NEXT_BOOT),
+        Field(
+            description="What starts the boot loader. uefi: without secure boot, with variables of its own in the root "
+            "disk's pool. A system boots only by the firmware that it was installed for."
+        ),
+    ] = "bios"
+    machine: Annotated[
+        Annotated[str, AfterValidator(_machine)] | None,
+        Changes(Effect.NEXT_BOOT),
+        Computed(),
+        Field(description="The machine type, q35 (on ARM virt) or one of its versions; by default the newest."),
+    ] = None
+    cpu_mode: Annotated[
+        Annotated[str, AfterValidator(_cpu)] | None,
+        Changes(Effect.NEXT_BOOT),
+        Computed(),
+        Field(
+            description="The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; "
+            "by default host-model with KVM, and QEMU's own without."
+        ),
+    ] = None
     virt_type: Annotated[
         VirtType | None,
         Changes(Effect.NEXT_BOOT),
@@ -201,6 +236,13 @@ class GuestAddress(Spec):
     source: Annotated[str, Field(description="How it is known: lease (of the network) or agent (in the guest).")]
 
 
+_POWER_CYCLED = (
+    "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine", "cpuMode",
+    "virtType", "cloudInit", "powerState", "updatePolicy",
+)  # fmt: skip
+"""What can wait for the next power cycle, and what ends the wait."""
+
+
 class InstanceState(Instance):
     """An instance as it is."""
 
@@ -229,16 +271,14 @@ class InstanceState(Instance):
     root_disk_path: Annotated[str | None, Output(), Field(description="The root disk's path on the node.")] = None
     pending_restart: Annotated[
         bool | None,
-        Output(follows=("cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "virtType",
-                        "cloudInit", "powerState")),
+        Output(follows=_POWER_CYCLED),
         Field(description="Whether something waits for the next power cycle."),
-    ] = None  # fmt: skip
+    ] = None
     pending: Annotated[
         list[str],
-        Output(follows=("cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "virtType",
-                        "cloudInit", "powerState")),
+        Output(follows=_POWER_CYCLED),
         Field(description="What waits for the next power cycle, and why."),
-    ] = []  # fmt: skip
+    ] = []
     undeclared: Annotated[
         list[str], Output(), Field(description="Disks and network cards that the program does not declare.")
     ] = []

@@ -25,6 +25,7 @@ from jvp.resources.instance.definition import (
     root_disk,
     source_of,
 )
+from jvp.resources.instance.machine import cpu_of, means
 from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
 
 
@@ -57,6 +58,9 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         disks=[_disk(node, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
+        firmware=seen["firmware"],
+        machine=_machine(seen["machine"], prior),
+        cpu_mode=cpu_of(inactive),
         virt_type=_virt_type(inactive, live, pending, prior),
         power_state=_power(domain, prior),
         autostart=bool(domain.autostart()),
@@ -75,9 +79,8 @@ def still_pending(noted: dict[str, str], inactive: Element, live: Element) -> di
     """What we deferred and the running guest still lacks."""
     wanted, running = comparable(inactive), comparable(live)
     left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
-    if "cloudInit" in noted:
-        left["cloudInit"] = noted["cloudInit"]
-    return left
+    # These are in no running definition: that of a host-model CPU names another.
+    return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
 
 
 def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dict[str, Any]:
@@ -210,6 +213,11 @@ def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
     if kernel is None:
         return None
     return DirectKernel.model_construct(kernel=kernel, initrd=initrd, cmdline=cmdline)
+
+
+def _machine(actual: str | None, prior: InstanceState | None) -> str | None:
+    wanted = prior.machine if prior is not None else None
+    return wanted if wanted is not None and means(wanted, actual) else actual
 
 
 def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior: InstanceState | None) -> Any:

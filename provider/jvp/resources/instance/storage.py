@@ -58,6 +58,10 @@ def seed_name(uuid: str) -> str:
     return f"jvp-{uuid}-seed"
 
 
+def nvram_name(uuid: str) -> str:
+    return f"jvp-{uuid}-nvram"
+
+
 def plan_root(node: Node, spec: Instance) -> RootPlan | None:
     """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
     root = spec.root_disk
@@ -169,13 +173,14 @@ def volume_at(node: Node, path: str) -> Any:
 
 
 def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
-    """Remove root disk and seed of an instance, wherever they are; then a template generation that lost its user.
+    """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
 
-    `path` is the root disk's last known path. Only volumes named after the uuid are touched.
+    Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
+    the uuid are touched.
     """
     released = None
     for pool in active_pools(node.connection):
-        for name in (root_name(uuid), seed_name(uuid)):
+        for name in (root_name(uuid), seed_name(uuid), nvram_name(uuid)):
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:
