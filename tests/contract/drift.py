@@ -132,6 +132,20 @@ def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
     return change
 
 
+def _drive(root: Any) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-iso")
+
+
+def _no_cd(_: Any, root: Any) -> None:
+    root.find("devices").remove(_drive(root))
+
+
+def _other_cd(bench: Any, root: Any) -> None:
+    holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    path = holder.storageVolLookupByName(bench.volumes[3].state["name"]).path()
+    put(_drive(root), "source/@file", path)
+
+
 def _uefi(_: Any, root: Any) -> None:
     put(root, "os/@firmware", "efi")
 
@@ -177,6 +191,8 @@ INSTANCE = [
         frozenset({"directKernel"}),
         "line",
     ),
+    Drift("iso", domain_edited(_no_cd), frozenset({"iso"}), "removed"),
+    Drift("iso", domain_edited(_other_cd), frozenset({"iso"}), "another"),
     Drift("firmware", domain_edited(_uefi), frozenset({"firmware"})),
     Drift(
         "machine", domain_edited(lambda _, root: put(root, "os/type/@machine", "pc-q35-6.1")), frozenset({"machine"})

@@ -37,7 +37,7 @@ FULL: dict[str, Any] = {
                   "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
     "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
-    "firmware": "uefi", "machine": "q35", "cpuMode": "host-model",
+    "firmware": "uefi", "machine": "q35", "cpuMode": "host-model", "iso": "p/cd",
 }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
 @pytest.mark.parametrize(
     ("raw", "path", "part"),
     [
-        ({}, "template", "needs a template, a rootDisk.size for an empty disk, or a directKernel"),
+        ({}, "template", "needs a template, a rootDisk.size for an empty disk, an iso or a directKernel"),
         ({"rootDisk": {"pool": "p"}}, "template", "needs a template"),
         ({"rootDisk": {"size": "1GiB"}}, "rootDisk.pool", "is required for an empty root disk"),
         ({**K, "cpus": 0}, "cpus", "must be at least 1"),
@@ -84,6 +84,7 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "waitFor": "ip"}, "waitFor", "without nics never has an address"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
+        ({"iso": ""}, "iso", "must not be empty"),
         ({**K, "firmware": "efi"}, "firmware", "must be one of"),
         ({**K, "machine": "q35 "}, "machine", "is not a machine type"),
         ({**K, "machine": ""}, "machine", "is not a machine type"),
@@ -228,6 +229,7 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
         ({"nics": [{"name": "a"}]}, {("nics[0]", Effect.LIVE)}),
         (K, {("directKernel", Effect.NEXT_BOOT)}),
         ({"virtType": "kvm"}, {("virtType", Effect.NEXT_BOOT)}),
+        ({"iso": "p/cd"}, {("iso", Effect.NEXT_BOOT)}),
         ({"firmware": "uefi"}, {("firmware", Effect.NEXT_BOOT)}),
         ({"machine": "q35"}, set()),
         ({"machine": "pc-q35-6.1"}, {("machine", Effect.NEXT_BOOT)}),
@@ -283,6 +285,16 @@ def test_a_plan_warns_of_the_restart() -> None:
         "maxMemory: shuts the guest down and starts it again",
         "updatePolicy: a change that the running guest does not take shuts it down and starts it again",
     ]
+
+
+def test_a_cd_goes_into_a_drive_that_is_there_at_once() -> None:
+    before = {**BASE, "iso": "p/cd"}
+    assert effects(before, {**BASE, "iso": "p/other"}) == {("iso", Effect.LIVE)}
+    assert effects(before, BASE) == {("iso", Effect.LIVE)}
+
+
+def test_an_iso_alone_is_enough_to_boot() -> None:
+    assert failures({"iso": "debian"}) == {}
 
 
 def test_files_are_matched_by_their_path() -> None:

@@ -29,7 +29,7 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "instance-full": {
         "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
         "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "firmware": "uefi", "machine": "pc-q35-7.2",
-        "cpuMode": "Nehalem",
+        "cpuMode": "Nehalem", "iso": "p/cd",
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
         "disks": [{"name": "data", "volume": "p/data"}, {"name": "iso", "volume": "p/iso", "readOnly": True}],
         "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e"}, {"name": "eth1"}],
@@ -51,6 +51,7 @@ def resolved_of(spec: Instance) -> Resolved:
         networks={nic.name: nic.network for nic in spec.nics},
         root=DiskSource(f"/pools/p/jvp-{UUID}-root", "qcow2") if spec.template or spec.root_disk else None,
         seed=DiskSource(f"/pools/p/jvp-{UUID}-seed", "raw") if spec.cloud_init else None,
+        iso=DiskSource(f"/pools/{spec.iso}", "raw") if spec.iso else None,
         nvram=f"/pools/p/jvp-{UUID}-nvram",
     )
 
@@ -67,6 +68,7 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "memory": memory_bytes(spec.memory) // 1024, "maxMemory": memory_bytes(spec.max_memory or "") // 1024,
         "cpus": spec.cpus, "maxCpus": spec.max_cpus, "virtType": virt_type,
+        "iso": f"/pools/{spec.iso}" if spec.iso else None,
         "firmware": spec.firmware, "machine": spec.machine or "q35",
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
     }  # fmt: skip
@@ -130,6 +132,8 @@ def raws(draw: Any) -> dict[str, Any]:
         raw["rootDisk"] = {"pool": "p", "size": "1GiB"}
     if boots == "template":
         raw["template"] = "t"
+    if draw(st.booleans()):
+        raw["iso"] = draw(volumes)
     raw["firmware"] = draw(st.sampled_from(["bios", "uefi"]))
     # A machine type that a program stops saying keeps what it has.
     raw["machine"] = draw(st.sampled_from(["pc-q35-7.2", "pc-q35-6.1"]))
@@ -213,6 +217,28 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     assert "sda" in [disk_key(disk) for disk in root.iterfind("devices/disk")]
     assert "52-54-00-00-00-77" in {path.partition(".")[2] for path in comparable(root) if path.startswith("nics.")}
     assert len(root.findall("{http://libvirt.org/schemas/domain/qemu/1.0}commandline")) == 1
+
+
+def test_a_cd_is_booted_after_the_disks_and_an_imported_drive_is_left_alone() -> None:
+    spec = spec_of({"name": "a", "rootDisk": {"pool": "p", "size": "1GiB"}, "iso": "p/cd"})
+    root = made(spec)
+    assert [boot.get("dev") for boot in root.iterfind("os/boot")] == ["hd", "cdrom"]
+    without = spec.model_copy(update={"iso": None})
+    patch(root, "a", without, resolved_of(without))
+    assert same_xml(root, made(without))
+    foreign = parse(FOREIGN)
+    patch(foreign, "a", without, resolved_of(without))
+    assert value(foreign, "devices/disk[@device=cdrom]/source/@file") == "/old.iso"
+    patch(foreign, "a", spec, resolved_of(spec))
+    targets = [value(disk, "target/@dev") for disk in foreign.iterfind("devices/disk[@device='cdrom']")]
+    assert targets == ["sda", "sdb"]
+
+
+def test_a_board_without_sata_has_its_drive_on_another_bus() -> None:
+    spec = spec_of({"name": "a", "iso": "p/cd"})
+    root = skeleton(UUID, "aarch64", "qemu")
+    patch(root, "a", spec, resolved_of(spec))
+    assert value(root, "devices/disk[@device=cdrom]/target/@bus") == "scsi"
 
 
 def test_firmware_that_somebody_chose_by_hand_is_left_alone() -> None:

@@ -21,13 +21,14 @@ from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import active_pool_of, refresh, template_of, volume_of
+from jvp.libvirt.storage import active_pool_of, refresh, release_template, template_of, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import live, machine, reading, storage
 from jvp.resources.instance.definition import (
     DiskSource,
     Resolved,
     comparable,
+    iso_of,
     patch,
     root_disk,
     skeleton,
@@ -107,7 +108,9 @@ class Instances(Handler[Instance, InstanceState]):
                 resolved,
                 seed=self._seed(work, object_id, name, inactive, spec, changes),
                 nvram=self._nvram(object_id, self._pool_of_root(inactive), spec),
+                iso=_kept_iso(inactive, resolved, changes),
             )
+            old_iso = iso_of(inactive)
             patch(inactive, name, spec, resolved)
             if any(change.path[0] == "virtType" for change in changes):
                 inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
@@ -118,6 +121,8 @@ class Instances(Handler[Instance, InstanceState]):
             self._grow_root(domain, inactive, spec)
             pending = self._pending(work, domain, changes)
             self.api.note(domain, pending)
+            if old_iso is not None and old_iso != iso_of(inactive):
+                release_template(work, self.node, old_iso)
             before = set(self._old_leases(inactive))
             restarted = bool(pending) and _restarts(spec, domain)
             if restarted:
@@ -182,6 +187,8 @@ class Instances(Handler[Instance, InstanceState]):
             return Effect.NEXT_BOOT if same else Effect.REPLACE
         if change.path == ("rootDisk", "size") and known(value_) and value_ and state.root_disk_bytes:
             _refuse_less(value_, state.root_disk_bytes)
+        if first == "iso" and change.old is None:
+            return Effect.NEXT_BOOT  # the drive comes with the CD, and is not plugged in live
         if first == "cpus" and known(value_):
             room, now = state.max_cpus or 0, state.cpus
             return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
@@ -213,6 +220,7 @@ class Instances(Handler[Instance, InstanceState]):
     def _same_object(self, change: Change) -> bool:
         """Whether two spellings of a reference mean the same object; asked of the host, and no when it is silent."""
         meanings: dict[str, Callable[[str], str]] = {
+            "iso": lambda text: storage.iso_id(self.node, text),
             "template": lambda text: template_of(self.node, text, ()).id,
             "volume": lambda text: str(volume_of(self.node, text, ()).path()),
             "network": lambda text: str(NetworkApi(self.node).by_reference(text, ()).name()),
@@ -242,6 +250,7 @@ class Instances(Handler[Instance, InstanceState]):
         }
         networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
+        iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
         root = seed = nvram = None
         if plan is not None:
             root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), "qcow2")
@@ -250,7 +259,7 @@ class Instances(Handler[Instance, InstanceState]):
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
         elif spec.cloud_init is not None and spec.template is None and spec.root_disk is None:
             raise Invalid("needs a root disk, whose pool holds the cloud-init disk", path=("cloudInit",))
-        return Resolved(disks, networks, root, seed, nvram)
+        return Resolved(disks, networks, root, seed, iso, nvram)
 
     def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
         """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
@@ -401,10 +410,10 @@ class Instances(Handler[Instance, InstanceState]):
     def _remove(self, work: Work, uuid: str, path: str | None) -> None:
         """Everything that belongs to the instance; the domain goes last, so that a crash finds it again."""
         domain = self.api.find(uuid)
-        ours = True
+        ours, iso = True, None
         if domain is not None:
             root = devices.inactive_xml(domain)
-            ours = marks.mark_of(root) is not None
+            ours, iso = marks.mark_of(root) is not None, iso_of(root)
             pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
             if domain.isActive():
                 guest.cut_off(domain)
@@ -414,6 +423,8 @@ class Instances(Handler[Instance, InstanceState]):
             storage.remove(work, self.node, uuid, path)
         if domain is not None:
             self.api.undefine(domain)
+        if iso is not None:
+            release_template(work, self.node, iso)
 
 
 _NVRAM = "nvram"
@@ -426,6 +437,14 @@ def _refuse_less(wanted: str, now: int) -> None:
             f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow',
             path=("rootDisk", "size"),
         )
+
+
+def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) -> DiskSource | None:
+    """A template's new image changes no machine: the CD that is in the drive stays until the program says another."""
+    now = iso_of(inactive)
+    if now is None or resolved.iso is None or any(change.path == ("iso",) for change in changes):
+        return resolved.iso
+    return DiskSource(now, resolved.iso.format)
 
 
 def _restarts(spec: Instance, domain: Any) -> bool:

@@ -106,6 +106,13 @@ class Instance(Spec):
     root_disk: Annotated[RootDisk | None, Computed(), Field(description="The disk that the instance boots from.")] = (
         None
     )
+    iso: Annotated[
+        Reference | None,
+        Field(
+            description="A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the "
+            "root disk has nothing to boot."
+        ),
+    ] = None
     cpus: Annotated[int, Field(ge=1, le=512, description="Virtual CPUs.")] = 1
     max_cpus: Annotated[
         int | None,
@@ -189,8 +196,9 @@ class Instance(Spec):
     def rules(self) -> Iterator[Rule]:
         yield from self._room_rules()
         size = self.root_disk.size if isinstance(self.root_disk, RootDisk) else None
-        if self.template is None and size is None and self.direct_kernel is None:
-            yield ("template",), "an instance needs a template, a rootDisk.size for an empty disk, or a directKernel"
+        if self.template is None and size is None and self.direct_kernel is None and self.iso is None:
+            needs = "an instance needs a template, a rootDisk.size for an empty disk, an iso or a directKernel"
+            yield ("template",), needs
         if self.template is None and size is not None and known(size):
             pool = self.root_disk.pool if self.root_disk else None
             if pool is None:
@@ -237,7 +245,7 @@ class GuestAddress(Spec):
 
 
 _POWER_CYCLED = (
-    "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine", "cpuMode",
+    "iso", "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine", "cpuMode",
     "virtType", "cloudInit", "powerState", "updatePolicy",
 )  # fmt: skip
 """What can wait for the next power cycle, and what ends the wait."""

@@ -18,6 +18,7 @@ from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import storage
 from jvp.resources.instance.definition import (
     DISK_ALIAS,
+    ISO_ALIAS,
     SEED_ALIAS,
     comparable,
     disk_key,
@@ -51,6 +52,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
         root_disk=None if lost else _root(node, inactive, prior),
+        iso=_iso(node, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
         memory=size_text(seen["memory"] * 1024),
@@ -105,7 +107,7 @@ class _Declared:
         self.others: list[str] = []
         for device in _union(inactive, live, "disk", disk_key):
             alias, key = devices.alias_of(device) or "", disk_key(device)
-            if alias == SEED_ALIAS or value(device, "target/@dev") == target:
+            if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
                 continue
             ours = alias.startswith(DISK_ALIAS) or key in names or (everything and source_of(device) is not None)
             if ours and f"disks.{key}" in seen:
@@ -178,6 +180,16 @@ def _root_outputs(node: Node, inactive: Element) -> dict[str, Any]:
     device = root_disk(inactive)
     path = source_of(device) if device is not None else None
     return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
+
+
+def _iso(node: Node, path: str | None, prior: InstanceState | None) -> str | None:
+    if path is None:
+        return None
+    volume = storage.volume_at(node, path)
+    actual = storage.iso_id_of(volume) if volume is not None else path
+    if prior is None or prior.iso is None:
+        return actual
+    return same_or(prior.iso, actual, lambda text: storage.iso_id(node, text))
 
 
 def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:

@@ -31,6 +31,7 @@ from jvp.libvirt.storage import (
     volume_of,
 )
 from jvp.libvirt.streams import write_small
+from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import parse, value
 from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import DiskSource
@@ -143,6 +144,38 @@ def disk_source(node: Node, reference: str, path: Path, *, user: str) -> DiskSou
     if others:
         raise Rejected(f'volume "{reference}" is attached to "{others[0]}" already', path=path)
     return DiskSource(where, format_of(volume))
+
+
+def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
+    """The path of a CD image. Raises when it is missing, or is no plain image."""
+    found = _iso_template(node, reference, path)
+    volume = found.volume if found is not None else volume_of(node, reference, path)
+    format = found.format if found is not None else format_of(volume)
+    if format != "raw":
+        raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
+    return DiskSource(volume.path(), format)
+
+
+def iso_id(node: Node, reference: str) -> str:
+    """The id of the template or volume that a reference to a CD image means. Raises NotFound, Rejected."""
+    found = _iso_template(node, reference, ())
+    return found.id if found is not None else iso_id_of(volume_of(node, reference, ()))
+
+
+def iso_id_of(volume: Any) -> str:
+    """The id of what a volume is: of the template whose image it is or was, else its own."""
+    names = parsed_name(volume.name())
+    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{names[0] if names else volume.name()}"
+
+
+def _iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
+    """The template of a reference, None when it means a volume."""
+    try:
+        return template_of(node, reference, path)
+    except NotFound:
+        if "/" not in reference:
+            raise
+        return None
 
 
 def format_of(volume: Any) -> str:
