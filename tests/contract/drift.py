@@ -195,6 +195,29 @@ CARD = "52:54:00:0d:1f:01"
 """The MAC of the instance under test."""
 LIVE, BOTH = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, 3
 
+
+def _drive(root: Any) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-iso")
+
+
+def _no_cd(_: Any, root: Any) -> None:
+    root.find("devices").remove(_drive(root))
+
+
+def _other_cd(bench: Any, root: Any) -> None:
+    holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    path = holder.storageVolLookupByName(bench.volumes[3].state["name"]).path()
+    put(_drive(root), "source/@file", path)
+
+
+def _uefi(_: Any, root: Any) -> None:
+    put(root, "os/@firmware", "efi")
+
+
+def _no_cpu(_: Any, root: Any) -> None:
+    drop(root, "cpu")
+
+
 INSTANCE = [
     Drift("name", lambda bench, domain: domain.rename(bench.name("drift"), 0), frozenset({"name"})),
     Drift("memory", domain_edited(_memory(16 * 1024, room=False)), frozenset({"memory"})),
@@ -235,6 +258,14 @@ INSTANCE = [
         frozenset({"directKernel"}),
         "line",
     ),
+    Drift("iso", domain_edited(_no_cd), frozenset({"iso"}), "removed"),
+    Drift("iso", domain_edited(_other_cd), frozenset({"iso"}), "another"),
+    Drift("firmware", domain_edited(_uefi), frozenset({"firmware"})),
+    Drift(
+        "machine", domain_edited(lambda _, root: put(root, "os/type/@machine", "pc-q35-6.1")), frozenset({"machine"})
+    ),
+    Drift("cpuMode", domain_edited(lambda _, root: put(root, "cpu/model", "Nehalem")), frozenset({"cpuMode"}), "model"),
+    Drift("cpuMode", domain_edited(_no_cpu), frozenset({"cpuMode"}), "the hypervisor's own"),
     Drift("autostart", lambda _, domain: domain.setAutostart(0), frozenset({"autostart"})),
     Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
 ]
@@ -244,6 +275,7 @@ INSTANCE_NOT_READ = {
     "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
     "virtType": "needs a node with KVM to be changed to anything else",
     "cloudInit": "write-only: nothing reads a seed back",
+    "updatePolicy": "write-only: a setting of our own",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",
     "waitTimeout": "write-only: a setting of our own",

@@ -336,6 +336,17 @@ def test_a_running_guest_is_stopped_for_a_rename_and_runs_again_with_its_changed
     assert guest.state["pendingRestart"] is False
 
 
+def test_a_restart_makes_the_guest_read_its_seed_at_once(guest: Guest) -> None:
+    at = len(guest.console)
+    result = guest.update(cloudInit={"hostname": "third"}, updatePolicy="restart")
+    assert result.reasons == ()
+    guest.console.wait("micro: off", since=at)
+    assert guest.console.wait(r"micro: seed hostname=(\S+)", since=at)[1] == "third"
+    assert guest.state["ipAddress"]
+    assert guest.state["pendingRestart"] is False
+    guest.update(updatePolicy="live")
+
+
 def test_a_volume_of_another_guest_is_refused(
     guest: Guest, lab: Bench, volumes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

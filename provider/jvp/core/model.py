@@ -1,7 +1,7 @@
 """The base of every model: a pydantic model whose fields carry facts, and what can be asked of it.
 
 Rules: users spell properties in camelCase, Python in snake_case. A field may hold UNKNOWN in a preview.
-A list of sub-models is keyed by the items' `name`: its order never matters.
+A list of sub-models is keyed by the items' `name` (or another `key`): its order never matters.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Spec(BaseModel):
     )
 
     schema_version: ClassVar[int] = 1
+    key: ClassVar[str] = "name"
+    """The property that tells items of this model apart in a list."""
 
     @field_validator("*", mode="wrap")
     @classmethod

@@ -12,7 +12,7 @@ from jvp.core.model import Spec, fields
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network
 
-OURS = {"shutdownTimeout", "waitFor", "waitTimeout", "powerState", "autostart", "active"}
+OURS = {"shutdownTimeout", "updatePolicy", "waitFor", "waitTimeout", "powerState", "autostart", "active"}
 """What is no part of the XML: switches of libvirt's and settings of our own."""
 
 

@@ -14,12 +14,13 @@ from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import NIC_ALIAS, alias_of
 from jvp.libvirt.marks import mark_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
 from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
 
 ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
 DISK_ALIAS = "ua-jvp-disk-"
-ROOT_ALIAS, SEED_ALIAS = "ua-jvp-root", "ua-jvp-seed"
+ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Resolved:
     """Network names by the NICs' names; None is user mode."""
     root: DiskSource | None
     seed: DiskSource | None
+    iso: DiskSource | None = None
+    nvram: str | None = None
+    """Where UEFI keeps its variables; None when there is no pool for them."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,12 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
     put(root, "name", name)
     _patch_room(root, spec)
     _patch_kernel(root, spec.direct_kernel)
+    patch_machine(root, spec, resolved.nvram)
     devices = ensure(root, "devices")
     if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None:
         add_root(root, resolved.root)
     _patch_seed(devices, resolved.seed)
+    _patch_iso(root, devices, resolved.iso)
     _patch_disks(devices, spec.disks, resolved, known)
     _patch_nics(root, devices, spec.nics, resolved, known)
 
@@ -133,6 +139,29 @@ def _patch_seed(devices: Element, seed: DiskSource | None) -> None:
         devices.remove(found)
     elif found is None and seed is not None:
         _add_disk(devices, SEED_ALIAS, seed, read_only=True)
+
+
+def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
+    """The CD drive, which is booted from after the disks. Imported drives are not ours to touch."""
+    drive = _by_alias(devices, ISO_ALIAS)
+    if iso is None:
+        if drive is not None:
+            devices.remove(drive)
+            drop(root, "os/boot[@dev='cdrom']")
+        return
+    if drive is None:
+        # Installers look for a real drive; SATA is built into q35, other boards have none.
+        x86 = (value(root, "os/type/@arch") or "x86_64") in ("x86_64", "i686")
+        drive = sub(devices, "disk", type="file", device="cdrom")
+        sub(drive, "driver", name="qemu", type=iso.format)
+        sub(drive, "target", dev=_free_target(devices, "sd"), bus="sata" if x86 else "scsi")
+        sub(drive, "readonly")
+        sub(drive, "alias", name=ISO_ALIAS)
+    put(drive, "source/@file", iso.path)
+    os = ensure(root, "os")
+    boots = os.findall("boot")
+    if boots and all(boot.get("dev") != "cdrom" for boot in boots):
+        boots[-1].addnext(parse("<boot dev='cdrom'/>"))
 
 
 def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
@@ -209,10 +238,10 @@ def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bo
     sub(device, "alias", name=alias)
 
 
-def _free_target(devices: Element) -> str:
+def _free_target(devices: Element, prefix: str = "vd") -> str:
     taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
     letters = "abcdefghijklmnopqrstuvwxyz"
-    names = [f"vd{one}" for one in letters] + [f"vd{one}{two}" for one in letters for two in letters]
+    names = [prefix + one for one in letters] + [prefix + one + two for one in letters for two in letters]
     return next(name for name in names if name not in taken)
 
 
@@ -240,6 +269,16 @@ def root_disk(root: Element) -> Element | None:
 def source_of(device: Element) -> str | None:
     """The path of a disk's data on the node."""
     return value(device, "source/@file") or value(device, "source/@dev")
+
+
+def iso_of(root: Element) -> str | None:
+    """The path of the CD image in our drive."""
+    drive = iso_drive(root)
+    return source_of(drive) if drive is not None else None
+
+
+def iso_drive(root: Element) -> Element | None:
+    return next((one for one in root.iterfind("devices/disk") if alias_of(one) == ISO_ALIAS), None)
 
 
 def disk_key(device: Element) -> str:
@@ -282,10 +321,13 @@ def comparable(root: Element) -> dict[str, Any]:
         "cpus": int(value(root, "vcpu/@current") or room),
         "maxCpus": room,
         "virtType": root.get("type"),
+        "firmware": firmware_of(root),
+        "machine": machine_of(root),
+        "iso": iso_of(root),
         "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
     }
     for device in devices.iterfind("disk"):
-        if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS):
+        if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS):
             found[f"disks.{disk_key(device)}"] = _disk_facts(device)
     for device in devices.iterfind("interface"):
         found[f"nics.{nic_key(device)}"] = nic_facts(device)

@@ -9,7 +9,7 @@ from typing import Any
 from jvp.core.errors import JvpError
 from jvp.core.types import size_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, hosts, marks, poolmarks
+from jvp.libvirt import addresses, devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
@@ -17,6 +17,7 @@ from jvp.libvirt.storage import pool_at, template_of, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, storage
 from jvp.resources.instance.definition import (
+    ISO_ALIAS,
     SEED_ALIAS,
     comparable,
     disk_key,
@@ -26,6 +27,7 @@ from jvp.resources.instance.definition import (
     root_disk,
     source_of,
 )
+from jvp.resources.instance.machine import cpu_of, means
 from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
 
 
@@ -42,7 +44,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         deferred = "memory" in pending_of(domain, inactive)
         target = None if deferred else value(inactive, "currentMemory")
         live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
-    pending = _still_pending(pending_of(domain, inactive), inactive, live) if active else {}
+    pending = still_pending(pending_of(domain, inactive), inactive, live) if active else {}
     seen = _effective(inactive, live, pending)
     facts = marks.facts_of(inactive)
     declared = _Declared(node, inactive, live, seen, prior)
@@ -51,6 +53,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
         root_disk=None if lost else _root(node, inactive, prior),
+        iso=_iso(node, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
         memory=size_text(seen["memory"] * 1024),
@@ -58,6 +61,9 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         disks=[_disk(node, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
+        firmware=seen["firmware"],
+        machine=_machine(seen["machine"], prior),
+        cpu_mode=cpu_of(inactive),
         virt_type=_virt_type(inactive, live, pending, prior),
         power_state=_power(domain, prior),
         autostart=bool(domain.autostart()),
@@ -68,17 +74,16 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
         **_root_outputs(node, inactive, prior),
-        **_addresses(domain, live, active),
+        **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 
 
-def _still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
+def still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     wanted, running = comparable(inactive), comparable(live)
     left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
-    if "cloudInit" in noted:
-        left["cloudInit"] = noted["cloudInit"]
-    return left
+    # These are in no running definition: that of a host-model CPU names another.
+    return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
 
 
 def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dict[str, Any]:
@@ -104,7 +109,7 @@ class _Declared:
         self.others: list[str] = []
         for device in _union(inactive, live, "disk", disk_key):
             alias, key = devices.alias_of(device), disk_key(device)
-            if alias == SEED_ALIAS or value(device, "target/@dev") == target:
+            if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
                 continue
             ours = is_declared(device, known) or (everything and _is_volume(node, device))
             if ours and f"disks.{key}" in seen:
@@ -187,6 +192,16 @@ def _root_outputs(node: Node, inactive: Element, prior: InstanceState | None) ->
     return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
 
 
+def _iso(node: Node, path: str | None, prior: InstanceState | None) -> str | None:
+    if path is None:
+        return None
+    volume = storage.volume_at(node, path)
+    actual = storage.iso_id_of(volume) if volume is not None else path
+    if prior is None or prior.iso is None:
+        return actual
+    return same_or(prior.iso, actual, lambda text: storage.iso_id(node, text))
+
+
 def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
     key, path = disk_key(device), source_of(device) or ""
     before = next((disk.volume for disk in prior.disks if disk.name == key), None) if prior else None
@@ -227,6 +242,11 @@ def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
     return DirectKernel.model_construct(kernel=kernel, initrd=initrd, cmdline=cmdline)
 
 
+def _machine(actual: str | None, prior: InstanceState | None) -> str | None:
+    wanted = prior.machine if prior is not None else None
+    return wanted if wanted is not None and means(wanted, actual) else actual
+
+
 def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior: InstanceState | None) -> Any:
     actual = inactive.get("type") if "virtType" in pending else live.get("type")
     if prior is not None and prior.virt_type == "auto":
@@ -242,11 +262,12 @@ def _power(domain: Any, prior: InstanceState | None) -> Any:
     return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"
 
 
-def _addresses(domain: Any, live: Element, active: bool) -> dict[str, Any]:
+def _addresses(domain: Any, live: Element, active: bool, *, managed: bool) -> dict[str, Any]:
+    """Of a machine that is not ours the agent is not asked: its patience would have to be set first."""
     names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
     found = [
-        GuestAddress(nic=names.get(lease.mac), mac=lease.mac, address=lease.address, source="lease")
-        for lease in (guest.current_leases(domain) if active else [])
+        GuestAddress(nic=names.get(one.mac), mac=one.mac, address=one.address, source=one.source)
+        for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
     ]
     first = next((one.address for one in found if ":" not in one.address), None)
     return {"addresses": found, "ip_address": first}

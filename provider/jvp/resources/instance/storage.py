@@ -12,6 +12,7 @@ from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import reveal
 from jvp.core.work import Work
+from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
 from jvp.libvirt import poolmarks, sidecar
@@ -32,9 +33,11 @@ from jvp.libvirt.storage import (
     volume_of,
 )
 from jvp.libvirt.streams import write_small
+from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import parse, value
+from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import DiskSource
-from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.model import Instance
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ def root_name(uuid: str) -> str:
 
 def seed_name(uuid: str) -> str:
     return f"jvp-{uuid}-seed"
+
+
+def nvram_name(uuid: str) -> str:
+    return f"jvp-{uuid}-nvram"
 
 
 def plan_root(node: Node, spec: Instance) -> RootPlan | None:
@@ -118,9 +125,19 @@ def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     if cloud_init.user_data is not None:
         text = reveal(cloud_init.user_data)
     else:
-        users = [reveal(user.bag()) for user in cloud_init.users]
-        text = cloud_config(users=users, ssh_keys=cloud_init.ssh_keys)
-    return build_seed({"instance-id": uuid, "local-hostname": hostname}, text).ljust(_SEED_BYTES, b"\0")
+        text = cloud_config(
+            users=[reveal(user.bag()) for user in cloud_init.users],
+            ssh_keys=cloud_init.ssh_keys,
+            packages=cloud_init.packages,
+            files=[_file(file) for file in cloud_init.files],
+            run=cloud_init.run_commands,
+        )
+    meta = {"instance-id": uuid, "local-hostname": hostname}
+    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
+
+
+def _file(file: File) -> ConfigFile:
+    return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
 
 
 def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
@@ -141,6 +158,38 @@ def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str
         work.status(f'waiting for "{others[0].name}" to let go of the volume "{reference}"')
         work.wait(0.5)
     return DiskSource(where, format_of(volume))
+
+
+def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
+    """The path of a CD image. Raises when it is missing, or is no plain image."""
+    found = _iso_template(node, reference, path)
+    volume = found.volume if found is not None else volume_of(node, reference, path)
+    format = found.format if found is not None else format_of(volume)
+    if format != "raw":
+        raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
+    return DiskSource(volume.path(), format)
+
+
+def iso_id(node: Node, reference: str) -> str:
+    """The id of the template or volume that a reference to a CD image means. Raises NotFound, Rejected."""
+    found = _iso_template(node, reference, ())
+    return found.id if found is not None else iso_id_of(volume_of(node, reference, ()))
+
+
+def iso_id_of(volume: Any) -> str:
+    """The id of what a volume is: of the template whose image it is or was, else its own."""
+    names = parsed_name(volume.name())
+    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{names[0] if names else volume.name()}"
+
+
+def _iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
+    """The template of a reference, None when it means a volume."""
+    try:
+        return template_of(node, reference, path)
+    except NotFound:
+        if "/" not in reference:
+            raise
+        return None
 
 
 def format_of(volume: Any) -> str:
@@ -185,13 +234,14 @@ def refuse_unreachable(work: Work, node: Node, path: str) -> None:
 
 
 def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
-    """Remove root disk and seed of an instance, wherever they are; then a template generation that lost its user.
+    """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
 
-    `path` is the root disk's last known path. Only volumes named after the uuid are touched.
+    Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
+    the uuid are touched.
     """
     released = None
     for pool in active_pools(node.connection):
-        for name in (root_name(uuid), seed_name(uuid)):
+        for name in (root_name(uuid), seed_name(uuid), nvram_name(uuid)):
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:
