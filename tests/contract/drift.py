@@ -270,6 +270,37 @@ INSTANCE = [
     Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
 ]
 
+POOL = [
+    Drift("autostart", lambda _, pool: pool.setAutostart(0), frozenset({"autostart"})),
+    Drift("active", lambda _, pool: pool.destroy(), frozenset({"active"})),
+]
+
+POOL_NOT_READ = {
+    "name": "libvirt 9.0 cannot rename a pool: another name is another pool",
+    "path": "libvirt changes the folder of a stopped pool only; tests/contract/test_storage_pool.py has another folder",
+    "deleteData": "a setting of our own",
+}
+
+VOLUME = [Drift("size", lambda _, volume: volume.resize(1024**2 * 5, 0), frozenset({"size"}))]
+
+VOLUME_NOT_READ = {
+    "name": "another name is another volume",
+    "pool": "a volume of another pool is another volume",
+    "format": "ours by the record: what a guest writes into its disk must not change it",
+    "template": "what a volume was made from does not change: it is recorded",
+    "volume": "what a volume was made from does not change: it is recorded",
+    "imagePath": "what a volume was made from does not change: it is recorded",
+    "fullClone": "what a volume was made from does not change: it is recorded",
+    "detachOnDelete": "a setting of our own",
+}
+
+TEMPLATE_NOT_READ = {
+    "name": "another name is another template",
+    "pool": "a template of another pool is another template",
+    "source": "recorded with the image; an image that is gone is a template that is gone",
+    "os": "recorded with the image",
+}
+
 INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
     "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 from storage_support import MARKER, Lines, Provider, key, pool_spec, volume_spec
+from tests.contract.drift import POOL, Drift
 
+from jvp.core.calls import Calls
+from jvp.core.check import check
 from jvp.core.errors import JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import poolapi
 from jvp.libvirt.poolmarks import inactive_xml, mark_of
-from jvp.libvirt.xml import parse, put, text_of
+from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
+from jvp.resources.storage_pool import StoragePool
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -214,6 +218,49 @@ def test_nothing_is_named_that_does_not_exist(provider: Provider) -> None:
         provider.pools.find(Work(), "nope")
     with pytest.raises(JvpError):
         provider.pools.find(Work(), "00000000-0000-0000-0000-000000000000")
+
+
+@pytest.mark.parametrize("drift", POOL, ids=lambda drift: drift.property)
+def test_drift_is_seen_and_mended(provider: Provider, daemon: Any, prefix: str, folder: Path, drift: Drift) -> None:
+    calls = Calls({"StoragePool": provider.pools}, {})
+    inputs = check(StoragePool, {"name": f"{prefix}p", "path": str(folder)}).inputs
+    stored = calls.create("StoragePool", key("storage pool", "p"), inputs, Work()).stored
+    drift.act(None, daemon.storagePoolLookupByUUIDString(stored.id))
+    seen = calls.read("StoragePool", stored, Work())
+    assert seen is not None
+    assert {str(change.path[0]) for change in calls.diff("StoragePool", seen, inputs).changes} == drift.paths
+    mended = calls.update("StoragePool", seen, inputs, Work()).stored
+    assert calls.diff("StoragePool", mended, inputs).changes == ()
+    calls.delete("StoragePool", mended, Work())
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_import_of_a_pool_made_by_hand_previews_empty(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, active: bool
+) -> None:
+    other = foreign(daemon, f"{prefix}f", folder)
+    if not active:
+        other.destroy()
+    before = other.XMLDesc(1)
+    calls = Calls({"StoragePool": provider.pools}, {})
+    stored = calls.import_("StoragePool", f"{prefix}f", Work())
+    assert stored is not None
+    for inputs in (stored.inputs, check(StoragePool, {"name": f"{prefix}f"}).inputs):
+        assert calls.diff("StoragePool", stored, inputs).changes == ()
+    assert other.XMLDesc(1) == before
+    seen = calls.read("StoragePool", stored, Work())
+    assert seen is not None
+    assert calls.diff("StoragePool", seen, stored.inputs).changes == ()
+    # Only what is declared changes.
+    root = parse(before)
+    update = calls.update("StoragePool", seen, {**stored.inputs, "deleteData": True}, Work()).stored
+    assert (update.state["autostart"], update.state["active"]) == (False, active)
+    for one in (root, after := parse(other.XMLDesc(1))):
+        for tag in ("capacity", "allocation", "available"):
+            drop(one, tag)
+    assert same_xml(root, after)
+    calls.delete("StoragePool", update, Work())
+    folder.rmdir()
 
 
 def test_deleted_with_its_data_nothing_is_left_but_what_is_no_volume(

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from storage_support import MARKER, MIB, Lines, Provider, key, pool_spec, raw_image, template_spec, volume_spec
+from tests.unit.images.conftest import Server
 
 from jvp.core.calls import Calls
 from jvp.core.check import check
-from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected
+from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.work import Work
 from jvp.images.segments import Progress
@@ -71,6 +72,14 @@ def server(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def web() -> Iterator[Server]:
+    """A server that misbehaves on demand."""
+    made = Server()
+    yield made
+    made.close()
 
 
 def create(
@@ -262,6 +271,50 @@ def test_checksum(
         update(provider, pool, made, checksum=wrong, **source)
     if where == "url":
         assert provider.templates.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+@pytest.mark.parametrize("how", ["truncated", "endless", "announced"])
+def test_bodies_that_cannot_be_images_leave_nothing(
+    provider: Provider, pool: str, folder: Path, image: Path, web: Server, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    body = image.read_bytes()
+
+    def endless(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(body)
+        while True:
+            request.wfile.write(body[-MIB:])
+
+    url = web.serve("/image", body, length=2 * len(body) if how == "truncated" else None)
+    if how == "endless":
+        web.routes["/image"] = endless
+    if how != "truncated":
+        monkeypatch.setattr(pools, "free_bytes", lambda _pool: 10 * MIB if how == "endless" else MIB)
+    with pytest.raises((Invalid, Unreachable), match="was cut after" if how == "truncated" else "limit") as caught:
+        create(provider, pool, url=url)
+    assert caught.value.path == ("source", "url")
+    assert {path.name for path in folder.iterdir()} == {MARKER}
+
+
+def test_a_cut_download_goes_on(provider: Provider, pool: str, folder: Path, image: Path, web: Server) -> None:
+    body = image.read_bytes()
+
+    def answer(request: Any) -> None:
+        begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        request.send_response(206 if begin else 200)
+        request.send_header("ETag", '"1"')
+        request.send_header("Content-Length", str(len(body) - begin))
+        if begin:
+            request.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        request.end_headers()
+        request.wfile.write(body[begin : begin + 5 * MIB])
+
+    web.routes["/image"] = answer
+    made = create(provider, pool, url=f"{web.url}/image", checksum=f"sha256:{hashlib.sha256(body).hexdigest()}")
+    assert len(web.seen) > 1
+    assert (folder / made.state.volume_name).read_bytes() == body
     drop(provider, made)
 
 

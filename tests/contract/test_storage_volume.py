@@ -12,6 +12,7 @@ from typing import Any
 import libvirt
 import pytest
 from storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, spying, template_spec, volume_spec
+from tests.contract.drift import VOLUME, Drift
 
 from jvp.core.calls import Calls, Stored
 from jvp.core.check import check
@@ -206,6 +207,44 @@ def test_stopped_missing_and_unmounted_pools_are_errors(
     absent = f"00000000-0000-0000-0000-000000000000/{made.state.name}"
     with pytest.raises(Rejected, match="is not defined on the node"):
         provider.volumes.read(Work(), absent, made.state)
+
+
+@pytest.mark.parametrize("drift", VOLUME, ids=lambda drift: drift.property)
+def test_drift_is_seen(provider: Provider, daemon: Any, pool: str, drift: Drift) -> None:
+    """A disk that somebody grew cannot shrink back: the plan says so, and the update refuses."""
+    calls = Calls({"Volume": provider.volumes}, {})
+    inputs = check(Volume, {"name": "v", "pool": pool, "size": "4MiB"}).inputs
+    stored = calls.create("Volume", key("volume", "v"), inputs, Work()).stored
+    drift.act(None, daemon.storageVolLookupByPath(stored.state["path"]))
+    seen = calls.read("Volume", stored, Work())
+    assert seen is not None
+    assert {str(change.path[0]) for change in calls.diff("Volume", seen, inputs).changes} == drift.paths
+    with pytest.raises(Invalid, match="cannot shrink"):
+        calls.update("Volume", seen, inputs, Work())
+    calls.delete("Volume", seen, Work())
+
+
+@pytest.mark.parametrize("format", ["raw", "vmdk"])
+def test_import_of_a_file_made_by_hand(provider: Provider, daemon: Any, pool: str, folder: Path, format: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", format, folder / "v", "5M"], check=True)
+    daemon.storagePoolLookupByName(pool).refresh(0)
+    calls = Calls({"Volume": provider.volumes}, {})
+    if format == "vmdk":
+        with pytest.raises(Rejected, match="only qcow2 and raw"):
+            calls.import_("Volume", f"{pool}/v", Work())
+    else:
+        stored = calls.import_("Volume", f"{pool}/v", Work())
+        assert stored is not None
+        assert (stored.inputs["size"], stored.inputs["format"]) == ("5MiB", "raw")
+        seen = calls.read("Volume", stored, Work())
+        assert seen is not None
+        for inputs in (
+            stored.inputs,
+            check(Volume, {"name": "v", "pool": pool, "size": "5MiB", "format": "raw"}).inputs,
+        ):
+            assert calls.diff("Volume", seen, inputs).changes == ()
+        assert [path.name for path in folder.iterdir() if path.name != MARKER] == ["v"]
+    (folder / "v").unlink()
 
 
 def test_resize_behind_our_back_is_seen(provider: Provider, pool: str, folder: Path) -> None:
