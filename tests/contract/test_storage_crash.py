@@ -126,7 +126,7 @@ def test_pool_delete_with_its_data(daemon: Any, prefix: str, folder: Path, exist
     def delete(provider: Provider) -> None:
         provider.pools.delete(Work(), made.id, made.state)
 
-    for where in cuts(delete, every=2):
+    for where in cuts(delete):
         again(delete)
         assert folder.exists() == exists, where
         assert not exists or not inside(folder), where
@@ -185,7 +185,7 @@ def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_
     def create(provider: Provider) -> Any:
         return provider.volumes.create(Work(), key("volume", "v"), spec)
 
-    for where in cuts(create, every=2):
+    for where in cuts(create):
         made = again(create)
         assert made.state.size_bytes == 9 * MIB, where
         assert inside(folder) == {*before, "v", ".jvp-v.json"}, where
