@@ -7,7 +7,7 @@ from typing import Any
 from jvp.core.calls import Calls
 from jvp.core.handler import Handler
 from jvp.libvirt.node import Node
-from jvp.resources.functions import GetInstance, GetNetworkLeases
+from jvp.resources.functions import GetInstance, GetNetwork, GetNetworkLeases
 from jvp.resources.instance.handler import Instances
 from jvp.resources.network.handler import Networks
 from jvp.resources.provider import Provider
@@ -16,7 +16,7 @@ from jvp.resources.template import Templates
 from jvp.resources.volume import Volumes
 
 HANDLERS: tuple[type[Handler[Any, Any]], ...] = (StoragePools, Templates, Volumes, Networks, Instances)
-FUNCTIONS: tuple[type[Any], ...] = (GetInstance, GetNetworkLeases)
+FUNCTIONS: tuple[type[Any], ...] = (GetInstance, GetNetwork, GetNetworkLeases)
 
 
 def calls(provider: Provider) -> Calls:
@@ -29,7 +29,7 @@ def calls(provider: Provider) -> Calls:
         Networks(node),
         Instances(node, provider),
     )
-    functions = (GetInstance(node), GetNetworkLeases(node))
+    functions = (GetInstance(node), GetNetwork(node), GetNetworkLeases(node))
     return Calls(
         {handler.token: handler for handler in handlers},
         {function.token: function for function in functions},
