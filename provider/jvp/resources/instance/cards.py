@@ -54,8 +54,9 @@ def _by_network(cards: Iterable[Card]) -> dict[str, set[str]]:
     return found
 
 
-NOTHING = ""
-"""The address of a card for which one is declared and nothing is kept: not None, which means that none is declared."""
+NOTHING = "0.0.0.0"
+"""The address of a card for which one is declared and none is kept. (None would mean that none is declared, and a
+program that gave one up in the middle of a crash would have nothing left to change.)"""
 
 
 def address(node: Node, card: Card) -> str:
