@@ -21,6 +21,7 @@ from jvp.core.work import Work
 
 ASKED = [
     ("getInstance", "instance"),
+    ("getNetwork", "network"),
     ("getNetworkLeases", "network"),
     ("getStoragePool", "storagePool"),
     ("getTemplate", "template"),
@@ -58,6 +59,36 @@ def test_get_instance_of_somebody_else(bench: Bench) -> None:
         assert domain.XMLDesc(2) == before
     finally:
         domain.undefine()
+
+
+def test_get_network_by_name_and_id(bench: Bench) -> None:
+    assert bench.network is not None
+    for reference in (bench.network.id, bench.network.state["name"]):
+        found, failures = bench.calls.invoke("getNetwork", {"network": reference}, Work())
+        assert failures == ()
+        assert found == {**bench.network.state, "id": bench.network.id}
+        assert (found["state"], found["instances"]) == ("active", [])
+
+
+def test_get_network_of_somebody_else_with_what_it_keeps(bench: Bench) -> None:
+    name = bench.name("theirs")
+    theirs = bench.connection.networkDefineXML(
+        f"<network><name>{name}</name><forward mode='open'/><bridge name='jt-none'/>"
+        "<ip address='203.0.113.1' prefix='24'><dhcp>"
+        "<host mac='52:54:00:00:00:01' name='box' ip='203.0.113.9'/></dhcp></ip></network>"
+    )
+    before = theirs.XMLDesc(1)
+    try:
+        found, _ = bench.calls.invoke("getNetwork", {"network": name}, Work())
+        assert found is not None
+        assert {key: found[key] for key in ("id", "mode", "cidr", "state", "active", "dhcp", "reservations")} == {
+            "id": theirs.UUIDString(), "mode": "open", "cidr": "203.0.113.0/24", "state": "inactive", "active": False,
+            "dhcp": {"enabled": False, "leaseTime": "1h"},
+            "reservations": [{"name": "box", "mac": "52:54:00:00:00:01", "address": "203.0.113.9"}],
+        }  # fmt: skip
+        assert theirs.XMLDesc(1) == before
+    finally:
+        theirs.undefine()
 
 
 def test_leases_of_a_network_without_any(bench: Bench) -> None:

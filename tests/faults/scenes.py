@@ -66,9 +66,18 @@ class Stage:
         seeded = {**machine, "cloudInit": {"hostname": "faults"}, "autostart": True}
         old, new = ({"source": {"path": str(path)}} for path in (self.old, self.new))
         lan = {"cidr": "192.168.89.0/24"}
+        hosts = [{"name": f"h{one}", "mac": f"52:54:00:0d:4a:0{one}", "address": f"192.168.89.{one}"} for one in (5, 6)]
+        swapped = [{**hosts[0], "address": "192.168.89.6"}, {**hosts[1], "name": "new", "address": "192.168.89.5"}]
+        kept, moved = (
+            {**machine, "powerState": "stopped", "nics": [{**cards[0], **more}]}
+            for more in ({"address": "192.168.88.7"}, {"address": "192.168.88.8", "model": "e1000e"})
+        )
         return [
             Scene("network", "Network", lan, {**lan, "dhcp": {"end": "192.168.89.90"}, "autostart": False}),
             Scene("network-restart", "Network", lan, {**lan, "mode": "isolated"}),
+            Scene("network-hosts", "Network", {**lan, "reservations": hosts}, {**lan, "reservations": swapped}),
+            Scene("network-hosts-gone", "Network", {**lan, "reservations": hosts},
+                  {"mode": "route", "domain": "lab.example", "ipv6": {"cidr": "fd77:89::/64"}}),
             Scene("pool", "StoragePool", {"path": str(self.host.pools / "fresh")},
                   {"path": str(self.host.pools / "fresh"), "autostart": False, "active": False}),
             Scene("pool-there", "StoragePool", {"path": str(self.host.pools / "there")}),
@@ -81,6 +90,7 @@ class Stage:
                   {**machine, "memory": "96MiB", "disks": [disk], "nics": [*cards, {"name": "eth1"}]}),
             Scene("instance-seed", "Instance", seeded,
                   {**seeded, "cloudInit": {"hostname": "other"}, "autostart": False, "rootDisk": {"size": "16MiB"}}),
+            Scene("instance-kept", "Instance", kept, moved),
             Scene("instance-off", "Instance", {**machine, "powerState": "stopped", "disks": [disk]},
                   {**machine, "powerState": "paused", "name": "renamed"}),
         ]  # fmt: skip

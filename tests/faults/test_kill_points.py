@@ -20,8 +20,9 @@ from hosts.inventory import difference, inventory
 from jvp.core.calls import Stored
 
 SCENES = (
-    "network", "network-restart", "pool", "pool-there", "volume", "volume-overlay", "volume-copy", "volume-converted",
-    "template", "instance", "instance-seed", "instance-off",
+    "network", "network-restart", "network-hosts", "network-hosts-gone", "pool", "pool-there",
+    "volume", "volume-overlay", "volume-copy", "volume-converted",
+    "template", "instance", "instance-seed", "instance-kept", "instance-off",
 )  # fmt: skip
 
 

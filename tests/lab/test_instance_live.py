@@ -183,6 +183,31 @@ def test_a_card_is_plugged_moved_remodelled_and_unplugged(guest: Guest, lab: Ben
         guest.update(nics=[eth0], waitFor="ip")
 
 
+def test_a_card_gets_the_address_that_is_kept_for_it(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    base = lab.network.state["cidr"].rpartition(".")[0]
+    eth0 = {"name": "eth0", "network": lab.network.id}
+    kept = {"name": "kept", "network": lab.network.id, "address": f"{base}.201"}
+    at = len(guest.console)
+    guest.update(nics=[eth0, kept])
+    assert guest.console.wait(r"micro: lease eth1 (\S+)", since=at)[1] == f"{base}.201"
+    Work().until(
+        lambda: f"{base}.201" in [one["address"] for one in guest.state["addresses"]],
+        limit_s=10, every_s=0.1, what="no such lease",
+    )  # fmt: skip
+    found, _ = lab.calls.invoke("getNetwork", {"network": lab.network.id}, Work())
+    assert found is not None
+    assert found["instances"] == [guest.raw["name"]]
+    assert guest.plan(nics=[eth0, {**kept, "address": f"{base}.202"}]) == {"nics[1].address": "live"}
+    guest.update(nics=[eth0, {**kept, "address": f"{base}.202"}])
+    network = lab.connection.networkLookupByUUIDString(lab.network.id)
+    assert f"{base}.202'" in network.XMLDesc(0)
+    at = len(guest.console)
+    guest.update(nics=[eth0])
+    guest.console.wait(r"nics eth0=\S+$", since=at)
+    assert "<host" not in network.XMLDesc(0) + network.XMLDesc(1)
+
+
 def test_a_network_that_restarts_gives_the_guest_a_new_address(guest: Guest, lab: Bench) -> None:
     assert lab.network is not None
     at = len(guest.console)

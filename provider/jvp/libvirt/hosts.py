@@ -22,7 +22,7 @@ _ADD, _DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK
 LIVE, CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_NETWORK_XML_INACTIVE
 CARDS = "addresses"
-"""A fact of a domain's mark: the hosts that it put into networks for its cards, or is about to take out."""
+"""A fact of a domain's mark: for which of its cards it has put hosts into networks."""
 Card = tuple[str, str]
 """A network's name and a MAC."""
 

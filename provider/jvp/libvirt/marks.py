@@ -103,10 +103,12 @@ def edited(root: Element, values: Mapping[str, object]) -> set[str]:
 
 
 def set_fact(root: Element, name: str, text: str) -> None:
-    """Change one fact of the mark in `root`; nothing when the object is foreign."""
+    """Change one fact of the mark in `root`, or with an empty text remove it; nothing when the object is foreign."""
     element = find(root)
-    if element is not None:
+    if element is not None and text:
         element.set(name, text)
+    elif element is not None:
+        element.attrib.pop(name, "")
 
 
 def _digest(value: object) -> str:

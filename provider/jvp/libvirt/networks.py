@@ -82,6 +82,13 @@ class NetworkApi:
                 raise
         return True
 
+    def connected(self, network: libvirt.virNetwork) -> list[str]:
+        """The names of the running guests with a card on it, ours or not."""
+        if not network.isActive():
+            return []
+        owners = (value(parse(port.XMLDesc(0)), "owner/name") for port in network.listAllPorts())
+        return sorted({name for name in owners if name})
+
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
         return self.node.connection.networkDefineXML(text_of(root))
@@ -126,11 +133,20 @@ class NetworkApi:
         wanted = _ranges(parse(network.XMLDesc(self.INACTIVE)))
         section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
         for index, running in enumerate(_ranges(parse(network.XMLDesc(0)))):
-            here = wanted[index] if index < len(wanted) else running
-            for text in running - here:
-                network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, index, text, live)
-            for text in here - running:
-                network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, index, text, live)
+            for command, text in _range_steps(running, wanted[index] if index < len(wanted) else running):
+                network.update(command, section, index, text, live)
+
+
+def _range_steps(running: list[str], wanted: list[str]) -> Iterator[tuple[int, str]]:
+    """What leads from one list to the other, in its order: the first range is the one that a program declares."""
+    add = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
+    if running[:1] != wanted[:1]:
+        running, wanted, add = running[::-1], wanted[::-1], libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_FIRST
+    same = next((at for at, pair in enumerate(zip(running, wanted, strict=False)) if pair[0] != pair[1]), None)
+    if same is None:
+        same = min(len(running), len(wanted))
+    yield from ((libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, text) for text in running[same:])
+    yield from ((add, text) for text in wanted[same:])
 
 
 def ranges_of(root: Element) -> list[IPNetwork]:
@@ -150,9 +166,9 @@ def range_of(element: Element) -> IPNetwork:
     return ipaddress.ip_network(f"{address}/{length}", strict=False)
 
 
-def _ranges(root: Element) -> list[set[str]]:
+def _ranges(root: Element) -> list[list[str]]:
     """The DHCP ranges of each `<ip>`, in their order."""
-    return [{text_of(one).strip() for one in element.iterfind("dhcp/range")} for element in root.iterfind("ip")]
+    return [[text_of(one).strip() for one in element.iterfind("dhcp/range")] for element in root.iterfind("ip")]
 
 
 class Restart:

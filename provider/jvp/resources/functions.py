@@ -16,6 +16,8 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.resources.instance import reading
 from jvp.resources.instance.model import InstanceState
+from jvp.resources.network.handler import Networks
+from jvp.resources.network.model import NetworkState
 
 
 class GetInstanceArgs(Spec):
@@ -46,6 +48,36 @@ class GetInstance:
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
             state = reading.read(work, self.node, domain, None)
             return InstanceFound.model_construct(**dict(state), id=domain.UUIDString())
+
+
+class GetNetworkArgs(Spec):
+    """Which network."""
+
+    network: Annotated[Reference, Field(description="The network, by id or name; it need not be one of ours.")]
+
+
+class NetworkFound(NetworkState):
+    """A network as it is, whoever made it."""
+
+    id: Annotated[str | None, Field(description="The network's id, by which it is imported.")] = None
+
+
+class GetNetwork:
+    """A network as it is: its range, its DHCP, what it keeps, and who is on it."""
+
+    token: ClassVar[str] = "getNetwork"
+    args: ClassVar[type[Spec]] = GetNetworkArgs
+    result: ClassVar[type[Spec]] = NetworkFound
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, args: GetNetworkArgs) -> NetworkFound:
+        """Raises NotFound with the names that exist."""
+        with libvirt_errors(f'network "{args.network}"'):
+            network = NetworkApi(self.node).by_reference(args.network, ("network",))
+            state = Networks(self.node).state_of(network, None)
+            return NetworkFound.model_construct(**dict(state), id=network.UUIDString())
 
 
 class GetNetworkLeasesArgs(Spec):

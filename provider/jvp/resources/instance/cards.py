@@ -1,12 +1,13 @@
 """Addresses that networks keep for an instance's cards: there before it starts, and gone with it.
 
-The domain notes for which cards it keeps addresses before any network is touched, and forgets a card only after its
-network did: whatever is cut off in between, a later run or the delete finds what is left.
+The domain notes for which cards it keeps addresses. What goes is taken out of the networks before the domain forgets
+it, what comes is noted before it is put in: whatever is cut off in between, a later run or the delete finds it.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.libvirt import hosts
@@ -31,36 +32,46 @@ def wanted(root: Element, spec: Instance) -> dict[Card, Host]:
     return found
 
 
-def note(root: Element, before: set[Card], spec: Instance) -> None:
-    """Write into `root`, which is then defined, what is kept and what is still to be taken out."""
-    hosts.note_cards(root, before | wanted(root, spec).keys())
-
-
-def converge(node: Node, before: set[Card], now: dict[Card, Host]) -> None:
-    """Have every network keep what is wanted `now` and nothing else for the cards of `before`."""
-    api, cards = NetworkApi(node), before | now.keys()
-    for name in sorted({network for network, _ in cards}):
-        network = api.named(name)
+def drop(node: Node, cards: set[Card]) -> None:
+    """Have the networks keep nothing for these cards; a network that is gone keeps nothing anyway."""
+    for name, macs in _by_network(cards).items():
+        network = NetworkApi(node).named(name)
         if network is not None:
-            here = {host for (where, _), host in now.items() if where == name}
-            hosts.of_cards(network, {mac for where, mac in cards if where == name}, here)
+            hosts.of_cards(network, macs, set())
 
 
-def address(node: Node, card: Card, declared: str | None) -> str | None:
-    """The address that a card's network keeps for it.
+def keep(node: Node, wanted: dict[Card, Host]) -> None:
+    """Have the networks keep just that for these cards."""
+    for name, macs in _by_network(wanted).items():
+        network = NetworkApi(node).by_reference(name, ("nics",))
+        hosts.of_cards(network, macs, {host for (where, _), host in wanted.items() if where == name})
 
-    Where the running network and its definition differ, the one that is not as `declared`: that is the drift.
-    """
+
+def _by_network(cards: Iterable[Card]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, mac in sorted(cards):
+        found.setdefault(name, set()).add(mac)
+    return found
+
+
+NOTHING = "0.0.0.0"
+"""The address of a card for which one is declared and none is kept. (None would mean that none is declared, and a
+program that gave one up in the middle of a crash would have nothing left to change.)"""
+
+
+def address(node: Node, card: Card) -> str:
+    """The address that a card's network keeps for it. NOTHING also where it runs unlike its definition: drift."""
     network = NetworkApi(node).named(card[0])
     if network is None:
-        return None
-    found = declared
-    for flags in (hosts.INACTIVE, 0) if network.isActive() else (hosts.INACTIVE,):
-        root = parse(network.XMLDesc(flags))
-        found = next((host.address for host in hosts.hosts_of(root) if host.mac == card[1]), None)
-        if found != declared:
-            break
-    return found
+        return NOTHING
+    found = {_kept(parse(network.XMLDesc(hosts.INACTIVE)), card[1])}
+    if network.isActive():
+        found.add(_kept(parse(network.XMLDesc(0)), card[1]))
+    return found.pop() if len(found) == 1 else NOTHING
+
+
+def _kept(root: Element, mac: str) -> str:
+    return next((host.address for host in hosts.hosts_of(root) if host.mac == mac), NOTHING)
 
 
 def refuse(node: Node, spec: Instance, uuid: str, inactive: Element | None) -> None:

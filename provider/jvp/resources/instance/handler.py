@@ -71,7 +71,9 @@ class Instances(Handler[Instance, InstanceState]):
             machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
-            cards.note(root, before, spec)
+            kept = cards.wanted(root, spec)
+            cards.drop(self.node, before - kept.keys())
+            hosts.note_cards(root, set(kept))
             with contextlib.ExitStack() as undo:
                 undo.callback(self._remove_quietly, uuid)
                 domain = self.api.define(root)
@@ -80,7 +82,7 @@ class Instances(Handler[Instance, InstanceState]):
                 if spec.cloud_init is not None:
                     storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
                 work.check()
-                domain = self._keep(domain, before, cards.wanted(root, spec))
+                cards.keep(self.node, kept)
                 leases = set(self._old_leases(root))
                 outcome = self._finish(work, domain, spec, leases)
                 undo.pop_all()
@@ -135,8 +137,11 @@ class Instances(Handler[Instance, InstanceState]):
             if spec.firmware == "uefi":
                 marks.set_fact(inactive, _NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
-            cards.note(inactive, before, spec)
-            domain = self._keep(self.api.define(inactive), before, cards.wanted(inactive, spec))
+            kept = cards.wanted(inactive, spec)
+            cards.drop(self.node, before - kept.keys())
+            hosts.note_cards(inactive, set(kept))
+            domain = self.api.define(inactive)
+            cards.keep(self.node, kept)
             self._grow_root(domain, inactive, spec)
             pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
@@ -251,17 +256,6 @@ class Instances(Handler[Instance, InstanceState]):
         inactive = devices.inactive_xml(domain) if domain is not None else None
         cards.refuse(self.node, spec, uuid, inactive)
         return hosts.cards_of(inactive) if inactive is not None else set()
-
-    def _keep(self, domain: Any, before: set[hosts.Card], now: dict[hosts.Card, hosts.Host]) -> Any:
-        """Have the networks keep the cards' addresses, and forget the cards that have none any more; the domain."""
-        if not before and not now:
-            return domain
-        cards.converge(self.node, before, now)
-        if before <= now.keys():
-            return domain
-        root = devices.inactive_xml(domain)
-        hosts.note_cards(root, set(now))
-        return self.api.define(root)
 
     def _acceleration(self, work: Work, spec: Instance, pool: Any) -> str:
         wanted = spec.virt_type or self.provider.virt_type
@@ -403,7 +397,7 @@ class Instances(Handler[Instance, InstanceState]):
         if ours:
             storage.remove(work, self.node, uuid, path)
         if domain is not None:
-            cards.converge(self.node, hosts.cards_of(devices.inactive_xml(domain)), {})
+            cards.drop(self.node, hosts.cards_of(devices.inactive_xml(domain)))
             self.api.undefine(domain)
         if iso is not None:
             release_template(work, self.node, iso)

@@ -225,7 +225,7 @@ def _nic(node: Node, device: Element, prior: InstanceState | None, kept: set[hos
     card = (network or "", (value(device, "mac/@address") or "").lower())
     address = next((nic.address for nic in prior.nics if nic.name == key), None) if prior else None
     if address is not None or card in kept:
-        address = cards.address(node, card, address)
+        address = cards.address(node, card)
     before = next((nic.network for nic in prior.nics if nic.name == key), None) if prior else None
     if before is not None and network is not None:
         api = NetworkApi(node)

@@ -22,6 +22,8 @@ UNSET = ("cidr", "gateway", "dhcp", "ipv6", "domain", "mtu")
 """What may be absent, and is left alone where it is there and no program ever declared it."""
 HOSTS = "reservations"
 """A fact of the mark: names and MACs of the hosts that the network declared, or is about to take out."""
+SETTLING = "settling"
+"""A fact of the mark: some of those hosts may still be in the running network, and are to go."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Ours:
 
     def __or__(self, other: Ours) -> Ours:
         return Ours(self.names | other.names, self.macs | other.macs)
+
+
+def record(root: Element, ours: Ours, new: Ours, *, live: bool) -> None:
+    """Write into `root` which hosts are the network's own: `new`, and what a running network has yet to let go."""
+    left = ours | new if live else new
+    marks.set_fact(root, HOSTS, left.text)
+    marks.set_fact(root, SETTLING, "yes" if left != new else "")
 
 
 def hosts_in(reservations: Iterable[Reservation]) -> list[Host]:

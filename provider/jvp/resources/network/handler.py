@@ -12,6 +12,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation
 from jvp.core.types import network_of
+from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import hosts, marks
 from jvp.libvirt.errors import libvirt_errors
@@ -19,7 +20,7 @@ from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.network.definition import (
-    HOSTS,
+    SETTLING,
     Ours,
     comparable,
     hosts_in,
@@ -27,6 +28,7 @@ from jvp.resources.network.definition import (
     own_bridge,
     patch,
     read,
+    record,
     skeleton,
 )
 from jvp.resources.network.model import Network, NetworkState
@@ -53,17 +55,18 @@ class Networks(Handler[Network, NetworkState]):
         with contextlib.ExitStack() as undo, libvirt_errors(what):
             root = parse(found.XMLDesc(self.api.INACTIVE)) if found else skeleton(uuid)
             new = Ours.of(hosts_in(spec.reservations))
-            both = (Ours.recorded(root) or Ours()) | new
+            ours = Ours.recorded(root) or Ours()
+            both = ours | new
             patch(root, spec.model_copy(update={"name": name}), both)
-            facts = {marks.WROTE: marks.wrote(comparable(read(root, both))), HOSTS: both.text}
-            marks.put(root, marks.element_of(mark, facts))
+            marks.put(root, marks.element_of(mark, {marks.WROTE: marks.wrote(comparable(read(root, both)))}))
+            record(root, ours, new, live=found is not None and bool(found.isActive()))
             network = self.api.define(root)
             if found is None:
                 undo.callback(self.api.remove, uuid)
             self._settle(work, network, spec, Restart(self.node, network), both)
             self._forget(network, new)
             undo.pop_all()
-            return Done(uuid, self._state(network, None))
+            return Done(uuid, self.state_of(network, None))
 
     def read(self, work: Work, object_id: str, prior: NetworkState | None) -> NetworkState | None:
         with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
@@ -72,7 +75,7 @@ class Networks(Handler[Network, NetworkState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(network)
-            return self._state(network, prior)
+            return self.state_of(network, prior)
 
     def update(
         self, work: Work, object_id: str, prior: NetworkState, spec: Network, changes: Sequence[Change]
@@ -94,13 +97,13 @@ class Networks(Handler[Network, NetworkState]):
             if spec.active and (needs_restart or not network.isActive()):
                 restart.note(root)
             marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
-            marks.set_fact(root, HOSTS, both.text)
+            record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
             network = self.api.define(root)
             if needs_restart and network.isActive():
                 network.destroy()
             self._settle(work, network, spec, restart, both)
             self._forget(network, new)
-            return Done(object_id, self._state(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
+            return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
 
     def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
         with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
@@ -114,9 +117,12 @@ class Networks(Handler[Network, NetworkState]):
             yield change.having(Effect.LIVE) if change.path[:2] == ("ipv6", "dhcp") else change
 
     def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
-        if prior is None or prior.mode != "bridge" or spec.mode == "bridge" or spec.bridge is not None:
-            return {}
-        return {"bridge": own_bridge(prior.uuid)}
+        found: dict[str, Any] = {}
+        if known(spec.active):
+            found["state"] = _word(spec.active)
+        if prior is not None and prior.mode == "bridge" != spec.mode and spec.bridge is None:
+            found["bridge"] = own_bridge(prior.uuid)
+        return found
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'network "{reference}"'):
@@ -185,8 +191,8 @@ class Networks(Handler[Network, NetworkState]):
     def _forget(self, network: Any, ours: Ours) -> None:
         """Once they are gone from the running network too, hosts that were taken out are nobody's any more."""
         root = parse(network.XMLDesc(self.api.INACTIVE))
-        if Ours.recorded(root) not in (None, ours):
-            marks.set_fact(root, HOSTS, ours.text)
+        if SETTLING in marks.facts_of(root):
+            record(root, ours, ours, live=False)
             self.api.define(root)
 
     def _ours(self, root: Any, prior: NetworkState | None) -> Ours:
@@ -203,7 +209,8 @@ class Networks(Handler[Network, NetworkState]):
         name = value(root, "name") or ""
         return Ours.of(host for host in hosts.hosts_of(root) if (name, host.mac) not in cards)
 
-    def _state(self, network: Any, prior: NetworkState | None) -> NetworkState:
+    def state_of(self, network: Any, prior: NetworkState | None) -> NetworkState:
+        """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError."""
         root = parse(network.XMLDesc(self.api.INACTIVE))
         ours = self._ours(root, prior)
         values = read(root, ours)
@@ -213,9 +220,18 @@ class Networks(Handler[Network, NetworkState]):
             # edited the definition, that is the drift.
             live, edited = read(parse(network.XMLDesc(0)), ours), marks.edited(root, comparable(values))
             values = {name: was if name in edited else live[name] for name, was in values.items()}
+        unfinished = Restart.is_noted(root) or SETTLING in marks.facts_of(root)
         return NetworkState.model_construct(
-            **values, autostart=bool(network.autostart()), active=active and not Restart.is_noted(root)
+            **values,
+            autostart=bool(network.autostart()),
+            active=active and not unfinished,
+            state=_word(active),
+            instances=self.api.connected(network),
         )
+
+
+def _word(active: bool) -> str:
+    return "active" if active else "inactive"
 
 
 def _refuse_reserved(root: Element, spec: Network, ours: Ours) -> None:

@@ -184,3 +184,11 @@ class NetworkState(Network):
     """A network as it is."""
 
     uuid: Annotated[str, At("uuid"), Output(), Field(description="libvirt's uuid.")]
+    state: Annotated[
+        str | None, Output(follows=("active",)), Field(description="Whether the network runs: active or inactive.")
+    ] = None
+    instances: Annotated[
+        list[str],
+        Output(follows=("active", "mode", "bridge", "cidr", "ipv6")),
+        Field(description="The running guests with a card on the network, by name, whoever made them."),
+    ] = []
