@@ -44,6 +44,7 @@ def test_only_what_is_pending_restarts(guest: Guest) -> None:
     guest.update(updatePolicy="restart")
     assert guest.domain.ID() != life
     assert guest.state["pendingRestart"] is False
+    assert "pending" not in guest.domain.XMLDesc(2)
 
 
 def test_a_guest_whose_power_nobody_manages_is_started_again(guest: Guest) -> None:

@@ -150,7 +150,10 @@ class Instances(Handler[Instance, InstanceState]):
             leases = set(self._old_leases(inactive))
             restarted = bool(pending) and _restarts(spec, domain)
             if restarted:
-                guest.restart(work, domain, spec.shutdown_timeout)
+                guest.shut_down(work, domain, spec.shutdown_timeout)
+                # While it is off, so that a death on either side of this leaves the same definition.
+                self.api.note(domain, {})
+                guest.start(work, domain)
             return self._finish(work, domain, spec, leases, prior, restarted=restarted)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
