@@ -8,7 +8,11 @@ import typing
 # Export this package's modules as members:
 from ._enums import *
 from .get_instance import *
+from .get_network import *
 from .get_network_leases import *
+from .get_storage_pool import *
+from .get_template import *
+from .get_volume import *
 from .instance import *
 from .network import *
 from .provider import *
