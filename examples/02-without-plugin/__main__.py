@@ -13,6 +13,8 @@ from jvp import dynamic as jvp
 config = pulumi.Config()
 prefix = config.require("prefix")
 image = config.require("image")
+debian = "https://cloud.debian.org/images/cloud/"
+published = f"sha512:{image.rpartition('/')[0]}/SHA512SUMS" if image.startswith(debian) else None
 ssh_key = config.get("sshKey")
 disks: dict[str, str] = config.get_object("disks") or {"data": "1GiB"}
 
@@ -24,7 +26,7 @@ template = jvp.Template(
     pool=pool.id,
     source={
         "url" if "://" in image else "path": image,
-        "checksum": config.get("imageChecksum"),
+        "checksum": config.get("imageChecksum") or published,
     },
 )
 

@@ -117,14 +117,19 @@ def test_a_uri_that_leads_to_another_host_is_an_error(
     stack = stack_for(second_node.uri)
     before, elsewhere = inventory(second_node.uri, second_node.pools), inventory(node.uri, node.pools)
     stack.declare({"net": ("Network", {"cidr": "192.168.77.0/24"})}).up().expect()
+    stack.settled()
     made = inventory(second_node.uri, second_node.pools)
     stack("config", "set", "jvp:uri", node.uri).expect()
+    # The engine reads with the settings of the run before; after this one it has the new ones.
+    stack.up().expect()
     for run in (stack.up().fails(), stack.destroy().fails()):
         assert "and the provider's uri leads to the host" in run.text
         assert "set the uri back" in run.text
+        assert 'run "pulumi up --refresh --run-program"' in run.text
     assert difference(elsewhere, inventory(node.uri, node.pools)) == ""
     assert difference(made, inventory(second_node.uri, second_node.pools)) == ""
     stack("config", "set", "jvp:uri", second_node.uri).expect()
+    stack.up("--refresh", "--run-program").expect()
     stack.settled()
     stack.destroy().expect()
     assert difference(before, inventory(second_node.uri, second_node.pools)) == ""

@@ -14,7 +14,7 @@ from typing import Any
 
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
-from jvp.core.errors import Bug, Invalid, JvpError, Rejected, dotted
+from jvp.core.errors import Bug, Invalid, JvpError, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
@@ -245,7 +245,7 @@ class Calls:
     def _refuse_other_host(self, handler: AnyHandler, stored: Stored) -> None:
         recorded, host = stored.private.get("host"), self._host()
         if recorded and recorded != host:
-            raise Rejected(
+            raise OtherHost(
                 f"this {handler.kind} is on the host {recorded}, and the provider's uri leads to the host {host}; "
                 "set the uri back, or delete the resource from the state if that host is no more"
             )

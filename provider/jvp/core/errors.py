@@ -8,6 +8,7 @@
     ├── Busy          the object is locked by another operation          -> run again later
     ├── NoSpace       the pool cannot hold it                            -> free space, or another pool
     ├── Rejected      libvirt or QEMU refused, for the reason given      -> as the reason says
+    │   └── OtherHost the object is on another host than the uri's       -> set the uri back
     ├── Cancelled     the engine asked us to stop                        -> run again, it converges
     └── Bug           ours                                               -> report it
 
@@ -71,6 +72,10 @@ class NoSpace(JvpError):
 
 
 class Rejected(JvpError):
+    pass
+
+
+class OtherHost(Rejected):
     pass
 
 

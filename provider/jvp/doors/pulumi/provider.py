@@ -16,7 +16,7 @@ import grpc
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Stored, failures_text
 from jvp.core.check import Failure
-from jvp.core.errors import Invalid, Path, Rejected, dotted
+from jvp.core.errors import Invalid, OtherHost, Path, Rejected, Unreachable, dotted
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import fields
@@ -163,7 +163,8 @@ class ProviderServicer:
         stored = _stored(request, request.properties, request.inputs)
         with self._work(context, request.urn, request.timeout, "update") as work:
             if stored.private:
-                found = calls.read(handler.token, stored, work)
+                with _settings_of_before():
+                    found = calls.read(handler.token, stored, work)
             else:
                 found = calls.import_(handler.token, request.id, work)
         if found is None:
@@ -250,6 +251,19 @@ class ProviderServicer:
                 yield Work(time.monotonic() + limit, cancelled, lines.status, lines.warn)
             finally:
                 lines.close()
+
+
+@contextmanager
+def _settings_of_before() -> Iterator[None]:
+    """What the engine reads before it plans, it reads with the settings of the run before (tried with 3.259)."""
+    try:
+        yield
+    except (OtherHost, Unreachable) as error:
+        error.message += (
+            "; if the uri was changed just now: the engine still reads with the old one, "
+            'so run "pulumi up --refresh --run-program"'
+        )
+        raise
 
 
 def _stored(request: Message, state: Message, inputs: Message | None = None) -> Stored:

@@ -19,6 +19,7 @@ from jvp.core.errors import (
     NameTaken,
     NoSpace,
     NotFound,
+    OtherHost,
     Rejected,
     Unreachable,
 )
@@ -38,6 +39,7 @@ CODES: dict[type[JvpError], Code] = {
     Busy: Code.ABORTED,
     NoSpace: Code.RESOURCE_EXHAUSTED,
     Rejected: Code.FAILED_PRECONDITION,
+    OtherHost: Code.FAILED_PRECONDITION,
     Cancelled: Code.CANCELLED,
 }
 _InitFailed = message("ErrorResourceInitFailed")
