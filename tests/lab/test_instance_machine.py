@@ -11,9 +11,10 @@ from tests.contract.conftest import Bench
 from tests.lab.conftest import Guest
 
 from jvp.core.errors import Rejected
-from jvp.libvirt import domains
+from jvp.libvirt import domains, marks
 from jvp.libvirt.xml import drop, value
 from jvp.libvirt.xml import parse as parsed
+from jvp.resources.instance.definition import comparable
 from jvp.resources.instance.machine import firmware_of
 
 
@@ -109,6 +110,8 @@ def test_a_node_without_uefi_is_an_error_before_anything_is_made(
 
 def test_machine_and_cpu_come_with_the_next_boot(guest: Guest) -> None:
     made = guest.state
+    root = parsed(guest.domain.XMLDesc(2))
+    assert marks.edited(root, comparable(root)) == set()
     assert made["machine"].startswith("pc-q35-")
     assert made["cpuMode"]
     assert guest.plan(machine="q35", cpuMode=made["cpuMode"]) == {}

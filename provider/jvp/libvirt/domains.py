@@ -40,10 +40,11 @@ class DomainApi:
         """The node's own architecture: x86_64."""
         return parse(self.node.connection.getCapabilities()).findtext("host/cpu/arch") or "x86_64"
 
-    def machines(self, arch: str) -> list[str]:
-        """The machine types that the node knows for an architecture."""
+    def machines(self, arch: str) -> dict[str, str]:
+        """The machine types that the node knows for an architecture, with the version that each name means now."""
         root = parse(self.node.connection.getCapabilities())
-        return [one.text or "" for one in root.iterfind(f"guest/arch[@name='{arch}']/machine")]
+        found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
+        return {one.text or "": one.get("canonical") or one.text or "" for one in found}
 
     def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element:
         """What the node offers to a domain of this kind."""

@@ -69,6 +69,7 @@ class Instances(Handler[Instance, InstanceState]):
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
             machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
+            machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
             kept = cards.wanted(root, spec)

@@ -54,6 +54,12 @@ def patch_machine(root: Element, spec: Instance, nvram: str | None) -> None:
         _put_cpu(root, spec.cpu_mode)
 
 
+def pin_machine(api: DomainApi, root: Element) -> None:
+    """Write the version that the machine type's name means on the node now, as libvirt does when it defines it."""
+    arch, name = value(root, "os/type/@arch") or api.arch(), machine_of(root) or ""
+    put(root, "os/type/@machine", api.machines(arch).get(name, name))
+
+
 def _put_firmware(root: Element, nvram: str | None) -> None:
     """UEFI with these variables, or BIOS. Source: libvirt picks the image itself, at every start."""
     for tag in ("loader", "nvram", "firmware"):

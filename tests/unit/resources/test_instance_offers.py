@@ -11,7 +11,13 @@ from jvp.core.check import check
 from jvp.core.errors import Invalid, Rejected, dotted
 from jvp.libvirt.xml import parse
 from jvp.resources.instance.definition import skeleton
-from jvp.resources.instance.machine import patch_machine, refuse_unsupported, refuse_without_disk
+from jvp.resources.instance.machine import (
+    machine_of,
+    patch_machine,
+    pin_machine,
+    refuse_unsupported,
+    refuse_without_disk,
+)
 from jvp.resources.instance.model import Instance
 
 OFFER = """<domainCapabilities><domain>qemu</domain><os><enum name='firmware'>{firmware}</enum></os><cpu>
@@ -30,8 +36,11 @@ class Api:
     def arch(self) -> str:
         return "x86_64"
 
-    def machines(self, _arch: str) -> list[str]:
-        return ["pc", "pc-i440fx-7.2", "q35", "pc-q35-7.2", "microvm"]
+    def machines(self, _arch: str) -> dict[str, str]:
+        return {
+            "pc": "pc-i440fx-7.2", "pc-i440fx-7.2": "pc-i440fx-7.2", "q35": "pc-q35-7.2", "pc-q35-7.2": "pc-q35-7.2",
+            "microvm": "microvm",
+        }  # fmt: skip
 
     def capabilities(self, _arch: str, machine: str, _kind: str) -> Any:
         if machine not in self.machines(""):
@@ -82,6 +91,12 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
 )
 def test_offered(raw: dict[str, Any]) -> None:
     assert refused(raw, Api()) is None
+
+
+def test_a_new_machine_is_of_the_version_that_its_name_means_now() -> None:
+    root = skeleton("u", "x86_64", "qemu")
+    pin_machine(Api(), root)  # type: ignore[arg-type]
+    assert machine_of(root) == "pc-q35-7.2"
 
 
 def test_a_node_without_uefi_says_what_to_install() -> None:
