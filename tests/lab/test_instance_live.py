@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from tests.lab.conftest import BOOT_S, BOOTS, LEASE, Guest, Holder
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
+from jvp.libvirt.xml import parse
 from jvp.resources.instance import storage
 
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuestKeyGuestKeyGuestKeyGuestKeyGuestKeyGu me"
@@ -206,6 +209,31 @@ def test_a_card_gets_the_address_that_is_kept_for_it(guest: Guest, lab: Bench) -
     guest.update(nics=[eth0])
     guest.console.wait(r"nics eth0=\S+$", since=at)
     assert "<host" not in network.XMLDesc(0) + network.XMLDesc(1)
+
+
+def test_a_card_goes_along_to_a_bridge_of_the_node_and_back(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    name = f"jb{lab.prefix[-8:-1]}"
+    made = subprocess.run(["ip", "link", "add", name, "type", "bridge"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no bridge can be made here: {made.stderr}")
+    eth0 = {"name": "eth0", "network": lab.network.id}
+    own = {"name": lab.name("side"), "cidr": lab.cidr(), "mode": "isolated"}
+    shared = {"name": own["name"], "mode": "bridge", "bridge": name}
+    side = lab.create("Network", "side", own).stored
+    try:
+        guest.update(nics=[eth0, {"name": "more", "network": side.id}])
+        for raw in (shared, own):
+            side = lab.converged("Network", lab.update("Network", side, raw).stored, raw)
+            assert guest.state["pending"] == []
+            assert side.state["instances"] == [guest.raw["name"]]
+            assert guest.plan() == {}
+            ports = {path.name for path in Path(f"/sys/class/net/{side.state['bridge']}/brif").iterdir()}
+            assert ports & {one.get("dev") for one in parse(guest.domain.XMLDesc(0)).iterfind(".//interface/target")}
+    finally:
+        guest.update(nics=[eth0])
+        lab.delete("Network", side)
+        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 def test_a_network_that_restarts_gives_the_guest_a_new_address(guest: Guest, lab: Bench) -> None:

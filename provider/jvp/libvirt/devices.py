@@ -129,6 +129,12 @@ def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
         found = again.find(path)
         if found is not None and (path == "address" or again.tag == "interface"):
             again.remove(found)
+    source = again.find("source")
+    if source is not None and (network := source.get("network")) is not None:
+        # A card on a network of mode bridge looks like one on the bridge itself while it runs.
+        again.set("type", "network")
+        source.attrib.clear()
+        source.set("network", network)
     if not unplug(work, domain, device):
         return False
     if domain.isActive():
