@@ -6,6 +6,7 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
+from jvp.libvirt.pools import unless_lost
 from jvp.libvirt.storage import pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
 
@@ -196,7 +198,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                         "did not make; import it by that id, or choose another name",
                         path=("name",),
                     )
-                if _same_path(self.api.path(other), spec.path):
+                # Pools of others may go while ours is made.
+                if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     raise NameTaken(
                         f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}; '
                         "import that by its id, or choose another folder",
