@@ -12,7 +12,7 @@ export PULUMI_SKIP_UPDATE_CHECK := 1
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format schema bench clean
+.PHONY: help setup demo test lint format schema dist bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ schema: ## schema.json and the Python SDK, from the declared resources
 	@$(PYTHON) -m jvp.doors.pulumi.schema > build/schema.json
 	@mv build/schema.json schema.json
 	@$(PYTHON) -m tools.gen_sdk
+
+dist: ## the wheel and the source archive of pulumi-jvp, in dist/
+	@rm -rf dist
+	@$(PYTHON) -m build --outdir dist .
 
 bench: setup ## measure against the floor
 	@PYTHONPATH=tests $(PYTHON) -m bench $(ARGS)

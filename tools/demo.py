@@ -256,10 +256,9 @@ def prepare(host: Any) -> None:
     (WORK / "state").mkdir()
     quietly("stack", "init", "demo")
     settings = {"prefix": PREFIX, "image": str(IMAGE), "memory": "96MiB", "maxMemory": "192MiB"}
-    settings |= {"cidr": free_cidr(host), "hostname": "demo", "waitTimeout": "90s"}
-    for name, value in settings.items():
-        pulumi("config", "set", name, value)
-    pulumi("config", "set", "--path", "disks.data", "64MiB")
+    settings |= {"cidr": free_cidr(host), "hostname": "demo", "waitTimeout": "120s", "disks.data": "64MiB"}
+    words = [word for name, value in settings.items() for word in ("--plaintext", f"{name}={value}")]
+    pulumi("config", "set-all", "--path", *words)
     READY.touch()
 
 

@@ -88,15 +88,15 @@ def plain_bench(daemon: Any, prefix: str, run_folder: Path, cidrs: Callable[[], 
 
 @pytest.fixture(scope="session")
 def furnished(plain_bench: Bench) -> Iterator[Bench]:
-    """A bench with a pool, a network and two volumes for the kinds that need them."""
+    """A bench with a pool, a network, two volumes and two CD images for the kinds that need them."""
     bench = plain_bench
     bench.pool = bench.create(
         "StoragePool", "base", {"name": bench.name("base"), "path": f"{bench.folder}/base"}
     ).stored
     cidr = bench.cidr()
     bench.network = bench.create("Network", "base", {"name": bench.name("base"), "cidr": cidr}).stored
-    for label in ("one", "two"):
-        raw = {"name": bench.name(label), "pool": bench.pool.id, "size": "1MiB"}
+    for label, format in (("one", "qcow2"), ("two", "qcow2"), ("cd", "raw"), ("other-cd", "raw")):
+        raw = {"name": bench.name(label), "pool": bench.pool.id, "size": "1MiB", "format": format}
         bench.volumes.append(bench.create("Volume", label, raw).stored)
     yield bench
     for volume in bench.volumes:

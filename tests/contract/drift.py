@@ -75,12 +75,41 @@ def _range(bench: Any, root: Any) -> None:
 
 def _live_range(bench: Any, network: Any) -> None:
     """`virsh net-update --live`: only the running network differs."""
-    (one,) = parse(network.XMLDesc(0)).iterfind("ip/dhcp/range")
+    one = parse(network.XMLDesc(0)).find("ip/dhcp/range")
+    assert one is not None
     base = one.get("start", "").rpartition(".")[0]
     section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
     network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text_of(one).strip(), live)
     new = f"<range start='{base}.50' end='{base}.60'/>"
     network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, live)
+
+
+def _range6(_: Any, root: Any) -> None:
+    start = root.find("ip[@family='ipv6']").get("address")
+    put(root, "ip[@family=ipv6]/dhcp/range/@start", f"{start}9")
+
+
+def _host(root: Any) -> Any:
+    return root.find("ip/dhcp/host")
+
+
+def _host_gone(_: Any, root: Any) -> None:
+    root.find("ip/dhcp").remove(_host(root))
+
+
+def _host_moved(_: Any, root: Any) -> None:
+    _host(root).set("ip", _host(root).get("ip").rpartition(".")[0] + ".9")
+
+
+def _host_recarded(_: Any, root: Any) -> None:
+    _host(root).set("mac", "52:54:00:0d:1f:99")
+
+
+def _live_host(_: Any, network: Any) -> None:
+    """`virsh net-update delete ip-dhcp-host --live`."""
+    text = text_of(_host(parse(network.XMLDesc(0)))).strip()
+    section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+    network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text, live)
 
 
 NETWORK = [
@@ -90,13 +119,32 @@ NETWORK = [
     Drift("cidr", edited(_cidr, restart=True), frozenset({"cidr", "gateway", "dhcp"}), "restarted"),
     Drift("gateway", edited(_gateway, restart=True), frozenset({"gateway", "dhcp"})),
     Drift("dhcp", edited(_range), frozenset({"dhcp"}), "edited"),
-    Drift("dhcp", edited(lambda _, root: drop(root, "ip/dhcp"), restart=True), frozenset({"dhcp"}), "off"),
+    Drift("dhcp", edited(lambda _, root: drop(root, "ip/dhcp/range"), restart=True), frozenset({"dhcp"}), "off"),
     Drift("dhcp", _live_range, frozenset({"dhcp"}), "live"),
     Drift(
         "bridge",
         edited(lambda bench, root: put(root, "bridge/@name", f"jt{bench.prefix[-8:-1]}"), restart=True),
         frozenset({"bridge"}),
     ),
+    Drift(
+        "domain",
+        edited(lambda _, root: put(root, "domain/@name", "other.example"), restart=True),
+        frozenset({"domain"}),
+        "restarted",
+    ),
+    Drift("reservations", edited(_host_gone), frozenset({"reservations"}), "removed"),
+    Drift("reservations", edited(_host_moved), frozenset({"reservations"}), "another address"),
+    Drift("reservations", edited(_host_recarded, restart=True), frozenset({"reservations"}), "another MAC"),
+    Drift("reservations", _live_host, frozenset({"reservations"}), "live"),
+    Drift("ipv6", edited(lambda _, root: drop(root, "ip[@family='ipv6']"), restart=True), frozenset({"ipv6"}), "gone"),
+    Drift(
+        "ipv6",
+        edited(_range6),
+        frozenset({"ipv6"}),
+        "range",
+    ),
+    Drift("domain", edited(lambda _, root: drop(root, "domain")), frozenset({"domain"}), "edited"),
+    Drift("mtu", edited(lambda _, root: put(root, "mtu/@size", "1300"), restart=True), frozenset({"mtu"})),
     Drift("autostart", lambda _, network: network.setAutostart(0), frozenset({"autostart"})),
     Drift("active", lambda _, network: network.destroy(), frozenset({"active"})),
 ]
@@ -132,6 +180,44 @@ def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
     return change
 
 
+def _kept(bench: Any, flags: int, address: str | None) -> None:
+    """`virsh net-update` of what the network keeps for the card: taken out, or another address."""
+    network = bench.connection.networkLookupByUUIDString(bench.network.id)
+    section, delete = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
+    network.update(delete, section, -1, f"<host mac='{CARD}'/>", flags)
+    if address is not None:
+        base = bench.network.state["cidr"].rpartition(".")[0]
+        new = f"<host mac='{CARD}' ip='{base}{address}'/>"
+        network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, flags)
+
+
+CARD = "52:54:00:0d:1f:01"
+"""The MAC of the instance under test."""
+LIVE, BOTH = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, 3
+
+
+def _drive(root: Any) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-iso")
+
+
+def _no_cd(_: Any, root: Any) -> None:
+    root.find("devices").remove(_drive(root))
+
+
+def _other_cd(bench: Any, root: Any) -> None:
+    holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    path = holder.storageVolLookupByName(bench.volumes[3].state["name"]).path()
+    put(_drive(root), "source/@file", path)
+
+
+def _uefi(_: Any, root: Any) -> None:
+    put(root, "os/@firmware", "efi")
+
+
+def _no_cpu(_: Any, root: Any) -> None:
+    drop(root, "cpu")
+
+
 INSTANCE = [
     Drift("name", lambda bench, domain: domain.rename(bench.name("drift"), 0), frozenset({"name"})),
     Drift("memory", domain_edited(_memory(16 * 1024, room=False)), frozenset({"memory"})),
@@ -160,6 +246,9 @@ INSTANCE = [
         frozenset({"nics"}),
         "another network",
     ),
+    Drift("nics", lambda bench, _: _kept(bench, BOTH, None), frozenset({"nics"}), "address given up"),
+    Drift("nics", lambda bench, _: _kept(bench, LIVE, None), frozenset({"nics"}), "address given up live"),
+    Drift("nics", lambda bench, _: _kept(bench, BOTH, ".99"), frozenset({"nics"}), "another address"),
     Drift(
         "directKernel", domain_edited(lambda _, root: drop(root, "os/kernel")), frozenset({"directKernel"}), "removed"
     ),
@@ -169,6 +258,14 @@ INSTANCE = [
         frozenset({"directKernel"}),
         "line",
     ),
+    Drift("iso", domain_edited(_no_cd), frozenset({"iso"}), "removed"),
+    Drift("iso", domain_edited(_other_cd), frozenset({"iso"}), "another"),
+    Drift("firmware", domain_edited(_uefi), frozenset({"firmware"})),
+    Drift(
+        "machine", domain_edited(lambda _, root: put(root, "os/type/@machine", "pc-q35-6.1")), frozenset({"machine"})
+    ),
+    Drift("cpuMode", domain_edited(lambda _, root: put(root, "cpu/model", "Nehalem")), frozenset({"cpuMode"}), "model"),
+    Drift("cpuMode", domain_edited(_no_cpu), frozenset({"cpuMode"}), "the hypervisor's own"),
     Drift("autostart", lambda _, domain: domain.setAutostart(0), frozenset({"autostart"})),
     Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
 ]
@@ -209,6 +306,7 @@ INSTANCE_NOT_READ = {
     "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
     "virtType": "needs a node with KVM to be changed to anything else",
     "cloudInit": "write-only: nothing reads a seed back",
+    "updatePolicy": "write-only: a setting of our own",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",
     "waitTimeout": "write-only: a setting of our own",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import libvirt
 
+from faults.cut import WRITES
 from jvp.core.check import check
 from jvp.core.identity import Key
 from jvp.core.model import Spec
@@ -23,6 +25,16 @@ from jvp.resources.volume import Volume, Volumes
 
 MIB = 1024 * 1024
 MARKER = ".jvp-@pool.json"
+_RUN = secrets.token_hex(4)
+_WRITING = {
+    name
+    for kind, methods in WRITES.items()
+    for method in methods.split()
+    if (call := getattr(getattr(libvirt, kind), method, None))
+    for name in call.__code__.co_names
+    if hasattr(libvirt.libvirtmod, name)
+}
+"""The functions of libvirt's C module behind the methods that write."""
 _QUIET = ("Free", "Unref", "Ref", "GetName", "GetUUIDString", "GetConnect")
 
 
@@ -31,10 +43,10 @@ class Killed(BaseException):
 
 
 class Spy:
-    """libvirt's C module, with its calls noted, and the n-th of them the last."""
+    """libvirt's C module, with its calls noted; before its n-th writing call the process dies."""
 
-    def __init__(self, module: Any, at: int | None = None, *, done: bool = False) -> None:
-        self._module, self._at, self._done = module, at, done
+    def __init__(self, module: Any, at: int | None = None) -> None:
+        self._module, self._at, self._writes = module, at, 0
         self.names: list[str] = []
         self.dead = False
 
@@ -46,25 +58,22 @@ class Spy:
         def call(*arguments: Any) -> Any:
             if self.dead:
                 raise Killed
-            number = len(self.names)
             self.names.append(name)
-            if number == self._at and not self._done:
-                self.dead = True
-                raise Killed
-            result = found(*arguments)
-            if number == self._at:
-                self.dead = True
-                raise Killed
-            return result
+            if name in _WRITING:
+                if self._writes == self._at:
+                    self.dead = True
+                    raise Killed
+                self._writes += 1
+            return found(*arguments)
 
         return call
 
 
 @contextlib.contextmanager
-def spying(at: int | None = None, *, done: bool = False) -> Iterator[Spy]:
-    """Note libvirt calls; with `at` die before that one is made, or with `done` before its answer is seen."""
+def spying(at: int | None = None) -> Iterator[Spy]:
+    """Note libvirt calls; with `at` die before the writing one of that number is made."""
     module = libvirt.libvirtmod
-    spy = Spy(module, at, done=done)
+    spy = Spy(module, at)
     libvirt.libvirtmod = spy
     try:
         yield spy
@@ -89,17 +98,18 @@ class Provider:
                     connection.close()
 
 
-def cuts(act: Callable[[Provider], Any], *, limit: int = 400, every: int = 1) -> Iterator[str]:
-    """Run `act` in a provider that dies at its first libvirt call, then at its second, and so on to its end.
+def cuts(act: Callable[[Provider], Any], *, limit: int = 400) -> Iterator[str]:
+    """Run `act` in a provider that dies before its first writing libvirt call, then its second, and so on to its end.
 
-    After each death the caller checks and repairs; what is yielded says where it was. The node is left the same after
-    a call and before the next one: with `every` 2 each state of it is met once.
+    After each death the caller checks and repairs; what is yielded says where it was. Dying after a call is dying
+    before the next, and dying at a reading call leaves what the writing call before it did.
     """
-    for done in (False, True):
-        for number in range(0, limit, every):
+    gc.freeze()  # What is there now does not go; without this each collection looks at all of it.
+    try:
+        for number in range(limit):
             provider = Provider()
             _ = provider.node.connection
-            with spying(number, done=done) as spy:
+            with spying(number) as spy:
                 try:
                     act(provider)
                 except Killed:
@@ -107,15 +117,15 @@ def cuts(act: Callable[[Provider], Any], *, limit: int = 400, every: int = 1) ->
                 except Exception as error:
                     if not spy.dead:
                         raise AssertionError(f"failed before the cut: {error!r}") from error
-            where = f"{'after' if done else 'before'} call {number} {spy.names[-1]}"
-            alive = not spy.dead
+            where = f"before writing call {number}, {spy.names[-1]}"
             gc.collect()
             provider.exit()
             yield where
-            if alive:
-                break
-        else:
-            raise AssertionError(f"more than {limit} calls")
+            if not spy.dead:
+                return
+        raise AssertionError(f"more than {limit} calls")
+    finally:
+        gc.unfreeze()
 
 
 @dataclass
@@ -149,8 +159,8 @@ def template_spec(**bag: Any) -> Template:
 
 
 def key(kind: str, address: str) -> Key:
-    """The key of an address in this run's program: another run of the tests at the same time has other ids."""
-    return Key("", kind, f"{os.getpid()}/{address}", address)
+    """A key of this run's own: what another run makes of the same name beside it is somebody else's."""
+    return Key("", kind, f"{_RUN}/{address}", address)
 
 
 def raw_image(path: Path, *, size: int = 8 * MIB, data: int = MIB, mark: bytes = b"") -> Path:

@@ -92,8 +92,10 @@ def missing(bench: Bench, token: str) -> str:
 
 @pytest.mark.parametrize(("token", "argument"), ASKED)
 @pytest.mark.parametrize("value", ["", "a\x00", "a\n", 7, None])
-def test_wrong_arguments_are_failures_at_their_place(bench: Bench, token: str, argument: str, value: object) -> None:
-    found, failures = bench.calls.invoke(token, {argument: value}, Work())
+def test_wrong_arguments_are_failures_at_their_place(
+    furnished: Bench, token: str, argument: str, value: object
+) -> None:
+    found, failures = furnished.calls.invoke(token, {argument: value}, Work())
     assert found is None
     assert [failure.path for failure in failures] == [(argument,)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.conftest import Bench, steady
-from tests.contract.drift import INSTANCE, Drift
+from tests.contract.drift import CARD, INSTANCE, Drift
 
 from jvp.core.calls import Stored
 
@@ -15,12 +15,14 @@ from jvp.core.calls import Stored
 def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:
     assert bench.pool is not None
     assert bench.network is not None
+    base = bench.network.state["cidr"].rpartition(".")[0]
     return {
         **(KERNEL if drift.property == "directKernel" else {}), "shutdownTimeout": "0s",
         "name": name, "powerState": "stopped", "cpus": 1, "maxCpus": 4, "memory": "32MiB", "maxMemory": "64MiB",
+        "machine": "pc-q35-7.1", "cpuMode": "Westmere", "iso": bench.volumes[2].id,
         "rootDisk": {"pool": bench.pool.id, "size": "1MiB"}, "autostart": True,
         "disks": [{"name": "data", "volume": bench.volumes[0].id}],
-        "nics": [{"name": "eth0", "network": bench.network.id, "mac": "52:54:00:0D:1F:01"}],
+        "nics": [{"name": "eth0", "network": bench.network.id, "mac": CARD.upper(), "address": f"{base}.7"}],
     }  # fmt: skip
 
 

@@ -27,9 +27,9 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture(autouse=True)
-def images(bench: Bench) -> Iterator[None]:
+def images(furnished: Bench) -> Iterator[None]:
     yield
-    for path in Path("/var/tmp").glob(f"{bench.prefix}image-*"):
+    for path in Path("/var/tmp").glob(f"{furnished.prefix}image-*"):
         path.unlink()
 
 
@@ -227,9 +227,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_name_is_refused_offline(bench: Bench, kind: Kind, name: str) -> None:
-    raw = {**kind.minimal(bench, "x"), "name": name}
-    failures = bench.calls.check(kind.token, raw).failures
+def test_a_hostile_name_is_refused_offline(furnished: Bench, kind: Kind, name: str) -> None:
+    raw = {**kind.minimal(furnished, "x"), "name": name}
+    failures = furnished.calls.check(kind.token, raw).failures
     assert [failure.path for failure in failures] == [("name",)]
 
 
@@ -247,8 +247,8 @@ def test_a_missing_reference_names_those_that_exist(bench: Bench, kind: Kind) ->
     assert {"pool": bench.pool, "network": bench.network}[named].state["name"] in caught.value.message
 
 
-def test_an_unknown_property_is_refused_offline(bench: Bench, kind: Kind) -> None:
-    failures = bench.calls.check(kind.token, {**kind.minimal(bench, "x"), "nmae": "x"}).failures
+def test_an_unknown_property_is_refused_offline(furnished: Bench, kind: Kind) -> None:
+    failures = furnished.calls.check(kind.token, {**kind.minimal(furnished, "x"), "nmae": "x"}).failures
     assert [(one.path, one.message) for one in failures] == [
         (("nmae",), 'there is no property "nmae"; did you mean "name"?')
     ]

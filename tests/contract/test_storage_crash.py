@@ -126,7 +126,7 @@ def test_pool_delete_with_its_data(daemon: Any, prefix: str, folder: Path, exist
     def delete(provider: Provider) -> None:
         provider.pools.delete(Work(), made.id, made.state)
 
-    for where in cuts(delete, every=2):
+    for where in cuts(delete):
         again(delete)
         assert folder.exists() == exists, where
         assert not exists or not inside(folder), where
@@ -174,9 +174,10 @@ def test_volume_create(pool: str, template: Any, folder: Path, shape: str) -> No
         assert inside(folder) == before, where
 
 
-@pytest.mark.parametrize("shape", ["clone", "image"])
+@pytest.mark.parametrize("shape", ["clone", "clone of an overlay", "image"])
 def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_path: Path, shape: str) -> None:
-    origin_spec = volume_spec(name="o", pool=pool, template=f"{pool}/t")
+    made_from = {"size": "4MiB"} if shape == "clone" else {"template": f"{pool}/t"}
+    origin_spec = volume_spec(name="o", pool=pool, **made_from)
     origin = again(lambda provider: provider.volumes.create(Work(), key("volume", "o"), origin_spec))
     image = {"imagePath": str(tmp_path / "image.raw"), "format": "raw", "size": "9MiB"}
     spec = volume_spec(name="v", pool=pool, **(image if shape == "image" else {"volume": origin.id, "size": "9MiB"}))
@@ -185,7 +186,7 @@ def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_
     def create(provider: Provider) -> Any:
         return provider.volumes.create(Work(), key("volume", "v"), spec)
 
-    for where in cuts(create, every=2):
+    for where in cuts(create):
         made = again(create)
         assert made.state.size_bytes == 9 * MIB, where
         assert inside(folder) == {*before, "v", ".jvp-v.json"}, where
@@ -378,4 +379,5 @@ def test_foreign_volume_that_took_the_name_after_a_cut_is_left_alone(pool: str, 
             tried += 1
         made = again(create)
         kept("delete", "volumes", made)
-    assert tried > 5
+    # The calls that write the record, and the one that makes the volume.
+    assert tried > 3

@@ -22,6 +22,7 @@ from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.work import Work
+from jvp.images.segments import Progress
 from jvp.libvirt import pools
 from jvp.libvirt.storage import template_of
 from jvp.resources.template import Template
@@ -66,7 +67,7 @@ def server(tmp_path: Path) -> Iterator[str]:
             return
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -126,18 +127,33 @@ def test_life(provider: Provider, pool: str, folder: Path, image: Path) -> None:
     assert provider.templates.read(Work(), made.id, state) is None
 
 
+def uploaded_by_virsh(storage: Any, image: Path) -> float:
+    """The seconds that libvirt's own tool takes for the same image."""
+    volume = storage.createXML(
+        f"<volume><name>floor</name><capacity>{image.stat().st_size}</capacity><allocation>0</allocation>"
+        "<target><format type='raw'/></target></volume>"
+    )
+    began = time.monotonic()
+    command = ["virsh", "-q", "vol-upload", "--sparse", "--pool", storage.name(), "floor", str(image)]
+    subprocess.run(command, check=True)
+    took = time.monotonic() - began
+    volume.delete()
+    return took
+
+
 def test_big_sparse_image_moves_as_what_it_holds(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    provider: Provider, daemon: Any, pool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = raw_image(tmp_path / "big.raw", size=2048 * MIB, data=64 * MIB)
+    floor = uploaded_by_virsh(daemon.storagePoolLookupByName(pool), image)
     began = time.monotonic()
     made = create(provider, pool, path=str(image))
     took = time.monotonic() - began
     with capsys.disabled():
-        print(f"\n2 GiB raw holding 64 MiB: {took:.2f} s, digest of the file included")
+        print(f"\n2 GiB raw holding 64 MiB: {took:.2f} s, digest of the file included; virsh {floor:.2f} s")
     assert Path(made.state.path).stat().st_size == 2048 * MIB
     assert Path(made.state.path).stat().st_blocks * 512 < 66 * MIB
-    assert took < 5
+    assert took < max(5, 6 * floor)
     drop(provider, made)
 
 
@@ -426,11 +442,19 @@ def test_stopped_pool_is_an_error(provider: Provider, daemon: Any, pool: str, im
     drop(provider, made)
 
 
-def test_cancel_takes_everything_back(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
-    image = raw_image(tmp_path / "big.raw", size=900 * MIB, data=800 * MIB)
+def test_cancel_takes_everything_back(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = raw_image(tmp_path / "big.raw", size=64 * MIB, data=32 * MIB)
     spec = template_spec(name="t", pool=pool, source={"path": str(image)})
     work = Work()
-    work.status = lambda line: work.cancelled.set()
+
+    def show(_: Progress) -> None:
+        """Where a progress would be shown: not before there is something to take back."""
+        if any(path.name.startswith("jvp-template-t-") for path in folder.iterdir()):
+            work.cancelled.set()
+
+    monkeypatch.setattr(Progress, "show", show)
     with pytest.raises(Cancelled):
         provider.templates.create(work, key("template", "t"), spec)
     assert {path.name for path in folder.iterdir()} == {MARKER}

@@ -38,15 +38,18 @@ def test_it_serves_whatever_the_arguments(plugin: Start, arguments: tuple[str, .
 
 
 def test_the_port_is_there_in_a_moment(plugin: Start) -> None:
-    times = []
+    times, floor = [], []
     for _ in range(5):
         start = time.monotonic()
         process = plugin()
         port_of(process)
         times.append(time.monotonic() - start)
         process.kill()
-    # 0.1 s on a quiet machine; a shared one gets the benefit of the doubt.
-    assert min(times) < 0.3, times
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import grpc"], check=True)
+        floor.append(time.monotonic() - start)
+    # 0.1 s on a quiet machine; on a busy one what cannot be left out takes longer, too.
+    assert min(times) < max(0.3, 2 * min(floor)), (times, floor)
 
 
 def test_nothing_heavy_is_imported_before_the_port() -> None:
@@ -78,8 +81,8 @@ def test_a_signal_ends_it_even_one_that_was_ignored(plugin: Start, number: signa
     port_of(process)
     start = time.monotonic()
     process.send_signal(number)
-    assert process.wait(timeout=5) == 0
-    assert time.monotonic() - start < 2
+    assert process.wait(timeout=30) == 0
+    assert time.monotonic() - start < 4
     assert process.stderr is not None
     assert process.stderr.read() == b""
 
@@ -90,7 +93,7 @@ def test_it_ends_with_its_engine(plugin: Start, engine: Engine) -> None:
     assert process.stdin is not None
     process.stdin.close()
     process.stdin = None
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=30) == 0
 
 
 def test_a_process_to_attach_to_stays(plugin: Start) -> None:
@@ -112,7 +115,7 @@ def test_the_log_says_what_happened_and_no_value(plugin: Start, tmp_path: Path) 
     client("CheckConfig", urn="urn:pulumi:d::p::pulumi:providers:jvp::x", news={"uri": "hunter22"})
     client.close()
     process.terminate()
-    process.wait(timeout=5)
+    process.wait(timeout=30)
     written = log.read_text()
     assert "CheckConfig urn:pulumi:d::p::pulumi:providers:jvp::x ok" in written
     assert "hunter22" not in written

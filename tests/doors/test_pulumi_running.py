@@ -24,11 +24,11 @@ def outcome(call: Any) -> tuple[grpc.StatusCode, str]:
 
 def test_cancel_stops_what_runs_and_what_comes_until_the_next_engine(provider: Client, host: Host) -> None:
     running = provider.start("Create", properties=provider.check({"act": "wait"}))
-    within(5, lambda: host.calls)
+    within(15, lambda: host.calls)
     start = time.monotonic()
     provider("Cancel")
     assert outcome(running)[0] is grpc.StatusCode.CANCELLED
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     assert host.gadgets == {}
     assert refusal(lambda: provider("Create", properties={}))[0] is grpc.StatusCode.CANCELLED
     # An attached provider lives on: engines say Cancel when they are done, too.
@@ -38,7 +38,7 @@ def test_cancel_stops_what_runs_and_what_comes_until_the_next_engine(provider: C
 
 def test_cancel_keeps_what_exists(provider: Client, host: Host) -> None:
     running = provider.start("Create", properties=provider.check({"act": "hang"}))
-    within(5, lambda: host.gadgets)
+    within(15, lambda: host.gadgets)
     provider("Cancel")
     with pytest.raises(grpc.RpcError) as raised:
         running.result()
@@ -49,9 +49,9 @@ def test_cancel_keeps_what_exists(provider: Client, host: Host) -> None:
 
 def test_a_caller_that_goes_away_cancels_its_call(provider: Client, host: Host, service: Service) -> None:
     running = provider.start("Create", properties=provider.check({"act": "wait"}))
-    within(5, lambda: host.calls)
+    within(15, lambda: host.calls)
     running.cancel()
-    within(2, lambda: service.session.idle)
+    within(15, lambda: service.session.idle)
     assert host.gadgets == {}
 
 
@@ -75,22 +75,26 @@ def test_the_providers_own_timeouts_are_the_default(provider: Client, service: S
         with servicer._work(Context(), "", timeout_s, verb, preview=preview) as work:  # type: ignore[arg-type]
             return round(work.left())
 
-    assert (left("create"), left("update"), left("delete")) == (420, 600, 3)
-    assert left("create", 12) == 12
-    assert left("create", preview=True) == 15
+    assert (left("create"), left("update"), left("delete")) == pytest.approx((420, 600, 3), abs=2)
+    assert left("create", 12) == pytest.approx(12, abs=2)
+    assert left("create", preview=True) == pytest.approx(15, abs=2)
 
 
 def test_status_lines_are_ephemeral_rate_limited_and_end_with_the_call(provider: Client, engine: Engine) -> None:
-    running = provider.start("Create", properties=provider.check({"act": "wait"}))
-    within(5, lambda: len(engine.lines) >= 3)
+    inputs, start = provider.check({"act": "wait"}), time.monotonic()
+    running = provider.start("Create", properties=inputs)
+    within(15, lambda: len(engine.lines) >= 3)
     provider("Cancel")
     assert outcome(running)[0] is grpc.StatusCode.CANCELLED
+    took = time.monotonic() - start
+    # The last line may still be on its way.
+    time.sleep(2 * reporter.EVERY_S)
     said = len(engine.lines)
     assert all(line.ephemeral and line.urn == URN and line.streamId for line in engine.lines)
     assert engine.lines[0].message == "step 0"
     steps = [int(line.message.split()[1]) for line in engine.lines]
     assert steps == sorted(steps)
-    assert max(steps) >= 5 * (len(steps) - 1)  # 20 ms a step, 200 ms a line
+    assert len(steps) - 1 <= took / reporter.EVERY_S + 1
     time.sleep(2 * reporter.EVERY_S)
     assert len(engine.lines) == said
 
@@ -100,12 +104,18 @@ def test_the_last_line_of_a_burst_is_shown(engine: Engine) -> None:
     lines = reporter.Lines(way, f"127.0.0.1:{engine.port}", URN)
     for number in range(50):
         lines.status(f"line {number}")
-    within(3, lambda: [line.message for line in engine.lines] == ["line 0", "line 49"])
+    within(15, lambda: engine.lines and engine.lines[-1].message == "line 49")
+    assert engine.lines[0].message == "line 0"
+    # Two, unless the machine takes longer over the burst than the display over a line.
+    assert len(engine.lines) <= 4
     lines.close()
     way.close()
 
 
-def test_warnings_stay_arrive_before_the_answer_and_hide_secrets(provider: Client, engine: Engine) -> None:
+def test_warnings_stay_arrive_before_the_answer_and_hide_secrets(
+    provider: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "LAST_WORDS_S", 30.0)
     engine.delay_s = 0.2
     inputs = provider.check({"act": "grumble", "password": Secret("hunter22")})
     provider("Create", properties=inputs, preview=True)
@@ -121,10 +131,10 @@ def test_an_engine_that_does_not_listen_holds_nobody_up(address: str) -> None:
     lines = reporter.Lines(way, address, URN)
     for number in range(1000):
         lines.status(str(number))
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 3
     lines.warn("oh")
     lines.close()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 6
     way.close()
 
 
@@ -139,7 +149,7 @@ def test_many_calls_run_at_once(provider: Client, host: Host) -> None:
     start = time.monotonic()
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(one, range(40)))
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 12
     assert len(host.gadgets) == 40
 
 

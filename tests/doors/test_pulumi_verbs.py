@@ -221,7 +221,7 @@ def test_changes_are_told_by_path_and_kind(provider: Client) -> None:
         "size": UPDATE, "speed": DELETE, "slots[0].note": ADD, "slots[1].note": DELETE, "slots[2]": ADD,
     }  # fmt: skip
     assert sorted(reply.diffs) == ["size", "slots", "speed"]
-    assert (list(reply.replaces), reply.deleteBeforeReplace) == ([], False)
+    assert list(reply.replaces) == []
     assert "uuid" in reply.stables
     assert "name" in reply.stables
     assert "sizeBytes" not in reply.stables

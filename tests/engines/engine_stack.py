@@ -23,6 +23,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(sys.prefix)
 NEEDED = ("pulumi", "pulumi-language-python")
+PLUGIN = "pulumi-resource-jvp"
+OURS = ("jvp:", "pulumi-python:dynamic/jvp:")
+"""What the types of our resources begin with, in the plugin and in the dynamic form."""
 QUIET = ("same", "refresh", "read", "discard")
 """Operations that change nothing."""
 
@@ -32,12 +35,17 @@ def search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), str(ROOT / ".tools" / "bin")])
 
 
+def without_plugin(path: str) -> str:
+    """A search path on which the engine finds no provider of ours."""
+    return os.pathsep.join(part for part in path.split(os.pathsep) if not Path(part, PLUGIN).exists())
+
+
 def missing() -> str | None:
     """What a test under the real CLI needs and is not there."""
     gone = [name for name in NEEDED if shutil.which(name, path=search_path()) is None]
     if gone:
         return f"no {' and no '.join(gone)} on PATH or in .tools/bin: `make setup` builds them"
-    if not (VENV / "bin" / "pulumi-resource-jvp").exists():
+    if not (VENV / "bin" / PLUGIN).exists():
         return "the plugin is not installed in this Python's environment: `make setup` installs it"
     return None
 
@@ -60,7 +68,7 @@ class Run:
     def steps(self) -> list[dict[str, Any]]:
         """What was planned or done to resources of ours, in order."""
         found = (event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event)
-        return [step for step in found if step["type"].startswith("jvp:")]
+        return [step for step in found if step["type"].startswith(OURS)]
 
     @property
     def ops(self) -> dict[str, list[str]]:
@@ -135,6 +143,7 @@ class Stack:
             "JVP_LOG": str(self.log),
         }
         self.options: dict[str, Any] = {"virtualenv": str(VENV)}
+        self.plugins: dict[str, Any] = {"plugins": {"providers": [{"name": "jvp", "path": str(VENV / "bin")}]}}
         self.settings: dict[str, Any] = {}
         self._describe()
         self("stack", "init", "dev")
@@ -143,7 +152,7 @@ class Stack:
         project = {
             "name": self.name,
             "runtime": {"name": "python", "options": self.options},
-            "plugins": {"providers": [{"name": "jvp", "path": str(VENV / "bin")}]},
+            **self.plugins,
             **self.settings,
         }
         (self.project / "Pulumi.yaml").write_text(json.dumps(project), encoding="utf-8")
@@ -151,6 +160,12 @@ class Stack:
     def set_project(self, **settings: Any) -> None:
         """More keys of Pulumi.yaml."""
         self.settings = settings
+        self._describe()
+
+    def forget_plugin(self) -> None:
+        """From now on nothing tells the engine where the plugin is."""
+        self.plugins = {}
+        self.env["PATH"] = without_plugin(self.env["PATH"])
         self._describe()
 
     def write(self, snippet: str, **values: Any) -> None:
@@ -162,7 +177,7 @@ class Stack:
 
     # Commands
 
-    def __call__(self, *words: str, ok: bool | None = True, timeout_s: float = 120, log: bool = False) -> Run:
+    def __call__(self, *words: str, ok: bool | None = True, timeout_s: float = 240, log: bool = False) -> Run:
         """Run a command. `ok`: whether it must succeed, must fail, or (None) may do either."""
         events = self.folder / "events.json"
         events.unlink(missing_ok=True)
@@ -184,7 +199,7 @@ class Stack:
         assert ok is None or (run.code == 0) == ok, run
         return run
 
-    def up(self, *words: str, ok: bool | None = True, timeout_s: float = 120) -> Run:
+    def up(self, *words: str, ok: bool | None = True, timeout_s: float = 240) -> Run:
         """`pulumi up` without the preview before it."""
         return self("up", "--yes", "--skip-preview", *words, ok=ok, timeout_s=timeout_s, log=True)
 
@@ -228,7 +243,7 @@ class Stack:
         """The resources of ours in the state, by name, as the backend keeps them."""
         checkpoint = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]
         found = (checkpoint.get("latest") or {}).get("resources") or []
-        return {name_in(one["urn"]): one for one in found if one["type"].startswith("jvp:")}
+        return {name_in(one["urn"]): one for one in found if one["type"].startswith(OURS)}
 
     @property
     def state_file(self) -> Path:

@@ -52,4 +52,4 @@ def test_the_demo_runs_to_its_end_also_after_one_that_was_killed(gone: None) -> 
 
 
 def _run() -> subprocess.CompletedProcess[str]:
-    return subprocess.run(DEMO, capture_output=True, text=True, timeout=420, check=False)
+    return subprocess.run(DEMO, capture_output=True, text=True, timeout=900, check=False)

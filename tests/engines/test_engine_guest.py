@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from engine_stack import Run, Stack
+from tests.lab.conftest import BOOTS
 
 PROGRAM = """
 pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
@@ -19,7 +20,7 @@ data = jvp.Volume("data", name=P + "data", pool=pool.id, size="8MiB", format=dat
 vm = jvp.Instance(
     "vm", name=P + "vm", template=image.id, memory=memory, max_memory="192MiB",
     nics=[{"name": "eth0", "network": net.id}], disks=[{"name": "data", "volume": data.id}] if disk else [],
-    wait_for="ip", wait_timeout="90s",
+    wait_for="ip", wait_timeout="120s",
 )
 found = jvp.get_instance_output(instance=vm.id)
 leases = jvp.get_network_leases_output(network=vm.nics[0].network.apply(lambda name: name or ""))
@@ -36,11 +37,11 @@ def booted(stack: Stack, image: Path, daemon: Any) -> Stack:
     """A stack with a running guest. About one boot in 30 hangs for reasons outside of us: one retry, counted."""
     stack.names["IMAGE"] = str(image)
     stack.write(PROGRAM, **VALUES)
-    first = stack.up(ok=None, timeout_s=150)
+    first = stack.up(ok=None)
     if first.code != 0 and "no address after" in first.errors:
-        print("the boot hung; second try", flush=True)
+        BOOTS.append("engine: hung, second try")
         daemon.lookupByName(stack.names["P"] + "vm").destroy()
-        stack.up(timeout_s=150)
+        stack.up()
     else:
         assert first.code == 0, first
     return stack

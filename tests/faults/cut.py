@@ -34,7 +34,7 @@ WRITES = {
     "virStream": "finish send sendHole",
 }
 DURING_S = 0.0005
-HOLD_S = 30.0
+HOLD_S = 120.0
 
 
 class Cut:

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +19,8 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
+STUCK_S = 180.0
+"""After this time a verb does not end any more, though its deadline was much earlier."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,25 @@ class Reply:
 
 
 class Forks:
-    """The process with everything imported. `order` runs one verb and waits; `start` does not wait."""
+    """The process with everything imported. `order` runs one verb and waits; `start` does not wait.
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    An impatient one soon takes what a dead process began for abandoned: the tests, where nobody else is at work, need
+    not wait for it.
+    """
+
+    def __init__(self, uri: str, *, impatient: bool = False) -> None:
+        self.uri, self._impatient = uri, impatient
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(ROOT / "provider"), str(ROOT / "tests")])
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             # Not -m: what is pickled would then be of the module __main__.
-            [sys.executable, "-c", "from faults.forks import main; main()"],
+            [sys.executable, "-c", f"from faults.forks import main; main(impatient={self._impatient})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
         )
 
     def start(self, verb: str, *arguments: Any, cut: str = "never:0") -> None:
@@ -69,6 +82,11 @@ class Forks:
 
     def wait(self) -> Reply:
         assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], STUCK_S)[0]:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.close()
+            self.process = self._begin()
+            raise TimeoutError(f"a verb did not end within {STUCK_S:.0f} s")
         reply: Reply = pickle.load(self.process.stdout)
         return reply
 
@@ -83,15 +101,19 @@ class Forks:
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
         self.process.wait(timeout=LIMIT_S)
 
 
-def main() -> None:
+def main(*, impatient: bool) -> None:
     import libvirt  # noqa: F401
 
+    from jvp.libvirt import fill, sidecar
     from jvp.resources import registry  # noqa: F401
 
+    if impatient:
+        sidecar._ABANDONED_S, fill._SETTLE_S = 0.5, 0.05
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         while True:

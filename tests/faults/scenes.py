@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 
 from faults.forks import Forks
 from hosts.daemon import SystemHost
-from jvp.core.calls import Stored
 from jvp.core.identity import Key
 
 MIB = 1 << 20
@@ -36,24 +36,24 @@ class Stage:
     def __init__(self, host: SystemHost, forks: Forks) -> None:
         self.host, self.forks = host, forks
         self.old, self.new = image(host.folder / "old.raw", b"old"), image(host.folder / "new.raw", b"new")
-        self.made: list[tuple[str, Stored]] = []
-        self.pool = self._make("StoragePool", "base", {"path": str(host.pools / "base")})
-        self.network = self._make("Network", "lan", {"cidr": "192.168.88.0/24", "mode": "isolated"})
-        source = {"path": str(self.old)}
-        self.template = self._make("Template", "linux", {"pool": self.pool, "source": source})
-        self.data = self._make("Volume", "data", {"pool": self.pool, "size": "8MiB"})
-        self.more = self._make("Volume", "more", {"pool": self.pool, "size": "8MiB", "format": "raw"})
+        with contextlib.ExitStack() as self._made:
+            self.pool = self._make("StoragePool", "base", {"path": str(host.pools / "base")})
+            self.network = self._make("Network", "lan", {"cidr": "192.168.88.0/24", "mode": "isolated"})
+            source = {"path": str(self.old)}
+            self.template = self._make("Template", "linux", {"pool": self.pool, "source": source})
+            self.data = self._make("Volume", "data", {"pool": self.pool, "size": "8MiB"})
+            self.more = self._make("Volume", "more", {"pool": self.pool, "size": "8MiB", "format": "raw"})
+            self._made = self._made.pop_all()
 
     def _make(self, token: str, name: str, properties: dict[str, Any]) -> str:
         inputs = self.forks("check", token, properties)
         stored = self.forks("create", token, Key("", token, f"stage::{name}", name), inputs).stored
-        stored = self.forks("read", token, stored)
-        self.made.append((token, stored))
-        return str(stored.id)
+        self._made.callback(self.forks, "delete", token, stored)
+        return str(self.forks("read", token, stored).id)
 
     def close(self) -> None:
-        for token, stored in reversed(self.made):
-            self.forks("delete", token, stored)
+        """Delete all of it, also what comes after a delete that failed."""
+        self._made.close()
 
     def scene(self, name: str) -> Scene:
         return next(one for one in self.scenes() if one.name == name)

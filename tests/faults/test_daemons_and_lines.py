@@ -15,7 +15,7 @@ from faults.scenes import Stage
 from faults.trial import Trial
 from hosts.daemon import SystemHost
 
-LOST_S = 30.0
+LOST_S = 90.0
 """A peer that vanished is noticed after 15 s."""
 
 
@@ -24,7 +24,7 @@ def place(node: SystemHost) -> Iterator[Callable[[str], Trial]]:
     """A scene on a node of its own, reached by TCP."""
     assert node.link is not None
     with contextlib.ExitStack() as ends:
-        forks = ends.enter_context(contextlib.closing(Forks(node.uri)))
+        forks = ends.enter_context(contextlib.closing(Forks(node.uri, impatient=True)))
         stage = ends.enter_context(contextlib.closing(Stage(node, forks)))
         yield lambda name: Trial(stage, stage.scene(name))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,9 +62,9 @@ def place(fault_node: SystemHost) -> Node:
 def stack(place: Node, hosts_folder: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
     before = place.inventory()
     stack = Stack(hosts_folder / f"engine-{request.node.callspec.id}", place.host.uri)
-    with contextlib.ExitStack() as last:
-        last.callback(functools.partial(stack.destroy))
-        yield stack
+    yield stack
+    if stack.resources():
+        stack.destroy()
     assert difference(before, place.inventory()) == ""
 
 

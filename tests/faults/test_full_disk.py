@@ -24,16 +24,20 @@ class Full:
     """A pool on a filesystem of 64 MiB that exists in the node's namespace, and one with room beside it."""
 
     def __init__(self, host: SystemHost, forks: Forks) -> None:
-        self.host, self.forks, self.made = host, forks, list[tuple[str, Stored]]()
+        self.host, self.forks = host, forks
         folder = host.pools / "small"
-        folder.mkdir()
-        host.namespace.run("mount", "-t", "tmpfs", "-o", f"size={ROOM},mode=0755", "none", folder)
-        self.small = self.make("StoragePool", "small", {"path": str(folder)}).id
-        self.large = self.make("StoragePool", "large", {"path": str(host.pools / "large")}).id
+        with contextlib.ExitStack() as self._made:
+            folder.mkdir(exist_ok=True)
+            self._made.callback(folder.rmdir)
+            host.namespace.run("mount", "-t", "tmpfs", "-o", f"size={ROOM},mode=0755", "none", folder)
+            self._made.callback(host.namespace.run, "umount", "--lazy", folder)
+            self.small = self.make("StoragePool", "small", {"path": str(folder)}).id
+            self.large = self.make("StoragePool", "large", {"path": str(host.pools / "large")}).id
+            self._made = self._made.pop_all()
 
     def make(self, token: str, name: str, properties: dict[str, Any]) -> Stored:
         stored = self.forks("create", token, self.key(token, name), self.forks("check", token, properties)).stored
-        self.made.append((token, stored))
+        self._made.callback(self.forks, "delete", token, stored)
         assert isinstance(stored, Stored)
         return stored
 
@@ -52,10 +56,7 @@ class Full:
         return reply.error
 
     def close(self) -> None:
-        for token, stored in reversed(self.made):
-            self.forks("delete", token, stored)
-        self.host.namespace.run("umount", self.host.pools / "small")
-        (self.host.pools / "small").rmdir()
+        self._made.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ ends while the next run begins: one may then take back what the other made, and 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,16 @@ from faults.trial import Trial
 from hosts.daemon import SystemHost
 from jvp.core.identity import Key
 
-ROUNDS = 12
+ROUNDS = int(os.environ.get("JVP_RACES") or 4)
 LOSING = {"Busy", "NameTaken"}
 NAMES = ("network", "pool", "volume", "volume-overlay", "volume-copy", "template", "instance-seed")
+
+
+@pytest.fixture(scope="module")
+def forks(fault_node: SystemHost) -> Iterator[Forks]:
+    """As patient as in life: what one of two began is not abandoned."""
+    with contextlib.closing(Forks(fault_node.uri)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

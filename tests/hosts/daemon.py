@@ -18,6 +18,7 @@ from hosts.namespace import PATIENCE_S, Namespace, User
 
 CACHE = Path("/var/cache/libvirt/qemu/capabilities")
 """What libvirtd knows of QEMU: without it the first connection asks each binary, for seconds."""
+TCP_PORT = 16509
 _QEMU_CONF = """
 stdio_handler = "file"
 cgroup_controllers = []
@@ -31,8 +32,15 @@ _TREE = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "cache": "/var/cache/
 class Daemon:
     """One libvirtd in a namespace. `stop`, `kill` and `start` again: its guests and networks live on."""
 
-    def __init__(self, namespace: Namespace, arguments: list[str], path: Path, user: User | None = None) -> None:
-        self.namespace, self.arguments, self.socket, self.user = namespace, arguments, path, user
+    def __init__(
+        self,
+        namespace: Namespace,
+        arguments: list[str],
+        path: Path,
+        user: User | None = None,
+        tcp: str | None = None,
+    ) -> None:
+        self.namespace, self.arguments, self.socket, self.user, self.tcp = namespace, arguments, path, user, tcp
         self.environment = dict(os.environ)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -53,10 +61,15 @@ class Daemon:
                 stderr=out,
             )
         end = time.monotonic() + PATIENCE_S
-        while not _answers(self.socket):
+        while not self._answers():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"libvirtd did not start: {log.read_text()[-2000:]}")
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """By its socket, and by TCP where it listens: that comes a moment later."""
+        tcp = self.tcp is None or _connects(socket.AF_INET, (self.tcp, TCP_PORT))
+        return tcp and _connects(socket.AF_UNIX, str(self.socket))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon alone; with SIGKILL it does not notice."""
@@ -80,10 +93,13 @@ class Link:
         subnet = _free_subnet()
         self.host, self.address = f"{subnet}.1", f"{subnet}.2"
         _ip("link", "add", self.outer, "type", "veth", "peer", "name", inner, "netns", str(namespace.holder.pid))
-        _ip("address", "add", f"{self.host}/30", "dev", self.outer)
-        _ip("link", "set", self.outer, "up")
-        namespace.run("ip", "address", "add", f"{self.address}/30", "dev", inner)
-        namespace.run("ip", "link", "set", inner, "up")
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            _ip("address", "add", f"{self.host}/30", "dev", self.outer)
+            _ip("link", "set", self.outer, "up")
+            namespace.run("ip", "address", "add", f"{self.address}/30", "dev", inner)
+            namespace.run("ip", "link", "set", inner, "up")
+            undo.pop_all()
 
     # The far end: with the near one down the host would look for another way to the address.
 
@@ -123,7 +139,9 @@ class SystemHost:
             (folder / "etc/libvirtd.conf").write_text(libvirtd)
             (folder / "etc/qemu.conf").write_text(_QEMU_CONF)
             listen = [] if self.link is None else ["--listen"]
-            self.daemon = Daemon(self.namespace, [*listen, "--pid-file", str(folder / "libvirtd.pid")], self._socket)
+            arguments = [*listen, "--pid-file", str(folder / "libvirtd.pid")]
+            address = self.link.address if self.link else None
+            self.daemon = Daemon(self.namespace, arguments, self._socket, tcp=address)
             self.daemon.start()
             undo.pop_all()
 
@@ -142,7 +160,7 @@ class SystemHost:
             self.link.close()
         self.namespace.close()
         self.daemon.stop(signal.SIGKILL)
-        shutil.rmtree(self.folder)
+        _remove(self.folder)
 
 
 class SessionHost:
@@ -172,7 +190,7 @@ class SessionHost:
         """End it with all of its guests, and remove its folder."""
         self.namespace.close()
         self.daemon.stop(signal.SIGKILL)
-        shutil.rmtree(self.folder)
+        _remove(self.folder)
 
 
 def home_environment(home: Path, user: User, seen_as: Path | None = None) -> dict[str, str]:
@@ -227,11 +245,21 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, timeout=PATIENCE_S)
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
+def _remove(folder: Path) -> None:
+    """Remove a folder in which a process that is being killed may still write."""
+    end = time.monotonic() + 5
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > end:
+            return
+        time.sleep(0.05)
+
+
+def _connects(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
         probe.settimeout(5)
         try:
-            probe.connect(str(path))
+            probe.connect(address)
         except OSError:
             return False
     return True

@@ -63,6 +63,7 @@ class Stack:
         project: str = "trial",
     ) -> None:
         self.folder, self._wrap = folder / "program", wrap
+        self._checkpoint = folder / "state/.pulumi/stacks" / project / "dev.json"
         self.folder.mkdir(parents=True)
         (folder / "state").mkdir()
         (folder / "home").mkdir()
@@ -124,8 +125,8 @@ class Stack:
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources in the state, by their names."""
-        document = json.loads(self("stack", "export").expect().text)
-        found = document["deployment"].get("resources", [])
+        checkpoint = json.loads(self._checkpoint.read_text())["checkpoint"]
+        found = (checkpoint.get("latest") or {}).get("resources") or []
         return {one["urn"].split("::", 3)[3]: one for one in found if one["type"].startswith("jvp:")}
 
 

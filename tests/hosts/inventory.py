@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from jvp.libvirt.xml import parse, text_of
 
 _CHANGING = ("allocation", "available", "timestamps", "physical", "owner", "group", "label")
 """libvirt gives what a guest stands on to QEMU's user, and does not take back what others may stand on too."""
+
+BUSY_S = 30.0
 
 
 def inventory(uri: str, *folders: Path) -> dict[str, str]:
@@ -80,9 +83,22 @@ def _objects(connection: Any) -> Iterator[tuple[str, str]]:
         state = f"{pool.isActive()} {pool.autostart()}"
         yield f"pool {pool.name()}", f"{state} {_steady(pool.XMLDesc(libvirt.VIR_STORAGE_XML_INACTIVE))}"
         if pool.isActive():
-            pool.refresh(0)
+            _refresh(pool)
             for volume in pool.listAllVolumes(0):
                 yield f"volume {pool.name()}/{volume.name()}", _steady(volume.XMLDesc(0))
+
+
+def _refresh(pool: Any) -> None:
+    """Look at the pool's files again, once a job that a killed process began has ended."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            pool.refresh(0)
+            return
+        except libvirt.libvirtError as error:
+            if "asynchronous jobs running" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.1)
 
 
 def _steady(text: str) -> str:

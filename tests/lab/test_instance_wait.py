@@ -24,7 +24,7 @@ def test_a_wait_that_runs_out_is_partial_and_the_next_update_waits_again(
     try:
         begin = time.monotonic()
         result = guest.create()
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < 60
         assert len(result.reasons) == 1
         reason = result.reasons[0]
         assert reason.startswith("no address after 1s: no lease for 52:54:00:")
@@ -40,7 +40,7 @@ def test_a_wait_that_runs_out_is_partial_and_the_next_update_waits_again(
         threading.Timer(1, cancelled.set).start()
         begin = time.monotonic()
         stopped = guest.update(Work(cancelled=cancelled), waitTimeout=f"{BOOT_S}s")
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 60
         assert "stopped on request" in stopped.reasons[0]
         served = {"name": dumb["name"], "cidr": cidr, "mode": "isolated"}
         network = lab.update("Network", network, served).stored

@@ -15,6 +15,7 @@ PACKAGES = (
     "libvirt-clients",
     "qemu-system-x86",
     "qemu-utils",
+    "ovmf",
     "dnsmasq-base",
     "iptables",
     "nftables",

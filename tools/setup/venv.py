@@ -13,18 +13,20 @@ PROJECT = ROOT / "pyproject.toml"
 
 
 def venv() -> str:
-    """Make or complete ``.venv``; nothing but a comparison of hashes where it is complete."""
+    """Make or complete ``.venv``; where it is complete, only what was changed in our own code is compiled."""
     if not PROJECT.exists():
         raise SetupError("pyproject.toml is missing: is this the project's folder?")
     libvirt = _libvirt_version()
     key = digest([PROJECT, CONSTRAINTS], platform.python_version(), libvirt)
     stamp = Stamp(VENV / "setup.stamp", key)
     if stamp.matches() and PYTHON.exists():
+        _compile()
         return f".venv is up to date, Python {platform.python_version()}"
     stamp.clear()
     if not _works():
         run([sys.executable, "-m", "venv", "--clear", VENV], why="could not make the virtual environment")
     _install(libvirt)
+    _compile()
     stamp.write()
     return f".venv with Python {_version()}, libvirt-python for libvirt {libvirt}"
 
@@ -59,3 +61,8 @@ def _install(libvirt: str) -> None:
         why="could not install the Python packages",
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"},
     )
+
+
+def _compile() -> None:
+    # Also where PYTHONDONTWRITEBYTECODE is set: otherwise each start of the plugin would compile all of it.
+    run([PYTHON, "-m", "compileall", "-q", ROOT / "provider", ROOT / "sdk"], why="could not compile the code")

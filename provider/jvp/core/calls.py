@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jvp.core.check import Checked, Failure, check, hide
@@ -19,7 +19,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
-from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_texts
+from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_paths_in, secret_texts
 from jvp.core.work import Work
 
 AnyHandler = Handler[Any, Any]
@@ -85,6 +85,8 @@ class Calls:
     ) -> None:
         self.handlers = handlers
         self.functions = functions
+        self.secrets: set[str] = set()
+        """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self._host = host
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
@@ -94,7 +96,7 @@ class Calls:
     def diff(self, token: str, stored: Stored, new: Bag) -> Plan:
         """What leads from `stored` to `new` (checked inputs). Offline."""
         handler = self.handlers[token]
-        with _guarded(stored.state, new):
+        with self._guarded(stored.state, new):
             wanted = _managed(handler, stored, new)
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
@@ -129,17 +131,19 @@ class Calls:
     def create(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
         """Make the object. Raises a JvpError when nothing was left behind."""
         handler = self.handlers[token]
-        with _guarded(inputs):
+        with self._guarded(inputs):
             self._host()  # before anything is made: what cannot be recorded would be lost
-            outcome = handler.create(work, key, self._spec(handler, inputs))
+            outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
             return self._result(handler, outcome, inputs, {})
 
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
-        with _guarded(stored.inputs, stored.state):
+        with self._guarded(stored.inputs, stored.state):
             self._refuse_other_host(handler, stored)
-            state = handler.read(work, stored.id, load(handler.state, stored.state))
+            state = handler.read(
+                self._discreet(work, stored.inputs, stored.state), stored.id, load(handler.state, stored.state)
+            )
             if state is None:
                 return None
             bag = self._state_bag(handler, state, stored.inputs, stored.state)
@@ -148,7 +152,7 @@ class Calls:
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
-        with _guarded():
+        with self._guarded():
             object_id = handler.find(work, reference)
             state = handler.read(work, object_id, None)
             if state is None:
@@ -160,16 +164,23 @@ class Calls:
                 if bag.get(name) is not None and (facts.required or bag[name] != facts.default)
             }
             private = {**self._provenance(handler), "imported": True, "unmanaged": _unmanaged(handler, bag)}
-            return Stored(object_id, self.check(token, inputs).inputs, bag, private)
+            checked = self.check(token, inputs)
+            if checked.failures:
+                what = failures_text(checked.failures)
+                raise Rejected(
+                    f'{handler.kind} "{reference}" cannot be declared as it is, so it is not imported: {what}'
+                )
+            return Stored(object_id, checked.inputs, bag, private)
 
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
-        with _guarded(stored.inputs, new):
+        with self._guarded(stored.inputs, new):
             self._refuse_other_host(handler, stored)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
             changes = self.diff(token, stored, new).changes
+            work = self._discreet(work, stored.inputs, new)
             outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
             left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
@@ -177,13 +188,14 @@ class Calls:
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
-        with _guarded(stored.inputs, stored.state):
+        with self._guarded(stored.inputs, stored.state):
             self._refuse_other_host(handler, stored)
+            work = self._discreet(work, stored.inputs, stored.state)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
 
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
-        with _guarded():
+        with self._guarded():
             yield from self.handlers[token].list(work)
 
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
@@ -192,9 +204,38 @@ class Calls:
         checked = check(function.args, raw)
         if checked.spec is None:
             return None, checked.failures
-        with _guarded(raw, checked.inputs):
+        with self._guarded(raw, checked.inputs):
             result: Spec = function.call(work, checked.spec)
             return hide(result.bag(), set(), function.result), ()
+
+    def _discreet(self, work: Work, *bags: Bag) -> Work:
+        """`work` whose lines show no secret of these bags."""
+        secrets = self._secrets_of(bags)
+        if not secrets:
+            return work
+        return replace(
+            work,
+            status=lambda line: work.status(masked(line, secrets)),
+            warn=lambda line: work.warn(masked(line, secrets)),
+        )
+
+    def _secrets_of(self, bags: Iterable[Bag]) -> set[str]:
+        return self.secrets | {text for bag in bags for text in secret_texts(bag)}
+
+    @contextlib.contextmanager
+    def _guarded(self, *bags: Bag) -> Iterator[None]:
+        """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence."""
+        secrets = self._secrets_of(bags)
+        try:
+            yield
+        except JvpError as error:
+            error.message = masked(error.message, secrets)
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            text = masked(f"{type(error).__name__} at {place}: {error}", secrets)
+            raise Bug(f"this is a defect of jvp, please report it: {text}") from None
 
     def _provenance(self, handler: AnyHandler) -> Bag:
         """What is recorded with every object."""
@@ -210,11 +251,11 @@ class Calls:
             )
 
     def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
-        with _guarded(inputs):
+        with self._guarded(inputs):
             spec = handler.spec.model_validate(reveal(inputs))
             with contextlib.suppress(JvpError):
                 for line in handler.warnings(work, spec, prior):
-                    work.warn(masked(line, secret_texts(inputs)))
+                    self._discreet(work, inputs).warn(line)
             return handler.predict(spec, prior)
 
     def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
@@ -232,7 +273,7 @@ class Calls:
         bag = self._state_bag(handler, outcome.state, inputs, prior or {})
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
-            secrets = secret_texts(inputs)
+            secrets = self._secrets_of((inputs,))
             private["unfinished"] = [masked(reason, secrets) for reason in outcome.reasons]
         return Result(Stored(outcome.id, inputs, bag, private))
 
@@ -243,7 +284,7 @@ class Calls:
         for name, facts in fields(handler.spec).items():
             if facts.write_only and name in known:
                 bag[name] = known[name]
-        return hide(bag, secret_paths(known), handler.state)
+        return hide(bag, secret_paths_in(bag, known), handler.state)
 
 
 def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
@@ -260,8 +301,14 @@ def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
 
 
 def _is_default(handler: AnyHandler, name: str, inputs: Bag) -> bool:
+    """Whether a property has the value that a program without it has: its default, or what follows from others."""
     value = reveal(inputs.get(name))
-    return value is not UNKNOWN and (value is None or value in ([], {}) or value == fields(handler.spec)[name].default)
+    if value is UNKNOWN:
+        return False
+    if value is None or value in ([], {}) or value == fields(handler.spec)[name].default:
+        return True
+    left_out = {other: item for other, item in inputs.items() if other != name}
+    return bool(value == reveal(check(handler.spec, left_out).inputs.get(name)))
 
 
 def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
@@ -273,22 +320,6 @@ def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
     }
     kept = {name: value for name, value in inputs.items() if name not in found}
     return {**kept, **{name: value for name, value in found.items() if value is not None}}
-
-
-@contextlib.contextmanager
-def _guarded(*bags: Bag) -> Iterator[None]:
-    """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence."""
-    secrets = {text for bag in bags for text in secret_texts(bag)}
-    try:
-        yield
-    except JvpError as error:
-        error.message = masked(error.message, secrets)
-        raise
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-        text = masked(f"{type(error).__name__} at {place}: {error}", secrets)
-        raise Bug(f"this is a defect of jvp, please report it: {text}") from None
 
 
 def consequences(changes: Iterable[Change]) -> list[str]:

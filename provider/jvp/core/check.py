@@ -82,12 +82,16 @@ def _hidden(value: Any, paths: set[Path], field: FieldFacts | None) -> Any:
         }
     if isinstance(value, list):
         return [
-            hide(inner, {path[1:] for path in paths if path[0] == index}, item)
-            if item and isinstance(inner, dict)
-            else _hidden(inner, {path[1:] for path in paths if path[0] == index}, None)
+            _hidden_item(inner, {path[1:] for path in paths if path[0] == index}, item)
             for index, inner in enumerate(value)
         ]
     return value
+
+
+def _hidden_item(value: Any, paths: set[Path], model: type[BaseModel] | None) -> Any:
+    if model and isinstance(value, dict) and () not in paths:
+        return hide(value, paths, model)
+    return _hidden(value, paths, None)
 
 
 def _without_none(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from jvp.core.errors import Path
 from jvp.core.facts import Effect
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, reveal
+from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, opened, reveal
 
 
 class Kind(enum.StrEnum):
@@ -59,9 +59,15 @@ def _models(
             yield from _removed(field, before, old.get(name), (*path, name), effect, imported)
         elif wanted is UNKNOWN:
             kind = Kind.ADD if before is None else Kind.UPDATE
-            yield Change((*path, name), kind, effect, before, UNKNOWN)
+            yield Change((*path, name), kind, max(effect, _hardest(field)), before, UNKNOWN)
         else:
             yield from _field(field, before, old.get(name), wanted, (*path, name), effect, imported)
+
+
+def _hardest(field: FieldFacts) -> Effect:
+    """What a change may do at most, of a property or of anything inside it. An item of a list may just be a new one."""
+    inside = fields(field.item).values() if field.item is not None and not field.is_list else ()
+    return max(field.effect, *(_hardest(one) for one in inside), Effect.LIVE)
 
 
 def _removed(
@@ -89,17 +95,18 @@ def _field(
 def _items(
     model: type[Spec], state: list[Bag], old: list[Bag], new: list[Any], path: Path, effect: Effect, imported: bool
 ) -> Iterator[Change]:
-    """List items are matched by their `name`."""
-    before = {item["name"]: (index, item) for index, item in enumerate(state)}
-    asked = {item["name"]: item for item in old if isinstance(item, dict) and item.get("name") is not UNKNOWN}
+    """List items are matched by their key."""
+    key = model.key
+    before = {item[key]: (index, item) for index, item in enumerate(state)}
+    asked = {item[key]: item for item in old if isinstance(item, dict) and item.get(key) is not UNKNOWN}
     kept: set[str] = set()
     for index, item in enumerate(new):
-        if item is UNKNOWN or item.get("name") is UNKNOWN or item["name"] not in before:
+        if item is UNKNOWN or item.get(key) is UNKNOWN or item[key] not in before:
             yield Change((*path, index), Kind.ADD, effect, None, item)
             continue
-        kept.add(item["name"])
-        _, was = before[item["name"]]
-        yield from _models(model, was, asked.get(item["name"], {}), item, (*path, index), effect, imported)
+        kept.add(item[key])
+        _, was = before[item[key]]
+        yield from _models(model, was, asked.get(item[key], {}), item, (*path, index), effect, imported)
     for name, (index, was) in before.items():
         if name not in kept and (name in asked or not imported):
             yield Change((*path, index), Kind.DELETE, effect, was, None)
@@ -126,8 +133,9 @@ def _respelled(field: FieldFacts | None, value: Any, prior: Any) -> Any:
 
 
 def _respelled_items(model: type[Spec], value: list[Any], prior: list[Any]) -> list[Any]:
-    found = {item["name"]: item for item in value}
-    before = {item["name"]: item for item in prior if isinstance(item, dict) and isinstance(item.get("name"), str)}
+    key = model.key
+    found = {item[key]: item for item in value}
+    before = {item[key]: item for item in prior if isinstance(item, dict) and isinstance(item.get(key), str)}
     first = [respelled(model, found.pop(name), was) for name, was in before.items() if name in found]
     return [*first, *found.values()]
 
@@ -146,9 +154,15 @@ def _declared(field: FieldFacts | None, value: Any, prior: Any) -> Any:
     if field is None or field.item is None or isinstance(value, Secret):
         return value
     if field.is_list and isinstance(prior, list):
-        before = {item["name"]: item for item in prior if isinstance(item, dict)}
-        return [declared(field.item, item, before.get(item["name"], item)) for item in value]
+        key = field.item.key
+        before = {opened(item)[key]: item for item in prior if isinstance(opened(item), dict)}
+        return [_declared_item(field.item, item, before.get(opened(item)[key], item)) for item in value]
     return declared(field.item, value, prior) if isinstance(value, dict) and isinstance(prior, dict) else value
+
+
+def _declared_item(model: type[Spec], item: Any, prior: Any) -> Any:
+    found = declared(model, opened(item), opened(prior))
+    return Secret(found) if isinstance(item, Secret) or isinstance(prior, Secret) else found
 
 
 def completed(model: type[BaseModel], new: Bag, prior: Bag) -> Bag:
@@ -164,9 +178,10 @@ def _completed(field: FieldFacts | None, value: Any, prior: Any) -> Any:
         return value
     if field.is_list and isinstance(value, list):
         items = prior if isinstance(prior, list) else []
-        before = {item.get("name"): item for item in items if isinstance(item, dict)}
+        key = field.item.key
+        before = {item.get(key): item for item in items if isinstance(item, dict)}
         return [
-            _chosen(field.item, item, before.get(item.get("name"), {})) if isinstance(item, dict) else item
+            _chosen(field.item, item, before.get(item.get(key), {})) if isinstance(item, dict) else item
             for item in value
         ]
     return _chosen(field.item, value, prior if isinstance(prior, dict) else {}) if isinstance(value, dict) else value

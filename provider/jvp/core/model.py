@@ -1,7 +1,7 @@
 """The base of every model: a pydantic model whose fields carry facts, and what can be asked of it.
 
 Rules: users spell properties in camelCase, Python in snake_case. A field may hold UNKNOWN in a preview.
-A list of sub-models is keyed by the items' `name`: its order never matters.
+A list of sub-models is keyed by the items' `name` (or another `key`): its order never matters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from jvp.core.errors import Path
 from jvp.core.facts import Changes, Computed, Effect, Output, Same, Sensitive, Unit, WriteOnly
-from jvp.core.values import UNKNOWN, Bag, Secret
+from jvp.core.values import UNKNOWN, Bag, Secret, opened
 
 F = TypeVar("F")
 Rule = tuple[Path, str]
@@ -40,6 +40,8 @@ class Spec(BaseModel):
     )
 
     schema_version: ClassVar[int] = 1
+    key: ClassVar[str] = "name"
+    """The property that tells items of this model apart in a list."""
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -221,7 +223,7 @@ def _loaded(field: FieldFacts, value: Any) -> Any:
     if isinstance(value, Secret) and not field.sensitive:
         value = value.reveal()
     if field.item is not None and field.is_list and isinstance(value, list):
-        return [load(field.item, item) for item in value]
+        return [load(field.item, opened(item)) for item in value]
     if field.item is not None and isinstance(value, dict):
         return load(field.item, value)
     if field.annotation is int and isinstance(value, float):

@@ -27,6 +27,7 @@ MAX_BYTES = 2**53 - 512
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
 MAX_NAME = 100
+_DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
 def size_bytes(text: str) -> int:
@@ -148,6 +149,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _domain(text: str) -> str:
+    if len(text) > 253 or _DOMAIN.fullmatch(text) is None:
+        raise ValueError(f'"{shortened(text)}" is not a domain name: letters, digits and - in labels of at most 63')
+    return text
+
+
 def _mac(text: str) -> str:
     if re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", text, re.ASCII) is None:
         raise ValueError(f'"{shortened(text)}" is not a MAC address; write it like "52:54:00:12:34:56"')
@@ -157,6 +164,11 @@ def _mac(text: str) -> str:
     if text.replace(":", "") == "000000000000":
         raise ValueError("must not be all zeros")
     return text
+
+
+def dashed(mac: str) -> str:
+    """A MAC as a name: `52-54-00-12-34-56`."""
+    return mac.lower().replace(":", "-")
 
 
 def _absolute(text: str) -> str:
@@ -199,6 +211,7 @@ Duration = Annotated[str, AfterValidator(_duration), Same(duration_s), Unit("dur
 Cidr = Annotated[str, AfterValidator(_cidr), Same(network_of), Unit("CIDR like 192.168.50.0/24")]
 Address = Annotated[str, AfterValidator(_address), Same(address_of), Unit("IP address")]
 Mac = Annotated[str, AfterValidator(_mac), Same(str.lower), Unit("MAC address like 52:54:00:12:34:56")]
+DomainName = Annotated[str, AfterValidator(_domain), Same(str.lower), Unit("DNS name like lab.example")]
 NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
 Text = Annotated[str, AfterValidator(clean)]
 Reference = Annotated[str, AfterValidator(_reference)]

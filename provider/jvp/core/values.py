@@ -65,11 +65,12 @@ class Secret(Generic[T]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A field of type `Secret[str]` takes a str or a Secret and holds a Secret."""
         inner = handler.generate_schema(get_args(source)[0])
-        opened = core_schema.no_info_before_validator_function(_opened, inner)
-        return core_schema.no_info_after_validator_function(cls, opened)
+        before = core_schema.no_info_before_validator_function(opened, inner)
+        return core_schema.no_info_after_validator_function(cls, before)
 
 
-def _opened(value: Any) -> Any:
+def opened(value: Any) -> Any:
+    """What is in a Secret, or the value itself. `reveal` also opens what is inside."""
     return value.reveal() if isinstance(value, Secret) else value
 
 
@@ -116,6 +117,36 @@ def reveal(value: Value) -> Value:
 def secret_paths(value: Value, path: Path = ()) -> set[Path]:
     """Where Secrets stand."""
     return {where for where, leaf in walk(value, path) if isinstance(leaf, Secret)}
+
+
+def secret_paths_in(value: Value, known: Value) -> set[Path]:
+    """Where Secrets belong in `value`, as `known` has them: an item of a list is the same one by its `name`."""
+    found = (_followed(path, known, value) for path in secret_paths(known))
+    return {path for path in found if path is not None}
+
+
+def _followed(path: Path, known: Value, value: Value) -> Path | None:
+    """`path` in `known` as a path in `value`; None when what it leads to is not there."""
+    found: list[str | int] = []
+    for part in path:
+        known = reveal(known)[part]
+        if isinstance(part, int):
+            if not isinstance(value, list):
+                return None
+            name = _name_of(known)
+            part = part if name is None else next((i for i, item in enumerate(value) if _name_of(item) == name), -1)
+            if not 0 <= part < len(value):
+                return None
+        elif not isinstance(value, dict) or part not in value:
+            return None
+        found.append(part)
+        value = reveal(value[part])
+    return tuple(found)
+
+
+def _name_of(item: Value) -> Value:
+    opened = reveal(item)
+    return opened.get("name") if isinstance(opened, dict) else None
 
 
 def secret_texts(value: Value) -> set[str]:

@@ -13,7 +13,7 @@ import libvirt
 from jvp.core.work import Work
 from jvp.libvirt import events, marks
 from jvp.libvirt.errors import Gone, is_gone, reason
-from jvp.libvirt.xml import Element, parse, text_of, value
+from jvp.libvirt.xml import Element, parse, put, text_of, value
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -110,6 +110,16 @@ def _ask(domain: libvirt.virDomain, device: Element) -> None:
 def plug(domain: libvirt.virDomain, device: Element) -> None:
     """Put a device into a running guest. Raises libvirtError with QEMU's reason."""
     domain.attachDeviceFlags(text_of(device), LIVE)
+
+
+def change_medium(domain: libvirt.virDomain, drive: Element, path: str | None) -> None:
+    """Put another CD into a running guest's drive, or take it out (None). Raises libvirtError: a locked tray, say."""
+    changed = copy.deepcopy(drive)
+    for source in changed.findall("source") + changed.findall("backingStore"):
+        changed.remove(source)
+    if path is not None:
+        put(changed, "source/@file", path)
+    domain.updateDeviceFlags(text_of(changed), LIVE)
 
 
 def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:

@@ -111,11 +111,18 @@ def detach(work: Work, disk: DomainDisk, path: str) -> None:
         holder.remove(one)
     if stale and disk.domain.isPersistent():
         disk.domain.connect().defineXML(text_of(root))
-    if disk.live is not None and disk.domain.isActive() and not devices.unplug(work, disk.domain, disk.live):
+    if disk.live is not None and disk.domain.isActive() and not _let_go(work, disk.domain, disk.live):
         raise Busy(
             f'"{disk.name}" does not let go of its disk {disk.target}; unmount it in the guest or stop the guest, '
             "and run again"
         )
+
+
+def _let_go(work: Work, domain: libvirt.virDomain, live: Element) -> bool:
+    """Have a running guest give a disk back. A CD drive stays, and is empty then."""
+    if live.get("device") == "cdrom":
+        return devices.refused(devices.change_medium, domain, live, None) is None
+    return devices.unplug(work, domain, live)
 
 
 def _is_at(connection: libvirt.virConnect, disk: Element, path: str) -> bool:

@@ -40,6 +40,15 @@ class DomainApi:
         """The node's own architecture: x86_64."""
         return parse(self.node.connection.getCapabilities()).findtext("host/cpu/arch") or "x86_64"
 
+    def machines(self, arch: str) -> list[str]:
+        """The machine types that the node knows for an architecture."""
+        root = parse(self.node.connection.getCapabilities())
+        return [one.text or "" for one in root.iterfind(f"guest/arch[@name='{arch}']/machine")]
+
+    def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element:
+        """What the node offers to a domain of this kind."""
+        return parse(self.node.connection.getDomainCapabilities(None, arch, machine, virt_type, 0))
+
     def find(self, uuid: str) -> libvirt.virDomain | None:
         """The domain with this uuid, None when there is none."""
         try:

@@ -23,6 +23,7 @@ class Gone(enum.IntEnum):
     NETWORK = libvirt.VIR_ERR_NO_NETWORK
     POOL = libvirt.VIR_ERR_NO_STORAGE_POOL
     VOLUME = libvirt.VIR_ERR_NO_STORAGE_VOL
+    INTERFACE = libvirt.VIR_ERR_NO_INTERFACE
 
 
 _CONNECTION_LOST = {

@@ -11,7 +11,6 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Cancelled
 from jvp.core.types import duration_s
 from jvp.core.work import Work
 from jvp.libvirt import devices, events
@@ -19,8 +18,6 @@ from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.networks import ranges_of
 from jvp.libvirt.xml import Element, parse, value
 
-LEASE_POLL_S = 0.1
-"""libvirt has no event for a lease; asking costs 0.2 ms (measured)."""
 BALLOON_POLL_S = 0.1
 BALLOON_STILL = 15
 """So many equal readings in a row mean that the balloon rests: QEMU tells of its moves once a second at most."""
@@ -50,16 +47,18 @@ def state_of(domain: Any) -> str | None:
 
 
 def leases(domain: Any) -> list[Lease]:
-    """The leases of a running guest's cards, from the networks that they are on, the youngest first."""
+    """The leases of a running guest's cards, from the networks that they are on: in the order of the cards.
+
+    Of one card the one that was renewed last comes first: it is the one that the guest has.
+    """
     if not domain.isActive():
         return []
     found: list[Lease] = []
     for card in devices.live_xml(domain).iterfind("devices/interface"):
         network, mac = value(card, "source/@network"), value(card, "mac/@address")
         if network is not None and mac is not None:
-            found += leases_of(domain.connect(), network, mac)
-    # The lease that was renewed last is the one that the guest has.
-    return sorted(found, key=lambda lease: -lease.expires)
+            found += sorted(leases_of(domain.connect(), network, mac), key=lambda lease: -lease.expires)
+    return found
 
 
 def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
@@ -78,36 +77,10 @@ def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
 
 
 def current_leases(domain: Any) -> list[Lease]:
-    """The leases that hold now, IPv4 first, the youngest first."""
+    """The leases that hold now, IPv4 first, else in the order of `leases`."""
     now = time.time()
     found = [lease for lease in leases(domain) if lease.expires == 0 or lease.expires > now]
     return sorted(found, key=lambda one: ":" in one.address)
-
-
-def wait_for_address(work: Work, domain: Any, before: set[Lease], timeout: str) -> str | None:
-    """Wait until a card has a lease that is not among `before`; what went wrong as a sentence, else None.
-
-    A lease of an earlier life of the same card is still in the network's list, so it does not count.
-    """
-    limit = duration_s(timeout)
-    end, shown = time.monotonic() + work.left(limit), -1
-    try:
-        with events.watch(domain.connect(), domain, "lifecycle") as seen:
-            while True:
-                if fresh := [lease for lease in current_leases(domain) if lease not in before]:
-                    work.status(f"has the address {fresh[0].address}")
-                    return None
-                if not domain.isActive():
-                    return "the guest stopped while its address was awaited; look at its console"
-                left = end - time.monotonic()
-                if left <= 0:
-                    return _no_address(domain, timeout)
-                if int(left) != shown:
-                    shown = int(left)
-                    work.status(f"waiting for an address, {shown} s left")
-                seen.next(work, min(LEASE_POLL_S, left))
-    except Cancelled:
-        return "stopped on request while an address was awaited; the next update waits again"
 
 
 def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
@@ -129,17 +102,6 @@ def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
     return root
 
 
-def _no_address(domain: Any, timeout: str) -> str:
-    cards = [
-        f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
-        for card in devices.live_xml(domain).iterfind("devices/interface")
-    ]
-    return (
-        f"no address after {timeout}: no lease for {', '.join(cards)}; "
-        f'the guest is {state_of(domain)}; look at its console with "virsh console {domain.name()}"'
-    )
-
-
 def shut_down(work: Work, domain: Any, timeout: str) -> None:
     """Ask the guest to shut down, and cut it off when it has not after `timeout`. Stopped already is fine."""
     if not is_active(domain):
@@ -155,6 +117,13 @@ def shut_down(work: Work, domain: Any, timeout: str) -> None:
                 if not is_active(domain):
                     return
     cut_off(domain)
+
+
+def restart(work: Work, domain: Any, timeout: str) -> None:
+    """Shut the guest down as `shut_down` does, and start it."""
+    shut_down(work, domain, timeout)
+    work.status("starting the guest")
+    _become(domain, "running", domain.create)
 
 
 def _countdown(work: Work, seconds: float) -> Iterator[float]:

@@ -50,6 +50,15 @@ class NetworkApi:
                 raise
             yield network, root
 
+    def named(self, name: str) -> libvirt.virNetwork | None:
+        """The network with this name, None when there is none."""
+        try:
+            return self.node.connection.networkLookupByName(name)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.NETWORK):
+                return None
+            raise
+
     def by_reference(self, reference: str, path: Path) -> libvirt.virNetwork:
         """The network of an id or name. Raises NotFound with the names that exist."""
         found = self.find(reference) if is_uuid(reference) else None
@@ -61,6 +70,17 @@ class NetworkApi:
                 return network
         names = ", ".join(sorted(network.name() for network in networks)) or "none"
         raise NotFound(f'there is no network "{reference}" on the node; there are: {names}', path=path)
+
+    def has_interface(self, name: str) -> bool:
+        """Whether the node has a network interface of this name; true where the daemon cannot tell."""
+        try:
+            self.node.connection.interfaceLookupByName(name)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.INTERFACE):
+                return False
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                raise
+        return True
 
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
@@ -104,21 +124,25 @@ class NetworkApi:
         A range cannot be modified, only added and deleted. Source: virNetworkUpdate.
         """
         wanted = _ranges(parse(network.XMLDesc(self.INACTIVE)))
-        running = _ranges(parse(network.XMLDesc(0)))
         section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
-        for text in running - wanted:
-            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, text, live)
-        for text in wanted - running:
-            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, text, live)
+        for index, running in enumerate(_ranges(parse(network.XMLDesc(0)))):
+            here = wanted[index] if index < len(wanted) else running
+            for text in running - here:
+                network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, index, text, live)
+            for text in here - running:
+                network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, index, text, live)
 
 
 def ranges_of(root: Element) -> list[IPNetwork]:
     """The address ranges in a network's XML, in their order."""
-    return [_range_of(one) for one in root.iterfind("ip") if one.get("address")]
+    return [range_of(one) for one in root.iterfind("ip") if one.get("address")]
 
 
-def _range_of(element: Element) -> IPNetwork:
-    """Source: virNetworkIPDefPrefix, which goes by the address's class where no length is given."""
+def range_of(element: Element) -> IPNetwork:
+    """The range of one `<ip>`.
+
+    Source: virNetworkIPDefPrefix, which goes by the address's class where no length is given.
+    """
     address = ipaddress.ip_address(element.get("address", ""))
     first = address.packed[0]
     usual = 64 if address.version == 6 else 8 if first < 128 else 16 if first < 192 else 24
@@ -126,8 +150,9 @@ def _range_of(element: Element) -> IPNetwork:
     return ipaddress.ip_network(f"{address}/{length}", strict=False)
 
 
-def _ranges(root: Element) -> set[str]:
-    return {text_of(one).strip() for one in root.iterfind("ip/dhcp/range")}
+def _ranges(root: Element) -> list[set[str]]:
+    """The DHCP ranges of each `<ip>`, in their order."""
+    return [{text_of(one).strip() for one in element.iterfind("dhcp/range")} for element in root.iterfind("ip")]
 
 
 class Restart:

@@ -11,7 +11,7 @@ import libvirt
 
 from jvp.core.errors import Busy, JvpError
 from jvp.core.work import Work
-from jvp.libvirt import pooldata, poolmarks, pools, sidecar
+from jvp.libvirt import pooldata, poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolmarks import PoolMark
@@ -175,6 +175,7 @@ class PoolApi:
         # A refresh stops a pool whose folder cannot be read.
         if not pool.isActive():
             return
+        probe.sweep(pool, older_s=0)
         marker = sidecar.volume_name(poolmarks.MARKER)
         if data and pools.find_volume(pool, marker) is not None:
             self._remove_data(work, pool, ours_only=not mark.made)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ from jvp.libvirt.xml import ensure, parse, put, sub, text_of
 LIMIT_S = 1.5
 """Where KVM works, the probe takes a third of this on a busy machine."""
 CACHE_S = 24 * 3600
+STALE_S = 60.0
+"""A probe that is older than this has lost its provider."""
+_NAME = re.compile(r"jvp-probe-([0-9a-f]{1,12})-[0-9a-f]{8}")
 # mov dx, 0x604; mov ax, 0x2000; out dx, ax; hlt; jmp back -- QEMU's ACPI register: soft off.
 _SECTOR = bytes((0xBA, 0x04, 0x06, 0xB8, 0x00, 0x20, 0xEF, 0xF4, 0xEB, 0xFD)).ljust(510, b"\0") + b"\x55\xaa"
 _DISK_BYTES = 1 << 20
@@ -44,8 +48,10 @@ def acceleration(work: Work, node: Node, pool: Any) -> str:
     known = _cached(node.host_uuid)
     if known is None:
         work.status("trying whether KVM works on the node")
-        known = "kvm" if _runs(work, node, pool) else "qemu"
-        _remember(node.host_uuid, known)
+        runs = _runs(work, node, pool)
+        known = "kvm" if runs else "qemu"
+        if runs is not None:
+            _remember(node.host_uuid, known)
     return known
 
 
@@ -60,16 +66,27 @@ def lists_kvm(node: Node) -> bool:
     )
 
 
-def _runs(work: Work, node: Node, pool: Any) -> bool:
+def sweep(pool: Any, *, older_s: float = STALE_S) -> None:
+    """Remove the volumes of probes that were cut off. Raises libvirtError. `older_s`: younger ones may be in use."""
+    for name in pool.listVolumes():
+        begun = _NAME.fullmatch(name)
+        if begun and time.time() - int(begun[1], 16) > older_s:
+            with contextlib.suppress(libvirt.libvirtError):
+                pool.storageVolLookupByName(name).delete(0)
+
+
+def _runs(work: Work, node: Node, pool: Any) -> bool | None:
+    """Whether the guest ended in time; None when it could not be started, for whatever reason."""
     connection = node.connection
-    name = f"jvp-probe-{secrets.token_hex(4)}"
+    sweep(pool)
+    name = f"jvp-probe-{int(time.time()):x}-{secrets.token_hex(4)}"
     volume = pool.createXML(_volume_xml(name), 0)
     try:
         write_small(connection, volume, _SECTOR)
         try:
             domain = connection.createXML(_domain_xml(name, volume.path()), libvirt.VIR_DOMAIN_START_PAUSED | _AUTO)
         except libvirt.libvirtError:
-            return False
+            return None
         try:
             return _ends_in_time(work, connection, domain)
         finally:

@@ -45,11 +45,13 @@ class VolumeUpload:
 
 
 def write_small(connection: libvirt.virConnect, volume: libvirt.virStorageVol, data: bytes) -> None:
-    """Write a few KiB into a volume. Raises libvirtError."""
+    """Write what fits into memory into a volume. Raises libvirtError."""
     stream = connection.newStream(0)
     volume.upload(stream, 0, len(data), 0)
     try:
-        stream.send(data)
+        sent = 0
+        while sent < len(data):
+            sent += stream.send(data[sent : sent + CHUNK])
     except libvirt.libvirtError:
         with contextlib.suppress(libvirt.libvirtError):
             stream.abort()

@@ -9,7 +9,7 @@ from jvp.core.handler import Handler
 from jvp.libvirt.node import Node
 from jvp.resources.functions import GetInstance, GetNetworkLeases
 from jvp.resources.instance.handler import Instances
-from jvp.resources.network import Networks
+from jvp.resources.network.handler import Networks
 from jvp.resources.provider import Provider
 from jvp.resources.storage_functions import GetStoragePool, GetTemplate, GetVolume
 from jvp.resources.storage_pool import StoragePools

@@ -198,7 +198,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                         "did not make; import it by that id, or choose another name",
                         path=("name",),
                     )
-                # Pools of others may go while ours is made.
+                # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     raise NameTaken(
                         f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}; '

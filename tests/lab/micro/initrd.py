@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.lab.micro.kernel import modules
 
-# Loaded before anything else: network and disks. Then what may wait until DHCP has been started.
+# Loaded before anything else: network and disks; with a seed its filesystems; then the rest.
 EARLY = ("virtio_pci", "virtio_net", "virtio_blk")
 SEED = ("isofs", "vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8")
 LATE = ("button", "evdev", "virtio_balloon", "virtio_console", "virtio_rng")

@@ -287,3 +287,80 @@ def test_an_object_is_recorded_with_its_host_and_never_looked_for_on_another(car
             verb("Car", stored, Work())
     place[0] = "alpha"
     assert calls.read("Car", stored, Work()) is not None
+
+
+def test_an_item_that_is_a_secret_stays_one(calls: Calls) -> None:
+    """`cloud_init.users=[config.require_secret_object("admin")]`, as the SDK sends it."""
+    checked = calls.check("Car", {**RAW, "wheels": [Secret({"name": "x", "mac": "52:54:00:AA:BB:CC"})]})
+    assert checked.failures == ()
+    assert checked.inputs["wheels"] == [Secret({"name": "x", "mac": "52:54:00:AA:BB:CC"})]
+    stored = calls.create("Car", Key("", "car", "a", "a"), checked.inputs, Work()).stored
+    assert isinstance(stored.state["wheels"][0], Secret)
+    read = calls.read("Car", stored, Work())
+    assert read is not None
+    assert isinstance(read.state["wheels"][0], Secret)
+    assert calls.diff("Car", read, checked.inputs).changes == ()
+
+
+def test_a_secret_in_a_list_follows_its_item(calls: Calls, cars: Cars) -> None:
+    wheels = [{"name": "x", "rim": "steel"}, {"name": "y", "rim": Secret("golden")}]
+    inputs = calls.check("Car", {**RAW, "wheels": wheels}).inputs
+    stored = calls.create("Car", Key("", "car", "a", "a"), inputs, Work()).stored
+    mark, state = cars.cars[stored.id]
+    cars.cars[stored.id] = mark, state.model_copy(update={"wheels": state.wheels[:1]})
+    read = calls.read("Car", stored, Work())
+    assert read is not None
+    assert [wheel["rim"] for wheel in read.state["wheels"]] == [Secret("golden")]
+    assert "golden" not in repr(read.inputs)
+
+
+def test_a_program_that_repeats_what_follows_from_others_leaves_an_import_alone(calls: Calls, cars: Cars) -> None:
+    """Derived values are filled in before the plan: they are not the user's word."""
+    made = calls.create("Car", Key("", "car", "a", "a"), calls.check("Car", {**RAW, "rearDoors": 1}).inputs, Work())
+    imported = calls.import_("Car", made.stored.id, Work())
+    assert imported is not None
+    inputs = calls.check("Car", {name: item for name, item in RAW.items() if name not in ("note", "pin")}).inputs
+    assert inputs["rearDoors"] == 2
+    assert calls.diff("Car", imported, inputs).changes == ()
+
+
+def test_what_cannot_be_declared_is_not_imported(calls: Calls, cars: Cars) -> None:
+    made = calls.create("Car", Key("", "car", "a", "a"), calls.check("Car", RAW).inputs, Work())
+    mark, state = cars.cars[made.stored.id]
+    cars.cars[made.stored.id] = mark, state.model_copy(update={"doors": 11})
+    with pytest.raises(Rejected, match="cannot be declared as it is, so it is not imported: doors: has 11"):
+        calls.import_("Car", made.stored.id, Work())
+
+
+def test_no_line_of_a_verb_shows_a_secret(calls: Calls, cars: Cars) -> None:
+    said: list[str] = []
+    work = Work(status=said.append, warn=said.append)
+    calls.secrets.add("uri-password")
+
+    def talk(verb: Any) -> Any:
+        def talking(work: Work, *rest: Any) -> Any:
+            work.status("painting it vermilion")
+            work.warn("pin hunter2 at qemu+tcp://me:uri-password@host/system")
+            return verb(work, *rest)
+
+        return talking
+
+    for name in ("create", "read", "update", "delete"):
+        setattr(cars, name, talk(getattr(cars, name)))
+    inputs = calls.check("Car", RAW).inputs
+    stored = calls.create("Car", Key("", "car", "a", "a"), inputs, work).stored
+    calls.read("Car", stored, work)
+    calls.update("Car", stored, inputs, work)
+    calls.delete("Car", stored, work)
+    assert said == ["painting it [secret]", "pin [secret] at qemu+tcp://me:[secret]@host/system"] * 4
+
+
+def test_no_error_shows_a_secret_of_the_settings(calls: Calls, cars: Cars) -> None:
+    calls.secrets.add("uri-password")
+
+    def fail(_spec: Car) -> None:
+        raise Rejected('cannot connect to "qemu+tcp://me:uri-password@host/system"')
+
+    cars.hook = fail
+    with pytest.raises(Rejected, match=r"me:\[secret\]@host"):
+        calls.create("Car", Key("", "car", "a", "a"), calls.check("Car", RAW).inputs, Work())

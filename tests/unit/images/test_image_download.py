@@ -150,7 +150,11 @@ def test_nobody_listens() -> None:
         assert refused(Unreachable, f"http://127.0.0.1:{port}/a").endswith("cannot be reached: connection refused")
 
 
-def test_a_name_that_does_not_resolve() -> None:
+def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     assert "'no.such.host.invalid' does not resolve" in refused(Unreachable, "http://no.such.host.invalid/a")
 
 
@@ -161,7 +165,7 @@ def test_a_server_that_does_not_speak_http(server: Any) -> None:
 
 
 def test_silence_is_a_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "SILENCE_S", 0.2)
+    monkeypatch.setattr(fetch, "SILENCE_S", 1.0)
     free = threading.Event()
 
     def silent(request: BaseHTTPRequestHandler) -> None:
@@ -173,7 +177,7 @@ def test_silence_is_a_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     server.routes["/a"] = silent
     server.routes["/b"] = lambda _: free.wait(10)
-    assert "it sent nothing for 0 s" in refused(Unreachable, server.url + "/a")
+    assert "it sent nothing for 1 s" in refused(Unreachable, server.url + "/a")
     assert "did not answer within" in refused(Unreachable, server.url + "/b")
     free.set()
 
@@ -195,7 +199,7 @@ def test_a_cancel_does_not_wait_for_the_network(server: Any, when: str) -> None:
     began = time.monotonic()
     with pytest.raises(Cancelled):
         fetched(server.url + "/a", work=work)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     free.set()
 
 
@@ -204,9 +208,10 @@ def test_leaving_early_ends_the_thread_and_gives_back_the_socket(server: Any) ->
     with open_url(server.serve("/a", IMAGE * 5), Work(), limit_bytes=100 * MIB) as source:
         next(source.segments())
         source.close()
-    end = time.monotonic() + 5
-    while any(thread.name == "jvp-ahead" for thread in threading.enumerate()) and time.monotonic() < end:
+    end = time.monotonic() + 15  # the server's side ends in its own time
+    while len(list(Path("/proc/self/task").iterdir())) > before + 1 and time.monotonic() < end:
         time.sleep(0.02)
+    assert not any(thread.name == "jvp-ahead" for thread in threading.enumerate())
     assert len(list(Path("/proc/self/task").iterdir())) <= before + 1
 
 
@@ -216,7 +221,7 @@ def test_an_address_that_is_opened_and_not_read(server: Any) -> None:
     for _ in range(5):
         with open_url(url, Work(), limit_bytes=100 * MIB) as source:
             source.close()
-    end = time.monotonic() + 5  # the server's side closes in its own time
+    end = time.monotonic() + 15  # the server's side closes in its own time
     while len(list(Path("/proc/self/fd").iterdir())) > before and time.monotonic() < end:
         time.sleep(0.02)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
@@ -233,8 +238,9 @@ def test_progress_is_shown(server: Any) -> None:
 
     server.routes["/a"] = slow
     lines: list[str] = []
+    began = time.monotonic()
     fetched(server.url + "/a", work=Work(status=lines.append))
-    assert 2 <= len(lines) <= 6
+    assert 2 <= len(lines) <= (time.monotonic() - began) / 0.2 + 2
     assert all(line.startswith("downloading ") and "% of 4.0 MiB, " in line for line in lines)
 
 

@@ -109,7 +109,7 @@ def test_ahead_does_not_wait_for_a_blocked_thread() -> None:
     began = time.monotonic()
     with pytest.raises(Cancelled):
         next(items)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     free.set()
 
 

@@ -138,7 +138,7 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
             source.close()
         with pytest.raises(Invalid):
             open_path(str(tmp_path), Work())
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.fixture

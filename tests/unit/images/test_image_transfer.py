@@ -124,7 +124,7 @@ def test_a_cancel_ends_the_hashing_of_a_huge_hole() -> None:
     began = time.monotonic()
     with pytest.raises(Cancelled):
         fill([Hole(1 << 40)], upload, verifier=Verifier(parse_checksum("0" * 64)), work=work)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert upload.ended == ["abort"]
 
 

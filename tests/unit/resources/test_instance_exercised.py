@@ -10,12 +10,12 @@ from tests.unit.resources import test_instance_model, test_instance_xml, test_ne
 
 from jvp.core.model import Spec, fields
 from jvp.resources.instance.model import Instance
-from jvp.resources.network import Network
+from jvp.resources.network.model import Network
 from jvp.resources.storage_pool import StoragePool
 from jvp.resources.template import Template
 from jvp.resources.volume import Volume
 
-OURS = {"shutdownTimeout", "waitFor", "waitTimeout", "powerState", "autostart", "active"}
+OURS = {"shutdownTimeout", "updatePolicy", "waitFor", "waitTimeout", "powerState", "autostart", "active"}
 """What is no part of the XML: switches of libvirt's and settings of our own."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jvp.core.calls import Calls, Stored
 from jvp.core.check import check
-from jvp.core.errors import Invalid, Path, dotted
+from jvp.core.errors import Path, dotted
 from jvp.core.facts import Effect
 from jvp.core.values import UNKNOWN, Secret, walk
 from jvp.core.work import Work
@@ -23,16 +23,21 @@ from jvp.resources.provider import Provider
 KERNEL = {"kernel": "/k"}
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
 K = {"directKernel": KERNEL}
+NETWORK = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
 FULL: dict[str, Any] = {
     "name": "web", "template": "debian", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
     "disks": [{"name": "data", "volume": "p/data", "readOnly": True}],
-    "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "model": "e1000e"}],
+    "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "address": "10.0.0.9", "model": "e1000e"}],
     "cloudInit": {"hostname": "web.example.org", "onChange": "nextBoot", "sshKeys": [SSH],
                   "users": [{"name": "u", "password": "secretpw", "sudo": True, "groups": ["g"], "shell": "/bin/sh",
-                             "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}]},
+                             "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}],
+                  "packages": ["nginx", "g++", "tzdata=2024b-0+deb12u1"],
+                  "files": [{"path": "/etc/motd", "content": "secretmotd", "permissions": "0600", "owner": "u:g"}],
+                  "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
-    "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s",
+    "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
+    "firmware": "uefi", "machine": "q35", "cpuMode": "host-model", "iso": "p/cd",
 }  # fmt: skip
 
 
@@ -45,14 +50,17 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
     assert checked.failures == ()
     assert check(Instance, checked.inputs).inputs == checked.inputs
     assert checked.inputs["cloudInit"]["users"][0]["password"] == Secret("secretpw")
+    assert checked.inputs["cloudInit"]["files"][0]["content"] == Secret("secretmotd")
 
 
 @pytest.mark.parametrize(
     ("raw", "path", "part"),
     [
-        ({}, "template", "needs a template, a rootDisk.size for an empty disk, or a directKernel"),
+        ({}, "template", "needs a template, a rootDisk.size for an empty disk, an iso or a directKernel"),
         ({"rootDisk": {"pool": "p"}}, "template", "needs a template"),
         ({"rootDisk": {"size": "1GiB"}}, "rootDisk.pool", "is required for an empty root disk"),
+        ({**K, "rootDisk": {"pool": "p"}}, "rootDisk.size", "is required for an empty root disk"),
+        ({**K, "cloudInit": {"users": [{"name": "a"}, {"name": "a"}]}}, "cloudInit.users[1].name", "is given twice"),
         ({**K, "cpus": 0}, "cpus", "must be at least 1"),
         ({**K, "cpus": 513}, "cpus", "must be at most 512"),
         ({**K, "cpus": 4, "maxCpus": 2}, "maxCpus", "is 2, less than cpus, which is 4"),
@@ -74,14 +82,52 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "nics": [{"name": "a", "mac": "52:54:00:00:00:aa"},
                            {"name": "b", "mac": "52:54:00:00:00:AA"}]}, "nics[1].mac", "given twice"),
         ({**K, "nics": [{"name": "a", "mac": "01:00:00:00:00:00"}]}, "nics[0].mac", "multicast"),
-        ({**K, "nics": [{"name": "a", "model": "rtl8139"}]}, "nics[0].model", "must be one of"),
+        ({**K, "nics": [{"name": "a", "model": "ne2k_pci"}]}, "nics[0].model", "must be one of"),
+        ({**K, "nics": [{"name": "a", "address": "10.0.0.9"}]}, "nics[0].address", "needs a network"),
+        ({**K, "nics": [{"name": "a", "network": "n", "address": "10.0.0"}]}, "nics[0].address", "not an IP address"),
+        ({**K, "nics": [{"name": "a", "network": "n", "address": "fd00::1"}]}, "nics[0].address",
+         "is not an IPv4 address"),
+        ({**K, "nics": [{"name": "a", "network": "n", "address": "10.0.0.9"},
+                           {"name": "b", "network": "m", "address": "10.0.0.9"}]}, "nics[1].address", "given twice"),
         ({**K, "waitFor": "ip"}, "waitFor", "without nics never has an address"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "stopped"}, "waitFor", "never has"),
         ({**K, "waitFor": "ip", "nics": [{"name": "a"}], "powerState": "paused"}, "waitFor", "never has"),
+        ({"iso": ""}, "iso", "must not be empty"),
+        ({**K, "firmware": "efi"}, "firmware", "must be one of"),
+        ({**K, "machine": "q35 "}, "machine", "is not a machine type"),
+        ({**K, "machine": ""}, "machine", "is not a machine type"),
+        ({**K, "cpuMode": "host,+vmx"}, "cpuMode", "is not a CPU"),
+        ({**K, "waitFor": "agent", "powerState": "stopped"}, "waitFor", "agent of a stopped instance never answers"),
+        ({**K, "waitFor": "cloud"}, "waitFor", "must be one of"),
         ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
+        ({**K, "updatePolicy": "reboot"}, "updatePolicy", "must be one of"),
         ({"template": "t", "cloudInit": {"userData": "#!", "users": [{"name": "u"}]}}, "cloudInit.users", "cannot"),
         ({"template": "t", "cloudInit": {"userData": "#!", "sshKeys": ["ssh-rsa AAAAAAAAAAAAAAAAAAAA"]}},
          "cloudInit.sshKeys", "cannot stand beside"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "packages": ["a"]}}, "cloudInit.packages", "cannot stand"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "runCommands": ["a"]}}, "cloudInit.runCommands", "cannot"),
+        ({"template": "t", "cloudInit": {"userData": "#!", "files": [{"path": "/a", "content": ""}]}},
+         "cloudInit.files", "cannot stand"),
+        ({"template": "t", "cloudInit": {"userData": " \n"}}, "cloudInit.userData", "must not be empty"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u"}, {"name": "u"}]}}, "cloudInit.users[1].name", "twice"),
+        ({"template": "t", "cloudInit": {"packages": ["-y"]}}, "cloudInit.packages[0]", "is not the name of a package"),
+        ({"template": "t", "cloudInit": {"packages": ["a b"]}}, "cloudInit.packages[0]", "is not the name"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a"}]}}, "cloudInit.files[0].content", "is required"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "a", "content": ""}]}},
+         "cloudInit.files[0].path", "not an absolute path"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a/", "content": ""}]}},
+         "cloudInit.files[0].path", "is a folder"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": ""}, {"path": "/a", "content": ""}]}},
+         "cloudInit.files[1].path", "is given twice"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "", "permissions": "0888"}]}},
+         "cloudInit.files[0].permissions", "is no file mode"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "", "owner": "a:b:c"}]}},
+         "cloudInit.files[0].owner", "is not an owner"),
+        ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "x" * 1048577}]}},
+         "cloudInit.files[0].content", "at most 1048576"),
+        ({"template": "t", "cloudInit": {"runCommands": [""]}}, "cloudInit.runCommands[0]", "must not be empty"),
+        ({"template": "t", "cloudInit": {"networkConfig": "ethernets: {}"}}, "cloudInit.networkConfig", "no \"version"),
+        ({"template": "t", "cloudInit": {"networkConfig": ""}}, "cloudInit.networkConfig", 'has no "version:"'),
         ({"template": "t", "cloudInit": {"sshKeys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}},
          "cloudInit.sshKeys[0]", "is not a public SSH key"),
         ({"template": "t", "cloudInit": {"users": [{"name": "root; rm"}]}}, "cloudInit.users[0].name", "user name"),
@@ -97,6 +143,23 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
     found = failures(raw)
     assert path in found, found
     assert part in found[path]
+
+
+def test_files_that_differ_in_case_only_are_two() -> None:
+    files = [{"path": "/a", "content": ""}, {"path": "/A", "content": ""}]
+    assert failures({"template": "t", "cloudInit": {"files": files}}) == {}
+
+
+def test_a_secret_text_is_not_quoted() -> None:
+    content = "hush-hush" + "\ud800"
+    found = failures({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": content}]}})
+    assert "surrogate" in found["cloudInit.files[0].content"]
+    assert "hush-hush" not in repr(found)
+
+
+@pytest.mark.parametrize("text", [NETWORK, '{"version": 2, "ethernets": {}}', "network:\n  version: 2\n"])
+def test_a_network_configuration_in_yaml_or_json(text: str) -> None:
+    assert failures({"template": "t", "cloudInit": {"networkConfig": text}}) == {}
 
 
 def test_two_cards_without_a_mac_are_no_repetition() -> None:
@@ -174,21 +237,110 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
         ({"nics": [{"name": "a"}]}, {("nics[0]", Effect.LIVE)}),
         (K, {("directKernel", Effect.NEXT_BOOT)}),
         ({"virtType": "kvm"}, {("virtType", Effect.NEXT_BOOT)}),
+        ({"iso": "p/cd"}, {("iso", Effect.NEXT_BOOT)}),
+        ({"firmware": "uefi"}, {("firmware", Effect.NEXT_BOOT)}),
+        ({"machine": "q35"}, set()),
+        ({"machine": "pc-q35-6.1"}, {("machine", Effect.NEXT_BOOT)}),
+        ({"machine": "virt"}, {("machine", Effect.REPLACE)}),
+        ({"machine": UNKNOWN}, {("machine", Effect.NEXT_BOOT)}),
+        ({"cpuMode": "Nehalem"}, {("cpuMode", Effect.NEXT_BOOT)}),
         ({"powerState": "stopped"}, {("powerState", Effect.LIVE)}),
         ({"autostart": True}, {("autostart", Effect.LIVE)}),
         ({"cloudInit": {"hostname": "b"}}, {("cloudInit", Effect.NEXT_BOOT)}),
         ({"cloudInit": {"hostname": "b", "onChange": "replace"}}, {("cloudInit", Effect.REPLACE)}),
+        ({"cloudInit": {"files": [{"path": "/a", "content": "x"}], "packages": ["a"], "runCommands": ["a"],
+                        "networkConfig": NETWORK}}, {("cloudInit", Effect.NEXT_BOOT)}),
         ({"cloudInit": {"hostname": "b", "onChange": "ignore"}}, set()),
         ({"cloudInit": UNKNOWN}, {("cloudInit", Effect.NEXT_BOOT)}),
+        ({"rootDisk": UNKNOWN}, {("rootDisk", Effect.REPLACE)}),
+        ({"rootDisk": {"size": "10GiB", "pool": UNKNOWN}}, {("rootDisk.pool", Effect.REPLACE)}),
         ({"cpus": UNKNOWN, "maxCpus": UNKNOWN}, {("cpus", Effect.LIVE), ("maxCpus", Effect.NEXT_BOOT)}),
         ({"memory": UNKNOWN, "maxMemory": UNKNOWN}, {("memory", Effect.LIVE), ("maxMemory", Effect.NEXT_BOOT)}),
     ],
 )  # fmt: skip
 def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> None:
-    assert effects(BASE, {**BASE, **change}, name="a", virtType="qemu", rootDiskBytes=10 * 1024**3) == expected
+    state = {"name": "a", "virtType": "qemu", "machine": "pc-q35-7.2", "cpuMode": "qemu64"}
+    assert effects(BASE, {**BASE, **change}, **state, rootDiskBytes=10 * 1024**3) == expected
 
 
-def test_a_plan_that_shrinks_the_root_disk_is_refused() -> None:
-    with pytest.raises(Invalid, match="a disk can only grow") as caught:
-        effects(BASE, {**BASE, "rootDisk": {"size": "1GiB", "pool": "p"}}, rootDiskBytes=10 * 1024**3)
-    assert caught.value.path == ("rootDisk", "size")
+@pytest.mark.parametrize(
+    ("change", "state", "expected"),
+    [
+        ({"maxMemory": "8GiB"}, {}, {("maxMemory", Effect.POWER_OFF)}),
+        ({"cloudInit": {"hostname": "b"}}, {}, {("cloudInit", Effect.POWER_OFF)}),
+        ({"memory": "2GiB"}, {}, {("memory", Effect.LIVE)}),
+        ({"maxMemory": "8GiB"}, {"state": "stopped"}, {("maxMemory", Effect.NEXT_BOOT)}),
+        ({}, {}, set()),
+        ({}, {"updatePolicy": "live"}, {("updatePolicy", Effect.LIVE)}),
+        ({}, {"updatePolicy": "live", "pendingRestart": True}, {("updatePolicy", Effect.POWER_OFF)}),
+        ({}, {"pendingRestart": True}, set()),
+    ],
+)
+def test_what_a_restart_applies_at_once(
+    change: dict[str, Any], state: dict[str, Any], expected: set[tuple[str, Effect]]
+) -> None:
+    base = {**BASE, "updatePolicy": "restart"}
+    assert (
+        effects(base, {**base, **change}, **{"name": "a", "virtType": "qemu", "state": "running", **state}) == expected
+    )
+
+
+def test_a_plan_warns_of_the_restart() -> None:
+    said: list[str] = []
+    before = check(Instance, BASE).inputs
+    after = check(Instance, {**BASE, "updatePolicy": "restart", "maxMemory": "8GiB"}).inputs
+    stored = Stored("i", before, {**before, "state": "running", "uuid": "i"})
+    offline().preview_update("Instance", stored, after, Work(warn=said.append))
+    assert said == [
+        "maxMemory: shuts the guest down and starts it again",
+        "updatePolicy: a change that the running guest does not take shuts it down and starts it again",
+    ]
+
+
+def test_a_cd_goes_into_a_drive_that_is_there_at_once() -> None:
+    before = {**BASE, "iso": "p/cd"}
+    assert effects(before, {**BASE, "iso": "p/other"}) == {("iso", Effect.LIVE)}
+    assert effects(before, BASE) == {("iso", Effect.LIVE)}
+
+
+def test_an_iso_alone_is_enough_to_boot() -> None:
+    assert failures({"iso": "debian"}) == {}
+
+
+def test_files_are_matched_by_their_path() -> None:
+    one, two = {"path": "/a", "content": "x"}, {"path": "/b", "content": "y"}
+    before = {**BASE, "cloudInit": {"files": [one, two]}}
+    assert effects(before, {**BASE, "cloudInit": {"files": [two, {**one, "permissions": "644"}]}}) == set()
+    assert effects(before, {**BASE, "cloudInit": {"files": [two, {**one, "content": "z"}]}}) == {
+        ("cloudInit.files[1].content", Effect.NEXT_BOOT)
+    }
+    assert effects(before, {**BASE, "cloudInit": {"files": [two]}}) == {("cloudInit.files[0]", Effect.NEXT_BOOT)}
+
+
+def test_a_plan_that_shrinks_the_root_disk_warns_and_never_fails() -> None:
+    """The engine also plans the state against the program before this one: when the disk grew by hand, or by an
+    update that was cut off, a plan that fails would lock the stack."""
+    shrunk = {**BASE, "rootDisk": {"size": "1GiB", "pool": "p"}}
+    assert effects(BASE, shrunk, rootDiskBytes=10 * 1024**3) == {("rootDisk.size", Effect.LIVE)}
+    before, after = check(Instance, BASE).inputs, check(Instance, shrunk).inputs
+    stored = Stored("i", before, {**before, "name": "a", "uuid": "i", "rootDiskBytes": 10 * 1024**3})
+    said: list[str] = []
+    offline().preview_update("Instance", stored, after, Work(warn=said.append))
+    assert said == [
+        'rootDisk.size: "1GiB" is less than the 10GiB that the disk has; a disk can only grow: this will fail'
+    ]
+
+
+@pytest.mark.parametrize("policy", ["replace", "ignore"])
+def test_what_later_changes_of_the_user_data_do_can_be_changed_without_any_of_it(policy: str) -> None:
+    was, now = {"hostname": "a"}, {"hostname": "a", "onChange": policy}
+    for old, new in ((was, now), (now, was)):
+        found = effects({**BASE, "cloudInit": old}, {**BASE, "cloudInit": new}, uuid=None, rootDiskPath="/x")
+        assert found == {("cloudInit.onChange", Effect.LIVE)}
+
+
+def test_what_follows_from_an_unknown_value_is_unknown() -> None:
+    checked = check(Instance, {"template": "t", "cpus": UNKNOWN, "memory": UNKNOWN})
+    assert checked.failures == ()
+    assert checked.inputs["maxCpus"] is UNKNOWN
+    assert checked.inputs["maxMemory"] is UNKNOWN

@@ -13,8 +13,10 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.types import memory_bytes
 from jvp.libvirt.xml import parse, same_xml, text_of, value
+from jvp.resources.instance.cloudinit import CloudInit
 from jvp.resources.instance.definition import DiskSource, Resolved, comparable, disk_key, mac_of, patch, skeleton
-from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
+from jvp.resources.instance.model import Instance
 from jvp.resources.instance.storage import seed_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
@@ -22,12 +24,16 @@ UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 GOLDEN: dict[str, dict[str, Any]] = {
     "instance-kernel": {"name": "web", "directKernel": {"kernel": "/k"}, "virtType": "qemu"},
     "instance-disk": {"name": "web", "rootDisk": {"pool": "p", "size": "1GiB"}, "virtType": "kvm"},
+    "instance-maximum": {"name": "web", "rootDisk": {"pool": "p", "size": "1GiB"}, "virtType": "kvm",
+                         "firmware": "bios", "machine": "q35", "cpuMode": "maximum"},
     "instance-full": {
         "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
-        "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu",
+        "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "firmware": "uefi", "machine": "pc-q35-7.2",
+        "cpuMode": "Nehalem", "iso": "p/cd",
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
         "disks": [{"name": "data", "volume": "p/data"}, {"name": "iso", "volume": "p/iso", "readOnly": True}],
-        "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e"}, {"name": "eth1"}],
+        "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e", "address": "10.0.0.9"},
+                 {"name": "eth1"}],
         "cloudInit": {"hostname": "web"},
     },
 }  # fmt: skip
@@ -46,6 +52,8 @@ def resolved_of(spec: Instance) -> Resolved:
         networks={nic.name: nic.network for nic in spec.nics},
         root=DiskSource(f"/pools/p/jvp-{UUID}-root", "qcow2") if spec.template or spec.root_disk else None,
         seed=DiskSource(f"/pools/p/jvp-{UUID}-seed", "raw") if spec.cloud_init else None,
+        iso=DiskSource(f"/pools/{spec.iso}", "raw") if spec.iso else None,
+        nvram=f"/pools/p/jvp-{UUID}-nvram",
     )
 
 
@@ -61,6 +69,8 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "memory": memory_bytes(spec.memory) // 1024, "maxMemory": memory_bytes(spec.max_memory or "") // 1024,
         "cpus": spec.cpus, "maxCpus": spec.max_cpus, "virtType": virt_type,
+        "iso": f"/pools/{spec.iso}" if spec.iso else None,
+        "firmware": spec.firmware, "machine": spec.machine or "q35",
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
     }  # fmt: skip
     found |= {f"disks.{one.name}": (f"/pools/{one.volume}", one.read_only) for one in spec.disks}
@@ -123,6 +133,12 @@ def raws(draw: Any) -> dict[str, Any]:
         raw["rootDisk"] = {"pool": "p", "size": "1GiB"}
     if boots == "template":
         raw["template"] = "t"
+    if draw(st.booleans()):
+        raw["iso"] = draw(volumes)
+    raw["firmware"] = draw(st.sampled_from(["bios", "uefi"]))
+    # A machine type that a program stops saying keeps what it has.
+    raw["machine"] = draw(st.sampled_from(["pc-q35-7.2", "pc-q35-6.1"]))
+    raw["cpuMode"] = draw(st.sampled_from(["host-model", "host-passthrough", "maximum", "Nehalem", "qemu64"]))
     if boots != "kernel" and draw(st.booleans()):
         raw["cloudInit"] = {"hostname": "h"}
     return raw
@@ -139,6 +155,7 @@ def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
     spec = spec_of(raw)
     root = parse(text_of(made(spec)))
     assert comparable(root) == meaning(spec, "qemu")
+    assert cpu_of(root) == spec.cpu_mode
     assert value(root, "name") == spec.name
     targets = [value(disk, "target/@dev") for disk in root.iterfind("devices/disk")]
     assert len(set(targets)) == len(targets)
@@ -153,6 +170,7 @@ def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]
     resolved = dataclasses.replace(resolved_of(spec), root=None)
     patch(root, spec.name or "", spec, resolved)
     assert comparable(parse(text_of(root))) == meaning(spec, "qemu")
+    assert cpu_of(root) == spec.cpu_mode
     again = parse(text_of(root))
     patch(again, spec.name or "", spec, resolved)
     assert same_xml(again, root)
@@ -186,7 +204,7 @@ FOREIGN = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qe
 @given(raws())
 def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     root = parse(FOREIGN)
-    spec = spec_of(raw)
+    spec = spec_of({name: item for name, item in raw.items() if name not in ("firmware", "machine", "cpuMode")})
     patch(root, spec.name or "", spec, resolved_of(spec))
     assert root.get("type") == "kvm"
     kept = {
@@ -200,6 +218,67 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     assert "sda" in [disk_key(disk) for disk in root.iterfind("devices/disk")]
     assert "52-54-00-00-00-77" in {path.partition(".")[2] for path in comparable(root) if path.startswith("nics.")}
     assert len(root.findall("{http://libvirt.org/schemas/domain/qemu/1.0}commandline")) == 1
+
+
+def test_a_cd_is_booted_after_the_disks_and_an_imported_drive_is_left_alone() -> None:
+    spec = spec_of({"name": "a", "rootDisk": {"pool": "p", "size": "1GiB"}, "iso": "p/cd"})
+    root = made(spec)
+    assert [boot.get("dev") for boot in root.iterfind("os/boot")] == ["hd", "cdrom"]
+    without = spec.model_copy(update={"iso": None})
+    patch(root, "a", without, resolved_of(without))
+    assert same_xml(root, made(without))
+    foreign = parse(FOREIGN)
+    patch(foreign, "a", without, resolved_of(without))
+    assert value(foreign, "devices/disk[@device=cdrom]/source/@file") == "/old.iso"
+    patch(foreign, "a", spec, resolved_of(spec))
+    targets = [value(disk, "target/@dev") for disk in foreign.iterfind("devices/disk[@device='cdrom']")]
+    assert targets == ["sda", "sdb"]
+
+
+def test_a_board_without_sata_has_its_drive_on_another_bus() -> None:
+    spec = spec_of({"name": "a", "iso": "p/cd"})
+    root = skeleton(UUID, "aarch64", "qemu")
+    patch(root, "a", spec, resolved_of(spec))
+    assert value(root, "devices/disk[@device=cdrom]/target/@bus") == "scsi"
+
+
+def test_firmware_that_somebody_chose_by_hand_is_left_alone() -> None:
+    by_hand = "<os><type>hvm</type><loader type='pflash'>/x</loader><nvram>/y</nvram></os>"
+    root = parse(f"<domain>{by_hand}</domain>")
+    uefi = spec_of({"name": "a", "directKernel": {"kernel": "/k"}, "firmware": "uefi"})
+    patch_machine(root, uefi, "/z")
+    assert same_xml(root, parse(f"<domain>{by_hand}</domain>"))
+    bios = uefi.model_copy(update={"firmware": "bios"})
+    patch_machine(root, bios, None)
+    assert same_xml(root, parse("<domain><os><type>hvm</type></os></domain>"))
+    patch_machine(root, uefi, "/z")
+    assert firmware_of(root) == "uefi"
+    assert value(root, "os/nvram") == "/z"
+
+
+def test_another_cpu_takes_its_features_along_and_leaves_the_topology() -> None:
+    root = parse(
+        "<domain><cpu mode='custom' match='exact' check='full'><model fallback='allow'>EPYC</model><vendor>AMD</vendor>"
+        "<feature name='a'/><topology sockets='2'/><feature name='b'/></cpu></domain>"
+    )
+    spec = spec_of({"name": "a", "directKernel": {"kernel": "/k"}, "cpuMode": "host-model"})
+    patch_machine(root, spec, None)
+    assert same_xml(root, parse("<domain><cpu mode='host-model'><topology sockets='2'/></cpu></domain>"))
+    patch_machine(root, spec.model_copy(update={"cpu_mode": "Nehalem"}), None)
+    assert value(root, "cpu/model") == "Nehalem"
+    assert value(root, "cpu/@match") == "exact"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "same"),
+    [
+        ("q35", "pc-q35-7.2", True), ("pc-q35-7.2", "pc-q35-7.2", True), ("pc-q35-7.1", "pc-q35-7.2", False),
+        ("virt", "virt-7.2", True), ("q35", "pc-i440fx-7.2", False), ("pc", "pc-i440fx-7.2", True),
+        ("q35", None, False),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_board_means_any_version_of_it(wanted: str, actual: str | None, same: bool) -> None:
+    assert means(wanted, actual) is same
 
 
 def test_a_mac_follows_from_instance_and_name_and_never_changes_between_releases() -> None:

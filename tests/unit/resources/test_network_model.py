@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from typing import Any
 
@@ -11,12 +12,19 @@ from hypothesis import strategies as st
 
 from jvp.core.check import check
 from jvp.core.diff import diff
-from jvp.core.errors import dotted
+from jvp.core.errors import Path, dotted
 from jvp.core.facts import Effect
+from jvp.core.model import load
 from jvp.core.values import UNKNOWN, walk
-from jvp.resources.network import MAX_RANGE, Network
+from jvp.libvirt.node import Node
+from jvp.resources.network.addresses import MAX_RANGE
+from jvp.resources.network.handler import Networks
+from jvp.resources.network.model import Network, NetworkState
 
 NET = "192.168.50.0/24"
+SIX = {"cidr": "fd00::/64"}
+KEPT = {"name": "db", "mac": "52:54:00:00:00:0a", "address": "192.168.50.7"}
+OTHER = {"name": "web", "mac": "52:54:00:00:00:0b", "address": "192.168.50.8"}
 
 
 def failures(raw: dict[str, Any]) -> dict[str, str]:
@@ -54,7 +62,57 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
         ({"cidr": NET, "bridge": "../x"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a b"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a\n"}, "bridge", "is not an interface name"),
-        ({"cidr": NET, "mode": "route"}, "mode", "must be one of"),
+        ({"cidr": NET, "mode": "open"}, "mode", "must be one of"),
+        ({"mode": "route"}, "cidr", 'required for a network in mode "route"'),
+        ({"mode": "isolated", "domain": "lan"}, "domain", "needs a cidr"),
+        ({"mode": "bridge"}, "bridge", 'required for a network in mode "bridge"'),
+        ({"mode": "bridge", "bridge": "br0", "cidr": NET}, "cidr", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "gateway": "10.0.0.1"}, "gateway", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "dhcp": {}}, "dhcp", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "domain": "lan"}, "domain", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "mtu": 1500}, "mtu", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "mtu": UNKNOWN}, "mtu", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "ipv6": SIX}, "ipv6", "the business of the node's bridge"),
+        ({"mode": "bridge", "bridge": "br0", "reservations": [KEPT]}, "reservations", "business of the node's bridge"),
+        ({"mode": "isolated", "reservations": [KEPT]}, "reservations", "needs a cidr"),
+        ({"cidr": NET, "reservations": [{**KEPT, "address": "10.0.0.1"}]}, "reservations[0].address", "is outside of"),
+        ({"cidr": NET, "reservations": [{**KEPT, "address": "fd00::1"}]}, "reservations[0].address", "is outside of"),
+        ({"cidr": NET, "reservations": [{**KEPT, "address": "192.168.50.1"}]}, "reservations[0].address",
+         "is the gateway"),
+        ({"cidr": NET, "reservations": [{**KEPT, "address": "192.168.50.255"}]}, "reservations[0].address",
+         "network or broadcast"),
+        ({"cidr": NET, "reservations": [{**KEPT, "address": "x"}]}, "reservations[0].address", "not an IP address"),
+        ({"cidr": NET, "reservations": [{**KEPT, "mac": "01:00:00:00:00:00"}]}, "reservations[0].mac", "multicast"),
+        ({"cidr": NET, "reservations": [{**KEPT, "mac": "x"}]}, "reservations[0].mac", "is not a MAC address"),
+        ({"cidr": NET, "reservations": [{**KEPT, "name": "a b"}]}, "reservations[0].name", "is not a domain name"),
+        ({"cidr": NET, "reservations": [{**KEPT, "name": "9a"}]}, "reservations[0].name", "begin with a letter"),
+        ({"cidr": NET, "reservations": [KEPT, {**OTHER, "name": "DB"}]}, "reservations[1].name", "given twice"),
+        ({"cidr": NET, "reservations": [KEPT, {**OTHER, "mac": KEPT["mac"].upper()}]}, "reservations[1].mac", "twice"),
+        ({"cidr": NET, "reservations": [KEPT, {**OTHER, "address": KEPT["address"]}]}, "reservations[1].address",
+         "given twice"),
+        ({"mode": "route", "ipv6": {"cidr": NET}}, "ipv6.cidr", "is not an IPv6 network"),
+        ({"mode": "route", "ipv6": {"cidr": "fd00::1/64"}}, "ipv6.cidr", "has host bits set"),
+        ({"mode": "route", "ipv6": {"cidr": "fd00::/63"}}, "ipv6.cidr", "must be a /64"),
+        ({"mode": "route", "ipv6": {"cidr": "fd00::/127"}}, "ipv6.cidr", "must be a /64"),
+        ({"mode": "route", "ipv6": {"cidr": "fe80::/64"}}, "ipv6.cidr", "is link-local"),
+        ({"mode": "route", "ipv6": {"cidr": "ff00::/64"}}, "ipv6.cidr", "not a range that guests can use"),
+        ({"mode": "route", "ipv6": {**SIX, "gateway": "fd01::1"}}, "ipv6.gateway", "is outside of"),
+        ({"mode": "route", "ipv6": {**SIX, "gateway": "fd00::"}}, "ipv6.gateway", "is the address of fd00::/64 itself"),
+        ({"mode": "route", "ipv6": {**SIX, "dhcp": {"start": "10.0.0.1"}}}, "ipv6.dhcp.start", "is outside of"),
+        ({"mode": "route", "ipv6": {**SIX, "dhcp": {"start": "fd00::9", "end": "fd00::8"}}}, "ipv6.dhcp.end", "before"),
+        ({"mode": "route", "ipv6": {**SIX, "dhcp": {"start": "fd00::1"}}}, "ipv6.dhcp", "holds the gateway"),
+        ({"mode": "route", "ipv6": {}}, "ipv6.cidr", "is required"),
+        ({"mode": "route", "ipv6": SIX, "gateway": "fd00::1"}, "gateway", "needs a cidr"),
+        ({"cidr": NET, "ipv6": SIX, "mtu": 1279}, "mtu", "IPv6 needs at least 1280"),
+        ({"cidr": NET, "mtu": 67}, "mtu", "at least 68"),
+        ({"cidr": NET, "mtu": 65536}, "mtu", "at most 65535"),
+        ({"cidr": NET, "mtu": "big"}, "mtu", "must be a whole number"),
+        ({"cidr": NET, "domain": ""}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "-a.b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a..b"}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a" * 64}, "domain", "is not a domain name"),
+        ({"cidr": NET, "domain": "a.\n"}, "domain", "is not a domain name"),
         ({"cidr": NET, "name": "../x"}, "name", "is not a name"),
     ],
 )  # fmt: skip
@@ -131,17 +189,47 @@ def test_unknown_anywhere_is_neither_an_error_nor_lost(raw: dict[str, Any]) -> N
 FULL: dict[str, Any] = {
     "name": "a", "mode": "nat", "cidr": NET, "gateway": "192.168.50.1", "bridge": "br9", "autostart": True,
     "active": True, "dhcp": {"enabled": True, "start": "192.168.50.9", "end": "192.168.50.10", "leaseTime": "2h"},
+    "domain": "lab.example", "mtu": 1400, "reservations": [KEPT],
+    "ipv6": {
+        **SIX, "gateway": "fd00::1",
+        "dhcp": {"enabled": True, "start": "fd00::9", "end": "fd00::10", "leaseTime": "2h"},
+    },
 }  # fmt: skip
 
 
-@given(st.integers(0, 2**11 - 1))
-def test_any_of_it_may_be_unknown(paths: int) -> None:
-    leaves = [path for path, _ in walk(FULL)]
-    raw: dict[Any, Any] = {**FULL, "dhcp": dict(FULL["dhcp"])}
-    for bit, path in enumerate(leaves):
-        if paths >> bit & 1:
-            (raw if len(path) == 1 else raw["dhcp"])[path[-1]] = UNKNOWN
+@given(st.sets(st.sampled_from([path for path, _ in walk(FULL)])))
+def test_any_of_it_may_be_unknown(paths: set[Path]) -> None:
+    raw = copy.deepcopy(FULL)
+    for path in paths:
+        holder: Any = raw
+        for part in path[:-1]:
+            holder = holder[part]
+        holder[path[-1]] = UNKNOWN
     assert check(Network, raw).failures == ()
+
+
+@pytest.mark.parametrize("path", ["ipv6", "reservations", "dhcp"])
+def test_whole_objects_may_be_unknown(path: str) -> None:
+    assert check(Network, {**FULL, path: UNKNOWN}).inputs[path] is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("raw", "gateway", "dhcp"),
+    [
+        (SIX, "fd00::1", None),
+        ({**SIX, "gateway": "fd00::ff"}, "fd00::ff", None),
+        ({**SIX, "dhcp": {}}, "fd00::1", ("fd00::2", "fd00::1:0")),
+        ({**SIX, "dhcp": {"start": "fd00::100", "end": "fd00::1ff"}}, "fd00::1", ("fd00::100", "fd00::1ff")),
+        ({"cidr": "fd00::/126", "dhcp": {}}, "fd00::1", ("fd00::2", "fd00::3")),
+    ],
+)
+def test_ipv6_hands_out_addresses_only_when_told_to(
+    raw: dict[str, Any], gateway: str, dhcp: tuple[str, str] | None
+) -> None:
+    found = check(Network, {"mode": "nat", "ipv6": raw}).inputs["ipv6"]
+    assert found["gateway"] == gateway
+    assert found["dhcp"]["enabled"] is (dhcp is not None)
+    assert dhcp is None or (found["dhcp"]["start"], found["dhcp"]["end"]) == dhcp
 
 
 @pytest.mark.parametrize(
@@ -154,6 +242,25 @@ def test_any_of_it_may_be_unknown(paths: int) -> None:
         ({"cidr": NET}, {"cidr": NET, "mode": "isolated"}, {("mode", Effect.NETWORK_RESTART)}),
         ({"cidr": NET}, {"cidr": NET, "bridge": "br9"}, {("bridge", Effect.NETWORK_RESTART)}),
         ({"cidr": NET, "bridge": "br9"}, {"cidr": NET}, set()),
+        ({"cidr": NET}, {"cidr": NET, "domain": "lan"}, {("domain", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "domain": "lan"}, {"cidr": NET}, {("domain", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "domain": "lan"}, {"cidr": NET, "domain": "LAN"}, set()),
+        ({"cidr": NET, "mtu": 1400}, {"cidr": NET, "mtu": 1500}, {("mtu", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "mtu": 1400}, {"cidr": NET}, {("mtu", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET}, {"cidr": NET, "reservations": [KEPT]}, {("reservations[0]", Effect.LIVE)}),
+        ({"cidr": NET, "reservations": [KEPT]}, {"cidr": NET}, {("reservations[0]", Effect.LIVE)}),
+        ({"cidr": NET, "reservations": [KEPT, OTHER]}, {"cidr": NET, "reservations": [OTHER, KEPT]}, set()),
+        ({"cidr": NET, "reservations": [KEPT]},
+         {"cidr": NET, "reservations": [{**KEPT, "mac": KEPT["mac"].upper(), "address": "192.168.50.9"}]},
+         {("reservations[0].address", Effect.LIVE)}),
+        ({"cidr": NET}, {"cidr": NET, "ipv6": SIX}, {("ipv6", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "ipv6": SIX}, {"cidr": NET}, {("ipv6", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "ipv6": SIX}, {"cidr": NET, "ipv6": {"cidr": "fd00:0::/64"}}, set()),
+        ({"cidr": NET, "ipv6": SIX}, {"cidr": NET, "ipv6": {**SIX, "gateway": "fd00::2"}},
+         {("ipv6.gateway", Effect.NETWORK_RESTART)}),
+        ({"cidr": NET, "ipv6": SIX}, {"cidr": NET, "ipv6": {**SIX, "dhcp": {}}},
+         {("ipv6.dhcp.enabled", Effect.LIVE), ("ipv6.dhcp.start", Effect.LIVE), ("ipv6.dhcp.end", Effect.LIVE)}),
+        ({"cidr": NET}, {"cidr": NET, "mode": "route"}, {("mode", Effect.NETWORK_RESTART)}),
         ({"cidr": NET, "name": "a"}, {"cidr": NET, "name": "b"}, {("name", Effect.REPLACE)}),
         ({"cidr": NET, "autostart": False}, {"cidr": NET}, {("autostart", Effect.LIVE)}),
         ({"cidr": NET, "active": False}, {"cidr": NET}, {("active", Effect.LIVE)}),
@@ -161,5 +268,6 @@ def test_any_of_it_may_be_unknown(paths: int) -> None:
 )  # fmt: skip
 def test_effects(old: dict[str, Any], new: dict[str, Any], effects: set[tuple[str, Effect]]) -> None:
     before, after = check(Network, old).inputs, check(Network, new).inputs
-    changes = diff(Network, {"bridge": "x", **before}, before, after)
+    state = load(NetworkState, before)
+    changes = Networks(Node(None)).effects(diff(Network, {"bridge": "x", **before}, before, after), state, after)
     assert {(dotted(change.path), change.effect) for change in changes} == effects

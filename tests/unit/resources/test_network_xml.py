@@ -14,8 +14,11 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.diff import diff
 from jvp.core.model import plain
+from jvp.libvirt.hosts import hosts_of
 from jvp.libvirt.xml import parse, same_xml, text_of, value
-from jvp.resources.network import Network, _new_root, _patch, _read
+from jvp.resources.network.definition import Ours, hosts_in, kept, own_bridge, patch, skeleton
+from jvp.resources.network.definition import read as read_xml
+from jvp.resources.network.model import Network
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 HERE = Path(__file__).parent
@@ -25,7 +28,18 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "network-full": {
         "name": "web", "mode": "nat", "cidr": "10.1.0.0/16", "gateway": "10.1.255.254", "bridge": "br-web",
         "dhcp": {"enabled": True, "start": "10.1.0.10", "end": "10.1.0.99", "leaseTime": "2h"},
+        "domain": "web.example", "mtu": 1400,
+        "reservations": [
+            {"name": "db", "mac": "52:54:00:AB:CD:01", "address": "10.1.0.7"},
+            {"name": "52-54-00-ab-cd-02", "mac": "52:54:00:AB:CD:02", "address": "10.1.0.8"},
+        ],
+        "ipv6": {
+            "cidr": "fd00:1::/64", "gateway": "fd00:1::ffff",
+            "dhcp": {"enabled": True, "start": "fd00:1::10", "end": "fd00:1::20", "leaseTime": "2h"},
+        },
     },
+    "network-route": {"name": "web", "mode": "route", "ipv6": {"cidr": "fd00:1::/64"}},
+    "network-bridge": {"name": "web", "mode": "bridge", "bridge": "br0"},
     "network-isolated": {"name": "web", "mode": "isolated"},
     "network-isolated-cidr": {
         "name": "web", "mode": "isolated", "cidr": "192.168.50.0/24", "dhcp": {"enabled": False},
@@ -40,14 +54,18 @@ def spec_of(raw: dict[str, Any]) -> Network:
 
 
 def read(text: str) -> dict[str, Any]:
-    return {
-        Network.model_fields[name].alias or name: item for name, item in _read(parse(text)).items() if name != "uuid"
-    }
+    found = read_everything(parse(text))
+    return {Network.model_fields[name].alias or name: item for name, item in found.items() if name != "uuid"}
+
+
+def read_everything(root: Any) -> dict[str, Any]:
+    """Every host counts as the network's own."""
+    return read_xml(root, Ours.of(hosts_of(root)))
 
 
 def made(spec: Network) -> Any:
-    root = _new_root(UUID)
-    _patch(root, spec, UUID)
+    root = skeleton(UUID)
+    patch(root, spec, Ours())
     return root
 
 
@@ -61,18 +79,33 @@ def raws(draw: Any) -> dict[str, Any]:
     """Declarations of every form, all valid."""
     raw: dict[str, Any] = {
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)),
-        "mode": draw(st.sampled_from(["nat", "isolated"])),
+        "mode": draw(st.sampled_from(["nat", "route", "isolated", "bridge"])),
     }
-    if draw(st.booleans()):
+    if raw["mode"] == "bridge" or draw(st.booleans()):
         raw["bridge"] = draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True))
+    if raw["mode"] == "bridge":
+        return raw
+    if draw(st.booleans()):
+        raw["mtu"] = draw(st.integers(1280, 65535))
     if raw["mode"] == "isolated" and draw(st.booleans()):
         return raw
+    if draw(st.booleans()):
+        raw["ipv6"] = {"cidr": f"fd00:{draw(st.integers(1, 9))}::/{draw(st.sampled_from([64, 64, 80]))}"}
+        raw["ipv6"] |= draw(st.sampled_from([{}, {"dhcp": {}}, {"dhcp": {"leaseTime": "2h"}}]))
+    if draw(st.booleans()):
+        raw["domain"] = draw(st.sampled_from(["lan", "lab.example", "a-b.c"]))
     first = draw(st.integers(1, 2**24)) << 8
     net = ipaddress.ip_network((first % (126 << 24) + (1 << 24), draw(st.integers(16, 29))), strict=False)
     hosts = list(range(int(net.network_address) + 1, int(net.network_address) + 6))
     raw["cidr"] = draw(st.sampled_from([str(net), f"{net.network_address}/{net.netmask}"]))
     if draw(st.booleans()):
         raw["gateway"] = str(ipaddress.ip_address(hosts[0]))
+    numbers = draw(st.sets(st.integers(1, 4), max_size=4))
+    if numbers:
+        raw["reservations"] = [
+            {"name": f"h{number}", "mac": f"52:54:00:00:00:A{number}", "address": str(ipaddress.ip_address(host))}
+            for number, host in zip(sorted(numbers), hosts[1:], strict=False)
+        ]
     kind = draw(st.sampled_from(["none", "off", "default", "range"]))
     if kind == "off":
         raw["dhcp"] = {"enabled": False}
@@ -87,20 +120,23 @@ def raws(draw: Any) -> dict[str, Any]:
 @given(raws())
 def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
     inputs = check(Network, raw).inputs
-    state = {name: plain(item) for name, item in read(text_of(made(spec_of(raw)))).items()}
+    text = text_of(made(spec_of(raw)))
+    state = {name: plain(item) for name, item in read(text).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
+    assert (value(parse(text), "forward/nat/@ipv6") == "yes") is (raw["mode"] == "nat" and "ipv6" in raw)
 
 
 @given(raws(), raws())
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
     root = made(spec_of(before))
     spec = spec_of(after)
-    _patch(root, spec, UUID)
+    ours = Ours.of(hosts_in([*spec_of(before).reservations, *spec.reservations]))
+    patch(root, spec, ours)
     inputs = check(Network, after).inputs
     state = {name: plain(item) for name, item in read(text_of(root)).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
     again = parse(text_of(root))
-    _patch(again, spec, UUID)
+    patch(again, spec, ours)
     assert same_xml(again, root)
 
 
@@ -117,26 +153,63 @@ FOREIGN = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/
   <dnsmasq:options><dnsmasq:option value='foo'/></dnsmasq:options></network>"""
 
 
+def found(root: Any, paths: dict[str, str]) -> dict[str, str | None]:
+    return {path: value(root, path) for path in paths}
+
+
 @given(raws())
 def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     root = parse(FOREIGN)
-    spec = spec_of(raw)
-    _patch(root, spec, UUID)
+    spec = kept(spec_of(raw), read_xml(root, Ours()), set())
+    patch(root, spec, Ours())
     assert root.get("ipv6") == "yes"
     assert root.findtext("metadata/{urn:x}y") == "kept"
-    kept = {
-        "mac/@address": "52:54:00:00:00:07", "mtu/@size": "9000", "domain/@localOnly": "yes", "bridge/@stp": "on",
-        "dns/host/hostname": "box", "ip[@family=ipv6]/@address": "fd00::1",
-    }  # fmt: skip
-    assert {path: value(root, path) for path in kept} == kept
+    assert value(root, "dns/host/hostname") == "box"
     assert len(root.findall("{http://libvirt.org/schemas/network/dnsmasq/1.0}options")) == 1
     if spec.mode == "nat":
+        # The range was there without NAT, and nobody asked for any.
+        assert value(root, "forward/nat/@ipv6") is None
         assert value(root, "forward/@dev") == "eth0"
         assert value(root, "forward/nat/port/@end") == "65535"
-    if spec.cidr is not None:
-        assert value(root, "ip/tftp/@root") == "/x"
-        assert value(root, "ip/dhcp/host/@ip") == "10.9.0.77"
+    if spec.mode == "bridge":
+        # libvirt has none of these where the bridge is the node's own.
+        assert [one.tag for one in root if one.tag in ("ip", "mac", "domain", "mtu")] == []
+        return
+    theirs = {
+        "mac/@address": "52:54:00:00:00:07", "domain/@localOnly": "yes", "bridge/@stp": "on",
+        "ip/tftp/@root": "/x", "ip/dhcp/host/@ip": "10.9.0.77",
+    }  # fmt: skip
+    assert found(root, theirs) == theirs
+    assert value(root, "ip[@family=ipv6]/@address") == (spec.ipv6.gateway if raw.get("ipv6") else "fd00::1")
+    assert value(root, "mtu/@size") == str(raw.get("mtu", 9000))
+    assert value(root, "domain/@name") == raw.get("domain", "lan")
+    if spec.cidr != "10.9.0.0/24":
         assert value(root, "ip/@netmask") is None
+
+
+def test_what_means_the_same_is_not_written_anew() -> None:
+    """A netmask, a lease time that is nowhere said, a second range: as a hand-made network has them."""
+    text = FOREIGN.replace("<host mac", "<range start='10.9.0.20' end='10.9.0.30'/><host mac")
+    root = parse(text)
+    values = {name: plain(item) for name, item in read(text).items() if item is not None}
+    ours = Ours.of(hosts_of(root))
+    patch(root, spec_of(values), ours)
+    assert same_xml(root, parse(text))
+    patch(root, spec_of({**values, "dhcp": {**values["dhcp"], "end": "10.9.0.12"}}), ours)
+    assert same_xml(root, parse(text.replace("end='10.9.0.9'", "end='10.9.0.12'")))
+
+
+def test_what_the_program_gave_up_is_taken_out() -> None:
+    root = parse(FOREIGN)
+    spec = spec_of({"name": "old", "cidr": "10.9.0.0/24"})
+    patch(root, kept(spec, read_everything(root), {"domain", "mtu", "ipv6"}), Ours.of(hosts_of(root)))
+    assert [one for one in ("domain", "mtu", "ip[@family='ipv6']", "ip/dhcp/host") if root.find(one) is not None] == []
+
+
+def test_a_network_that_leaves_the_nodes_bridge_gets_one_of_its_own() -> None:
+    root = made(spec_of(GOLDEN["network-bridge"]))
+    patch(root, spec_of({"name": "web", "cidr": "10.9.0.0/24"}), Ours())
+    assert value(root, "bridge/@name") == own_bridge(UUID)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +220,8 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
         (FOREIGN, {"name": "old", "mode": "nat", "cidr": "10.9.0.0/24", "gateway": "10.9.0.1", "bridge": "virbr7"}),
         ("<network><ip address='10.0.0.9' prefix='30'/></network>", {"cidr": "10.0.0.8/30", "gateway": "10.0.0.9"}),
         ("<network><ip family='ipv6' address='fd00::1' prefix='64'/></network>", {"cidr": None, "dhcp": None}),
+        ("<network><ip address='10.0.0.9' prefix='30'/><ip address='10.1.0.9' prefix='30'/></network>",
+         {"cidr": "10.0.0.8/30", "gateway": "10.0.0.9"}),
     ],
 )  # fmt: skip
 def test_networks_of_others_are_read(text: str, expected: dict[str, Any]) -> None:
@@ -163,3 +238,25 @@ def test_lease_times_of_others(lease: str, expected: str) -> None:
     one = f"<range start='10.0.0.2' end='10.0.0.3'>{lease}</range>"
     text = f"<network><ip address='10.0.0.1' prefix='24'><dhcp>{one}</dhcp></ip></network>"
     assert read(text)["dhcp"].bag() == {"enabled": True, "start": "10.0.0.2", "end": "10.0.0.3", "leaseTime": expected}
+
+
+def test_hosts_and_ipv6_of_others_are_read() -> None:
+    found = read(FOREIGN)
+    assert [one.bag() for one in found["reservations"]] == [
+        {"name": "52-54-00-00-00-08", "mac": "52:54:00:00:00:08", "address": "10.9.0.77"}
+    ]
+    assert found["ipv6"].bag() == {
+        "cidr": "fd00::/64", "gateway": "fd00::1", "dhcp": {"enabled": False, "leaseTime": "1h"}
+    }  # fmt: skip
+
+
+def test_a_host_is_changed_in_its_place_and_others_are_left() -> None:
+    text = """<network><ip address='10.9.0.1' prefix='24'><dhcp><host mac='52:54:00:00:00:0A' name='a' ip='10.9.0.5'>
+      <lease expiry='0'/></host><host name='nomac' ip='10.9.0.6'/><host mac='52:54:00:00:00:0b' ip='10.9.0.7'/></dhcp>
+      </ip></network>"""
+    root = parse(text)
+    spec = spec_of({"mode": "isolated", "cidr": "10.9.0.0/24", "dhcp": {"enabled": False}, "reservations": [
+        {"name": "a", "mac": "52:54:00:00:00:0A", "address": "10.9.0.8"},
+    ]})  # fmt: skip
+    patch(root, spec, Ours(names=frozenset({"a"})))
+    assert same_xml(root, parse(text.replace("10.9.0.5", "10.9.0.8")))

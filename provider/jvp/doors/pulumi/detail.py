@@ -39,7 +39,8 @@ def response(handler: AnyHandler, plan: Plan, stored: Stored, ignored: Sequence[
     answer = _DiffResponse(
         changes=DIFF_SOME if changes else DIFF_NONE,
         replaces=replaces,
-        deleteBeforeReplace=bool(replaces),
+        # Also for a replacement that only the program asks for (replaceOnChanges): names are unique on a node.
+        deleteBeforeReplace=True,
         diffs=_tops(changes),
         stables=[] if replaces else _stables(handler, changes),
         hasDetailedDiff=True,

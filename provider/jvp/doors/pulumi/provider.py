@@ -21,7 +21,7 @@ from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import fields
 from jvp.core.types import duration_s
-from jvp.core.values import Bag, Secret, has_unknown
+from jvp.core.values import Bag, Secret, has_unknown, secret_texts
 from jvp.core.work import Work
 from jvp.doors.pulumi import config, detail, schema
 from jvp.doors.pulumi.naming import named
@@ -95,7 +95,9 @@ class ProviderServicer:
         outcome = config.checked(bag)
         if outcome.spec is None:
             raise Invalid(f"the provider's settings are wrong: {failures_text(outcome.failures)}")
-        self._configured = _Configured(self._make_calls(outcome.spec), outcome.spec)
+        calls = self._make_calls(outcome.spec)
+        calls.secrets |= secret_texts(bag)
+        self._configured = _Configured(calls, outcome.spec)
         return message("ConfigureResponse")(
             acceptSecrets=True, supportsPreview=True, acceptOutputs=True, supports_autonaming_configuration=True
         )

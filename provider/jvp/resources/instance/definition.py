@@ -12,13 +12,15 @@ from typing import Any
 
 from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import NIC_ALIAS, alias_of
+from jvp.libvirt.marks import mark_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
 from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
 
 ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
 DISK_ALIAS = "ua-jvp-disk-"
-ROOT_ALIAS, SEED_ALIAS = "ua-jvp-root", "ua-jvp-seed"
+ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,24 @@ class Resolved:
     """Network names by the NICs' names; None is user mode."""
     root: DiskSource | None
     seed: DiskSource | None
+    iso: DiskSource | None = None
+    nvram: str | None = None
+    """Where UEFI keeps its variables; None when there is no pool for them."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The disks and cards that a program knows by name. An imported one has no alias of ours until it changes."""
+
+    disks: frozenset[str] = frozenset()
+    nics: frozenset[str] = frozenset()
+
+
+def names_of(*models: Instance | None) -> Names:
+    """The names in any of these."""
+    given = [model for model in models if model is not None]
+    disks = frozenset(disk.name for model in given for disk in model.disks)
+    return Names(disks, frozenset(nic.name for model in given for nic in model.nics))
 
 
 def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
@@ -49,9 +69,10 @@ def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
     os = ensure(root, "os")
     sub(os, "type", "hvm", arch=arch, machine="q35" if arch == "x86_64" else "virt")
     sub(os, "boot", dev="hd")
-    features = ensure(root, "features")
-    sub(features, "acpi")
     if arch == "x86_64":
+        # Elsewhere libvirt wants UEFI for it.
+        features = ensure(root, "features")
+        sub(features, "acpi")
         sub(features, "apic")
     if acceleration == "kvm":
         sub(root, "cpu", mode="host-model")
@@ -71,17 +92,27 @@ def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
     return root
 
 
-def patch(root: Element, name: str, spec: Instance, resolved: Resolved) -> None:
-    """Write everything that the program declares; what it does not declare stays."""
+def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: Names = Names()) -> None:
+    """Write everything that the program declares; what it does not declare stays.
+
+    `known` names the devices that it declared before: they are its own even without our alias.
+    """
     put(root, "name", name)
     _patch_room(root, spec)
     _patch_kernel(root, spec.direct_kernel)
+    patch_machine(root, spec, resolved.nvram)
     devices = ensure(root, "devices")
-    if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None and _first_disk(root) is None:
-        _add_disk(devices, ROOT_ALIAS, resolved.root, read_only=False)
+    if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None:
+        add_root(root, resolved.root)
     _patch_seed(devices, resolved.seed)
-    _patch_disks(devices, spec.disks, resolved)
-    _patch_nics(root, devices, spec.nics, resolved)
+    _patch_iso(root, devices, resolved.iso)
+    _patch_disks(devices, spec.disks, resolved, known)
+    _patch_nics(root, devices, spec.nics, resolved, known)
+
+
+def add_root(root: Element, source: DiskSource) -> None:
+    """Give the domain its root disk."""
+    _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, read_only=False)
 
 
 def _patch_room(root: Element, spec: Instance) -> None:
@@ -110,26 +141,70 @@ def _patch_seed(devices: Element, seed: DiskSource | None) -> None:
         _add_disk(devices, SEED_ALIAS, seed, read_only=True)
 
 
-def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved) -> None:
+def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
+    """The CD drive, which is booted from after the disks. Imported drives are not ours to touch."""
+    drive = _by_alias(devices, ISO_ALIAS)
+    if iso is None:
+        if drive is not None:
+            devices.remove(drive)
+            drop(root, "os/boot[@dev='cdrom']")
+        return
+    if drive is None:
+        # Installers look for a real drive; SATA is built into q35, other boards have none.
+        x86 = (value(root, "os/type/@arch") or "x86_64") in ("x86_64", "i686")
+        drive = sub(devices, "disk", type="file", device="cdrom")
+        sub(drive, "driver", name="qemu", type=iso.format)
+        sub(drive, "target", dev=_free_target(devices, "sd"), bus="sata" if x86 else "scsi")
+        sub(drive, "readonly")
+        sub(drive, "alias", name=ISO_ALIAS)
+    put(drive, "source/@file", iso.path)
+    os = ensure(root, "os")
+    boots = os.findall("boot")
+    if boots and all(boot.get("dev") != "cdrom" for boot in boots):
+        boots[-1].addnext(parse("<boot dev='cdrom'/>"))
+
+
+def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
     wanted = {disk.name: disk for disk in disks}
-    for device in _declared(devices, "disk", DISK_ALIAS):
+    for device in [one for one in devices.findall("disk") if is_declared(one, known)]:
         disk = wanted.get(disk_key(device))
-        if disk is None or _disk_facts(device) != (resolved.disks[disk.name].path, disk.read_only):
+        if disk is None:
             devices.remove(device)
+        elif _disk_facts(device) != (resolved.disks[disk.name].path, disk.read_only):
+            if (alias_of(device) or "").startswith(DISK_ALIAS):
+                devices.remove(device)
+            else:
+                _point(device, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
     present = {disk_key(device) for device in devices.iterfind("disk")}
     for disk in disks:
         if disk.name not in present:
             _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
 
 
-def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Resolved) -> None:
+def _point(device: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
+    """Have an imported disk hold another volume where it is: on its bus, under its target."""
+    for tag in ("source", "backingStore", "readonly"):
+        drop(device, tag)
+    device.set("type", "file")
+    put(device, "driver/@name", "qemu")
+    put(device, "driver/@type", source.format)
+    sub(device, "source", file=source.path)
+    if read_only:
+        sub(device, "readonly")
+    put(device, "alias/@name", alias)
+
+
+def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Resolved, known: Names) -> None:
     wanted = {nic.name: nic for nic in nics}
-    for device in _declared(devices, "interface", NIC_ALIAS):
-        nic = wanted.get(nic_key(device))
+    for device in [one for one in devices.findall("interface") if is_declared(one, known)]:
+        nic, before = wanted.get(nic_key(device)), nic_facts(device)
         if nic is None:
             devices.remove(device)
-        else:
-            _patch_nic(device, nic, resolved.networks[nic.name])
+            continue
+        _patch_nic(device, nic, resolved.networks[nic.name])
+        if nic_facts(device) != before:
+            # With another MAC it could not be told by that any more.
+            put(device, "alias/@name", NIC_ALIAS + nic.name)
     present = {nic_key(device) for device in devices.iterfind("interface")}
     for nic in nics:
         if nic.name not in present:
@@ -163,38 +238,47 @@ def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bo
     sub(device, "alias", name=alias)
 
 
-def _free_target(devices: Element) -> str:
+def _free_target(devices: Element, prefix: str = "vd") -> str:
     taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
     letters = "abcdefghijklmnopqrstuvwxyz"
-    names = [f"vd{one}" for one in letters] + [f"vd{one}{two}" for one in letters for two in letters]
+    names = [prefix + one for one in letters] + [prefix + one + two for one in letters for two in letters]
     return next(name for name in names if name not in taken)
 
 
-def _declared(devices: Element, tag: str, prefix: str) -> list[Element]:
-    return [device for device in devices.findall(tag) if (alias_of(device) or "").startswith(prefix)]
+def is_declared(device: Element | None, known: Names) -> bool:
+    """Whether a disk or card is the program's: by our alias, or by a name that the program knows."""
+    if device is None:
+        return False
+    if device.tag == "disk":
+        return (alias_of(device) or "").startswith(DISK_ALIAS) or disk_key(device) in known.disks
+    return (alias_of(device) or "").startswith(NIC_ALIAS) or nic_key(device) in known.nics
 
 
 def _by_alias(devices: Element, alias: str) -> Element | None:
     return next((device for device in devices if alias_of(device) == alias), None)
 
 
-def _first_disk(root: Element) -> Element | None:
-    return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
-
-
 def root_disk(root: Element) -> Element | None:
     """The disk that the instance boots from: ours by its alias, an imported one's first disk."""
     ours = next((one for one in root.iterfind("devices/disk") if alias_of(one) == ROOT_ALIAS), None)
-    if ours is not None:
+    if ours is not None or mark_of(root) is not None:
         return ours
-    first = _first_disk(root)
-    is_data = first is not None and (alias_of(first) or "").startswith(("ua-jvp-",))
-    return None if is_data else first
+    return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
 
 
 def source_of(device: Element) -> str | None:
     """The path of a disk's data on the node."""
     return value(device, "source/@file") or value(device, "source/@dev")
+
+
+def iso_of(root: Element) -> str | None:
+    """The path of the CD image in our drive."""
+    drive = iso_drive(root)
+    return source_of(drive) if drive is not None else None
+
+
+def iso_drive(root: Element) -> Element | None:
+    return next((one for one in root.iterfind("devices/disk") if alias_of(one) == ISO_ALIAS), None)
 
 
 def disk_key(device: Element) -> str:
@@ -237,10 +321,13 @@ def comparable(root: Element) -> dict[str, Any]:
         "cpus": int(value(root, "vcpu/@current") or room),
         "maxCpus": room,
         "virtType": root.get("type"),
+        "firmware": firmware_of(root),
+        "machine": machine_of(root),
+        "iso": iso_of(root),
         "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
     }
     for device in devices.iterfind("disk"):
-        if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS):
+        if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS):
             found[f"disks.{disk_key(device)}"] = _disk_facts(device)
     for device in devices.iterfind("interface"):
         found[f"nics.{nic_key(device)}"] = nic_facts(device)

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from jvp.core.diff import Change, Kind
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Path, Rejected
-from jvp.core.facts import Effect
+from jvp.core.diff import Change
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation
-from jvp.core.types import disk_bytes, memory_bytes, size_text
+from jvp.core.types import disk_bytes
 from jvp.core.values import known
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, probe
-from jvp.libvirt.domains import DomainApi
+from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
+from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import active_pool_of, template_of, volume_of
+from jvp.libvirt.storage import refresh, release_template
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import live, reading, storage
+from jvp.resources.instance import cards, live, machine, planning, reading, storage
 from jvp.resources.instance.definition import (
     DiskSource,
+    Names,
     Resolved,
+    add_root,
     comparable,
+    disk_key,
+    is_declared,
+    iso_of,
+    names_of,
+    nic_key,
     patch,
     root_disk,
     skeleton,
@@ -53,23 +60,29 @@ class Instances(Handler[Instance, InstanceState]):
             if found is not None and found.isActive():
                 return self._finish(work, found, spec, set())
             root_plan = storage.plan_root(self.node, spec)
-            resolved = self._resolve(spec, uuid, root_plan)
+            resolved = self._resolve(work, spec, uuid, root_plan)
+            before = self._refuse_addresses(spec, uuid, found)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
+            facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
+            machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
+            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
+            cards.note(root, before, spec)
             with contextlib.ExitStack() as undo:
-                undo.callback(self._remove, Work(), uuid, None)
+                undo.callback(self._remove_quietly, uuid)
                 domain = self.api.define(root)
                 if root_plan is not None:
                     storage.make_root(work, self.node, root_plan, uuid)
                 if spec.cloud_init is not None:
                     storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
                 work.check()
-                before = set(self._old_leases(root))
-                outcome = self._finish(work, domain, spec, before)
+                domain = self._keep(domain, before, cards.wanted(root, spec))
+                leases = set(self._old_leases(root))
+                outcome = self._finish(work, domain, spec, leases)
                 undo.pop_all()
                 return outcome
 
@@ -80,7 +93,13 @@ class Instances(Handler[Instance, InstanceState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
-            return reading.read(work, self.node, domain, prior)
+            state = reading.read(work, self.node, domain, prior)
+            if prior is None and state.root_disk is None and state.root_disk_path:
+                raise Rejected(
+                    f"its root disk {state.root_disk_path} is in no active storage pool; "
+                    "start that pool, or declare one over its folder, and import again"
+                )
+            return state
 
     def update(
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]
@@ -92,23 +111,42 @@ class Instances(Handler[Instance, InstanceState]):
                 raise NotFound(f"{what} is gone; refresh the stack")
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id)
-            inactive = devices.inactive_xml(domain)
-            resolved = self._resolve(spec, object_id, None)
+            inactive, known_names = devices.inactive_xml(domain), names_of(prior)
+            resolved = self._resolve(work, spec, object_id, None)
+            before = self._refuse_addresses(spec, object_id, domain)
             self._refuse_shrink(inactive, spec)
+            _refuse_foreign_devices(inactive, spec, known_names)
+            self._refuse_machine(inactive, spec, changes)
             if name != domain.name():
                 self._rename(work, domain, name, spec)
                 inactive = devices.inactive_xml(domain)
-            resolved = dataclasses.replace(resolved, seed=self._seed(work, object_id, name, inactive, spec, changes))
-            patch(inactive, name, spec, resolved)
+            if (lost := self._lost_root(inactive, prior)) is not None:
+                add_root(inactive, lost)
+            resolved = dataclasses.replace(
+                resolved,
+                seed=self._seed(work, object_id, name, inactive, spec, changes),
+                nvram=self._nvram(object_id, self._pool_of_root(inactive), spec),
+                iso=_kept_iso(inactive, resolved, changes),
+            )
+            old_iso = iso_of(inactive)
+            patch(inactive, name, spec, resolved, known_names)
             if any(change.path[0] == "virtType" for change in changes):
                 inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
+            if spec.firmware == "uefi":
+                marks.set_fact(inactive, _NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
-            domain = self.api.define(inactive)
+            cards.note(inactive, before, spec)
+            domain = self._keep(self.api.define(inactive), before, cards.wanted(inactive, spec))
             self._grow_root(domain, inactive, spec)
-            pending = self._pending(work, domain, changes)
+            pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
-            before = set(self._old_leases(inactive))
-            return self._finish(work, domain, spec, before, prior)
+            if old_iso is not None and old_iso != iso_of(inactive):
+                release_template(work, self.node, old_iso)
+            leases = set(self._old_leases(inactive))
+            restarted = bool(pending) and _restarts(spec, domain)
+            if restarted:
+                guest.restart(work, domain, spec.shutdown_timeout)
+            return self._finish(work, domain, spec, leases, prior, restarted=restarted)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -128,74 +166,14 @@ class Instances(Handler[Instance, InstanceState]):
                 yield Listed(domain.UUIDString(), domain.name())
 
     def effects(self, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
-        for change in changes:
-            effect = self._effect(change, state, new)
-            if effect is not None:
-                yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
-        yield from self._taken_out({change.path[:2] for change in changes}, state, new)
+        return planning.effects(self.node, changes, state, new)
 
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
         size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
         return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
 
-    def _effect(self, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:
-        """How this change reaches this instance; None when it is no change after all."""
-        first, value_ = change.path[0], change.new
-        if first == "cloudInit":
-            cloud_init = new.get("cloudInit")
-            policy = cloud_init.get("onChange") if isinstance(cloud_init, dict) else None
-            if policy == "ignore":
-                return None
-            return Effect.REPLACE if policy == "replace" else Effect.NEXT_BOOT
-        if change.path == ("rootDisk",) and state.root_disk_path is None:
-            # There is nothing to grow, and nothing of the guest's that a new root disk could hold.
-            return Effect.REPLACE
-        if isinstance(value_, str) and isinstance(change.old, str) and self._same_object(change):
-            return None
-        if change.path == ("rootDisk", "size") and known(value_) and value_ and state.root_disk_bytes:
-            _refuse_less(value_, state.root_disk_bytes)
-        if first == "cpus" and known(value_):
-            room, now = state.max_cpus or 0, state.cpus
-            return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
-        if first == "memory" and known(value_) and known(state.max_memory):
-            fits = memory_bytes(value_) <= memory_bytes(state.max_memory or state.memory)
-            return Effect.LIVE if fits else Effect.NEXT_BOOT
-        return change.effect
-
-    def _taken_out(self, changed: set[Path], state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
-        """Devices that the state has and the definition has no longer.
-
-        A volume or network that is replaced is taken out of its guests when it is deleted, and comes back under the
-        same name and id, all between the read of the instance and its plan.
-        """
-        if state.uuid is None:
-            return
-        with contextlib.suppress(JvpError), libvirt_errors("instance"):
-            domain = self.api.find(state.uuid)
-            there = comparable(devices.inactive_xml(domain)) if domain is not None else {}
-            for field in ("disks", "nics") if domain is not None else ():
-                had = {item.name for item in getattr(state, field)}
-                items = new.get(field)
-                for index, item in enumerate(items if isinstance(items, list) else ()):
-                    name = item.get("name") if isinstance(item, dict) else None
-                    lost = isinstance(name, str) and name in had and f"{field}.{name}" not in there
-                    if lost and not changed & {(field,), (field, index)}:
-                        yield Change((field, index), Kind.ADD, Effect.LIVE, None, item)
-
-    def _same_object(self, change: Change) -> bool:
-        """Whether two spellings of a reference mean the same object; asked of the host, and no when it is silent."""
-        meanings: dict[str, Callable[[str], str]] = {
-            "template": lambda text: template_of(self.node, text, ()).id,
-            "volume": lambda text: str(volume_of(self.node, text, ()).path()),
-            "network": lambda text: str(NetworkApi(self.node).by_reference(text, ()).name()),
-            "pool": lambda text: str(active_pool_of(self.node, text, ()).name()),
-        }
-        meaning = meanings.get(str(change.path[-1]))
-        if meaning is None:
-            return False
-        with contextlib.suppress(JvpError), libvirt_errors("reference"):
-            return meaning(change.old) == meaning(change.new)
-        return False
+    def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
+        return planning.warnings(spec, prior)
 
     def _refuse_taken(self, name: str, uuid: str) -> None:
         other = self.api.named(name)
@@ -206,22 +184,41 @@ class Instances(Handler[Instance, InstanceState]):
                 path=("name",),
             )
 
-    def _resolve(self, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:
+    def _resolve(self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:
         """What the spec's references mean. Raises for whatever is missing, before anything is written."""
-        disks = {
-            disk.name: storage.disk_source(self.node, disk.volume, ("disks", index, "volume"), user=uuid)
-            for index, disk in enumerate(spec.disks)
-        }
+        disks: dict[str, DiskSource] = {}
+        for index, disk in enumerate(spec.disks):
+            path = ("disks", index, "volume")
+            source = storage.disk_source(work, self.node, disk.volume, path, user=uuid)
+            if twice := [name for name, other in disks.items() if other.path == source.path]:
+                raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
+            disks[disk.name] = source
         networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
-        root = seed = None
+        iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
+        root = seed = nvram = None
         if plan is not None:
             root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), "qcow2")
+            nvram = self._nvram(uuid, plan.pool, spec)
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
         elif spec.cloud_init is not None and spec.template is None and spec.root_disk is None:
             raise Invalid("needs a root disk, whose pool holds the cloud-init disk", path=("cloudInit",))
-        return Resolved(disks, networks, root, seed)
+        return Resolved(disks, networks, root, seed, iso, nvram)
+
+    def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
+        """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
+        if pool is None or spec.firmware != "uefi":
+            return None
+        return storage.path_in(pool, storage.nvram_name(uuid))
+
+    def _refuse_machine(self, inactive: Element, spec: Instance, changes: Sequence[Change]) -> None:
+        """Try the changed definition against what the node offers, before anything is written."""
+        tried = copy.deepcopy(inactive)
+        nvram = self._nvram("", self._pool_of_root(inactive), spec)
+        machine.refuse_without_disk(spec, inactive, nvram)
+        machine.patch_machine(tried, spec, nvram)
+        machine.refuse_unsupported(self.api, tried, spec, {str(change.path[0]) for change in changes})
 
     def _network(self, index: int, reference: str | None) -> str | None:
         if reference is None:
@@ -249,6 +246,23 @@ class Instances(Handler[Instance, InstanceState]):
                         path=("nics", index, "mac"),
                     )
 
+    def _refuse_addresses(self, spec: Instance, uuid: str, domain: Any) -> set[hosts.Card]:
+        """Raise for addresses that cannot be kept; for which cards some are, as the domain that there is notes."""
+        inactive = devices.inactive_xml(domain) if domain is not None else None
+        cards.refuse(self.node, spec, uuid, inactive)
+        return hosts.cards_of(inactive) if inactive is not None else set()
+
+    def _keep(self, domain: Any, before: set[hosts.Card], now: dict[hosts.Card, hosts.Host]) -> Any:
+        """Have the networks keep the cards' addresses, and forget the cards that have none any more; the domain."""
+        if not before and not now:
+            return domain
+        cards.converge(self.node, before, now)
+        if before <= now.keys():
+            return domain
+        root = devices.inactive_xml(domain)
+        hosts.note_cards(root, set(now))
+        return self.api.define(root)
+
     def _acceleration(self, work: Work, spec: Instance, pool: Any) -> str:
         wanted = spec.virt_type or self.provider.virt_type
         if wanted == "auto":
@@ -273,9 +287,16 @@ class Instances(Handler[Instance, InstanceState]):
             raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))
         path = storage.path_in(pool, storage.seed_name(uuid))
         missing = storage.volume_at(self.node, path) is None
-        if missing or any(change.path[0] in ("cloudInit", "name") for change in changes):
+        if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
             storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
         return DiskSource(path, "raw")
+
+    def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:
+        """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""
+        path = prior.root_disk_path
+        if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
+            return None
+        return DiskSource(path, "qcow2") if storage.volume_at(self.node, path) is not None else None
 
     def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> None:
         """libvirt renames only what is off; `finish` starts it again."""
@@ -287,8 +308,8 @@ class Instances(Handler[Instance, InstanceState]):
         wanted = spec.root_disk.size if spec.root_disk else None
         device = root_disk(inactive)
         now = storage.size_at(self.node, source_of(device) or "") if device is not None else None
-        if wanted and now is not None:
-            _refuse_less(wanted, now)
+        if wanted and now is not None and disk_bytes(wanted) < now:
+            raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
 
     def _grow_root(self, domain: Any, inactive: Element, spec: Instance) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
@@ -304,25 +325,44 @@ class Instances(Handler[Instance, InstanceState]):
         else:
             storage.volume_at(self.node, path).resize(disk_bytes(wanted), 0)
 
-    def _pending(self, work: Work, domain: Any, changes: Sequence[Change]) -> dict[str, str]:
+    def _pending(self, work: Work, domain: Any, changes: Sequence[Change], names: Names) -> dict[str, str]:
         if not domain.isActive():
             return {}
-        pending = live.converge(work, domain, devices.inactive_xml(domain))
-        if any(change.path[0] == "cloudInit" for change in changes):
+        inactive = devices.inactive_xml(domain)
+        # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
+        noted = reading.still_pending(pending_of(domain, inactive), inactive, devices.live_xml(domain))
+        kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why == REPLUG}
+        pending = kept | live.converge(work, domain, inactive, names)
+        changed = {change.path[0] for change in changes}
+        if planning.rewrites_seed(changes):
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
+        if "cpuMode" in changed:
+            # Only of a named model the running definition tells whether the guest has it already.
+            same = machine.cpu_of(inactive) == machine.cpu_of(devices.live_xml(domain))
+            pending = {path: why for path, why in pending.items() if path != "cpuMode"}
+            pending |= {} if same else {"cpuMode": live.NEXT_BOOT}
         return pending
 
     def _finish(
-        self, work: Work, domain: Any, spec: Instance, before: set[Any], prior: InstanceState | None = None
+        self,
+        work: Work,
+        domain: Any,
+        spec: Instance,
+        before: set[Any],
+        prior: InstanceState | None = None,
+        *,
+        restarted: bool = False,
     ) -> Outcome[InstanceState]:
         """Power and autostart, then the wait. A wait that runs out leaves the instance, as `Partial`."""
         if bool(domain.autostart()) != spec.autostart:
             domain.setAutostart(int(spec.autostart))
-        started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout)
+        started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
         why = None
         # A guest that had its address already is not waited for because its memory changed.
         if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):
-            why = guest.wait_for_address(work, domain, before if started else set(), spec.wait_timeout)
+            why = waiting.wait_for_address(work, domain, before if started else set(), spec.wait_timeout)
+        elif spec.wait_for == "agent" and domain.isActive():
+            why = waiting.wait_for_agent(work, domain, spec.wait_timeout)
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
         declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})
         state = reading.read(work, self.node, domain, declared)
@@ -336,26 +376,67 @@ class Instances(Handler[Instance, InstanceState]):
             if network and mac:
                 yield from guest.leases_of(self.node.connection, network, mac)
 
+    def _remove_quietly(self, uuid: str) -> None:
+        """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
+        with contextlib.suppress(JvpError):
+            self._remove(Work(), uuid, None)
+
     def _remove(self, work: Work, uuid: str, path: str | None) -> None:
-        """Everything that belongs to the instance; the domain goes last, so that a crash finds it again."""
+        """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
+
+        Raises Rejected, before the guest is stopped, when the root disk is out of reach.
+        """
         domain = self.api.find(uuid)
-        ours = True
+        ours, iso = True, None
         if domain is not None:
-            ours = marks.mark_of(devices.inactive_xml(domain)) is not None
+            root = devices.inactive_xml(domain)
+            ours, iso = marks.mark_of(root) is not None, iso_of(root)
+            device = root_disk(root)
+            path = path or (source_of(device) if device is not None else None)
+            if ours and path:
+                storage.refuse_unreachable(work, self.node, path)
+            pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
             if domain.isActive():
                 guest.cut_off(domain)
+            if pool is not None and machine.firmware_of(root) == "bios":
+                refresh(work, pool)
         if ours:
             storage.remove(work, self.node, uuid, path)
         if domain is not None:
+            cards.converge(self.node, hosts.cards_of(devices.inactive_xml(domain)), {})
             self.api.undefine(domain)
+        if iso is not None:
+            release_template(work, self.node, iso)
 
 
-def _refuse_less(wanted: str, now: int) -> None:
-    if disk_bytes(wanted) < now:
-        raise Invalid(
-            f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow',
-            path=("rootDisk", "size"),
-        )
+_NVRAM = "nvram"
+"""A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
+
+
+def _refuse_foreign_devices(inactive: Element, spec: Instance, known_names: Names) -> None:
+    """A new disk or card cannot have the name by which one goes that the program does not declare."""
+    for field, tag, key_of in (("disks", "disk", disk_key), ("nics", "interface", nic_key)):
+        others = {key_of(one) for one in inactive.iterfind(f"devices/{tag}") if not is_declared(one, known_names)}
+        for index, item in enumerate(getattr(spec, field)):
+            if item.name in others:
+                raise Rejected(
+                    f'"{item.name}" is what a device is called that the program does not declare; take another name',
+                    path=(field, index, "name"),
+                )
+
+
+def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) -> DiskSource | None:
+    """A template's new image changes no machine: the CD that is in the drive stays until the program says another."""
+    now = iso_of(inactive)
+    if now is None or resolved.iso is None or any(change.path == ("iso",) for change in changes):
+        return resolved.iso
+    return DiskSource(now, resolved.iso.format)
+
+
+def _restarts(spec: Instance, domain: Any) -> bool:
+    """Whether what is pending is worth a restart. A paused guest could not save what it holds, so it stays."""
+    wanted = spec.update_policy == "restart" and spec.power_state != "stopped"
+    return wanted and guest.state_of(domain) == "running"
 
 
 def _mark(domain: Any) -> Mark | None:

@@ -13,25 +13,34 @@ from typing import Any
 from jvp.core.work import Work
 from jvp.libvirt import devices, events
 from jvp.libvirt.xml import Element, drop, text_of
-from jvp.resources.instance.definition import comparable, device_at, kib, nic_facts
+from jvp.resources.instance.definition import Names, comparable, device_at, is_declared, iso_drive, kib, nic_facts
 
 BALLOON_S = 20.0
 """A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""
 NEXT_BOOT = "takes effect at the next power cycle"
 
 
-def converge(work: Work, domain: Any, inactive: Element) -> dict[str, str]:
-    """Make the running guest like `inactive`; what waits for the next power cycle, with the reason, by path."""
+def converge(work: Work, domain: Any, inactive: Element, known: Names) -> dict[str, str]:
+    """Make the running guest like `inactive`; what waits for the next power cycle, with the reason, by path.
+
+    Only devices that the program declares, or did (`known`), are plugged and unplugged.
+    """
     running_root = devices.live_xml(domain)
     wanted, running = comparable(inactive), comparable(running_root)
     differ = [path for path in sorted(wanted.keys() | running.keys()) if wanted.get(path) != running.get(path)]
-    pluggable = [path for path in differ if path.startswith(("disks.", "nics."))]
+    devices_ = [path for path in differ if path.startswith(("disks.", "nics."))]
+    pluggable = [
+        path for path in devices_ if any(is_declared(device_at(root, path), known) for root in (running_root, inactive))
+    ]
     pending: dict[str, str] = {}
     for path in differ:
-        if path in pluggable:
+        if path in devices_:
             continue
         work.status(f"changing {path} of the running guest")
-        why = _number(work, domain, path, wanted, running)
+        if path == "iso":
+            why = _medium(domain, running_root, wanted[path])
+        else:
+            why = _number(work, domain, path, wanted, running)
         if why is not None:
             pending[path] = why
     # All that goes out goes out first: two disks may have swapped their volumes.
@@ -49,6 +58,15 @@ def converge(work: Work, domain: Any, inactive: Element) -> dict[str, str]:
         if why is not None:
             pending[path] = why
     return pending
+
+
+def _medium(domain: Any, running: Element, path: str | None) -> str | None:
+    """Change the CD in the running guest's drive; a drive itself cannot be plugged in."""
+    drive = iso_drive(running)
+    if drive is None:
+        return NEXT_BOOT
+    why = devices.refused(devices.change_medium, domain, drive, path)
+    return None if why is None else f"{why}; {NEXT_BOOT}"
 
 
 def _number(work: Work, domain: Any, path: str, wanted: dict[str, Any], running: dict[str, Any]) -> str | None:

@@ -10,12 +10,25 @@ from pydantic import AfterValidator, Field
 
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit, WriteOnly
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, Duration, Mac, MemorySize, Name, NodePath, Reference, Text, memory_bytes, shortened
-from jvp.core.values import Secret, known
+from jvp.core.types import (
+    Address,
+    DiskSize,
+    Duration,
+    Mac,
+    MemorySize,
+    Name,
+    NodePath,
+    Reference,
+    Text,
+    address_of,
+    memory_bytes,
+    shortened,
+)
+from jvp.core.values import known
+from jvp.resources.instance.cloudinit import CloudInit, repeated
 
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
 VirtType = Literal["auto", "kvm", "qemu"]
-_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
 def _device_name(text: str) -> str:
@@ -27,21 +40,15 @@ def _device_name(text: str) -> str:
     return text
 
 
-def _hostname(text: str) -> str:
-    if len(text) > 253 or _HOSTNAME.fullmatch(text) is None:
-        raise ValueError(f'"{shortened(text)}" is not a host name: letters, digits and - in labels of at most 63')
+def _machine(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not a machine type; it looks like "q35" or "pc-q35-7.2"')
     return text
 
 
-def _user_name(text: str) -> str:
-    if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text, re.ASCII) is None:
-        raise ValueError(f'"{shortened(text)}" is not a user name: lower-case letters, digits, _ and -')
-    return text
-
-
-def _ssh_key(text: str) -> str:
-    if re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]{16,}( [^\r\n]*)?", text.strip(), re.ASCII) is None:
-        raise ValueError('is not a public SSH key; it looks like "ssh-ed25519 AAAA… name"')
+def _cpu(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not a CPU; it looks like "host-model" or "Nehalem"')
     return text
 
 
@@ -84,45 +91,17 @@ class Nic(Spec):
         ),
     ] = None
     mac: Annotated[Mac | None, Computed(), Field(description="Its MAC address; chosen when left out.")] = None
-    model: Annotated[Literal["virtio", "e1000e"], Field(description="The hardware that the guest sees.")] = "virtio"
-
-
-class User(Spec):
-    """A login that cloud-init makes."""
-
-    name: Annotated[str, AfterValidator(_user_name), Field(description="The user's name.")]
-    ssh_keys: Annotated[
-        list[Annotated[str, AfterValidator(_ssh_key)]], Field(description="Public SSH keys that may log in.")
-    ] = []
-    password: Annotated[Secret[str] | None, Field(description="A password; without one only keys log in.")] = None
-    sudo: Annotated[bool, Field(description="Whether the user may become root without a password.")] = False
-    groups: Annotated[list[Text], Field(description="Further groups of the user.")] = []
-    shell: Annotated[NodePath | None, Field(description="The login shell in the guest.")] = None
-
-
-class CloudInit(Spec):
-    """What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud)."""
-
-    hostname: Annotated[
-        Annotated[str, AfterValidator(_hostname)] | None,
-        Field(description="The guest's host name; by default the instance's name."),
-    ] = None
-    users: Annotated[list[User], Field(description="Users to make.")] = []
-    ssh_keys: Annotated[
-        list[Annotated[str, AfterValidator(_ssh_key)]],
-        Field(description="Public SSH keys for the image's own default user."),
-    ] = []
-    user_data: Annotated[
-        Secret[str] | None,
-        Field(description="Raw user data in place of users and keys: a #cloud-config document or a script."),
-    ] = None
-    on_change: Annotated[
-        Literal["nextBoot", "replace", "ignore"],
+    model: Annotated[
+        Literal["virtio", "e1000e", "e1000", "rtl8139"],
+        Field(description="The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold."),
+    ] = "virtio"
+    address: Annotated[
+        Address | None,
         Field(
-            description="What a change does to an existing instance. nextBoot: the data is rewritten and seen at the "
-            "next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing."
+            description="An IPv4 address that the network's DHCP keeps for the card, from before the instance starts "
+            "until it is deleted."
         ),
-    ] = "nextBoot"
+    ] = None
 
 
 class DirectKernel(Spec):
@@ -150,6 +129,13 @@ class Instance(Spec):
     root_disk: Annotated[RootDisk | None, Computed(), Field(description="The disk that the instance boots from.")] = (
         None
     )
+    iso: Annotated[
+        Reference | None,
+        Field(
+            description="A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the "
+            "root disk has nothing to boot."
+        ),
+    ] = None
     cpus: Annotated[int, Field(ge=1, le=512, description="Virtual CPUs.")] = 1
     max_cpus: Annotated[
         int | None,
@@ -175,6 +161,29 @@ class Instance(Spec):
         Changes(Effect.NEXT_BOOT),
         Field(description="Boot this kernel directly instead of the root disk's boot loader."),
     ] = None
+    firmware: Annotated[
+        Literal["bios", "uefi"],
+        Changes(Effect.NEXT_BOOT),
+        Field(
+            description="What starts the boot loader. uefi: without secure boot, with variables of its own in the root "
+            "disk's pool. A system boots only by the firmware that it was installed for."
+        ),
+    ] = "bios"
+    machine: Annotated[
+        Annotated[str, AfterValidator(_machine)] | None,
+        Changes(Effect.NEXT_BOOT),
+        Computed(),
+        Field(description="The machine type, q35 (on ARM virt) or one of its versions; by default the newest."),
+    ] = None
+    cpu_mode: Annotated[
+        Annotated[str, AfterValidator(_cpu)] | None,
+        Changes(Effect.NEXT_BOOT),
+        Computed(),
+        Field(
+            description="The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; "
+            "by default host-model with KVM, and QEMU's own without."
+        ),
+    ] = None
     virt_type: Annotated[
         VirtType | None,
         Changes(Effect.NEXT_BOOT),
@@ -185,39 +194,62 @@ class Instance(Spec):
         PowerState,
         Field(description="What the instance should be doing; unmanaged leaves it as it is found."),
     ] = "running"
+    update_policy: Annotated[
+        Literal["live", "restart"],
+        WriteOnly(),
+        Field(
+            description="What becomes of a change that a running guest cannot take. live: it waits for the next power "
+            "cycle. restart: the guest is shut down and started again at once."
+        ),
+    ] = "live"
     shutdown_timeout: Annotated[
         Duration, WriteOnly(), Field(description="How long the guest may take to shut down before it is cut off.")
     ] = "60s"
     autostart: Annotated[bool, Field(description="Whether the instance starts with the node.")] = False
     wait_for: Annotated[
-        Literal["none", "ip"],
+        Literal["none", "ip", "agent"],
         WriteOnly(),
-        Field(description="What to wait for after a start. ip: until a network card has leased an address."),
+        Field(
+            description="What to wait for after a start. ip: until a network card has an address. "
+            "agent: until the QEMU guest agent answers."
+        ),
     ] = "none"
     wait_timeout: Annotated[Duration, WriteOnly(), Field(description="How long to wait for it.")] = "5m"
 
     def rules(self) -> Iterator[Rule]:
         yield from self._room_rules()
         size = self.root_disk.size if isinstance(self.root_disk, RootDisk) else None
-        if self.template is None and size is None and self.direct_kernel is None:
-            yield ("template",), "an instance needs a template, a rootDisk.size for an empty disk, or a directKernel"
+        if self.template is None and size is None and self.direct_kernel is None and self.iso is None:
+            needs = "an instance needs a template, a rootDisk.size for an empty disk, an iso or a directKernel"
+            yield ("template",), needs
         if self.template is None and size is not None and known(size):
             pool = self.root_disk.pool if self.root_disk else None
             if pool is None:
                 yield ("rootDisk", "pool"), "is required for an empty root disk"
+        if self.template is None and isinstance(self.root_disk, RootDisk) and size is None and self.direct_kernel:
+            yield ("rootDisk", "size"), "is required for an empty root disk"
         for field in ("disks", "nics"):
-            yield from _repeated(field, getattr(self, field), "name")
-        yield from _repeated("nics", self.nics, "mac")
-        yield from _repeated("disks", self.disks, "volume")
-        cloud_init = self.cloud_init
-        if isinstance(cloud_init, CloudInit) and cloud_init.user_data is not None:
-            for name, given in (("users", cloud_init.users), ("sshKeys", cloud_init.ssh_keys)):
-                if given:
-                    yield ("cloudInit", name), "cannot stand beside userData; put it into the user data"
+            yield from repeated((field,), getattr(self, field), "name")
+        yield from repeated(("nics",), self.nics, "mac")
+        yield from repeated(("nics",), self.nics, "address")
+        yield from self._address_rules()
+        yield from repeated(("disks",), self.disks, "volume")
+        if isinstance(self.cloud_init, CloudInit):
+            yield from ((("cloudInit", *path), sentence) for path, sentence in self.cloud_init.rules())
         if self.wait_for == "ip" and known(self.nics) and not self.nics:
             yield ("waitFor",), "an instance without nics never has an address"
         if self.wait_for == "ip" and self.power_state in ("stopped", "paused"):
             yield ("waitFor",), f"a {self.power_state} instance never has an address"
+        if self.wait_for == "agent" and self.power_state in ("stopped", "paused"):
+            yield ("waitFor",), f"the agent of a {self.power_state} instance never answers"
+
+    def _address_rules(self) -> Iterator[Rule]:
+        for index, nic in enumerate(self.nics if isinstance(self.nics, list) else ()):
+            if isinstance(nic, Nic) and nic.address is not None:
+                if nic.network is None:
+                    yield ("nics", index, "address"), "needs a network, which keeps it for the card"
+                elif known(nic.address) and address_of(nic.address).version != 4:
+                    yield ("nics", index, "address"), f'"{nic.address}" is not an IPv4 address'
 
     def _room_rules(self) -> Iterator[Rule]:
         if known(self.cpus, self.max_cpus) and self.max_cpus is not None and self.max_cpus < self.cpus:
@@ -231,22 +263,12 @@ class Instance(Spec):
 
     def derived(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        if self.max_cpus is None and known(self.cpus):
+        # Not known yet when what it follows from is not.
+        if self.max_cpus is None:
             found["max_cpus"] = self.cpus
-        if self.max_memory is None and known(self.memory):
+        if self.max_memory is None:
             found["max_memory"] = self.memory
         return found
-
-
-def _repeated(field: str, items: Any, attribute: str) -> Iterator[Rule]:
-    seen: set[str] = set()
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        text = getattr(item, attribute, None)
-        if not isinstance(text, str):
-            continue
-        if text.lower() in seen:
-            yield (field, index, attribute), f'"{text}" is given twice'
-        seen.add(text.lower())
 
 
 class GuestAddress(Spec):
@@ -255,7 +277,14 @@ class GuestAddress(Spec):
     nic: Annotated[str | None, Field(description="The network card's name.")] = None
     mac: Annotated[str, Field(description="The network card's MAC address.")]
     address: Annotated[str, Field(description="The IP address.")]
-    source: Annotated[str, Field(description="How it is known: lease.")]
+    source: Annotated[str, Field(description="How it is known: lease (of the network) or agent (in the guest).")]
+
+
+_POWER_CYCLED = (
+    "iso", "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine", "cpuMode",
+    "virtType", "cloudInit", "powerState", "updatePolicy",
+)  # fmt: skip
+"""What can wait for the next power cycle, and what ends the wait."""
 
 
 class InstanceState(Instance):
@@ -286,16 +315,14 @@ class InstanceState(Instance):
     root_disk_path: Annotated[str | None, Output(), Field(description="The root disk's path on the node.")] = None
     pending_restart: Annotated[
         bool | None,
-        Output(follows=("cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "virtType",
-                        "cloudInit", "powerState")),
+        Output(follows=_POWER_CYCLED),
         Field(description="Whether something waits for the next power cycle."),
-    ] = None  # fmt: skip
+    ] = None
     pending: Annotated[
         list[str],
-        Output(follows=("cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "virtType",
-                        "cloudInit", "powerState")),
+        Output(follows=_POWER_CYCLED),
         Field(description="What waits for the next power cycle, and why."),
-    ] = []  # fmt: skip
+    ] = []
     undeclared: Annotated[
         list[str], Output(), Field(description="Disks and network cards that the program does not declare.")
     ] = []

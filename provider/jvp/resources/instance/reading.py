@@ -9,22 +9,25 @@ from typing import Any
 from jvp.core.errors import JvpError
 from jvp.core.types import size_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, poolmarks
+from jvp.libvirt import addresses, devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import pool_at, template_of, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import storage
+from jvp.resources.instance import cards, storage
 from jvp.resources.instance.definition import (
-    DISK_ALIAS,
+    ISO_ALIAS,
     SEED_ALIAS,
     comparable,
     disk_key,
+    is_declared,
+    names_of,
     nic_key,
     root_disk,
     source_of,
 )
+from jvp.resources.instance.machine import cpu_of, means
 from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
 
 
@@ -41,22 +44,26 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         deferred = "memory" in pending_of(domain, inactive)
         target = None if deferred else value(inactive, "currentMemory")
         live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
-    pending = _still_pending(pending_of(domain, inactive), inactive, live) if active else {}
+    pending = still_pending(pending_of(domain, inactive), inactive, live) if active else {}
     seen = _effective(inactive, live, pending)
     facts = marks.facts_of(inactive)
-    declared = _Declared(inactive, live, seen, prior)
+    declared = _Declared(node, inactive, live, seen, prior)
     lost = _root_is_lost(work, node, inactive)
     return InstanceState.model_construct(
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
         root_disk=None if lost else _root(node, inactive, prior),
+        iso=_iso(node, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
         memory=size_text(seen["memory"] * 1024),
         max_memory=size_text(seen["maxMemory"] * 1024),
         disks=[_disk(node, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior) for device in declared.nics],
+        nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
+        firmware=seen["firmware"],
+        machine=_machine(seen["machine"], prior),
+        cpu_mode=cpu_of(inactive),
         virt_type=_virt_type(inactive, live, pending, prior),
         power_state=_power(domain, prior),
         autostart=bool(domain.autostart()),
@@ -66,18 +73,17 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending_restart=bool(pending),
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **_root_outputs(node, inactive),
-        **_addresses(domain, live, active),
+        **_root_outputs(node, inactive, prior),
+        **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 
 
-def _still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
+def still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     wanted, running = comparable(inactive), comparable(live)
     left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
-    if "cloudInit" in noted:
-        left["cloudInit"] = noted["cloudInit"]
-    return left
+    # These are in no running definition: that of a host-model CPU names another.
+    return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
 
 
 def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dict[str, Any]:
@@ -91,9 +97,10 @@ def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dic
 class _Declared:
     """Which devices the program declares: those with our alias, and of an import those that the state names."""
 
-    def __init__(self, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None) -> None:
-        names = {disk.name for disk in prior.disks} if prior else set()
-        cards = {nic.name for nic in prior.nics} if prior else set()
+    def __init__(
+        self, node: Node, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None
+    ) -> None:
+        known = names_of(prior)
         root = root_disk(inactive)
         target = value(root, "target/@dev") if root is not None else None
         everything = marks.mark_of(inactive) is None and prior is None
@@ -101,22 +108,27 @@ class _Declared:
         self.nics: list[Element] = []
         self.others: list[str] = []
         for device in _union(inactive, live, "disk", disk_key):
-            alias, key = devices.alias_of(device) or "", disk_key(device)
-            if alias == SEED_ALIAS or value(device, "target/@dev") == target:
+            alias, key = devices.alias_of(device), disk_key(device)
+            if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
                 continue
-            ours = alias.startswith(DISK_ALIAS) or key in names or (everything and source_of(device) is not None)
+            ours = is_declared(device, known) or (everything and _is_volume(node, device))
             if ours and f"disks.{key}" in seen:
                 self.disks.append(device)
             elif not ours:
                 self.others.append(f"disk {key}")
         for device in _union(inactive, live, "interface", nic_key):
             key = nic_key(device)
-            ours = (devices.alias_of(device) or "").startswith(devices.NIC_ALIAS) or key in cards
-            ours = ours or (everything and device.get("type") in ("network", "user"))
+            ours = is_declared(device, known) or (everything and device.get("type") in ("network", "user"))
             if ours and f"nics.{key}" in seen:
                 self.nics.append(device)
             elif not ours:
                 self.others.append(f"nic {key}")
+
+
+def _is_volume(node: Node, device: Element) -> bool:
+    """Whether an imported disk is one that a program can declare: no CD, and in a pool."""
+    path = source_of(device)
+    return device.get("device", "disk") == "disk" and path is not None and storage.volume_at(node, path) is not None
 
 
 def _union(inactive: Element, live: Element, tag: str, key_of: Any) -> list[Element]:
@@ -171,10 +183,23 @@ def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
     return False
 
 
-def _root_outputs(node: Node, inactive: Element) -> dict[str, Any]:
+def _root_outputs(node: Node, inactive: Element, prior: InstanceState | None) -> dict[str, Any]:
     device = root_disk(inactive)
     path = source_of(device) if device is not None else None
+    if device is None and prior is not None and marks.mark_of(inactive) is not None:
+        # Taken out of the definition by somebody: the disk is still the instance's.
+        path = prior.root_disk_path
     return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
+
+
+def _iso(node: Node, path: str | None, prior: InstanceState | None) -> str | None:
+    if path is None:
+        return None
+    volume = storage.volume_at(node, path)
+    actual = storage.iso_id_of(volume) if volume is not None else path
+    if prior is None or prior.iso is None:
+        return actual
+    return same_or(prior.iso, actual, lambda text: storage.iso_id(node, text))
 
 
 def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
@@ -195,14 +220,19 @@ def _volume_id(node: Node, reference: str) -> str:
     return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
 
-def _nic(node: Node, device: Element, prior: InstanceState | None) -> Nic:
+def _nic(node: Node, device: Element, prior: InstanceState | None, kept: set[hosts.Card]) -> Nic:
     key, network = nic_key(device), value(device, "source/@network")
+    card = (network or "", (value(device, "mac/@address") or "").lower())
+    address = next((nic.address for nic in prior.nics if nic.name == key), None) if prior else None
+    if address is not None or card in kept:
+        address = cards.address(node, card, address)
     before = next((nic.network for nic in prior.nics if nic.name == key), None) if prior else None
     if before is not None and network is not None:
         api = NetworkApi(node)
         network = same_or(before, network, lambda text: api.by_reference(text, ()).name())
     model: Any = value(device, "model/@type") or "virtio"
-    return Nic.model_construct(name=key, network=network, mac=value(device, "mac/@address"), model=model)
+    mac = value(device, "mac/@address")
+    return Nic.model_construct(name=key, network=network, mac=mac, address=address, model=model)
 
 
 def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
@@ -210,6 +240,11 @@ def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:
     if kernel is None:
         return None
     return DirectKernel.model_construct(kernel=kernel, initrd=initrd, cmdline=cmdline)
+
+
+def _machine(actual: str | None, prior: InstanceState | None) -> str | None:
+    wanted = prior.machine if prior is not None else None
+    return wanted if wanted is not None and means(wanted, actual) else actual
 
 
 def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior: InstanceState | None) -> Any:
@@ -222,14 +257,17 @@ def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior:
 def _power(domain: Any, prior: InstanceState | None) -> Any:
     if prior is not None and prior.power_state == "unmanaged":
         return "unmanaged"
-    return guest.state_of(domain)
+    state = guest.state_of(domain)
+    # An import of a crashed or suspended guest leaves it as it is found.
+    return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"
 
 
-def _addresses(domain: Any, live: Element, active: bool) -> dict[str, Any]:
+def _addresses(domain: Any, live: Element, active: bool, *, managed: bool) -> dict[str, Any]:
+    """Of a machine that is not ours the agent is not asked: its patience would have to be set first."""
     names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
     found = [
-        GuestAddress(nic=names.get(lease.mac), mac=lease.mac, address=lease.address, source="lease")
-        for lease in (guest.current_leases(domain) if active else [])
+        GuestAddress(nic=names.get(one.mac), mac=one.mac, address=one.address, source=one.source)
+        for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
     ]
     first = next((one.address for one in found if ":" not in one.address), None)
     return {"addresses": found, "ip_address": first}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,13 +12,15 @@ from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import reveal
 from jvp.core.work import Work
+from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt import sidecar
+from jvp.libvirt import poolmarks, sidecar
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, unless_lost
+from jvp.libvirt.pools import active_pools, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
+    DomainDisk,
     TemplateVolume,
     active_pool_of,
     create_volume,
@@ -30,9 +33,11 @@ from jvp.libvirt.storage import (
     volume_of,
 )
 from jvp.libvirt.streams import write_small
+from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import parse, value
+from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import DiskSource
-from jvp.resources.instance.model import CloudInit, Instance
+from jvp.resources.instance.model import Instance
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class RootPlan:
     size: int
 
 
+RELEASE_S = 10.0
+"""So long another instance of ours may take to let go of a volume."""
 _SEED_BYTES = 128 * 1024
 """BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
 
@@ -54,6 +61,10 @@ def root_name(uuid: str) -> str:
 
 def seed_name(uuid: str) -> str:
     return f"jvp-{uuid}-seed"
+
+
+def nvram_name(uuid: str) -> str:
+    return f"jvp-{uuid}-nvram"
 
 
 def plan_root(node: Node, spec: Instance) -> RootPlan | None:
@@ -114,19 +125,71 @@ def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     if cloud_init.user_data is not None:
         text = reveal(cloud_init.user_data)
     else:
-        users = [reveal(user.bag()) for user in cloud_init.users]
-        text = cloud_config(users=users, ssh_keys=cloud_init.ssh_keys)
-    return build_seed({"instance-id": uuid, "local-hostname": hostname}, text).ljust(_SEED_BYTES, b"\0")
+        text = cloud_config(
+            users=[reveal(user.bag()) for user in cloud_init.users],
+            ssh_keys=cloud_init.ssh_keys,
+            packages=cloud_init.packages,
+            files=[_file(file) for file in cloud_init.files],
+            run=cloud_init.run_commands,
+        )
+    meta = {"instance-id": uuid, "local-hostname": hostname}
+    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
 
 
-def disk_source(node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
-    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it."""
+def _file(file: File) -> ConfigFile:
+    return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
+
+
+def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
+    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
+
+    Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
+    """
     volume = volume_of(node, reference, path)
     where = volume.path()
-    others = [disk.name for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
-    if others:
-        raise Rejected(f'volume "{reference}" is attached to "{others[0]}" already', path=path)
+
+    def holders() -> list[DomainDisk]:
+        return [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+
+    end = time.monotonic() + work.left(RELEASE_S)
+    while others := holders():
+        if time.monotonic() >= end or not all(disk.ours for disk in others):
+            raise Rejected(f'volume "{reference}" is attached to "{others[0].name}" already', path=path)
+        work.status(f'waiting for "{others[0].name}" to let go of the volume "{reference}"')
+        work.wait(0.5)
     return DiskSource(where, format_of(volume))
+
+
+def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
+    """The path of a CD image. Raises when it is missing, or is no plain image."""
+    found = _iso_template(node, reference, path)
+    volume = found.volume if found is not None else volume_of(node, reference, path)
+    format = found.format if found is not None else format_of(volume)
+    if format != "raw":
+        raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
+    return DiskSource(volume.path(), format)
+
+
+def iso_id(node: Node, reference: str) -> str:
+    """The id of the template or volume that a reference to a CD image means. Raises NotFound, Rejected."""
+    found = _iso_template(node, reference, ())
+    return found.id if found is not None else iso_id_of(volume_of(node, reference, ()))
+
+
+def iso_id_of(volume: Any) -> str:
+    """The id of what a volume is: of the template whose image it is or was, else its own."""
+    names = parsed_name(volume.name())
+    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{names[0] if names else volume.name()}"
+
+
+def _iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
+    """The template of a reference, None when it means a volume."""
+    try:
+        return template_of(node, reference, path)
+    except NotFound:
+        if "/" not in reference:
+            raise
+        return None
 
 
 def format_of(volume: Any) -> str:
@@ -156,14 +219,29 @@ def volume_at(node: Node, path: str) -> Any:
     return None
 
 
-def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
-    """Remove root disk and seed of an instance, wherever they are; then a template generation that lost its user.
+def refuse_unreachable(work: Work, node: Node, path: str) -> None:
+    """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
+    if volume_at(node, path) is not None:
+        return
+    folder, _, name = path.rpartition("/")
+    pool = pool_at(node, folder)
+    if pool is None:
+        raise Rejected(
+            f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
+            f"{folder}, or define it again, and repeat this; if it is lost for good, undefine the domain by hand"
+        )
+    poolmarks.is_gone(work, pool, name)
 
-    `path` is the root disk's last known path. Only volumes named after the uuid are touched.
+
+def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
+    """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
+
+    Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
+    the uuid are touched.
     """
     released = None
     for pool in active_pools(node.connection):
-        for name in (root_name(uuid), seed_name(uuid)):
+        for name in (root_name(uuid), seed_name(uuid), nvram_name(uuid)):
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:

@@ -1,0 +1,45 @@
+"""The engine that a process of `pulumi.dynamic` works for. That process itself never looks whether it is still there.
+
+An engine starts a plugin with a pipe as stdin and keeps the other end open until it ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+from functools import cache
+
+
+@cache
+def gone() -> threading.Event:
+    """Set when the engine has ended: our verbs stop, and with them the process, when nothing else runs in it.
+
+    Call it in a process of `pulumi.dynamic` alone.
+    """
+    event = threading.Event()
+    if _is_pipe(0):
+        threading.Thread(target=_watch, args=(event,), name="engine", daemon=True).start()
+    return event
+
+
+def _watch(event: threading.Event) -> None:
+    while _read(0):
+        pass
+    event.set()
+    os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C would: the server takes no more calls and waits for those that run
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""

@@ -1,0 +1,78 @@
+"""The addresses of a running guest, from whoever knows them: the networks' leases, its agent, the node's ARP table.
+
+The agent is asked only where its channel is open, and for a few seconds: one that hangs must not hang us.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import libvirt
+
+from jvp.libvirt import guest
+from jvp.libvirt.xml import Element, value
+
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+AGENT_S = 3
+"""libvirt itself would wait for an answer without an end."""
+_AGENT = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
+_ARP = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP
+
+
+class Address(NamedTuple):
+    """One address of one of the guest's cards."""
+
+    mac: str
+    address: str
+    source: str
+    """`lease`, `agent` or `arp`."""
+
+
+def addresses(domain: Any, root: Element, *, ask_agent: bool) -> list[Address]:
+    """Every address of a guest with the running definition `root`, IPv4 first; a lease before what the agent says."""
+    found = [Address(one.mac, one.address, "lease") for one in guest.current_leases(domain)]
+    leased = {(one.mac.lower(), one.address) for one in found}
+    if ask_agent and channel_state(root) == "connected":
+        found += [one for one in agent_addresses(domain, root) or () if (one.mac.lower(), one.address) not in leased]
+    return sorted(found, key=lambda one: ":" in one.address)
+
+
+def channel_state(root: Element) -> str | None:
+    """The state of the agent's channel: `connected`, `disconnected`; None when there is no such channel."""
+    for target in root.iterfind("devices/channel/target"):
+        if target.get("name") == AGENT_CHANNEL:
+            return target.get("state") or "disconnected"
+    return None
+
+
+def agent_addresses(domain: Any, root: Element) -> list[Address] | None:
+    """What the agent says of the guest's cards; None when it does not answer.
+
+    Source: virDomainAgentSetResponseTimeout; it holds until the guest stops and stands in no definition.
+    """
+    try:
+        domain.agentSetResponseTimeout(AGENT_S, 0)
+        return list(_of_cards(domain.interfaceAddresses(_AGENT, 0), root, "agent"))
+    except libvirt.libvirtError:
+        return None
+
+
+def arp_addresses(domain: Any, root: Element) -> list[Address]:
+    """What the node's ARP table says: addresses of whoever has talked to the node lately."""
+    try:
+        return list(_of_cards(domain.interfaceAddresses(_ARP, 0), root, "arp"))
+    except libvirt.libvirtError:
+        return []
+
+
+def _of_cards(found: dict[str, Any], root: Element, source: str) -> Iterator[Address]:
+    """The addresses of the definition's cards that others can use: not those of inner bridges, not link-local."""
+    cards = {(value(card, "mac/@address") or "").lower() for card in root.iterfind("devices/interface")}
+    for interface in found.values():
+        mac = (interface.get("hwaddr") or "").lower()
+        for one in interface.get("addrs") or () if mac in cards else ():
+            address = ipaddress.ip_address(one["addr"])
+            if not (address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast):
+                yield Address(mac, str(address), source)

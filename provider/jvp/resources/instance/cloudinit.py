@@ -1,0 +1,185 @@
+"""What the guest is told at its first boot, as typed properties or as raw user data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from jvp.core.errors import Path
+from jvp.core.facts import Same
+from jvp.core.model import Rule, Spec
+from jvp.core.types import NodePath, Text, shortened
+from jvp.core.values import Secret, known
+
+_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
+_LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
+MAX_DOCUMENT = 1024**2
+"""Longer texts do not belong on a disk that is read at boot; an image or a download does."""
+
+
+def _hostname(text: str) -> str:
+    if len(text) > 253 or _HOSTNAME.fullmatch(text) is None:
+        raise ValueError(f'"{shortened(text)}" is not a host name: letters, digits and - in labels of at most 63')
+    return text
+
+
+def _user_name(text: str) -> str:
+    if _LOGIN.fullmatch(text) is None:
+        raise ValueError(f'"{shortened(text)}" is not a user name: lower-case letters, digits, _ and -')
+    return text
+
+
+def _ssh_key(text: str) -> str:
+    if re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]{16,}( [^\r\n]*)?", text.strip(), re.ASCII) is None:
+        raise ValueError('is not a public SSH key; it looks like "ssh-ed25519 AAAA… name"')
+    return text
+
+
+def _package(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+:_=~-]{0,254}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is not the name of a package')
+    return text
+
+
+def _permissions(text: str) -> str:
+    if re.fullmatch(r"[0-7]{3,4}", text, re.ASCII) is None:
+        raise ValueError(f'"{shortened(text)}" is no file mode; write it in octal, like "0644"')
+    return text
+
+
+def _owner(text: str) -> str:
+    if not all(_LOGIN.fullmatch(part) for part in text.split(":")) or text.count(":") > 1:
+        raise ValueError(f'"{shortened(text)}" is not an owner; write it like "www-data" or "www-data:adm"')
+    return text
+
+
+def _file_path(text: str) -> str:
+    if text.endswith("/"):
+        raise ValueError(f'"{shortened(text)}" is a folder; give the path of a file')
+    return text
+
+
+def _document(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return _content(text)
+
+
+def _content(text: str) -> str:
+    # The text may be secret: the sentences quote nothing of it.
+    if len(text) > MAX_DOCUMENT:
+        raise ValueError(f"is {len(text)} characters long; at most {MAX_DOCUMENT} are allowed")
+    if any(0xD800 <= ord(one) < 0xE000 for one in text):
+        raise ValueError("holds half of a surrogate pair, which no encoding can carry")
+    return text
+
+
+def _network_config(text: str) -> str:
+    if re.search(r"""(^|[{,])\s*["']?version["']?\s*:""", text, re.MULTILINE) is None:
+        raise ValueError('has no "version:"; it begins like "version: 2" and goes on with "ethernets:"')
+    return _document(text)
+
+
+SshKey = Annotated[str, AfterValidator(_ssh_key)]
+
+
+class User(Spec):
+    """A login that cloud-init makes."""
+
+    name: Annotated[str, AfterValidator(_user_name), Field(description="The user's name.")]
+    ssh_keys: Annotated[list[SshKey], Field(description="Public SSH keys that may log in.")] = []
+    password: Annotated[Secret[str] | None, Field(description="A password; without one only keys log in.")] = None
+    sudo: Annotated[bool, Field(description="Whether the user may become root without a password.")] = False
+    groups: Annotated[list[Text], Field(description="Further groups of the user.")] = []
+    shell: Annotated[NodePath | None, Field(description="The login shell in the guest.")] = None
+
+
+class File(Spec):
+    """A file that cloud-init writes in the guest."""
+
+    key: ClassVar[str] = "path"
+
+    path: Annotated[
+        Annotated[NodePath, AfterValidator(_file_path)],
+        Field(description="Its path in the guest; folders that are missing are made."),
+    ]
+    content: Annotated[
+        Secret[Annotated[str, AfterValidator(_content)]],
+        Field(description="Its text, of any characters, as it is to stand in the file."),
+    ]
+    permissions: Annotated[
+        Annotated[str, AfterValidator(_permissions)],
+        Same(lambda text: int(text, 8)),
+        Field(description="Its mode, in octal."),
+    ] = "0644"
+    owner: Annotated[
+        Annotated[str, AfterValidator(_owner)] | None,
+        Field(description="Its owner, user or user:group; root when left out."),
+    ] = None
+
+
+class CloudInit(Spec):
+    """What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud)."""
+
+    hostname: Annotated[
+        Annotated[str, AfterValidator(_hostname)] | None,
+        Field(description="The guest's host name; by default the instance's name."),
+    ] = None
+    users: Annotated[list[User], Field(description="Users to make.")] = []
+    ssh_keys: Annotated[list[SshKey], Field(description="Public SSH keys for the image's own default user.")] = []
+    packages: Annotated[
+        list[Annotated[str, AfterValidator(_package)]],
+        Field(description="Packages to install, by the names of the guest's distribution."),
+    ] = []
+    files: Annotated[list[File], Field(description="Files to write.")] = []
+    run_commands: Annotated[
+        list[Annotated[str, AfterValidator(_document)]],
+        Field(description="Commands to run at the end of the first boot, each a line or a script for the shell."),
+    ] = []
+    user_data: Annotated[
+        Secret[Annotated[str, AfterValidator(_document)]] | None,
+        Field(description="Raw user data in place of the typed properties: a #cloud-config document or a script."),
+    ] = None
+    network_config: Annotated[
+        Annotated[str, AfterValidator(_network_config)] | None,
+        Field(
+            description="The guest's network configuration as cloud-init takes it (version 2, in YAML); "
+            "without one every card asks for an address by DHCP."
+        ),
+    ] = None
+    on_change: Annotated[
+        Literal["nextBoot", "replace", "ignore"],
+        Field(
+            description="What a change does to an existing instance. nextBoot: the data is rewritten and seen at the "
+            "next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing."
+        ),
+    ] = "nextBoot"
+
+    def rules(self) -> Iterator[Rule]:
+        yield from repeated(("users",), self.users, "name")
+        yield from repeated(("files",), self.files, "path", whole=True)
+        if self.user_data is None:
+            return
+        typed = {
+            "users": self.users, "sshKeys": self.ssh_keys, "packages": self.packages, "files": self.files,
+            "runCommands": self.run_commands,
+        }  # fmt: skip
+        for name, given in typed.items():
+            if not known(given) or given:
+                yield (name,), "cannot stand beside userData; put it into the user data"
+
+
+def repeated(path: Path, items: Any, attribute: str, *, whole: bool = False) -> Iterator[Rule]:
+    """Items of a list that say the same of `attribute`; the case of letters counts only with `whole`."""
+    seen: set[str] = set()
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        text = getattr(item, attribute, None)
+        if not isinstance(text, str):
+            continue
+        text = text if whole else text.lower()
+        if text in seen:
+            yield (*path, index, attribute), f'"{getattr(item, attribute)}" is given twice'
+        seen.add(text)

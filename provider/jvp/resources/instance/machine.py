@@ -1,0 +1,142 @@
+"""What the machine is built of: its firmware, its type and its CPU, as XML and as the node offers them."""
+
+from __future__ import annotations
+
+import libvirt
+
+from jvp.core.errors import Invalid, Path, Rejected
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
+from jvp.resources.instance.model import Instance
+
+CPU_MODES = ("host-model", "host-passthrough", "maximum")
+_BOARDS = {"pc-q35": "q35", "pc-i440fx": "pc", "virt": "virt"}
+_WITH_SLOTS = ("q35", "virt")
+"""Boards with PCI Express, whose ports take devices while the guest runs."""
+
+
+def firmware_of(root: Element) -> str:
+    """`uefi` or `bios`. A running definition tells only by its loader."""
+    by_loader = value(root, "os/loader/@type") == "pflash"
+    return "uefi" if root.find("os[@firmware='efi']") is not None or by_loader else "bios"
+
+
+def machine_of(root: Element) -> str | None:
+    return value(root, "os/type/@machine")
+
+
+def cpu_of(root: Element) -> str | None:
+    """The CPU's mode, or the model's name of a named one.
+
+    The running definition of a host-model CPU names the model that it came to.
+    """
+    mode = value(root, "cpu/@mode")
+    return mode if mode in CPU_MODES else value(root, "cpu/model")
+
+
+def board(machine: str) -> str:
+    """What all versions of a machine type have in common, which is also the name of its newest: `q35`."""
+    return _BOARDS.get(machine.rpartition("-")[0], machine)
+
+
+def means(wanted: str, actual: str | None) -> bool:
+    """Whether a machine type is what was wanted: the name of a board means any version of it."""
+    return actual is not None and wanted in (actual, board(actual))
+
+
+def patch_machine(root: Element, spec: Instance, nvram: str | None) -> None:
+    """Write what the program declares; the rest stays. `nvram` is where UEFI shall keep its variables."""
+    if firmware_of(root) != spec.firmware:
+        _put_firmware(root, nvram if spec.firmware == "uefi" else None)
+    if spec.machine is not None and not means(spec.machine, machine_of(root)):
+        put(root, "os/type/@machine", spec.machine)
+    if spec.cpu_mode is not None and spec.cpu_mode != cpu_of(root):
+        _put_cpu(root, spec.cpu_mode)
+
+
+def _put_firmware(root: Element, nvram: str | None) -> None:
+    """UEFI with these variables, or BIOS. Source: libvirt picks the image itself, at every start."""
+    for tag in ("loader", "nvram", "firmware"):
+        drop(root, f"os/{tag}")
+    put(root, "os/@firmware", "efi" if nvram else None)
+    if nvram:
+        os = ensure(root, "os")
+        sub(sub(os, "firmware"), "feature", enabled="no", name="secure-boot")
+        put(os, "nvram", nvram)
+
+
+def _put_cpu(root: Element, wanted: str) -> None:
+    cpu = ensure(root, "cpu")
+    for child in [one for one in cpu if one.tag in ("model", "vendor", "feature", "maxphysaddr")]:
+        cpu.remove(child)
+    for name in ("match", "check", "migratable"):
+        cpu.attrib.pop(name, "")
+    cpu.set("mode", wanted if wanted in CPU_MODES else "custom")
+    if wanted not in CPU_MODES:
+        cpu.set("match", "exact")
+        sub(cpu, "model", wanted, fallback="forbid")
+
+
+def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set[str]) -> None:
+    """Raise Rejected for what the node cannot build of the properties in `asked`. Raises libvirtError."""
+    wanted = {
+        "machine": spec.machine,
+        "cpuMode": spec.cpu_mode,
+        "firmware": spec.firmware if spec.firmware == "uefi" else None,
+    }
+    asked = {name for name in asked if wanted.get(name) is not None}
+    if not asked:
+        return
+    arch, machine = value(root, "os/type/@arch") or api.arch(), machine_of(root)
+    if "machine" in asked and spec.machine is not None and board(spec.machine) not in _WITH_SLOTS:
+        raise Rejected(
+            f'"{spec.machine}" has no PCI Express, without which nothing can be plugged in; it has to be '
+            f"{_machines(api, arch)}",
+            path=("machine",),
+        )
+    try:
+        offer = api.capabilities(arch, machine, root.get("type"))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        raise Rejected(
+            f'the node has no machine type "{machine}"; it has {_machines(api, arch)}', path=("machine",)
+        ) from None
+    if "firmware" in asked:
+        _refuse_firmware(offer)
+    if "cpuMode" in asked and spec.cpu_mode is not None:
+        _refuse_cpu(offer, spec.cpu_mode)
+
+
+def _machines(api: DomainApi, arch: str) -> str:
+    return ", ".join(sorted(name for name in api.machines(arch) if board(name) in _WITH_SLOTS))
+
+
+def _refuse_firmware(offer: Element) -> None:
+    if "efi" not in [one.text for one in offer.iterfind("os/enum[@name='firmware']/value")]:
+        raise Rejected(
+            'the node has no UEFI firmware; install it there (on Debian the package "ovmf"), or use "bios"',
+            path=("firmware",),
+        )
+
+
+def _refuse_cpu(offer: Element, wanted: str) -> None:
+    path: Path = ("cpuMode",)
+    kind = offer.findtext("domain")
+    if wanted in CPU_MODES:
+        found = offer.find(f"cpu/mode[@name='{wanted}']")
+        if found is None or found.get("supported") != "yes":
+            raise Rejected(f'"{wanted}" does not work with {kind} on this node', path=path)
+        return
+    models = {one.text or "": one.get("usable") for one in offer.iterfind("cpu/mode[@name='custom']/model")}
+    usable = ", ".join(sorted(name for name, state in models.items() if state != "no"))
+    if wanted not in models:
+        raise Rejected(f'there is no CPU model "{wanted}"; usable here are {", ".join(CPU_MODES)}, {usable}', path=path)
+    if models[wanted] == "no":
+        raise Rejected(f'the node cannot give a guest the CPU "{wanted}" with {kind}; it can give {usable}', path=path)
+
+
+def refuse_without_disk(spec: Instance, root: Element, nvram: str | None) -> None:
+    """Raise Invalid when UEFI has no place for its variables."""
+    if spec.firmware == "uefi" and nvram is None and firmware_of(root) != "uefi":
+        raise Invalid("uefi needs a root disk, in whose pool the firmware keeps its variables", path=("firmware",))

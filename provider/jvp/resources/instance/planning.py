@@ -1,0 +1,143 @@
+"""What a change means for one instance: how it reaches the guest, what is drift though no property says so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from jvp.core.diff import Change, Kind
+from jvp.core.errors import JvpError, Path
+from jvp.core.facts import Effect
+from jvp.core.types import disk_bytes, memory_bytes, size_text
+from jvp.core.values import known
+from jvp.libvirt import devices, marks
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.storage import active_pool_of, template_of, volume_of
+from jvp.libvirt.xml import Element
+from jvp.resources.instance import machine, storage
+from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk
+from jvp.resources.instance.model import Instance, InstanceState, RootDisk
+
+ON_CHANGE = ("cloudInit", "onChange")
+
+
+def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
+    """The changes as they reach this instance, and what is missing in its definition. `new` may hold UNKNOWN."""
+    for change in changes:
+        effect = _effect(node, change, state, new)
+        if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
+            effect = Effect.POWER_OFF
+        if effect is not None:
+            yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
+    yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
+
+
+def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
+    """A plan never fails for what the disk has grown to: the engine makes one of each refresh."""
+    size = spec.root_disk.size if isinstance(spec.root_disk, RootDisk) else None
+    now = prior.root_disk_bytes if prior is not None else None
+    if now and size is not None and known(size) and disk_bytes(size) < now:
+        yield f"rootDisk.size: {less(size, now)}: this will fail"
+    if prior is not None and prior.state == "running" and spec.update_policy == "restart":
+        yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
+
+
+def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:
+    """How this change reaches this instance; None when it is no change after all."""
+    first, value_ = change.path[0], change.new
+    if change.path == ON_CHANGE:
+        # Says what later changes do; of itself it does nothing.
+        return Effect.LIVE
+    if first == "cloudInit":
+        cloud_init = new.get("cloudInit")
+        policy = cloud_init.get("onChange") if isinstance(cloud_init, dict) else None
+        if policy == "ignore":
+            return None
+        return Effect.REPLACE if policy == "replace" else Effect.NEXT_BOOT
+    if first == "updatePolicy" and value_ == "restart" and state.pending_restart:
+        return Effect.NEXT_BOOT  # what waits already is no longer waited for
+    if change.path == ("rootDisk",) and state.root_disk_path is None:
+        # There is nothing to grow, and nothing of the guest's that a new root disk could hold.
+        return Effect.REPLACE
+    if isinstance(value_, str) and isinstance(change.old, str) and _same_object(node, change):
+        return None
+    if first == "machine" and isinstance(value_, str) and state.machine:
+        if machine.means(value_, state.machine):
+            return None
+        # Devices keep their places between versions of a board; on another board there are no such places.
+        same = machine.board(value_) == machine.board(state.machine)
+        return Effect.NEXT_BOOT if same else Effect.REPLACE
+    if first == "iso" and change.old is None:
+        return Effect.NEXT_BOOT  # the drive comes with the CD, and is not plugged in live
+    if first == "cpus" and known(value_):
+        room, now = state.max_cpus or 0, state.cpus
+        return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
+    if first == "memory" and known(value_) and known(state.max_memory):
+        fits = memory_bytes(value_) <= memory_bytes(state.max_memory or state.memory)
+        return Effect.LIVE if fits else Effect.NEXT_BOOT
+    return change.effect
+
+
+def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+    """Devices that the state has and the definition has no longer.
+
+    A volume or network that is replaced is taken out of its guests when it is deleted, and comes back under the
+    same name and id, all between the read of the instance and its plan.
+    """
+    if state.uuid is None:
+        return
+    with contextlib.suppress(JvpError), libvirt_errors("instance"):
+        domain = DomainApi(node).find(state.uuid)
+        if domain is None:
+            return
+        inactive = devices.inactive_xml(domain)
+        yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
+        there = comparable(inactive)
+        for field in ("disks", "nics"):
+            had = {item.name for item in getattr(state, field)}
+            items = new.get(field)
+            for index, item in enumerate(items if isinstance(items, list) else ()):
+                name = item.get("name") if isinstance(item, dict) else None
+                lost = isinstance(name, str) and name in had and f"{field}.{name}" not in there
+                if lost and not changed & {(field,), (field, index)}:
+                    yield Change((field, index), Kind.ADD, Effect.LIVE, None, item)
+
+
+def _same_object(node: Node, change: Change) -> bool:
+    """Whether two spellings of a reference mean the same object; asked of the host, and no when it is silent."""
+    meanings: dict[str, Callable[[str], str]] = {
+        "iso": lambda text: storage.iso_id(node, text),
+        "template": lambda text: template_of(node, text, ()).id,
+        "volume": lambda text: str(volume_of(node, text, ()).path()),
+        "network": lambda text: str(NetworkApi(node).by_reference(text, ()).name()),
+        "pool": lambda text: str(active_pool_of(node, text, ()).name()),
+    }
+    meaning = meanings.get(str(change.path[-1]))
+    if meaning is None:
+        return False
+    with contextlib.suppress(JvpError), libvirt_errors("reference"):
+        return meaning(change.old) == meaning(change.new)
+    return False
+
+
+def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+    """The root disk or the seed, taken out of the definition of an instance of ours while its file is still there."""
+    if marks.mark_of(inactive) is None:
+        return
+    if state.root_disk_path and root_disk(inactive) is None:
+        yield Change(("rootDisk",), Kind.ADD, Effect.LIVE, None, new.get("rootDisk"))
+    has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))
+    if state.cloud_init is not None and new.get("cloudInit") is not None and not has_seed:
+        yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])
+
+
+def less(wanted: str, now: int) -> str:
+    return f'"{wanted}" is less than the {size_text(now)} that the disk has; a disk can only grow'
+
+
+def rewrites_seed(changes: Sequence[Change]) -> bool:
+    return any(change.path[0] == "cloudInit" and change.path != ON_CHANGE for change in changes)

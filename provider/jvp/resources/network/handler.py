@@ -1,0 +1,236 @@
+"""The verbs of networks. `Restart` holds what a restart does to the guests on one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from jvp.core.diff import Change, Kind
+from jvp.core.errors import Invalid, NameTaken, NotFound, Path, Rejected
+from jvp.core.facts import Effect
+from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.identity import Key, Mark, generation
+from jvp.core.types import network_of
+from jvp.core.work import Work
+from jvp.libvirt import hosts, marks
+from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.network.definition import (
+    HOSTS,
+    Ours,
+    comparable,
+    hosts_in,
+    kept,
+    own_bridge,
+    patch,
+    read,
+    skeleton,
+)
+from jvp.resources.network.model import Network, NetworkState
+
+
+class Networks(Handler[Network, NetworkState]):
+    """The verbs of networks."""
+
+    kind, token, spec, state = "network", "Network", Network, NetworkState
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.api = NetworkApi(node)
+
+    def create(self, work: Work, key: Key, spec: Network) -> Outcome[NetworkState]:
+        if self.node.is_session:
+            raise Rejected("a qemu:///session daemon has no virtual networks; use user-mode NICs there")
+        with libvirt_errors(f'network "{spec.name or key.label}"'):
+            number, uuid, found = generation(key, self.api.find, self._mark)
+        name = spec.name or key.auto_name(uuid)
+        what = f'network "{name}"'
+        self._refuse_taken(name, uuid, spec)
+        mark = Mark(key.digest, number, owner=key.owner)
+        with contextlib.ExitStack() as undo, libvirt_errors(what):
+            root = parse(found.XMLDesc(self.api.INACTIVE)) if found else skeleton(uuid)
+            new = Ours.of(hosts_in(spec.reservations))
+            both = (Ours.recorded(root) or Ours()) | new
+            patch(root, spec.model_copy(update={"name": name}), both)
+            facts = {marks.WROTE: marks.wrote(comparable(read(root, both))), HOSTS: both.text}
+            marks.put(root, marks.element_of(mark, facts))
+            network = self.api.define(root)
+            if found is None:
+                undo.callback(self.api.remove, uuid)
+            self._settle(work, network, spec, Restart(self.node, network), both)
+            self._forget(network, new)
+            undo.pop_all()
+            return Done(uuid, self._state(network, None))
+
+    def read(self, work: Work, object_id: str, prior: NetworkState | None) -> NetworkState | None:
+        with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
+            network = self.api.find(object_id)
+            if network is None:
+                return None
+            if prior is not None:
+                self.api.acknowledge(network)
+            return self._state(network, prior)
+
+    def update(
+        self, work: Work, object_id: str, prior: NetworkState, spec: Network, changes: Sequence[Change]
+    ) -> Outcome[NetworkState]:
+        what = f'network "{prior.name}"'
+        with libvirt_errors(what):
+            network = self.api.find(object_id)
+            if network is None:
+                raise NotFound(f"{what} is gone; refresh the stack")
+            self._refuse_collision(spec, object_id)
+            restart = Restart(self.node, network)
+            root = parse(network.XMLDesc(self.api.INACTIVE))
+            ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
+            _refuse_reserved(root, spec, ours)
+            removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
+            both = ours | new
+            patch(root, kept(spec, read(root, both), removed), both)
+            needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
+            if spec.active and (needs_restart or not network.isActive()):
+                restart.note(root)
+            marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
+            marks.set_fact(root, HOSTS, both.text)
+            network = self.api.define(root)
+            if needs_restart and network.isActive():
+                network.destroy()
+            self._settle(work, network, spec, restart, both)
+            self._forget(network, new)
+            return Done(object_id, self._state(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
+
+    def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
+        with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
+            network = self.api.find(object_id)
+            if network is not None:
+                Restart(self.node, network).release(work)
+                self.api.remove(object_id)
+
+    def effects(self, changes: Sequence[Change], state: NetworkState, new: dict[str, Any]) -> Iterable[Change]:
+        for change in changes:
+            yield change.having(Effect.LIVE) if change.path[:2] == ("ipv6", "dhcp") else change
+
+    def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
+        if prior is None or prior.mode != "bridge" or spec.mode == "bridge" or spec.bridge is not None:
+            return {}
+        return {"bridge": own_bridge(prior.uuid)}
+
+    def find(self, work: Work, reference: str) -> str:
+        with libvirt_errors(f'network "{reference}"'):
+            return str(self.api.by_reference(reference.rpartition("/")[2], ()).UUIDString())
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        with libvirt_errors("networks"):
+            for network in self.node.connection.listAllNetworks(0):
+                yield Listed(network.UUIDString(), network.name())
+
+    def _mark(self, network: Any) -> Mark | None:
+        return marks.mark_of(parse(network.XMLDesc(self.api.INACTIVE)))
+
+    def _refuse_taken(self, name: str, uuid: str, spec: Network) -> None:
+        with libvirt_errors(f'network "{name}"'):
+            for other in self.node.connection.listAllNetworks(0):
+                other_uuid = other.UUIDString()
+                if other.name() == name and other_uuid != uuid:
+                    raise NameTaken(
+                        f'there is a network "{name}" already, with the id {other_uuid}, which this resource did not '
+                        f"make; import it by that id, or choose another name",
+                        path=("name",),
+                    )
+        self._refuse_collision(spec, uuid)
+
+    def _refuse_collision(self, spec: Network, uuid: str) -> None:
+        """Two networks cannot share addresses or a bridge, even while one of them is stopped.
+
+        Only a bridge of the node's own may serve several.
+        """
+        if spec.mode == "bridge" and spec.bridge and not self.api.has_interface(spec.bridge):
+            raise Invalid(f'the node has no bridge "{spec.bridge}"', path=("bridge",))
+        wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
+        if spec.ipv6 is not None:
+            wanted["ipv6", "cidr"] = spec.ipv6.cidr
+        for other, root in self.api.definitions():
+            if other.UUIDString() == uuid:
+                continue
+            bridge, mode = value(root, "bridge/@name"), value(root, "forward/@mode")
+            for path, cidr in wanted.items():
+                for theirs in ranges_of(root):
+                    if network_of(cidr).overlaps(theirs):
+                        raise Invalid(f'{cidr} overlaps {theirs} of the network "{other.name()}"', path=path)
+            if spec.bridge and bridge == spec.bridge and not spec.mode == mode == "bridge":
+                raise Invalid(f'"{bridge}" is the bridge of the network "{other.name()}"', path=("bridge",))
+
+    def _settle(self, work: Work, network: Any, spec: Network, restart: Restart, ours: Ours) -> None:
+        """Bring the running network to what its definition says."""
+        if bool(network.autostart()) != spec.autostart:
+            network.setAutostart(int(spec.autostart))
+        if not spec.active:
+            if network.isActive():
+                network.destroy()
+            return
+        if network.isActive():
+            self.api.update_ranges(network)
+            hosts.converge(network, ours)
+        else:
+            self._start(network, spec)
+        restart.finish(work)
+
+    def _start(self, network: Any, spec: Network) -> None:
+        with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
+            self.api.start(network)
+
+    def _forget(self, network: Any, ours: Ours) -> None:
+        """Once they are gone from the running network too, hosts that were taken out are nobody's any more."""
+        root = parse(network.XMLDesc(self.api.INACTIVE))
+        if Ours.recorded(root) not in (None, ours):
+            marks.set_fact(root, HOSTS, ours.text)
+            self.api.define(root)
+
+    def _ours(self, root: Any, prior: NetworkState | None) -> Ours:
+        """The hosts of the network's own (`root` is its inactive definition).
+
+        Of a network that we did not make those that the state has; of an import all but those of instances.
+        """
+        recorded = Ours.recorded(root)
+        if recorded is not None:
+            return recorded
+        if prior is not None:
+            return Ours.of(hosts_in(prior.reservations))
+        cards = hosts.of_instances(self.node.connection)
+        name = value(root, "name") or ""
+        return Ours.of(host for host in hosts.hosts_of(root) if (name, host.mac) not in cards)
+
+    def _state(self, network: Any, prior: NetworkState | None) -> NetworkState:
+        root = parse(network.XMLDesc(self.api.INACTIVE))
+        ours = self._ours(root, prior)
+        values = read(root, ours)
+        active = bool(network.isActive())
+        if active:
+            # What runs unlike its definition is drift: nothing of a network waits for a next boot. Where somebody
+            # edited the definition, that is the drift.
+            live, edited = read(parse(network.XMLDesc(0)), ours), marks.edited(root, comparable(values))
+            values = {name: was if name in edited else live[name] for name, was in values.items()}
+        return NetworkState.model_construct(
+            **values, autostart=bool(network.autostart()), active=active and not Restart.is_noted(root)
+        )
+
+
+def _refuse_reserved(root: Element, spec: Network, ours: Ours) -> None:
+    """A MAC, a name and an address are in a network once, whoever put them there."""
+    others = [host for host in hosts.hosts_of(root) if host not in ours]
+    for index, wanted in enumerate(hosts_in(spec.reservations)):
+        for other in others:
+            # A state of before a crash does not know what its update did to a network that bears no mark of ours.
+            if other == wanted and marks.mark_of(root) is None:
+                continue
+            for name in ("mac", "name", "address"):
+                text = getattr(wanted, name)
+                if text is not None and text == getattr(other, name):
+                    raise Invalid(
+                        f'"{text}" is kept already in this network, for {other.key} with {other.address}, '
+                        "which this resource did not declare",
+                        path=("reservations", index, name),
+                    )

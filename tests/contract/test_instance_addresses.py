@@ -1,0 +1,178 @@
+"""Addresses that networks keep for an instance's cards: they come and go with it, and nobody else's are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import libvirt
+import pytest
+from tests.contract.conftest import Bench
+
+from jvp.core.calls import Stored
+from jvp.core.errors import JvpError, NotFound, dotted
+from jvp.libvirt.xml import parse
+
+MAC = "52:54:00:0d:2a:0"
+THEIRS = "52:54:00:0d:2a:99"
+
+
+@pytest.fixture
+def network(bench: Bench) -> Iterator[Stored]:
+    """A network with somebody else's host in it, and one that it declared."""
+    name, cidr = bench.name("kept"), bench.cidr()
+    base = cidr.rpartition(".")[0]
+    raw = {
+        "name": name, "cidr": cidr,
+        "reservations": [{"name": "own", "mac": f"{MAC}9", "address": f"{base}.9"}],
+    }  # fmt: skip
+    stored = bench.create("Network", name, raw).stored
+    update(bench, stored, f"<host mac='{THEIRS}' ip='{base}.99'/>")
+    bare = hosts(bench, stored)
+    yield stored
+    assert hosts(bench, stored) == bare
+    bench.delete("Network", bench.converged("Network", stored, raw))
+
+
+def update(bench: Bench, network: Stored, text: str) -> None:
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    found.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, text, 3)
+
+
+def hosts(bench: Bench, network: Stored) -> list[dict[str, str]]:
+    """What the network keeps, by MAC and the address's last part; running and defined are the same."""
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    running, defined = (
+        {one.get("mac", ""): one.get("ip", "").rpartition(".")[2] for one in parse(text).iterfind(".//host")}
+        for text in (found.XMLDesc(0), found.XMLDesc(1))
+    )
+    assert running == defined
+    return [running]
+
+
+def own(bench: Bench, network: Stored) -> dict[str, str]:
+    """What it keeps beside what it kept before: a card's number and the address's end."""
+    (found,) = hosts(bench, network)
+    return {mac[-1]: address for mac, address in found.items() if mac not in (THEIRS, f"{MAC}9")}
+
+
+def declaration(bench: Bench, network: Stored, cards: dict[str, str | None]) -> dict[str, Any]:
+    base = network.state["cidr"].rpartition(".")[0]
+    return {
+        "name": f"{network.state['name']}vm", "powerState": "stopped", "memory": "32MiB",
+        "directKernel": {"kernel": "/k"},
+        "nics": [
+            {"name": f"eth{card}", "network": network.id, "mac": f"{MAC}{card}"}
+            | ({"address": f"{base}.{end}"} if end else {})
+            for card, end in cards.items()
+        ],
+    }  # fmt: skip
+
+
+def test_addresses_come_change_and_go_with_the_instance(bench: Bench, network: Stored) -> None:
+    raw = declaration(bench, network, {"1": "11", "2": "12", "3": None})
+    stored = bench.create("Instance", "kept", raw).stored
+    try:
+        stored = bench.converged("Instance", stored, raw)
+        assert own(bench, network) == {"1": "11", "2": "12"}
+        assert bench.read("Network", network) == network, "the network sees no drift"
+        steps: list[dict[str, str | None]] = [
+            {"1": "12", "2": "11"}, {"1": "13", "2": None}, {"1": None, "3": "14"}, {"2": "15"},
+        ]  # fmt: skip
+        for cards in steps:
+            raw = declaration(bench, network, cards)
+            changes = bench.calls.diff("Instance", stored, bench.inputs("Instance", raw)).changes
+            assert {change.effect.words for change in changes} == {"live"}
+            stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+            assert own(bench, network) == {card: end for card, end in cards.items() if end}
+        assert bench.read("Network", network) == network
+    finally:
+        bench.delete("Instance", stored)
+    assert own(bench, network) == {}
+
+
+def test_an_address_goes_with_its_network_and_comes_back(bench: Bench, network: Stored) -> None:
+    """The network was made anew under its name: what the instance has declared is put into it again."""
+    name, cidr = bench.name("twice"), bench.cidr()
+    first = bench.create("Network", name, {"name": name, "cidr": cidr}).stored
+    raw = declaration(bench, first, {"1": "11"})
+    raw["nics"][0]["network"] = name
+    stored = bench.create("Instance", "twice", raw).stored
+    bench.delete("Network", first)
+    second = bench.create("Network", name, {"name": name, "cidr": cidr}).stored
+    read = bench.read("Instance", stored)
+    assert read is not None
+    stored = bench.converged("Instance", bench.update("Instance", read, raw).stored, raw)
+    assert own(bench, second) == {"1": "11"}
+    bench.delete("Network", second)
+    bench.delete("Instance", stored)
+
+
+REFUSED = [
+    ("1", "1", "is the gateway of the network"),
+    ("1", "255", "is no address for a guest in"),
+    ("1", "0", "is no address for a guest in"),
+    ("1", "99", "for 52-54-00-0d-2a-99 already"),
+    ("1", "9", "for own already"),
+    ("9", "10", "for this card in its reservations"),
+]
+"""A card, the address's end, and a part of the sentence."""
+
+
+def test_what_cannot_be_kept_is_refused_before_anything_is_made(bench: Bench, network: Stored) -> None:
+    for card, end, part in REFUSED:
+        raw = declaration(bench, network, {card: end})
+        with pytest.raises(JvpError) as caught:
+            bench.create("Instance", "refused", raw)
+        assert dotted(caught.value.path) == "nics[0].address"
+        assert part in caught.value.message
+        assert network.state["name"] in caught.value.message
+        with pytest.raises(libvirt.libvirtError):
+            bench.connection.lookupByName(raw["name"])
+
+
+def test_an_address_of_another_range_and_a_network_without_dhcp(bench: Bench, network: Stored) -> None:
+    raw = declaration(bench, network, {"1": "11"})
+    raw["nics"][0]["address"] = "203.0.113.7"
+    with pytest.raises(JvpError, match=r"203\.0\.113\.7.* is no address for a guest in 10\."):
+        bench.create("Instance", "outside", raw)
+    name = bench.name("quiet")
+    quiet = bench.create("Network", name, {"name": name, "mode": "isolated"}).stored
+    raw["nics"][0]["network"] = quiet.id
+    with pytest.raises(JvpError, match="hands out no IPv4 addresses") as caught:
+        bench.create("Instance", "quiet", raw)
+    assert dotted(caught.value.path) == "nics[0].address"
+    bench.delete("Network", quiet)
+
+
+def test_a_missing_network_is_still_the_networks_fault(bench: Bench, network: Stored) -> None:
+    raw = declaration(bench, network, {"1": "11"})
+    raw["nics"][0]["network"] = "no-such"
+    with pytest.raises(NotFound) as caught:
+        bench.create("Instance", "missing", raw)
+    assert dotted(caught.value.path) == "nics[0].network"
+
+
+def test_an_import_leaves_each_its_own(bench: Bench, network: Stored) -> None:
+    """A network that somebody made, with a host of an instance of ours in it."""
+    from jvp.core.work import Work
+
+    name, cidr = bench.name("hand"), bench.cidr()
+    base = cidr.rpartition(".")[0]
+    made = bench.connection.networkDefineXML(
+        f"<network><name>{name}</name><ip address='{base}.1' prefix='24'><dhcp><range start='{base}.2' end='{base}.9'/>"
+        f"<host mac='{THEIRS}' name='box' ip='{base}.99'/></dhcp></ip></network>"
+    )
+    made.create()
+    raw = declaration(bench, network, {"1": "11"})
+    raw["nics"][0] |= {"network": name, "address": f"{base}.11"}
+    stored = bench.create("Instance", "hand", raw).stored
+    found = bench.calls.import_("Network", name, Work())
+    assert found is not None
+    assert [one["name"] for one in found.state["reservations"]] == ["box"]
+    again = bench.calls.import_("Instance", stored.id, Work())
+    assert again is not None
+    assert again.state["nics"][0]["address"] == f"{base}.11"
+    bench.delete("Instance", stored)
+    assert made.XMLDesc(1).count("<host ") == 1
+    bench.delete("Network", found)

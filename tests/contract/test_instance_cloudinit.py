@@ -1,0 +1,37 @@
+"""The cloud-init disk on a real pool."""
+
+from __future__ import annotations
+
+from tests.contract.conftest import Bench
+
+from jvp.libvirt.streams import read_small
+from jvp.resources.instance.storage import seed_name, seed_of
+
+
+def test_a_seed_of_any_length_is_written_whole_and_its_content_is_secret(bench: Bench) -> None:
+    assert bench.pool is not None
+    name = bench.name("seed")
+    content = "not-to-be-shown\n" * 40_000
+    raw = {
+        "name": name, "powerState": "stopped", "memory": "32MiB", "rootDisk": {"pool": bench.pool.id, "size": "1MiB"},
+        "cloudInit": {"files": [{"path": "/a", "content": content}], "packages": ["nginx"], "runCommands": ["true"],
+                      "networkConfig": "version: 2\n"},
+    }  # fmt: skip
+    stored = bench.create("Instance", name, raw).stored
+    try:
+        assert "not-to-be-shown" not in repr(stored)
+        spec = bench.calls.check("Instance", raw).spec
+        assert spec is not None
+        assert spec.cloud_init is not None
+        volume = bench.connection.storagePoolLookupByUUIDString(bench.pool.id).storageVolLookupByName(
+            seed_name(stored.id)
+        )
+        wanted = seed_of(stored.id, name, spec.cloud_init)
+        assert read_small(bench.connection, volume, len(wanted) + 1) == wanted
+        stored = bench.converged("Instance", stored, raw)
+        raw["cloudInit"]["files"] = [{"path": "/b", "content": "short"}]
+        stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+        volume = bench.connection.storageVolLookupByPath(volume.path())
+        assert b"not-to-be-shown" not in read_small(bench.connection, volume, 2**20)
+    finally:
+        bench.delete("Instance", stored)

@@ -1,0 +1,255 @@
+"""Whose a device is: the program's, somebody else's, or an imported one that the program changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from tests.contract.conftest import Bag, Bench
+from tests.contract.drift import domain_edited
+from tests.contract.kinds import running, stopped
+
+from jvp.core.calls import Stored
+from jvp.core.errors import Invalid, Rejected
+from jvp.core.work import Work
+from jvp.libvirt import probe
+from jvp.libvirt.xml import drop, parse, put, text_of, value
+
+LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+DISK = "<disk type='file' device='disk'><source file='{}'/><target dev='{}' bus='virtio'/></disk>"
+CARD = "<interface type='user'><mac address='52:54:00:0d:1f:77'/><model type='virtio'/></interface>"
+HANDMADE = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+<os><type machine='q35'>hvm</type></os><on_reboot>restart</on_reboot><devices>
+<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='{root}'/>
+<target dev='sda' bus='sata'/></disk>
+<disk type='file' device='cdrom'><target dev='sdb' bus='sata'/><readonly/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{data}'/>
+<target dev='sdc' bus='sata'/></disk>
+<interface type='network'><mac address='52:54:00:0d:1f:78'/><source network='{network}'/><model type='rtl8139'/>
+</interface></devices></domain>"""
+
+
+def domain_of(bench: Bench, stored: Stored) -> Any:
+    return bench.connection.lookupByUUIDString(stored.id)
+
+
+@pytest.fixture
+def made(bench: Bench) -> Iterator[Callable[[Bag], Stored]]:
+    """Makes instances that are deleted at the end."""
+    found: list[Stored] = []
+
+    def make(raw: Bag) -> Stored:
+        found.append(bench.create("Instance", raw["name"], raw).stored)
+        return found[-1]
+
+    yield make
+    for stored in found:
+        bench.delete("Instance", stored)
+
+
+def volume_path(bench: Bench, index: int) -> str:
+    pool = bench.connection.storagePoolLookupByUUIDString(bench.volumes[index].id.partition("/")[0])
+    return str(pool.storageVolLookupByName(bench.volumes[index].state["name"]).path())
+
+
+def test_a_device_that_nobody_declared_is_neither_unplugged_nor_plugged_in(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    raw = running(bench, bench.name("foreign"))
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+    domain.attachDeviceFlags(DISK.format(volume_path(bench, 1), "vdx"), LIVE)
+    domain.attachDeviceFlags(CARD, CONFIG)
+    stored = bench.update("Instance", stored, {**raw, "autostart": True}).stored
+    assert "vdx" in domain.XMLDesc(0)
+    assert "vdx" not in domain.XMLDesc(INACTIVE)
+    assert "0d:1f:77" in domain.XMLDesc(INACTIVE)
+    assert "0d:1f:77" not in domain.XMLDesc(0)
+    assert stored.state["pending"] == []
+    assert sorted(stored.state["undeclared"]) == ["disk vdx", "nic 52-54-00-0d-1f-77"]
+    bench.converged("Instance", stored, {**raw, "autostart": True})
+
+
+def test_a_new_device_cannot_have_the_name_of_one_that_nobody_declared(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    raw = stopped(bench, bench.name("named"))
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+    domain.attachDeviceFlags(DISK.format("/nowhere/x", "vdx"), CONFIG)
+    before = domain.XMLDesc(INACTIVE)
+    more = [*raw["disks"], {"name": "vdx", "volume": bench.volumes[1].id}]
+    with pytest.raises(Rejected, match=r'disks\[1\].name: "vdx" is what a device is called that the program does not'):
+        bench.update("Instance", stored, {**raw, "disks": more})
+    assert domain.XMLDesc(INACTIVE) == before
+
+
+@pytest.fixture
+def handmade(bench: Bench) -> Iterator[Any]:
+    """A domain as virt-install defines it: SATA disks, an empty CD drive, an old card."""
+    assert bench.pool is not None
+    assert bench.network is not None
+    pool = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    name = bench.name("handmade")
+    volume = pool.createXML(f"<volume><name>{name}.img</name><capacity>1048576</capacity></volume>", 0)
+    xml = HANDMADE.format(
+        name=name, root=volume.path(), data=volume_path(bench, 0), network=bench.network.state["name"]
+    )
+    domain = bench.connection.defineXML(xml)
+    yield domain
+    domain.undefine()
+    volume.delete()
+
+
+def imported(bench: Bench, domain: Any) -> Stored:
+    before = domain.XMLDesc(INACTIVE)
+    found = bench.calls.import_("Instance", domain.name(), Work())
+    assert found is not None
+    assert bench.plan("Instance", found, found.inputs) == []
+    assert domain.XMLDesc(INACTIVE) == before
+    return found
+
+
+def without(root: Any, *paths: str) -> str:
+    """The XML without our notes and these parts."""
+    for path in ("metadata", *paths):
+        drop(root, path)
+    return text_of(root)
+
+
+def test_the_disks_and_cards_of_an_import_change_where_they_are(bench: Bench, handmade: Any) -> None:
+    stored = imported(bench, handmade)
+    assert [disk["name"] for disk in stored.inputs["disks"]] == ["sdc"]
+    assert stored.state["undeclared"] == ["disk sdb"]
+    (nic,) = stored.inputs["nics"]
+    assert nic["model"] == "rtl8139"
+    raw = {
+        **stored.inputs,
+        "disks": [{"name": "sdc", "volume": bench.volumes[1].id}],
+        "nics": [{**nic, "model": "e1000", "mac": "52:54:00:0d:1f:79"}],
+    }
+    before = parse(handmade.XMLDesc(INACTIVE))
+    assert sorted(bench.plan("Instance", stored, raw)) == ["disks[0].volume", "nics[0].mac", "nics[0].model"]
+    stored = bench.update("Instance", stored, raw).stored
+    bench.converged("Instance", stored, raw)
+    after = parse(handmade.XMLDesc(INACTIVE))
+    disk = next(one for one in after.iterfind("devices/disk") if value(one, "target/@dev") == "sdc")
+    assert value(disk, "source/@file") == volume_path(bench, 1)
+    assert value(disk, "target/@bus") == "sata"
+    card = after.find("devices/interface")
+    assert card is not None
+    assert (value(card, "mac/@address"), value(card, "model/@type")) == ("52:54:00:0d:1f:79", "e1000")
+    for root in (before, after):
+        changed = [one for one in root.iterfind("devices/disk") if value(one, "target/@dev") == "sdc"]
+        for one in (*changed, *root.iterfind("devices/interface")):
+            one.getparent().remove(one)
+    assert without(before) == without(after)
+    stored = bench.update("Instance", stored, {**raw, "disks": [], "nics": []}).stored
+    assert volume_path(bench, 1) not in handmade.XMLDesc(INACTIVE)
+    assert "<interface" not in handmade.XMLDesc(INACTIVE)
+    assert "sdb" in handmade.XMLDesc(INACTIVE)
+    bench.converged("Instance", stored, {**raw, "disks": [], "nics": []})
+
+
+def test_an_import_whose_root_disk_is_in_no_pool_is_refused(bench: Bench, handmade: Any) -> None:
+    domain_edited(lambda _, root: put(root, "devices/disk/source/@file", "/nowhere/root.img"))(bench, handmade)
+    with pytest.raises(Rejected, match=r"its root disk /nowhere/root\.img is in no active storage pool"):
+        bench.calls.import_("Instance", handmade.name(), Work())
+
+
+def test_an_import_that_no_program_can_declare_is_refused(bench: Bench, handmade: Any) -> None:
+    domain_edited(lambda _, root: put(root, "devices/interface/model/@type", "ne2k_pci"))(bench, handmade)
+    with pytest.raises(Rejected, match=r"so it is not imported: nics\[0\].model: must be one of"):
+        bench.calls.import_("Instance", handmade.name(), Work())
+
+
+@pytest.mark.parametrize(("alias", "path"), [("ua-jvp-root", "rootDisk"), ("ua-jvp-seed", "cloudInit")])
+def test_a_disk_of_the_instance_that_was_taken_out_of_its_definition_comes_back(
+    bench: Bench, made: Callable[[Bag], Stored], alias: str, path: str
+) -> None:
+    raw = stopped(bench, bench.name("lost"))
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+
+    def sources() -> list[tuple[str | None, str | None]]:
+        root = parse(domain.XMLDesc(INACTIVE))
+        return sorted((value(one, "source/@file"), value(one, "alias/@name")) for one in root.iterfind("devices/disk"))
+
+    def take(_: Any, root: Any) -> None:
+        devices = root.find("devices")
+        for disk in devices.findall("disk"):
+            if value(disk, "alias/@name") == alias:
+                devices.remove(disk)
+
+    before = sources()
+    domain_edited(take)(bench, domain)
+    assert sources() != before
+    read = bench.read("Instance", stored)
+    assert read is not None
+    assert bench.plan("Instance", read, raw) == [path]
+    assert not bench.calls.diff("Instance", read, bench.inputs("Instance", raw)).replaces
+    stored = bench.update("Instance", read, raw).stored
+    assert sources() == before
+    bench.converged("Instance", stored, raw)
+
+
+def test_an_instance_whose_root_disk_is_out_of_reach_is_not_deleted(bench: Bench) -> None:
+    """Its files would be left behind, the cloud-init disk with its secrets among them."""
+    name = bench.name("apart")
+    pool = bench.create("StoragePool", name, {"name": name, "path": f"{bench.folder}/{name}"}).stored
+    raw = {**stopped(bench, bench.name("apart")), "rootDisk": {"pool": pool.id, "size": "1MiB"}}
+    stored = bench.create("Instance", raw["name"], raw).stored
+    holder = bench.connection.storagePoolLookupByUUIDString(pool.id)
+    holder.destroy()
+    with pytest.raises(Rejected, match=r"its root disk /\S+ is in no active storage pool, so it would be left behind"):
+        bench.delete("Instance", stored)
+    assert domain_of(bench, stored).name() == raw["name"]
+    holder.create()
+    bench.delete("Instance", stored)
+    bench.delete("StoragePool", pool)
+    assert not Path(f"{bench.folder}/{name}").exists()
+
+
+def test_one_volume_under_two_spellings_is_refused(bench: Bench) -> None:
+    assert bench.pool is not None
+    name = bench.name("twice")
+    other = f"{bench.pool.state['name']}/{bench.volumes[0].state['name']}"
+    raw = {
+        **stopped(bench, name),
+        "disks": [{"name": "a", "volume": bench.volumes[0].id}, {"name": "b", "volume": other}],
+    }
+    with pytest.raises(Invalid, match=r'disks\[1\].volume: ".*" is the volume of the disk "a" too'):
+        bench.create("Instance", name, raw)
+
+
+def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    giver = {**stopped(bench, bench.name("giver")), "nics": []}
+    taker = {**giver, "name": bench.name("taker"), "disks": []}
+    first, second = made(giver), made(taker)
+    with ThreadPoolExecutor() as pool:
+        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]})
+        time.sleep(0.3)
+        bench.update("Instance", first, {**giver, "disks": []})
+        assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
+
+
+def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:
+    assert bench.pool is not None
+    pool = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+    names = [f"jvp-probe-{int(time.time()) - age:x}-0123abcd" for age in (600, 1)]
+    for name in (*names, "jvp-probe-of-mine"):
+        pool.createXML(f"<volume><name>{name}</name><capacity>512</capacity></volume>", 0)
+    probe.sweep(pool)
+    assert names[0] not in pool.listVolumes()
+    assert names[1] in pool.listVolumes()
+    probe.sweep(pool, older_s=0)
+    assert names[1] not in pool.listVolumes()
+    pool.storageVolLookupByName("jvp-probe-of-mine").delete(0)

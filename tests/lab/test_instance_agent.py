@@ -1,0 +1,87 @@
+"""A guest with an agent and without DHCP: its addresses, waiting for it, and an agent that hangs.
+
+The tests go on from each other's guest.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.contract.conftest import Bench
+from tests.lab.conftest import BOOT_S, Guest
+
+from jvp.core.calls import Stored
+from jvp.core.work import Work
+
+
+@pytest.fixture(scope="module")
+def network(lab: Bench) -> Iterator[Stored]:
+    raw = {"name": lab.name("mute"), "cidr": lab.cidr(), "mode": "isolated", "dhcp": {"enabled": False}}
+    made = lab.create("Network", "mute", raw).stored
+    yield made
+    lab.delete("Network", made)
+
+
+@pytest.fixture(scope="module")
+def guest(lab: Bench, kernel: dict[str, str], network: Stored) -> Iterator[Guest]:
+    found = Guest(lab, "agent", {
+        "name": lab.name("agent"), "directKernel": kernel, "memory": "128MiB", "shutdownTimeout": "0s",
+        "nics": [{"name": "eth0", "network": network.id}], "waitFor": "agent", "waitTimeout": f"{BOOT_S}s",
+    })  # fmt: skip
+    try:
+        assert found.create().reasons == ()
+        yield found
+    finally:
+        found.close()
+
+
+def run(guest: Guest, script: str) -> None:
+    """Run a script in the guest by its agent, as an administrator would."""
+    import libvirt_qemu
+
+    arguments = {"path": "/bin/sh", "arg": ["-c", script]}
+    command = json.dumps({"execute": "guest-exec", "arguments": arguments})
+    libvirt_qemu.qemuAgentCommand(guest.domain, command, 10, 0)
+
+
+def test_an_agent_that_answers_ends_the_wait(guest: Guest) -> None:
+    guest.settled()
+    assert guest.state["addresses"] == []
+    begin = time.monotonic()
+    guest.update(autostart=True)
+    assert time.monotonic() - begin < 10
+
+
+def test_a_wait_for_an_address_says_what_was_looked_at(guest: Guest) -> None:
+    guest.console.close()  # there is one console: who has it open hears it alone
+    run(guest, "for one in 1 2 3 4 5 6 7 8 9; do echo nobody has an address >/dev/console; sleep 0.5; done")
+    (reason,) = guest.update(waitFor="ip", waitTimeout="3s").reasons
+    assert reason.startswith("no address after 3s: no lease for 52:54:00:")
+    assert "; the guest agent knows no address; nothing in the node's ARP table; the guest is running; " in reason
+    assert reason.endswith(f'"virsh console {guest.raw["name"]}", which ends with: nobody has an address')
+
+
+def test_the_agent_tells_a_static_address(guest: Guest, lab: Bench, network: Stored) -> None:
+    base = network.state["cidr"].rpartition(".")[0]
+    run(guest, f"ifconfig eth0 {base}.77 netmask 255.255.255.0; ip addr add 169.254.7.7/16 dev eth0")
+    assert guest.update(waitTimeout="30s").reasons == ()
+    found: list[dict[str, Any]] = guest.state["addresses"]
+    assert [(one["nic"], one["address"], one["source"]) for one in found] == [("eth0", f"{base}.77", "agent")]
+    assert guest.state["ipAddress"] == f"{base}.77"
+    told, _ = lab.calls.invoke("getInstance", {"instance": guest.raw["name"]}, Work())
+    assert told is not None
+    assert told["ipAddress"] == f"{base}.77"
+
+
+def test_an_agent_that_hangs_holds_nobody(guest: Guest) -> None:
+    run(guest, "kill -STOP $PPID")
+    begin = time.monotonic()
+    assert guest.state["addresses"] == []
+    assert time.monotonic() - begin < 20
+    (reason,) = guest.update(waitFor="agent", waitTimeout="1s").reasons
+    assert reason.startswith("no answer of the guest agent after 1s: the guest agent does not answer; no lease either;")
+    assert time.monotonic() - begin < 60

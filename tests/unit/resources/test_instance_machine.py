@@ -1,0 +1,102 @@
+"""What a node can build, from what libvirt says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pytest
+
+from jvp.core.check import check
+from jvp.core.errors import Invalid, Rejected, dotted
+from jvp.libvirt.xml import parse
+from jvp.resources.instance.definition import skeleton
+from jvp.resources.instance.machine import patch_machine, refuse_unsupported, refuse_without_disk
+from jvp.resources.instance.model import Instance
+
+OFFER = """<domainCapabilities><domain>qemu</domain><os><enum name='firmware'>{firmware}</enum></os><cpu>
+<mode name='host-passthrough' supported='no'/><mode name='maximum' supported='yes'/>
+<mode name='host-model' supported='yes'><model>EPYC</model></mode>
+<mode name='custom' supported='yes'><model usable='yes'>qemu64</model><model usable='no'>EPYC</model>
+<model usable='unknown'>Nehalem</model></mode></cpu></domainCapabilities>"""
+
+
+class Api:
+    """A node that knows two machine types, with or without UEFI."""
+
+    def __init__(self, firmware: str = "<value>efi</value>") -> None:
+        self.offer = OFFER.format(firmware=firmware)
+
+    def arch(self) -> str:
+        return "x86_64"
+
+    def machines(self, _arch: str) -> list[str]:
+        return ["pc", "pc-i440fx-7.2", "q35", "pc-q35-7.2", "microvm"]
+
+    def capabilities(self, _arch: str, machine: str, _kind: str) -> Any:
+        if machine not in self.machines(""):
+            error = libvirt.libvirtError("no")
+            error.err = (libvirt.VIR_ERR_INVALID_ARG, 0, "no", 0, None, None, None, 0, 0)
+            raise error
+        return parse(self.offer)
+
+
+def refused(raw: dict[str, Any], api: Api) -> Rejected | None:
+    spec = check(Instance, {"rootDisk": {"pool": "p", "size": "1GiB"}, **raw}).spec
+    assert spec is not None
+    root = skeleton("u", "x86_64", "qemu")
+    patch_machine(root, spec, "/nvram")
+    try:
+        refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode"})  # type: ignore[arg-type]
+    except Rejected as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "part"),
+    [
+        ({"machine": "pc-q35-9.9"}, "machine", 'has no machine type "pc-q35-9.9"; it has pc-q35-7.2, q35'),
+        ({"machine": "pc"}, "machine", '"pc" has no PCI Express'),
+        ({"machine": "microvm"}, "machine", "it has to be pc-q35-7.2, q35"),
+        ({"cpuMode": "host-passthrough"}, "cpuMode", '"host-passthrough" does not work with qemu'),
+        ({"cpuMode": "EPYC"}, "cpuMode", "it can give Nehalem, qemu64"),
+        ({"cpuMode": "Z80"}, "cpuMode", 'there is no CPU model "Z80"; usable here are host-model'),
+    ],
+)
+def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
+    error = refused(raw, Api())
+    assert error is not None
+    assert dotted(error.path) == path
+    assert part in error.message
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"machine": "q35", "cpuMode": "maximum", "firmware": "uefi"},
+        {"cpuMode": "Nehalem"},
+        {"cpuMode": "host-model"},
+    ],
+)
+def test_offered(raw: dict[str, Any]) -> None:
+    assert refused(raw, Api()) is None
+
+
+def test_a_node_without_uefi_says_what_to_install() -> None:
+    error = refused({"firmware": "uefi"}, Api(firmware=""))
+    assert error is not None
+    assert dotted(error.path) == "firmware"
+    assert "the node has no UEFI firmware" in error.message
+    assert "ovmf" in error.message
+    assert refused({"firmware": "bios"}, Api(firmware="")) is None
+
+
+def test_uefi_without_a_pool_has_no_place_for_its_variables() -> None:
+    spec = check(Instance, {"directKernel": {"kernel": "/k"}, "firmware": "uefi"}).spec
+    assert spec is not None
+    with pytest.raises(Invalid, match="keeps its variables"):
+        refuse_without_disk(spec, skeleton("u", "x86_64", "qemu"), None)
+    own = parse("<domain><os><loader type='pflash'>/x</loader></os></domain>")
+    refuse_without_disk(spec, own, None)
