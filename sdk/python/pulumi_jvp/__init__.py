@@ -9,6 +9,9 @@ import typing
 from ._enums import *
 from .get_instance import *
 from .get_network_leases import *
+from .get_storage_pool import *
+from .get_template import *
+from .get_volume import *
 from .instance import *
 from .network import *
 from .provider import *

@@ -8,8 +8,10 @@ from enum import Enum
 
 __all__ = [
     'InstanceCloudInitOnChange',
+    'InstanceFirmware',
     'InstanceNicModel',
     'InstancePowerState',
+    'InstanceUpdatePolicy',
     'InstanceVirtType',
     'InstanceWaitFor',
     'NetworkMode',
@@ -24,10 +26,18 @@ class InstanceCloudInitOnChange(_builtins.str, Enum):
     IGNORE = "ignore"
 
 
+@pulumi.type_token("jvp:index:InstanceFirmware")
+class InstanceFirmware(_builtins.str, Enum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
 @pulumi.type_token("jvp:index:InstanceNicModel")
 class InstanceNicModel(_builtins.str, Enum):
     VIRTIO = "virtio"
     E1000E = "e1000e"
+    E1000 = "e1000"
+    RTL8139 = "rtl8139"
 
 
 @pulumi.type_token("jvp:index:InstancePowerState")
@@ -36,6 +46,12 @@ class InstancePowerState(_builtins.str, Enum):
     STOPPED = "stopped"
     PAUSED = "paused"
     UNMANAGED = "unmanaged"
+
+
+@pulumi.type_token("jvp:index:InstanceUpdatePolicy")
+class InstanceUpdatePolicy(_builtins.str, Enum):
+    LIVE = "live"
+    RESTART = "restart"
 
 
 @pulumi.type_token("jvp:index:InstanceVirtType")
@@ -49,12 +65,15 @@ class InstanceVirtType(_builtins.str, Enum):
 class InstanceWaitFor(_builtins.str, Enum):
     NONE = "none"
     IP = "ip"
+    AGENT = "agent"
 
 
 @pulumi.type_token("jvp:index:NetworkMode")
 class NetworkMode(_builtins.str, Enum):
     NAT = "nat"
+    ROUTE = "route"
     ISOLATED = "isolated"
+    BRIDGE = "bridge"
 
 
 @pulumi.type_token("jvp:index:VolumeFormat")

@@ -18,6 +18,8 @@ from ._enums import *
 __all__ = [
     'InstanceCloudInitArgs',
     'InstanceCloudInitArgsDict',
+    'InstanceCloudInitFileArgs',
+    'InstanceCloudInitFileArgsDict',
     'InstanceCloudInitUserArgs',
     'InstanceCloudInitUserArgsDict',
     'InstanceDirectKernelArgs',
@@ -30,6 +32,10 @@ __all__ = [
     'InstanceRootDiskArgsDict',
     'NetworkDhcpArgs',
     'NetworkDhcpArgsDict',
+    'NetworkIpv6Args',
+    'NetworkIpv6ArgsDict',
+    'NetworkReservationArgs',
+    'NetworkReservationArgsDict',
     'ProviderTimeoutsArgs',
     'ProviderTimeoutsArgsDict',
     'TemplateSourceArgs',
@@ -40,13 +46,29 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
     """
+    files: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgsDict']]]]]
+    """
+    Files to write.
+    """
     hostname: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     The guest's host name; by default the instance's name.
     """
+    network_config: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+    """
     on_change: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]]
     """
     What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+    """
+    packages: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Packages to install, by the names of the guest's distribution.
+    """
+    run_commands: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Commands to run at the end of the first boot, each a line or a script for the shell.
     """
     ssh_keys: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
     """
@@ -54,7 +76,7 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     user_data: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Raw user data in place of users and keys: a #cloud-config document or a script.
+    Raw user data in place of the typed properties: a #cloud-config document or a script.
     """
     users: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgsDict']]]]]
     """
@@ -64,32 +86,60 @@ class InstanceCloudInitArgsDict(TypedDict):
 @pulumi.input_type
 class InstanceCloudInitArgs:
     def __init__(__self__, *,
+                 files: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]] = None,
                  hostname: pulumi.Input[Optional[_builtins.str]] = None,
+                 network_config: pulumi.Input[Optional[_builtins.str]] = None,
                  on_change: pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]] = None,
+                 packages: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 run_commands: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ssh_keys: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  user_data: pulumi.Input[Optional[_builtins.str]] = None,
                  users: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
+        :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]] files: Files to write.
         :param pulumi.Input[_builtins.str] hostname: The guest's host name; by default the instance's name.
+        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
         :param pulumi.Input[Union[_builtins.str, 'InstanceCloudInitOnChange']] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] packages: Packages to install, by the names of the guest's distribution.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ssh_keys: Public SSH keys for the image's own default user.
-        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of users and keys: a #cloud-config document or a script.
+        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]] users: Users to make.
         """
+        if files is not None:
+            pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if network_config is not None:
+            pulumi.set(__self__, "network_config", network_config)
         if on_change is None:
             on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
+        if packages is not None:
+            pulumi.set(__self__, "packages", packages)
+        if run_commands is not None:
+            pulumi.set(__self__, "run_commands", run_commands)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
         if user_data is not None:
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+
+    @_builtins.property
+    @pulumi.getter
+    def files(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]]:
+        """
+        Files to write.
+        """
+        return pulumi.get(self, "files")
+
+    @files.setter
+    def files(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]]):
+        pulumi.set(self, "files", value)
 
     @_builtins.property
     @pulumi.getter
@@ -104,6 +154,18 @@ class InstanceCloudInitArgs:
         pulumi.set(self, "hostname", value)
 
     @_builtins.property
+    @pulumi.getter(name="networkConfig")
+    def network_config(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        """
+        return pulumi.get(self, "network_config")
+
+    @network_config.setter
+    def network_config(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "network_config", value)
+
+    @_builtins.property
     @pulumi.getter(name="onChange")
     def on_change(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]:
         """
@@ -114,6 +176,30 @@ class InstanceCloudInitArgs:
     @on_change.setter
     def on_change(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]):
         pulumi.set(self, "on_change", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def packages(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Packages to install, by the names of the guest's distribution.
+        """
+        return pulumi.get(self, "packages")
+
+    @packages.setter
+    def packages(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "packages", value)
+
+    @_builtins.property
+    @pulumi.getter(name="runCommands")
+    def run_commands(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Commands to run at the end of the first boot, each a line or a script for the shell.
+        """
+        return pulumi.get(self, "run_commands")
+
+    @run_commands.setter
+    def run_commands(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "run_commands", value)
 
     @_builtins.property
     @pulumi.getter(name="sshKeys")
@@ -131,7 +217,7 @@ class InstanceCloudInitArgs:
     @pulumi.getter(name="userData")
     def user_data(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Raw user data in place of users and keys: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document or a script.
         """
         return pulumi.get(self, "user_data")
 
@@ -150,6 +236,100 @@ class InstanceCloudInitArgs:
     @users.setter
     def users(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]]):
         pulumi.set(self, "users", value)
+
+
+class InstanceCloudInitFileArgsDict(TypedDict):
+    """
+    A file that cloud-init writes in the guest.
+    """
+    content: pulumi.Input[_builtins.str]
+    """
+    Its text, of any characters, as it is to stand in the file.
+    """
+    path: pulumi.Input[_builtins.str]
+    """
+    Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+    """
+    owner: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Its owner, user or user:group; root when left out.
+    """
+    permissions: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Its mode, in octal. Default: `0644`.
+    """
+
+@pulumi.input_type
+class InstanceCloudInitFileArgs:
+    def __init__(__self__, *,
+                 content: pulumi.Input[_builtins.str],
+                 path: pulumi.Input[_builtins.str],
+                 owner: pulumi.Input[Optional[_builtins.str]] = None,
+                 permissions: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        A file that cloud-init writes in the guest.
+
+        :param pulumi.Input[_builtins.str] content: Its text, of any characters, as it is to stand in the file.
+        :param pulumi.Input[_builtins.str] path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param pulumi.Input[_builtins.str] owner: Its owner, user or user:group; root when left out.
+        :param pulumi.Input[_builtins.str] permissions: Its mode, in octal. Default: `0644`.
+        """
+        pulumi.set(__self__, "content", content)
+        pulumi.set(__self__, "path", path)
+        if owner is not None:
+            pulumi.set(__self__, "owner", owner)
+        if permissions is None:
+            permissions = '0644'
+        if permissions is not None:
+            pulumi.set(__self__, "permissions", permissions)
+
+    @_builtins.property
+    @pulumi.getter
+    def content(self) -> pulumi.Input[_builtins.str]:
+        """
+        Its text, of any characters, as it is to stand in the file.
+        """
+        return pulumi.get(self, "content")
+
+    @content.setter
+    def content(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "content", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> pulumi.Input[_builtins.str]:
+        """
+        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @path.setter
+    def path(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "path", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def owner(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Its owner, user or user:group; root when left out.
+        """
+        return pulumi.get(self, "owner")
+
+    @owner.setter
+    def owner(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "owner", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def permissions(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Its mode, in octal. Default: `0644`.
+        """
+        return pulumi.get(self, "permissions")
+
+    @permissions.setter
+    def permissions(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "permissions", value)
 
 
 class InstanceCloudInitUserArgsDict(TypedDict):
@@ -442,13 +622,17 @@ class InstanceNicArgsDict(TypedDict):
     """
     A short name that stays with the card.
     """
+    address: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+    """
     mac: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
     """
     model: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]]]
     """
-    The hardware that the guest sees. Default: `virtio`.
+    The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
     """
     network: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -459,6 +643,7 @@ class InstanceNicArgsDict(TypedDict):
 class InstanceNicArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
+                 address: pulumi.Input[Optional[_builtins.str]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]] = None,
                  network: pulumi.Input[Optional[_builtins.str]] = None):
@@ -466,11 +651,14 @@ class InstanceNicArgs:
         A network card. Its order in the list never matters.
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the card.
+        :param pulumi.Input[_builtins.str] address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         :param pulumi.Input[_builtins.str] mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
-        :param pulumi.Input[Union[_builtins.str, 'InstanceNicModel']] model: The hardware that the guest sees. Default: `virtio`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceNicModel']] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         :param pulumi.Input[_builtins.str] network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
         """
         pulumi.set(__self__, "name", name)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -494,6 +682,18 @@ class InstanceNicArgs:
 
     @_builtins.property
     @pulumi.getter
+    def address(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
     def mac(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
@@ -508,7 +708,7 @@ class InstanceNicArgs:
     @pulumi.getter
     def model(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]]:
         """
-        The hardware that the guest sees. Default: `virtio`.
+        The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         """
         return pulumi.get(self, "model")
 
@@ -681,6 +881,150 @@ class NetworkDhcpArgs:
         pulumi.set(self, "start", value)
 
 
+class NetworkIpv6ArgsDict(TypedDict):
+    """
+    The network's IPv6 range. The node announces it, and guests make their addresses in it.
+    """
+    cidr: pulumi.Input[_builtins.str]
+    """
+    The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+    """
+    dhcp: NotRequired[pulumi.Input[Optional['NetworkDhcpArgsDict']]]
+    """
+    Address assignment by DHCPv6; by default off.
+    """
+    gateway: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The node's address in it; by default the first of the CIDR. Format: IP address.
+    """
+
+@pulumi.input_type
+class NetworkIpv6Args:
+    def __init__(__self__, *,
+                 cidr: pulumi.Input[_builtins.str],
+                 dhcp: pulumi.Input[Optional['NetworkDhcpArgs']] = None,
+                 gateway: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        The network's IPv6 range. The node announces it, and guests make their addresses in it.
+
+        :param pulumi.Input[_builtins.str] cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        :param pulumi.Input['NetworkDhcpArgs'] dhcp: Address assignment by DHCPv6; by default off.
+        :param pulumi.Input[_builtins.str] gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        if dhcp is not None:
+            pulumi.set(__self__, "dhcp", dhcp)
+        if gateway is not None:
+            pulumi.set(__self__, "gateway", gateway)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @cidr.setter
+    def cidr(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def dhcp(self) -> pulumi.Input[Optional['NetworkDhcpArgs']]:
+        """
+        Address assignment by DHCPv6; by default off.
+        """
+        return pulumi.get(self, "dhcp")
+
+    @dhcp.setter
+    def dhcp(self, value: pulumi.Input[Optional['NetworkDhcpArgs']]):
+        pulumi.set(self, "dhcp", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+    @gateway.setter
+    def gateway(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "gateway", value)
+
+
+class NetworkReservationArgsDict(TypedDict):
+    """
+    An address that is kept for one card. Its order in the list never matters.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The IPv4 address, inside of the CIDR. Format: IP address.
+    """
+    mac: pulumi.Input[_builtins.str]
+    """
+    The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+    """
+
+@pulumi.input_type
+class NetworkReservationArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 mac: pulumi.Input[_builtins.str],
+                 name: pulumi.Input[_builtins.str]):
+        """
+        An address that is kept for one card. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] address: The IPv4 address, inside of the CIDR. Format: IP address.
+        :param pulumi.Input[_builtins.str] mac: The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        :param pulumi.Input[_builtins.str] name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv4 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> pulumi.Input[_builtins.str]:
+        """
+        The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        """
+        return pulumi.get(self, "mac")
+
+    @mac.setter
+    def mac(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "mac", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+
 class ProviderTimeoutsArgsDict(TypedDict):
     """
     How long a verb may take. A resource's own `customTimeouts` win.
@@ -771,7 +1115,7 @@ class TemplateSourceArgsDict(TypedDict):
     """
     checksum: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    What the image must hash to: sha256:<hex> or sha512:<hex>.
+    What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
     """
     digest: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -798,7 +1142,7 @@ class TemplateSourceArgs:
         Where an image comes from: `path` or `url`.
 
         :param pulumi.Input[_builtins.bool] allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
-        :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>.
+        :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param pulumi.Input[_builtins.str] digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
         :param pulumi.Input[_builtins.str] path: A file on the machine where the provider runs.
         :param pulumi.Input[_builtins.str] url: An http or https address. It is fetched once, and again when the address or checksum changes.
@@ -832,7 +1176,7 @@ class TemplateSourceArgs:
     @pulumi.getter
     def checksum(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What the image must hash to: sha256:<hex> or sha512:<hex>.
+        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         """
         return pulumi.get(self, "checksum")
 

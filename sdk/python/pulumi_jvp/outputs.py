@@ -18,6 +18,7 @@ from ._enums import *
 
 __all__ = [
     'InstanceCloudInit',
+    'InstanceCloudInitFile',
     'InstanceCloudInitUser',
     'InstanceDirectKernel',
     'InstanceDisk',
@@ -25,7 +26,9 @@ __all__ = [
     'InstanceNic',
     'InstanceRootDisk',
     'NetworkDhcp',
+    'NetworkIpv6',
     'NetworkLease',
+    'NetworkReservation',
     'ProviderTimeouts',
     'TemplateSource',
 ]
@@ -38,8 +41,12 @@ class InstanceCloudInit(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "onChange":
+        if key == "networkConfig":
+            suggest = "network_config"
+        elif key == "onChange":
             suggest = "on_change"
+        elif key == "runCommands":
+            suggest = "run_commands"
         elif key == "sshKeys":
             suggest = "ssh_keys"
         elif key == "userData":
@@ -57,32 +64,56 @@ class InstanceCloudInit(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
+                 files: Optional[Sequence['outputs.InstanceCloudInitFile']] = None,
                  hostname: Optional[_builtins.str] = None,
+                 network_config: Optional[_builtins.str] = None,
                  on_change: Optional[_builtins.str] = None,
+                 packages: Optional[Sequence[_builtins.str]] = None,
+                 run_commands: Optional[Sequence[_builtins.str]] = None,
                  ssh_keys: Optional[Sequence[_builtins.str]] = None,
                  user_data: Optional[_builtins.str] = None,
                  users: Optional[Sequence['outputs.InstanceCloudInitUser']] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
+        :param Sequence['InstanceCloudInitFile'] files: Files to write.
         :param _builtins.str hostname: The guest's host name; by default the instance's name.
+        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
         :param Union[_builtins.str, 'InstanceCloudInitOnChange'] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+        :param Sequence[_builtins.str] packages: Packages to install, by the names of the guest's distribution.
+        :param Sequence[_builtins.str] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param Sequence[_builtins.str] ssh_keys: Public SSH keys for the image's own default user.
-        :param _builtins.str user_data: Raw user data in place of users and keys: a #cloud-config document or a script.
+        :param _builtins.str user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
         :param Sequence['InstanceCloudInitUser'] users: Users to make.
         """
+        if files is not None:
+            pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if network_config is not None:
+            pulumi.set(__self__, "network_config", network_config)
         if on_change is None:
             on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
+        if packages is not None:
+            pulumi.set(__self__, "packages", packages)
+        if run_commands is not None:
+            pulumi.set(__self__, "run_commands", run_commands)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
         if user_data is not None:
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+
+    @_builtins.property
+    @pulumi.getter
+    def files(self) -> Optional[Sequence['outputs.InstanceCloudInitFile']]:
+        """
+        Files to write.
+        """
+        return pulumi.get(self, "files")
 
     @_builtins.property
     @pulumi.getter
@@ -93,12 +124,36 @@ class InstanceCloudInit(dict):
         return pulumi.get(self, "hostname")
 
     @_builtins.property
+    @pulumi.getter(name="networkConfig")
+    def network_config(self) -> Optional[_builtins.str]:
+        """
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        """
+        return pulumi.get(self, "network_config")
+
+    @_builtins.property
     @pulumi.getter(name="onChange")
     def on_change(self) -> Optional[_builtins.str]:
         """
         What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         """
         return pulumi.get(self, "on_change")
+
+    @_builtins.property
+    @pulumi.getter
+    def packages(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Packages to install, by the names of the guest's distribution.
+        """
+        return pulumi.get(self, "packages")
+
+    @_builtins.property
+    @pulumi.getter(name="runCommands")
+    def run_commands(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Commands to run at the end of the first boot, each a line or a script for the shell.
+        """
+        return pulumi.get(self, "run_commands")
 
     @_builtins.property
     @pulumi.getter(name="sshKeys")
@@ -112,7 +167,7 @@ class InstanceCloudInit(dict):
     @pulumi.getter(name="userData")
     def user_data(self) -> Optional[_builtins.str]:
         """
-        Raw user data in place of users and keys: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document or a script.
         """
         return pulumi.get(self, "user_data")
 
@@ -123,6 +178,66 @@ class InstanceCloudInit(dict):
         Users to make.
         """
         return pulumi.get(self, "users")
+
+
+@pulumi.output_type
+class InstanceCloudInitFile(dict):
+    """
+    A file that cloud-init writes in the guest.
+    """
+    def __init__(__self__, *,
+                 content: _builtins.str,
+                 path: _builtins.str,
+                 owner: Optional[_builtins.str] = None,
+                 permissions: Optional[_builtins.str] = None):
+        """
+        A file that cloud-init writes in the guest.
+
+        :param _builtins.str content: Its text, of any characters, as it is to stand in the file.
+        :param _builtins.str path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param _builtins.str owner: Its owner, user or user:group; root when left out.
+        :param _builtins.str permissions: Its mode, in octal. Default: `0644`.
+        """
+        pulumi.set(__self__, "content", content)
+        pulumi.set(__self__, "path", path)
+        if owner is not None:
+            pulumi.set(__self__, "owner", owner)
+        if permissions is None:
+            permissions = '0644'
+        if permissions is not None:
+            pulumi.set(__self__, "permissions", permissions)
+
+    @_builtins.property
+    @pulumi.getter
+    def content(self) -> _builtins.str:
+        """
+        Its text, of any characters, as it is to stand in the file.
+        """
+        return pulumi.get(self, "content")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> _builtins.str:
+        """
+        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def owner(self) -> Optional[_builtins.str]:
+        """
+        Its owner, user or user:group; root when left out.
+        """
+        return pulumi.get(self, "owner")
+
+    @_builtins.property
+    @pulumi.getter
+    def permissions(self) -> Optional[_builtins.str]:
+        """
+        Its mode, in octal. Default: `0644`.
+        """
+        return pulumi.get(self, "permissions")
 
 
 @pulumi.output_type
@@ -354,7 +469,7 @@ class InstanceGuestAddress(dict):
 
         :param _builtins.str address: The IP address.
         :param _builtins.str mac: The network card's MAC address.
-        :param _builtins.str source: How it is known: lease.
+        :param _builtins.str source: How it is known: lease (of the network) or agent (in the guest).
         :param _builtins.str nic: The network card's name.
         """
         pulumi.set(__self__, "address", address)
@@ -383,7 +498,7 @@ class InstanceGuestAddress(dict):
     @pulumi.getter
     def source(self) -> _builtins.str:
         """
-        How it is known: lease.
+        How it is known: lease (of the network) or agent (in the guest).
         """
         return pulumi.get(self, "source")
 
@@ -403,6 +518,7 @@ class InstanceNic(dict):
     """
     def __init__(__self__, *,
                  name: _builtins.str,
+                 address: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
                  network: Optional[_builtins.str] = None):
@@ -410,11 +526,14 @@ class InstanceNic(dict):
         A network card. Its order in the list never matters.
 
         :param _builtins.str name: A short name that stays with the card.
+        :param _builtins.str address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         :param _builtins.str mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
-        :param Union[_builtins.str, 'InstanceNicModel'] model: The hardware that the guest sees. Default: `virtio`.
+        :param Union[_builtins.str, 'InstanceNicModel'] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         :param _builtins.str network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
         """
         pulumi.set(__self__, "name", name)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -434,6 +553,14 @@ class InstanceNic(dict):
 
     @_builtins.property
     @pulumi.getter
+    def address(self) -> Optional[_builtins.str]:
+        """
+        An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
     def mac(self) -> Optional[_builtins.str]:
         """
         Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
@@ -444,7 +571,7 @@ class InstanceNic(dict):
     @pulumi.getter
     def model(self) -> Optional[_builtins.str]:
         """
-        The hardware that the guest sees. Default: `virtio`.
+        The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         """
         return pulumi.get(self, "model")
 
@@ -575,6 +702,53 @@ class NetworkDhcp(dict):
 
 
 @pulumi.output_type
+class NetworkIpv6(dict):
+    """
+    The network's IPv6 range. The node announces it, and guests make their addresses in it.
+    """
+    def __init__(__self__, *,
+                 cidr: _builtins.str,
+                 dhcp: Optional['outputs.NetworkDhcp'] = None,
+                 gateway: Optional[_builtins.str] = None):
+        """
+        The network's IPv6 range. The node announces it, and guests make their addresses in it.
+
+        :param _builtins.str cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        :param 'NetworkDhcp' dhcp: Address assignment by DHCPv6; by default off.
+        :param _builtins.str gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        if dhcp is not None:
+            pulumi.set(__self__, "dhcp", dhcp)
+        if gateway is not None:
+            pulumi.set(__self__, "gateway", gateway)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> _builtins.str:
+        """
+        The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def dhcp(self) -> Optional['outputs.NetworkDhcp']:
+        """
+        Address assignment by DHCPv6; by default off.
+        """
+        return pulumi.get(self, "dhcp")
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> Optional[_builtins.str]:
+        """
+        The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+
+@pulumi.output_type
 class NetworkLease(dict):
     """
     One address that the network has handed out.
@@ -630,6 +804,51 @@ class NetworkLease(dict):
         The name that the guest gave.
         """
         return pulumi.get(self, "hostname")
+
+
+@pulumi.output_type
+class NetworkReservation(dict):
+    """
+    An address that is kept for one card. Its order in the list never matters.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 mac: _builtins.str,
+                 name: _builtins.str):
+        """
+        An address that is kept for one card. Its order in the list never matters.
+
+        :param _builtins.str address: The IPv4 address, inside of the CIDR. Format: IP address.
+        :param _builtins.str mac: The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        :param _builtins.str name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The IPv4 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> _builtins.str:
+        """
+        The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        """
+        return pulumi.get(self, "mac")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
 
 
 @pulumi.output_type
@@ -718,7 +937,7 @@ class TemplateSource(dict):
         Where an image comes from: `path` or `url`.
 
         :param _builtins.bool allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
-        :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>.
+        :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param _builtins.str digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
         :param _builtins.str path: A file on the machine where the provider runs.
         :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes.
@@ -748,7 +967,7 @@ class TemplateSource(dict):
     @pulumi.getter
     def checksum(self) -> Optional[_builtins.str]:
         """
-        What the image must hash to: sha256:<hex> or sha512:<hex>.
+        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         """
         return pulumi.get(self, "checksum")
 

@@ -21,6 +21,7 @@ class StoragePoolArgs:
     def __init__(__self__, *,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None):
         """
@@ -28,6 +29,7 @@ class StoragePoolArgs:
 
         :param pulumi.Input[_builtins.bool] active: Whether the pool runs; the volumes of a stopped one are out of reach. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
+        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
@@ -39,6 +41,10 @@ class StoragePoolArgs:
             autostart = True
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
+        if delete_data is None:
+            delete_data = False
+        if delete_data is not None:
+            pulumi.set(__self__, "delete_data", delete_data)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if path is not None:
@@ -67,6 +73,18 @@ class StoragePoolArgs:
     @autostart.setter
     def autostart(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "autostart", value)
+
+    @_builtins.property
+    @pulumi.getter(name="deleteData")
+    def delete_data(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
+        """
+        return pulumi.get(self, "delete_data")
+
+    @delete_data.setter
+    def delete_data(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "delete_data", value)
 
     @_builtins.property
     @pulumi.getter
@@ -101,6 +119,7 @@ class StoragePool(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
@@ -111,6 +130,7 @@ class StoragePool(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] active: Whether the pool runs; the volumes of a stopped one are out of reach. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
+        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
@@ -140,6 +160,7 @@ class StoragePool(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
@@ -157,8 +178,13 @@ class StoragePool(pulumi.CustomResource):
             if autostart is None:
                 autostart = True
             __props__.__dict__["autostart"] = autostart
+            if delete_data is None:
+                delete_data = False
+            __props__.__dict__["delete_data"] = delete_data
             __props__.__dict__["name"] = name
             __props__.__dict__["path"] = path
+            __props__.__dict__["allocation_bytes"] = None
+            __props__.__dict__["available_bytes"] = None
             __props__.__dict__["capacity_bytes"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["type"] = None
@@ -186,8 +212,11 @@ class StoragePool(pulumi.CustomResource):
         __props__ = StoragePoolArgs.__new__(StoragePoolArgs)
 
         __props__.__dict__["active"] = None
+        __props__.__dict__["allocation_bytes"] = None
         __props__.__dict__["autostart"] = None
+        __props__.__dict__["available_bytes"] = None
         __props__.__dict__["capacity_bytes"] = None
+        __props__.__dict__["delete_data"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["path"] = None
         __props__.__dict__["state"] = None
@@ -204,6 +233,14 @@ class StoragePool(pulumi.CustomResource):
         return pulumi.get(self, "active")
 
     @_builtins.property
+    @pulumi.getter(name="allocationBytes")
+    def allocation_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        What is used of it, by anything that is on it; told anew when it has moved by a hundredth of the capacity. getStoragePool tells it to the byte.
+        """
+        return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
     @pulumi.getter
     def autostart(self) -> pulumi.Output[_builtins.bool]:
         """
@@ -212,12 +249,28 @@ class StoragePool(pulumi.CustomResource):
         return pulumi.get(self, "autostart")
 
     @_builtins.property
+    @pulumi.getter(name="availableBytes")
+    def available_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        What is left of it; as allocationBytes.
+        """
+        return pulumi.get(self, "available_bytes")
+
+    @_builtins.property
     @pulumi.getter(name="capacityBytes")
     def capacity_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
         """
         Size of the filesystem that the folder is on; null while the pool is stopped.
         """
         return pulumi.get(self, "capacity_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="deleteData")
+    def delete_data(self) -> pulumi.Output[_builtins.bool]:
+        """
+        Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay.
+        """
+        return pulumi.get(self, "delete_data")
 
     @_builtins.property
     @pulumi.getter

@@ -23,18 +23,22 @@ class TemplateArgs:
     def __init__(__self__, *,
                  pool: pulumi.Input[_builtins.str],
                  source: pulumi.Input['TemplateSourceArgs'],
-                 name: pulumi.Input[Optional[_builtins.str]] = None):
+                 name: pulumi.Input[Optional[_builtins.str]] = None,
+                 os: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Template resource.
 
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
-        :param pulumi.Input['TemplateSourceArgs'] source: The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        :param pulumi.Input['TemplateSourceArgs'] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
         """
         pulumi.set(__self__, "pool", pool)
         pulumi.set(__self__, "source", source)
         if name is not None:
             pulumi.set(__self__, "name", name)
+        if os is not None:
+            pulumi.set(__self__, "os", os)
 
     @_builtins.property
     @pulumi.getter
@@ -52,7 +56,7 @@ class TemplateArgs:
     @pulumi.getter
     def source(self) -> pulumi.Input['TemplateSourceArgs']:
         """
-        The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
 
@@ -72,6 +76,18 @@ class TemplateArgs:
     def name(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "name", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def os(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What is in the image, in your words, like debian-12. It is kept with the template.
+        """
+        return pulumi.get(self, "os")
+
+    @os.setter
+    def os(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "os", value)
+
 
 @pulumi.type_token("jvp:index:Template")
 class Template(pulumi.CustomResource):
@@ -80,6 +96,7 @@ class Template(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 os: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  source: pulumi.Input[Optional[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']]] = None,
                  __props__=None):
@@ -89,8 +106,9 @@ class Template(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
-        :param pulumi.Input[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']] source: The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        :param pulumi.Input[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         ...
     @overload
@@ -117,6 +135,7 @@ class Template(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 os: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  source: pulumi.Input[Optional[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']]] = None,
                  __props__=None):
@@ -129,6 +148,7 @@ class Template(pulumi.CustomResource):
             __props__ = TemplateArgs.__new__(TemplateArgs)
 
             __props__.__dict__["name"] = name
+            __props__.__dict__["os"] = os
             if pool is None and not opts.urn:
                 raise TypeError("Missing required property 'pool'")
             __props__.__dict__["pool"] = pool
@@ -171,6 +191,7 @@ class Template(pulumi.CustomResource):
         __props__.__dict__["format"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
+        __props__.__dict__["os"] = None
         __props__.__dict__["path"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["pool_name"] = None
@@ -222,6 +243,14 @@ class Template(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def os(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What is in the image, in your words, like debian-12. It is kept with the template.
+        """
+        return pulumi.get(self, "os")
+
+    @_builtins.property
+    @pulumi.getter
     def path(self) -> pulumi.Output[_builtins.str]:
         """
         The volume's file on the node.
@@ -264,7 +293,7 @@ class Template(pulumi.CustomResource):
     @pulumi.getter
     def source(self) -> pulumi.Output['outputs.TemplateSource']:
         """
-        The image, qcow2 or raw, also packed by gzip, xz or bzip2. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
 

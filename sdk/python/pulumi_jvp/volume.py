@@ -24,9 +24,11 @@ class VolumeArgs:
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
-                 template: pulumi.Input[Optional[_builtins.str]] = None):
+                 template: pulumi.Input[Optional[_builtins.str]] = None,
+                 volume: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Volume resource.
 
@@ -34,9 +36,11 @@ class VolumeArgs:
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required unless there is a template, whose size is then the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
         """
         pulumi.set(__self__, "pool", pool)
         if detach_on_delete is None:
@@ -51,12 +55,16 @@ class VolumeArgs:
             full_clone = False
         if full_clone is not None:
             pulumi.set(__self__, "full_clone", full_clone)
+        if image_path is not None:
+            pulumi.set(__self__, "image_path", image_path)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if size is not None:
             pulumi.set(__self__, "size", size)
         if template is not None:
             pulumi.set(__self__, "template", template)
+        if volume is not None:
+            pulumi.set(__self__, "volume", volume)
 
     @_builtins.property
     @pulumi.getter
@@ -107,6 +115,18 @@ class VolumeArgs:
         pulumi.set(self, "full_clone", value)
 
     @_builtins.property
+    @pulumi.getter(name="imagePath")
+    def image_path(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        """
+        return pulumi.get(self, "image_path")
+
+    @image_path.setter
+    def image_path(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "image_path", value)
+
+    @_builtins.property
     @pulumi.getter
     def name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -122,7 +142,7 @@ class VolumeArgs:
     @pulumi.getter
     def size(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required unless there is a template, whose size is then the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         """
         return pulumi.get(self, "size")
 
@@ -142,6 +162,18 @@ class VolumeArgs:
     def template(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "template", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def volume(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
+        """
+        return pulumi.get(self, "volume")
+
+    @volume.setter
+    def volume(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "volume", value)
+
 
 @pulumi.type_token("jvp:index:Volume")
 class Volume(pulumi.CustomResource):
@@ -152,23 +184,27 @@ class Volume(pulumi.CustomResource):
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 volume: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
-        A disk in a storage pool, empty or made from a template.
+        A disk in a storage pool, empty or made from a template, another volume or an image.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required unless there is a template, whose size is then the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
         """
         ...
     @overload
@@ -177,7 +213,7 @@ class Volume(pulumi.CustomResource):
                  args: VolumeArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        A disk in a storage pool, empty or made from a template.
+        A disk in a storage pool, empty or made from a template, another volume or an image.
 
         :param str resource_name: The name of the resource.
         :param VolumeArgs args: The arguments to use to populate this resource's properties.
@@ -197,10 +233,12 @@ class Volume(pulumi.CustomResource):
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 volume: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -219,12 +257,14 @@ class Volume(pulumi.CustomResource):
             if full_clone is None:
                 full_clone = False
             __props__.__dict__["full_clone"] = full_clone
+            __props__.__dict__["image_path"] = image_path
             __props__.__dict__["name"] = name
             if pool is None and not opts.urn:
                 raise TypeError("Missing required property 'pool'")
             __props__.__dict__["pool"] = pool
             __props__.__dict__["size"] = size
             __props__.__dict__["template"] = template
+            __props__.__dict__["volume"] = volume
             __props__.__dict__["backing_file"] = None
             __props__.__dict__["nonce"] = None
             __props__.__dict__["path"] = None
@@ -233,6 +273,8 @@ class Volume(pulumi.CustomResource):
             __props__.__dict__["size_bytes"] = None
             __props__.__dict__["template_id"] = None
             __props__.__dict__["template_pool"] = None
+            __props__.__dict__["volume_id"] = None
+            __props__.__dict__["volume_pool"] = None
         super(Volume, __self__).__init__(
             'jvp:index:Volume',
             resource_name,
@@ -259,6 +301,7 @@ class Volume(pulumi.CustomResource):
         __props__.__dict__["detach_on_delete"] = None
         __props__.__dict__["format"] = None
         __props__.__dict__["full_clone"] = None
+        __props__.__dict__["image_path"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
         __props__.__dict__["path"] = None
@@ -270,6 +313,9 @@ class Volume(pulumi.CustomResource):
         __props__.__dict__["template"] = None
         __props__.__dict__["template_id"] = None
         __props__.__dict__["template_pool"] = None
+        __props__.__dict__["volume"] = None
+        __props__.__dict__["volume_id"] = None
+        __props__.__dict__["volume_pool"] = None
         return Volume(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -303,6 +349,14 @@ class Volume(pulumi.CustomResource):
         Copy the template instead of storing only what differs from it. A raw volume is always a full copy.
         """
         return pulumi.get(self, "full_clone")
+
+    @_builtins.property
+    @pulumi.getter(name="imagePath")
+    def image_path(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again.
+        """
+        return pulumi.get(self, "image_path")
 
     @_builtins.property
     @pulumi.getter
@@ -356,7 +410,7 @@ class Volume(pulumi.CustomResource):
     @pulumi.getter
     def size(self) -> pulumi.Output[_builtins.str]:
         """
-        What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required unless there is a template, whose size is then the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         """
         return pulumi.get(self, "size")
 
@@ -391,4 +445,28 @@ class Volume(pulumi.CustomResource):
         The name of the template's pool.
         """
         return pulumi.get(self, "template_pool")
+
+    @_builtins.property
+    @pulumi.getter
+    def volume(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it.
+        """
+        return pulumi.get(self, "volume")
+
+    @_builtins.property
+    @pulumi.getter(name="volumeId")
+    def volume_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The id of the volume that it is a clone of.
+        """
+        return pulumi.get(self, "volume_id")
+
+    @_builtins.property
+    @pulumi.getter(name="volumePool")
+    def volume_pool(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The name of that volume's pool.
+        """
+        return pulumi.get(self, "volume_pool")
 
