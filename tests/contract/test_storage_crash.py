@@ -174,9 +174,10 @@ def test_volume_create(pool: str, template: Any, folder: Path, shape: str) -> No
         assert inside(folder) == before, where
 
 
-@pytest.mark.parametrize("shape", ["clone", "image"])
+@pytest.mark.parametrize("shape", ["clone", "clone of an overlay", "image"])
 def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_path: Path, shape: str) -> None:
-    origin_spec = volume_spec(name="o", pool=pool, template=f"{pool}/t")
+    made_from = {"size": "4MiB"} if shape == "clone" else {"template": f"{pool}/t"}
+    origin_spec = volume_spec(name="o", pool=pool, **made_from)
     origin = again(lambda provider: provider.volumes.create(Work(), key("volume", "o"), origin_spec))
     image = {"imagePath": str(tmp_path / "image.raw"), "format": "raw", "size": "9MiB"}
     spec = volume_spec(name="v", pool=pool, **(image if shape == "image" else {"volume": origin.id, "size": "9MiB"}))

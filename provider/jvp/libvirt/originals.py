@@ -109,7 +109,10 @@ def _writers(users: list[DomainDisk]) -> set[str]:
 def _driver_format(volume: libvirt.virStorageVol) -> str | None:
     """The format by which a domain has the volume, None when none has it."""
     for disk in _users(volume):
-        for element in devices.inactive_xml(disk.domain).iterfind("devices/disk"):
-            if value(element, "target/@dev") == disk.target:
-                return value(element, "driver/@type") or "raw"
+        if disk.live is not None:
+            return value(disk.live, "driver/@type") or "raw"
+        for _, root in devices.definitions([disk.domain]):
+            for element in root.iterfind("devices/disk"):
+                if value(element, "target/@dev") == disk.target:
+                    return value(element, "driver/@type") or "raw"
     return None

@@ -7,8 +7,10 @@ from typing import Any
 import libvirt
 import pytest
 
+from jvp.core.errors import NameTaken
 from jvp.libvirt import devices, guest
 from jvp.libvirt.networks import NetworkApi
+from jvp.resources.storage_pool import StoragePool, StoragePools
 
 
 def error(code: int) -> libvirt.libvirtError:
@@ -43,6 +45,9 @@ class Node:
     def listAllNetworks(self, flags: int) -> list[Any]:
         return self._listed
 
+    def listAllStoragePools(self, flags: int) -> list[Any]:
+        return self._listed
+
 
 def test_a_domain_that_vanished_is_left_out() -> None:
     there, gone = Listed("<domain/>"), Listed(libvirt.VIR_ERR_NO_DOMAIN)
@@ -58,6 +63,25 @@ def test_a_network_that_vanished_is_left_out() -> None:
     broken: Any = Node([Listed(libvirt.VIR_ERR_INTERNAL_ERROR)])
     with pytest.raises(libvirt.libvirtError):
         list(NetworkApi(broken).definitions())
+
+
+class ListedPool(Listed):
+    """A pool that has a name and an id whatever happened to it."""
+
+    def name(self) -> str:
+        return "theirs"
+
+    def UUIDString(self) -> str:
+        return "00000000-0000-0000-0000-000000000001"
+
+
+def test_a_pool_that_vanished_is_in_nobodys_way() -> None:
+    spec = StoragePool(name="ours", path="/srv/ours")
+    node: Any = Node([ListedPool(libvirt.VIR_ERR_NO_STORAGE_POOL)])
+    StoragePools(node)._refuse_taken(spec, "00000000-0000-0000-0000-000000000002")
+    there: Any = Node([ListedPool("<pool><target><path>/srv/ours/</path></target></pool>")])
+    with pytest.raises(NameTaken, match='the folder of the storage pool "theirs"'):
+        StoragePools(there)._refuse_taken(spec, "00000000-0000-0000-0000-000000000002")
 
 
 def test_a_guest_that_is_gone_does_not_run() -> None:
