@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from engine_stack import ROOT, Stack
+from tests.lab.conftest import BOOTS
 
 from jvp.core.identity import Key
 from jvp.doors.pulumi.urns import Urn
@@ -53,17 +54,17 @@ def test_the_second_example_lives_from_nothing_to_nothing(
     name = dynamic.names["P"].rstrip("-")
     settings = {
         "prefix": name, "image": str(image), "cidr": dynamic.names["CIDR"], "memory": "128MiB", "maxMemory": "192MiB",
-        "waitTimeout": "90s",
+        "waitTimeout": "120s",
     }  # fmt: skip
     words = [word for key, value in settings.items() for word in ("--plaintext", f"{key}={value}")]
     dynamic("config", "set-all", *words)
     dynamic("config", "set", "--path", "disks.data", "8MiB")
 
-    first = dynamic.up(ok=None, timeout_s=150)
+    first = dynamic.up(ok=None)
     if first.code != 0 and "no address after" in first.errors:
-        print("the boot hung; second try", flush=True)
+        BOOTS.append("dynamic: hung, second try")
         domain("vm").destroy()
-        dynamic.up(timeout_s=150)
+        dynamic.up()
     else:
         assert first.code == 0, first
     assert ipaddress.ip_address(dynamic.outputs()["address"]) in ipaddress.ip_network(dynamic.names["CIDR"])
