@@ -11,13 +11,14 @@ from typing import ClassVar
 import libvirt
 
 from jvp.core.errors import Busy, NotFound, Path, Rejected
+from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, parse, text_of, value
+from jvp.libvirt.xml import Element, drop, parse, text_of, value
 
 REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
 
@@ -188,16 +189,17 @@ class Restart:
         return cls._FACT in marks.facts_of(root)
 
     def note(self, root: Element) -> None:
-        """Write into `root`, which is then defined, that a restart begins."""
-        element = marks.find(root)
-        if element is not None:
-            element.set(self._FACT, "yes")
+        """Write into `root`, which is then defined, that a restart begins. A network that was imported has no mark."""
+        if marks.find(root) is None:
+            marks.put(root, marks.element_of(Mark("", 0)))
+        marks.set_fact(root, self._FACT, "yes")
 
     def finish(self, work: Work) -> None:
         """Plug the guests' NICs in again when a restart was noted, and take the note away."""
         root = parse(self.network.XMLDesc(NetworkApi.INACTIVE))
         if not self.is_noted(root):
             return
+        self._warn_of_others(work)
         for domain, nic in self._nics():
             work.status(f'plugging "{domain.name()}" into network "{self.name}" again')
             if not devices.replug(work, domain, nic):
@@ -205,7 +207,19 @@ class Restart:
         element = marks.find(root)
         assert element is not None
         element.attrib.pop(self._FACT)
+        if marks.mark_of(root) is None and not marks.facts_of(root):
+            drop(root, "metadata")
         self.network.connect().networkDefineXML(text_of(root))
+
+    def _warn_of_others(self, work: Work) -> None:
+        """Guests that jvp does not manage are not touched."""
+        running = devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+        others = sorted(domain.name() for domain, root in running if not devices.is_ours(root) and self._of(root))
+        if others:
+            work.warn(
+                f'{", ".join(others)} of others on network "{self.name}" lost its bridge with the restart, until the '
+                "next power cycle or until the card is plugged in again"
+            )
 
     def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
         """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Invalid, NameTaken, NotFound, Path, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Path, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation
@@ -98,10 +98,17 @@ class Networks(Handler[Network, NetworkState]):
                 restart.note(root)
             marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
             record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
+            before = parse(network.XMLDesc(self.api.INACTIVE))
             network = self.api.define(root)
-            if needs_restart and network.isActive():
+            stopped = needs_restart and bool(network.isActive())
+            if stopped:
                 network.destroy()
-            self._settle(work, network, spec, restart, both)
+            try:
+                self._settle(work, network, spec, restart, both)
+            except JvpError:
+                if stopped and not network.isActive():
+                    self._go_back(work, before)
+                raise
             self._forget(network, new)
             return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
 
@@ -183,6 +190,15 @@ class Networks(Handler[Network, NetworkState]):
         else:
             self._start(network, spec)
         restart.finish(work)
+
+    def _go_back(self, work: Work, before: Element) -> None:
+        """Have the network as it was, when it does not start as it should be now. Best effort: the error is another."""
+        with contextlib.suppress(JvpError), libvirt_errors("network"):
+            restart = Restart(self.node, self.api.define(before))
+            restart.note(before)
+            network = self.api.define(before)
+            self.api.start(network)
+            restart.finish(work)
 
     def _start(self, network: Any, spec: Network) -> None:
         with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from jvp.core.facts import At, Changes, Computed, Effect, Output
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
-from jvp.core.values import known
+from jvp.core.values import UNKNOWN, known
 from jvp.resources.network.addresses import Dhcp, Subnet
 
 IPV6_MTU = 1280
@@ -172,6 +172,9 @@ class Network(Spec):
 
     def derived(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        if self.cidr is not None and not known(self.cidr):
+            # Not known yet when what they follow from is not.
+            found |= {name: UNKNOWN for name in ("gateway", "dhcp") if getattr(self, name) is None}
         for subnet in self._subnets():
             if subnet.version == 4:
                 found |= subnet.derived()
