@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from tests.contract.conftest import Bench
-from tests.contract.drift import NETWORK, Drift
+from tests.contract.drift import INACTIVE, NETWORK, Drift
 
 from jvp.core.calls import Stored
+from jvp.core.check import check
 from jvp.core.errors import Invalid, Rejected, dotted
 from jvp.core.types import network_of
+from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
 from jvp.libvirt.xml import parse
+from jvp.resources.network.model import Network
 
 
 @pytest.fixture
@@ -112,6 +115,26 @@ def test_a_range_that_the_host_uses_is_undone(bench: Bench) -> None:
     with pytest.raises((Rejected, Invalid)) as caught:
         bench.create("Network", "host", {"name": name, "cidr": cidr})
     assert caught.value.path == ("cidr",)
+
+
+def test_a_network_that_does_not_start_as_it_should_be_runs_on_as_it_was(bench: Bench, network: Stored) -> None:
+    """`lo` is an interface of the node: libvirt finds out at the start, when the network is down already."""
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    definition = found.XMLDesc(INACTIVE)
+    with pytest.raises(Rejected, match="lo"):
+        bench.update("Network", network, {"name": network.state["name"], "cidr": network.state["cidr"], "bridge": "lo"})
+    assert found.isActive()
+    assert found.XMLDesc(INACTIVE) == definition.replace('acknowledged="no"', 'acknowledged="yes"')
+    read = bench.read("Network", network)
+    assert read is not None
+    assert read.state["active"] is True
+    assert bench.plan("Network", read, {"name": network.state["name"], "cidr": network.state["cidr"]}) == []
+
+
+def test_what_follows_from_an_unknown_range_is_unknown() -> None:
+    checked = check(Network, {"cidr": UNKNOWN})
+    assert checked.failures == ()
+    assert (checked.inputs["gateway"], checked.inputs["dhcp"]) == (UNKNOWN, UNKNOWN)
 
 
 def test_a_dhcp_range_changes_without_a_restart(bench: Bench, network: Stored) -> None:

@@ -32,6 +32,10 @@ TEXT = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0
 </network>"""
 
 
+THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
+<interface type='network'><source network='{network}'/></interface></devices></domain>"""
+
+
 @pytest.fixture
 def made(bench: Bench) -> Iterator[Any]:
     base = bench.cidr().rpartition(".")[0]
@@ -91,3 +95,28 @@ def test_an_update_changes_only_what_is_declared(bench: Bench, made: Any) -> Non
         again = bench.read("Network", stored)
         assert again is not None
         assert bench.plan("Network", again, raw) == []
+
+
+def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_named(bench: Bench, made: Any) -> None:
+    """None of these guests has a system that lets go of its card: the restart says what became of each."""
+    stored = imported(bench, made)
+    name = bench.name("on")
+    raw = {
+        "name": name, "memory": "32MiB", "rootDisk": {"pool": bench.pool.id if bench.pool else "", "size": "1MiB"},
+        "nics": [{"name": "eth0", "network": stored.id}], "shutdownTimeout": "0s",
+    }  # fmt: skip
+    instance = bench.create("Instance", name, raw).stored
+    theirs = bench.connection.createXML(THEIRS.format(name=bench.name("theirs"), network=made.name()), 0)
+    said: list[str] = []
+    try:
+        program = {"name": made.name(), "cidr": stored.state["cidr"], "dhcp": stored.state["dhcp"], "mtu": 1400}
+        stored = bench.update("Network", stored, program, Work(warn=said.append)).stored
+        assert any(line.startswith(f"{theirs.name()} of others on network") for line in said), said
+        assert any(line.startswith(f'"{name}" does not let go of its card') for line in said), said
+        assert "urn:jvp" not in made.XMLDesc(1)
+        read = bench.read("Instance", instance)
+        assert read is not None
+        assert [one.partition(":")[0] for one in read.state["pending"]] == ["nics.eth0"]
+    finally:
+        theirs.destroy()
+        bench.delete("Instance", instance)

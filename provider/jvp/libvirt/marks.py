@@ -78,6 +78,17 @@ def put(root: Element, mark: Element) -> None:
     metadata.append(mark)
 
 
+def drop(root: Element) -> None:
+    """Take our mark out of an object's XML."""
+    element = find(root)
+    metadata = root.find("metadata")
+    if element is None or metadata is None:
+        return
+    metadata.remove(element)
+    if not len(metadata):
+        root.remove(metadata)
+
+
 WROTE = "wrote"
 """A fact of the mark: a digest of each value that we last wrote into the definition, by path."""
 

@@ -18,7 +18,7 @@ from jvp.libvirt import devices, marks
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, drop, parse, text_of, value
+from jvp.libvirt.xml import Element, parse, text_of, value
 
 REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
 
@@ -208,7 +208,7 @@ class Restart:
         assert element is not None
         element.attrib.pop(self._FACT)
         if marks.mark_of(root) is None and not marks.facts_of(root):
-            drop(root, "metadata")
+            marks.drop(root)
         self.network.connect().networkDefineXML(text_of(root))
 
     def _warn_of_others(self, work: Work) -> None:
