@@ -54,7 +54,9 @@ class InstanceWaitFor(_builtins.str, Enum):
 @pulumi.type_token("jvp:index:NetworkMode")
 class NetworkMode(_builtins.str, Enum):
     NAT = "nat"
+    ROUTE = "route"
     ISOLATED = "isolated"
+    BRIDGE = "bridge"
 
 
 @pulumi.type_token("jvp:index:VolumeFormat")

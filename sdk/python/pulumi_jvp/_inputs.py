@@ -30,6 +30,10 @@ __all__ = [
     'InstanceRootDiskArgsDict',
     'NetworkDhcpArgs',
     'NetworkDhcpArgsDict',
+    'NetworkIpv6Args',
+    'NetworkIpv6ArgsDict',
+    'NetworkReservationArgs',
+    'NetworkReservationArgsDict',
     'ProviderTimeoutsArgs',
     'ProviderTimeoutsArgsDict',
     'TemplateSourceArgs',
@@ -442,6 +446,10 @@ class InstanceNicArgsDict(TypedDict):
     """
     A short name that stays with the card.
     """
+    address: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+    """
     mac: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
@@ -459,6 +467,7 @@ class InstanceNicArgsDict(TypedDict):
 class InstanceNicArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
+                 address: pulumi.Input[Optional[_builtins.str]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]] = None,
                  network: pulumi.Input[Optional[_builtins.str]] = None):
@@ -466,11 +475,14 @@ class InstanceNicArgs:
         A network card. Its order in the list never matters.
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the card.
+        :param pulumi.Input[_builtins.str] address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         :param pulumi.Input[_builtins.str] mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param pulumi.Input[Union[_builtins.str, 'InstanceNicModel']] model: The hardware that the guest sees. Default: `virtio`.
         :param pulumi.Input[_builtins.str] network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
         """
         pulumi.set(__self__, "name", name)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -491,6 +503,18 @@ class InstanceNicArgs:
     @name.setter
     def name(self, value: pulumi.Input[_builtins.str]):
         pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "address", value)
 
     @_builtins.property
     @pulumi.getter
@@ -679,6 +703,150 @@ class NetworkDhcpArgs:
     @start.setter
     def start(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "start", value)
+
+
+class NetworkIpv6ArgsDict(TypedDict):
+    """
+    The network's IPv6 range. The node announces it, and guests make their addresses in it.
+    """
+    cidr: pulumi.Input[_builtins.str]
+    """
+    The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+    """
+    dhcp: NotRequired[pulumi.Input[Optional['NetworkDhcpArgsDict']]]
+    """
+    Address assignment by DHCPv6; by default off.
+    """
+    gateway: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The node's address in it; by default the first of the CIDR. Format: IP address.
+    """
+
+@pulumi.input_type
+class NetworkIpv6Args:
+    def __init__(__self__, *,
+                 cidr: pulumi.Input[_builtins.str],
+                 dhcp: pulumi.Input[Optional['NetworkDhcpArgs']] = None,
+                 gateway: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        The network's IPv6 range. The node announces it, and guests make their addresses in it.
+
+        :param pulumi.Input[_builtins.str] cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        :param pulumi.Input['NetworkDhcpArgs'] dhcp: Address assignment by DHCPv6; by default off.
+        :param pulumi.Input[_builtins.str] gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        if dhcp is not None:
+            pulumi.set(__self__, "dhcp", dhcp)
+        if gateway is not None:
+            pulumi.set(__self__, "gateway", gateway)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @cidr.setter
+    def cidr(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def dhcp(self) -> pulumi.Input[Optional['NetworkDhcpArgs']]:
+        """
+        Address assignment by DHCPv6; by default off.
+        """
+        return pulumi.get(self, "dhcp")
+
+    @dhcp.setter
+    def dhcp(self, value: pulumi.Input[Optional['NetworkDhcpArgs']]):
+        pulumi.set(self, "dhcp", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+    @gateway.setter
+    def gateway(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "gateway", value)
+
+
+class NetworkReservationArgsDict(TypedDict):
+    """
+    An address that is kept for one card. Its order in the list never matters.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The IPv4 address, inside of the CIDR. Format: IP address.
+    """
+    mac: pulumi.Input[_builtins.str]
+    """
+    The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+    """
+
+@pulumi.input_type
+class NetworkReservationArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 mac: pulumi.Input[_builtins.str],
+                 name: pulumi.Input[_builtins.str]):
+        """
+        An address that is kept for one card. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] address: The IPv4 address, inside of the CIDR. Format: IP address.
+        :param pulumi.Input[_builtins.str] mac: The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        :param pulumi.Input[_builtins.str] name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv4 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> pulumi.Input[_builtins.str]:
+        """
+        The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        """
+        return pulumi.get(self, "mac")
+
+    @mac.setter
+    def mac(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "mac", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
 
 
 class ProviderTimeoutsArgsDict(TypedDict):

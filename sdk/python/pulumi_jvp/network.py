@@ -27,20 +27,28 @@ class NetworkArgs:
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
                  dhcp: pulumi.Input[Optional['NetworkDhcpArgs']] = None,
+                 domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 ipv6: pulumi.Input[Optional['NetworkIpv6Args']] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
-                 name: pulumi.Input[Optional[_builtins.str]] = None):
+                 mtu: pulumi.Input[Optional[_builtins.int]] = None,
+                 name: pulumi.Input[Optional[_builtins.str]] = None,
+                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]] = None):
         """
         The set of arguments for constructing a Network resource.
 
         :param pulumi.Input[_builtins.bool] active: Whether the network runs. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the network starts with the node. Default: `true`.
-        :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out. A change restarts the network.
-        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat; without it the node has no address. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
+        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
         :param pulumi.Input['NetworkDhcpArgs'] dhcp: Address assignment; by default on, over the whole CIDR.
+        :param pulumi.Input[_builtins.str] domain: The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example. A change restarts the network.
         :param pulumi.Input[_builtins.str] gateway: The node's address in the network; by default the first of the CIDR. Format: IP address. A change restarts the network.
-        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. isolated: only each other. Default: `nat`. A change restarts the network.
+        :param pulumi.Input['NetworkIpv6Args'] ipv6: IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
+        :param pulumi.Input[_builtins.int] mtu: The largest packet of the network, in bytes; by default the kernel's. A change restarts the network.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkReservationArgs']]] reservations: Addresses kept for cards that the program knows by their MAC.
         """
         if active is None:
             active = True
@@ -56,14 +64,22 @@ class NetworkArgs:
             pulumi.set(__self__, "cidr", cidr)
         if dhcp is not None:
             pulumi.set(__self__, "dhcp", dhcp)
+        if domain is not None:
+            pulumi.set(__self__, "domain", domain)
         if gateway is not None:
             pulumi.set(__self__, "gateway", gateway)
+        if ipv6 is not None:
+            pulumi.set(__self__, "ipv6", ipv6)
         if mode is None:
             mode = 'nat'
         if mode is not None:
             pulumi.set(__self__, "mode", mode)
+        if mtu is not None:
+            pulumi.set(__self__, "mtu", mtu)
         if name is not None:
             pulumi.set(__self__, "name", name)
+        if reservations is not None:
+            pulumi.set(__self__, "reservations", reservations)
 
     @_builtins.property
     @pulumi.getter
@@ -93,7 +109,7 @@ class NetworkArgs:
     @pulumi.getter
     def bridge(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The bridge interface on the node; chosen when left out. A change restarts the network.
+        The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
         """
         return pulumi.get(self, "bridge")
 
@@ -105,7 +121,7 @@ class NetworkArgs:
     @pulumi.getter
     def cidr(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The IPv4 range of the network. Required for nat; without it the node has no address. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
         """
         return pulumi.get(self, "cidr")
 
@@ -127,6 +143,18 @@ class NetworkArgs:
 
     @_builtins.property
     @pulumi.getter
+    def domain(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example. A change restarts the network.
+        """
+        return pulumi.get(self, "domain")
+
+    @domain.setter
+    def domain(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "domain", value)
+
+    @_builtins.property
+    @pulumi.getter
     def gateway(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         The node's address in the network; by default the first of the CIDR. Format: IP address. A change restarts the network.
@@ -139,15 +167,39 @@ class NetworkArgs:
 
     @_builtins.property
     @pulumi.getter
+    def ipv6(self) -> pulumi.Input[Optional['NetworkIpv6Args']]:
+        """
+        IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too. A change restarts the network.
+        """
+        return pulumi.get(self, "ipv6")
+
+    @ipv6.setter
+    def ipv6(self, value: pulumi.Input[Optional['NetworkIpv6Args']]):
+        pulumi.set(self, "ipv6", value)
+
+    @_builtins.property
+    @pulumi.getter
     def mode(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]]:
         """
-        nat: guests reach what the node reaches, behind its address. isolated: only each other. Default: `nat`. A change restarts the network.
+        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
         """
         return pulumi.get(self, "mode")
 
     @mode.setter
     def mode(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]]):
         pulumi.set(self, "mode", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def mtu(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The largest packet of the network, in bytes; by default the kernel's. A change restarts the network.
+        """
+        return pulumi.get(self, "mtu")
+
+    @mtu.setter
+    def mtu(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "mtu", value)
 
     @_builtins.property
     @pulumi.getter
@@ -161,6 +213,18 @@ class NetworkArgs:
     def name(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "name", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def reservations(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]]:
+        """
+        Addresses kept for cards that the program knows by their MAC.
+        """
+        return pulumi.get(self, "reservations")
+
+    @reservations.setter
+    def reservations(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]]):
+        pulumi.set(self, "reservations", value)
+
 
 @pulumi.type_token("jvp:index:Network")
 class Network(pulumi.CustomResource):
@@ -173,23 +237,31 @@ class Network(pulumi.CustomResource):
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
                  dhcp: pulumi.Input[Optional[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']]] = None,
+                 domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 ipv6: pulumi.Input[Optional[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']]] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
+                 mtu: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]]] = None,
                  __props__=None):
         """
-        A virtual network on one node: a bridge with DHCP and DNS, and a way out through NAT, or isolated.
+        A virtual network on one node: a bridge with DHCP and DNS, and a way out by NAT or routing, or none.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] active: Whether the network runs. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the network starts with the node. Default: `true`.
-        :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out. A change restarts the network.
-        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat; without it the node has no address. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
+        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
         :param pulumi.Input[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']] dhcp: Address assignment; by default on, over the whole CIDR.
+        :param pulumi.Input[_builtins.str] domain: The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example. A change restarts the network.
         :param pulumi.Input[_builtins.str] gateway: The node's address in the network; by default the first of the CIDR. Format: IP address. A change restarts the network.
-        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. isolated: only each other. Default: `nat`. A change restarts the network.
+        :param pulumi.Input[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']] ipv6: IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
+        :param pulumi.Input[_builtins.int] mtu: The largest packet of the network, in bytes; by default the kernel's. A change restarts the network.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]] reservations: Addresses kept for cards that the program knows by their MAC.
         """
         ...
     @overload
@@ -198,7 +270,7 @@ class Network(pulumi.CustomResource):
                  args: Optional[NetworkArgs] = None,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        A virtual network on one node: a bridge with DHCP and DNS, and a way out through NAT, or isolated.
+        A virtual network on one node: a bridge with DHCP and DNS, and a way out by NAT or routing, or none.
 
         :param str resource_name: The name of the resource.
         :param NetworkArgs args: The arguments to use to populate this resource's properties.
@@ -220,9 +292,13 @@ class Network(pulumi.CustomResource):
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
                  dhcp: pulumi.Input[Optional[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']]] = None,
+                 domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 ipv6: pulumi.Input[Optional[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']]] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
+                 mtu: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -241,11 +317,17 @@ class Network(pulumi.CustomResource):
             __props__.__dict__["bridge"] = bridge
             __props__.__dict__["cidr"] = cidr
             __props__.__dict__["dhcp"] = dhcp
+            __props__.__dict__["domain"] = domain
             __props__.__dict__["gateway"] = gateway
+            __props__.__dict__["ipv6"] = ipv6
             if mode is None:
                 mode = 'nat'
             __props__.__dict__["mode"] = mode
+            __props__.__dict__["mtu"] = mtu
             __props__.__dict__["name"] = name
+            __props__.__dict__["reservations"] = reservations
+            __props__.__dict__["instances"] = None
+            __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
         super(Network, __self__).__init__(
             'jvp:index:Network',
@@ -274,9 +356,15 @@ class Network(pulumi.CustomResource):
         __props__.__dict__["bridge"] = None
         __props__.__dict__["cidr"] = None
         __props__.__dict__["dhcp"] = None
+        __props__.__dict__["domain"] = None
         __props__.__dict__["gateway"] = None
+        __props__.__dict__["instances"] = None
+        __props__.__dict__["ipv6"] = None
         __props__.__dict__["mode"] = None
+        __props__.__dict__["mtu"] = None
         __props__.__dict__["name"] = None
+        __props__.__dict__["reservations"] = None
+        __props__.__dict__["state"] = None
         __props__.__dict__["uuid"] = None
         return Network(resource_name, opts=opts, __props__=__props__)
 
@@ -300,7 +388,7 @@ class Network(pulumi.CustomResource):
     @pulumi.getter
     def bridge(self) -> pulumi.Output[_builtins.str]:
         """
-        The bridge interface on the node; chosen when left out.
+        The bridge interface on the node; chosen when left out, required in mode bridge.
         """
         return pulumi.get(self, "bridge")
 
@@ -308,7 +396,7 @@ class Network(pulumi.CustomResource):
     @pulumi.getter
     def cidr(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The IPv4 range of the network. Required for nat; without it the node has no address. Format: CIDR like 192.168.50.0/24.
+        The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24.
         """
         return pulumi.get(self, "cidr")
 
@@ -322,6 +410,14 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def domain(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "domain")
+
+    @_builtins.property
+    @pulumi.getter
     def gateway(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         The node's address in the network; by default the first of the CIDR. Format: IP address.
@@ -330,11 +426,35 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def instances(self) -> pulumi.Output[Sequence[_builtins.str]]:
+        """
+        The running guests with a card on the network, by name, whoever made them.
+        """
+        return pulumi.get(self, "instances")
+
+    @_builtins.property
+    @pulumi.getter
+    def ipv6(self) -> pulumi.Output[Optional['outputs.NetworkIpv6']]:
+        """
+        IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too.
+        """
+        return pulumi.get(self, "ipv6")
+
+    @_builtins.property
+    @pulumi.getter
     def mode(self) -> pulumi.Output[_builtins.str]:
         """
-        nat: guests reach what the node reaches, behind its address. isolated: only each other.
+        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names.
         """
         return pulumi.get(self, "mode")
+
+    @_builtins.property
+    @pulumi.getter
+    def mtu(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        The largest packet of the network, in bytes; by default the kernel's.
+        """
+        return pulumi.get(self, "mtu")
 
     @_builtins.property
     @pulumi.getter
@@ -343,6 +463,22 @@ class Network(pulumi.CustomResource):
         Unique on the node; made up from the resource's name when left out.
         """
         return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def reservations(self) -> pulumi.Output[Sequence['outputs.NetworkReservation']]:
+        """
+        Addresses kept for cards that the program knows by their MAC.
+        """
+        return pulumi.get(self, "reservations")
+
+    @_builtins.property
+    @pulumi.getter
+    def state(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Whether the network runs: active or inactive.
+        """
+        return pulumi.get(self, "state")
 
     @_builtins.property
     @pulumi.getter

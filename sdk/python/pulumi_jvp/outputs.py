@@ -25,7 +25,9 @@ __all__ = [
     'InstanceNic',
     'InstanceRootDisk',
     'NetworkDhcp',
+    'NetworkIpv6',
     'NetworkLease',
+    'NetworkReservation',
     'ProviderTimeouts',
     'TemplateSource',
 ]
@@ -403,6 +405,7 @@ class InstanceNic(dict):
     """
     def __init__(__self__, *,
                  name: _builtins.str,
+                 address: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
                  network: Optional[_builtins.str] = None):
@@ -410,11 +413,14 @@ class InstanceNic(dict):
         A network card. Its order in the list never matters.
 
         :param _builtins.str name: A short name that stays with the card.
+        :param _builtins.str address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         :param _builtins.str mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param Union[_builtins.str, 'InstanceNicModel'] model: The hardware that the guest sees. Default: `virtio`.
         :param _builtins.str network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
         """
         pulumi.set(__self__, "name", name)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -431,6 +437,14 @@ class InstanceNic(dict):
         A short name that stays with the card.
         """
         return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> Optional[_builtins.str]:
+        """
+        An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        """
+        return pulumi.get(self, "address")
 
     @_builtins.property
     @pulumi.getter
@@ -575,6 +589,53 @@ class NetworkDhcp(dict):
 
 
 @pulumi.output_type
+class NetworkIpv6(dict):
+    """
+    The network's IPv6 range. The node announces it, and guests make their addresses in it.
+    """
+    def __init__(__self__, *,
+                 cidr: _builtins.str,
+                 dhcp: Optional['outputs.NetworkDhcp'] = None,
+                 gateway: Optional[_builtins.str] = None):
+        """
+        The network's IPv6 range. The node announces it, and guests make their addresses in it.
+
+        :param _builtins.str cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        :param 'NetworkDhcp' dhcp: Address assignment by DHCPv6; by default off.
+        :param _builtins.str gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        if dhcp is not None:
+            pulumi.set(__self__, "dhcp", dhcp)
+        if gateway is not None:
+            pulumi.set(__self__, "gateway", gateway)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> _builtins.str:
+        """
+        The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def dhcp(self) -> Optional['outputs.NetworkDhcp']:
+        """
+        Address assignment by DHCPv6; by default off.
+        """
+        return pulumi.get(self, "dhcp")
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> Optional[_builtins.str]:
+        """
+        The node's address in it; by default the first of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+
+@pulumi.output_type
 class NetworkLease(dict):
     """
     One address that the network has handed out.
@@ -630,6 +691,51 @@ class NetworkLease(dict):
         The name that the guest gave.
         """
         return pulumi.get(self, "hostname")
+
+
+@pulumi.output_type
+class NetworkReservation(dict):
+    """
+    An address that is kept for one card. Its order in the list never matters.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 mac: _builtins.str,
+                 name: _builtins.str):
+        """
+        An address that is kept for one card. Its order in the list never matters.
+
+        :param _builtins.str address: The IPv4 address, inside of the CIDR. Format: IP address.
+        :param _builtins.str mac: The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        :param _builtins.str name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The IPv4 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> _builtins.str:
+        """
+        The MAC address of the card. Format: MAC address like 52:54:00:12:34:56.
+        """
+        return pulumi.get(self, "mac")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
 
 
 @pulumi.output_type
