@@ -86,6 +86,7 @@ class Networks(Handler[Network, NetworkState]):
             if network is None:
                 raise NotFound(f"{what} is gone; refresh the stack")
             self._refuse_collision(spec, object_id)
+            self.api.acknowledge(network)
             restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))
             ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
@@ -94,10 +95,11 @@ class Networks(Handler[Network, NetworkState]):
             both = ours | new
             patch(root, kept(spec, read(root, both), removed), both)
             needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
-            if spec.active and (needs_restart or not network.isActive()):
-                restart.note(root)
             marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
             record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
+            if spec.active and (needs_restart or not network.isActive()):
+                # Last: of a network that was imported this note is all that is kept, until the restart is over.
+                restart.note(root)
             before = parse(network.XMLDesc(self.api.INACTIVE))
             network = self.api.define(root)
             stopped = needs_restart and bool(network.isActive())
