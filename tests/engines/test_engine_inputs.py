@@ -29,7 +29,7 @@ OFFLINE = {
     ),
     "nothing-to-boot": (
         'jvp.Instance("i")',
-        "an instance needs a template, a rootDisk.size for an empty disk, or a directKernel",
+        "an instance needs a template, a rootDisk.size for an empty disk, an iso or a directKernel",
     ),
     "choice-of-words": (
         'jvp.Instance("i", root_disk={"pool": "p", "size": "1GiB"}, power_state="on")',
