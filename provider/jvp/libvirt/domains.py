@@ -46,9 +46,14 @@ class DomainApi:
         found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
         return {one.text or "": one.get("canonical") or one.text or "" for one in found}
 
-    def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element:
-        """What the node offers to a domain of this kind."""
-        return parse(self.node.connection.getDomainCapabilities(None, arch, machine, virt_type, 0))
+    def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element | None:
+        """What the node offers to a domain of this kind; None when it does not know the machine type."""
+        try:
+            return parse(self.node.connection.getDomainCapabilities(None, arch, machine, virt_type, 0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_INVALID_ARG:
+                return None
+            raise
 
     def find(self, uuid: str) -> libvirt.virDomain | None:
         """The domain with this uuid, None when there is none."""

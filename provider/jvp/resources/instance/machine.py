@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import libvirt
-
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
@@ -100,14 +98,9 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
             f"{_machines(api, arch)}",
             path=("machine",),
         )
-    try:
-        offer = api.capabilities(arch, machine, root.get("type"))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
-            raise
-        raise Rejected(
-            f'the node has no machine type "{machine}"; it has {_machines(api, arch)}', path=("machine",)
-        ) from None
+    offer = api.capabilities(arch, machine, root.get("type"))
+    if offer is None:
+        raise Rejected(f'the node has no machine type "{machine}"; it has {_machines(api, arch)}', path=("machine",))
     if "firmware" in asked:
         _refuse_firmware(offer)
     if "cpuMode" in asked and spec.cpu_mode is not None:
