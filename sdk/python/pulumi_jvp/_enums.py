@@ -8,8 +8,10 @@ from enum import Enum
 
 __all__ = [
     'InstanceCloudInitOnChange',
+    'InstanceFirmware',
     'InstanceNicModel',
     'InstancePowerState',
+    'InstanceUpdatePolicy',
     'InstanceVirtType',
     'InstanceWaitFor',
     'NetworkMode',
@@ -22,6 +24,12 @@ class InstanceCloudInitOnChange(_builtins.str, Enum):
     NEXT_BOOT = "nextBoot"
     REPLACE = "replace"
     IGNORE = "ignore"
+
+
+@pulumi.type_token("jvp:index:InstanceFirmware")
+class InstanceFirmware(_builtins.str, Enum):
+    BIOS = "bios"
+    UEFI = "uefi"
 
 
 @pulumi.type_token("jvp:index:InstanceNicModel")
@@ -38,6 +46,12 @@ class InstancePowerState(_builtins.str, Enum):
     UNMANAGED = "unmanaged"
 
 
+@pulumi.type_token("jvp:index:InstanceUpdatePolicy")
+class InstanceUpdatePolicy(_builtins.str, Enum):
+    LIVE = "live"
+    RESTART = "restart"
+
+
 @pulumi.type_token("jvp:index:InstanceVirtType")
 class InstanceVirtType(_builtins.str, Enum):
     AUTO = "auto"
@@ -49,6 +63,7 @@ class InstanceVirtType(_builtins.str, Enum):
 class InstanceWaitFor(_builtins.str, Enum):
     NONE = "none"
     IP = "ip"
+    AGENT = "agent"
 
 
 @pulumi.type_token("jvp:index:NetworkMode")

@@ -18,6 +18,8 @@ from ._enums import *
 __all__ = [
     'InstanceCloudInitArgs',
     'InstanceCloudInitArgsDict',
+    'InstanceCloudInitFileArgs',
+    'InstanceCloudInitFileArgsDict',
     'InstanceCloudInitUserArgs',
     'InstanceCloudInitUserArgsDict',
     'InstanceDirectKernelArgs',
@@ -40,13 +42,29 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
     """
+    files: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgsDict']]]]]
+    """
+    Files to write.
+    """
     hostname: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     The guest's host name; by default the instance's name.
     """
+    network_config: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+    """
     on_change: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]]
     """
     What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+    """
+    packages: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Packages to install, by the names of the guest's distribution.
+    """
+    run_commands: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Commands to run at the end of the first boot, each a line or a script for the shell.
     """
     ssh_keys: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
     """
@@ -54,7 +72,7 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     user_data: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Raw user data in place of users and keys: a #cloud-config document or a script.
+    Raw user data in place of the typed properties: a #cloud-config document or a script.
     """
     users: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgsDict']]]]]
     """
@@ -64,32 +82,60 @@ class InstanceCloudInitArgsDict(TypedDict):
 @pulumi.input_type
 class InstanceCloudInitArgs:
     def __init__(__self__, *,
+                 files: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]] = None,
                  hostname: pulumi.Input[Optional[_builtins.str]] = None,
+                 network_config: pulumi.Input[Optional[_builtins.str]] = None,
                  on_change: pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]] = None,
+                 packages: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 run_commands: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ssh_keys: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  user_data: pulumi.Input[Optional[_builtins.str]] = None,
                  users: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
+        :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]] files: Files to write.
         :param pulumi.Input[_builtins.str] hostname: The guest's host name; by default the instance's name.
+        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
         :param pulumi.Input[Union[_builtins.str, 'InstanceCloudInitOnChange']] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] packages: Packages to install, by the names of the guest's distribution.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ssh_keys: Public SSH keys for the image's own default user.
-        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of users and keys: a #cloud-config document or a script.
+        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]] users: Users to make.
         """
+        if files is not None:
+            pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if network_config is not None:
+            pulumi.set(__self__, "network_config", network_config)
         if on_change is None:
             on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
+        if packages is not None:
+            pulumi.set(__self__, "packages", packages)
+        if run_commands is not None:
+            pulumi.set(__self__, "run_commands", run_commands)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
         if user_data is not None:
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+
+    @_builtins.property
+    @pulumi.getter
+    def files(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]]:
+        """
+        Files to write.
+        """
+        return pulumi.get(self, "files")
+
+    @files.setter
+    def files(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]]):
+        pulumi.set(self, "files", value)
 
     @_builtins.property
     @pulumi.getter
@@ -104,6 +150,18 @@ class InstanceCloudInitArgs:
         pulumi.set(self, "hostname", value)
 
     @_builtins.property
+    @pulumi.getter(name="networkConfig")
+    def network_config(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        """
+        return pulumi.get(self, "network_config")
+
+    @network_config.setter
+    def network_config(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "network_config", value)
+
+    @_builtins.property
     @pulumi.getter(name="onChange")
     def on_change(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]:
         """
@@ -114,6 +172,30 @@ class InstanceCloudInitArgs:
     @on_change.setter
     def on_change(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]):
         pulumi.set(self, "on_change", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def packages(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Packages to install, by the names of the guest's distribution.
+        """
+        return pulumi.get(self, "packages")
+
+    @packages.setter
+    def packages(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "packages", value)
+
+    @_builtins.property
+    @pulumi.getter(name="runCommands")
+    def run_commands(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Commands to run at the end of the first boot, each a line or a script for the shell.
+        """
+        return pulumi.get(self, "run_commands")
+
+    @run_commands.setter
+    def run_commands(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "run_commands", value)
 
     @_builtins.property
     @pulumi.getter(name="sshKeys")
@@ -131,7 +213,7 @@ class InstanceCloudInitArgs:
     @pulumi.getter(name="userData")
     def user_data(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Raw user data in place of users and keys: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document or a script.
         """
         return pulumi.get(self, "user_data")
 
@@ -150,6 +232,100 @@ class InstanceCloudInitArgs:
     @users.setter
     def users(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]]):
         pulumi.set(self, "users", value)
+
+
+class InstanceCloudInitFileArgsDict(TypedDict):
+    """
+    A file that cloud-init writes in the guest.
+    """
+    content: pulumi.Input[_builtins.str]
+    """
+    Its text, of any characters, as it is to stand in the file.
+    """
+    path: pulumi.Input[_builtins.str]
+    """
+    Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+    """
+    owner: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Its owner, user or user:group; root when left out.
+    """
+    permissions: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Its mode, in octal. Default: `0644`.
+    """
+
+@pulumi.input_type
+class InstanceCloudInitFileArgs:
+    def __init__(__self__, *,
+                 content: pulumi.Input[_builtins.str],
+                 path: pulumi.Input[_builtins.str],
+                 owner: pulumi.Input[Optional[_builtins.str]] = None,
+                 permissions: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        A file that cloud-init writes in the guest.
+
+        :param pulumi.Input[_builtins.str] content: Its text, of any characters, as it is to stand in the file.
+        :param pulumi.Input[_builtins.str] path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param pulumi.Input[_builtins.str] owner: Its owner, user or user:group; root when left out.
+        :param pulumi.Input[_builtins.str] permissions: Its mode, in octal. Default: `0644`.
+        """
+        pulumi.set(__self__, "content", content)
+        pulumi.set(__self__, "path", path)
+        if owner is not None:
+            pulumi.set(__self__, "owner", owner)
+        if permissions is None:
+            permissions = '0644'
+        if permissions is not None:
+            pulumi.set(__self__, "permissions", permissions)
+
+    @_builtins.property
+    @pulumi.getter
+    def content(self) -> pulumi.Input[_builtins.str]:
+        """
+        Its text, of any characters, as it is to stand in the file.
+        """
+        return pulumi.get(self, "content")
+
+    @content.setter
+    def content(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "content", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> pulumi.Input[_builtins.str]:
+        """
+        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @path.setter
+    def path(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "path", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def owner(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Its owner, user or user:group; root when left out.
+        """
+        return pulumi.get(self, "owner")
+
+    @owner.setter
+    def owner(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "owner", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def permissions(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Its mode, in octal. Default: `0644`.
+        """
+        return pulumi.get(self, "permissions")
+
+    @permissions.setter
+    def permissions(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "permissions", value)
 
 
 class InstanceCloudInitUserArgsDict(TypedDict):

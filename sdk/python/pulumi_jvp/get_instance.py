@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetInstanceResult:
-    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, cpus=None, direct_kernel=None, disks=None, id=None, ip_address=None, max_cpus=None, max_memory=None, memory=None, name=None, nics=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
+    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, cpu_mode=None, cpus=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, memory=None, name=None, nics=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
         if acceleration and not isinstance(acceleration, str):
             raise TypeError("Expected argument 'acceleration' to be a str")
         pulumi.set(__self__, "acceleration", acceleration)
@@ -38,6 +38,9 @@ class GetInstanceResult:
         if cloud_init and not isinstance(cloud_init, dict):
             raise TypeError("Expected argument 'cloud_init' to be a dict")
         pulumi.set(__self__, "cloud_init", cloud_init)
+        if cpu_mode and not isinstance(cpu_mode, str):
+            raise TypeError("Expected argument 'cpu_mode' to be a str")
+        pulumi.set(__self__, "cpu_mode", cpu_mode)
         if cpus and not isinstance(cpus, int):
             raise TypeError("Expected argument 'cpus' to be a int")
         pulumi.set(__self__, "cpus", cpus)
@@ -47,12 +50,21 @@ class GetInstanceResult:
         if disks and not isinstance(disks, list):
             raise TypeError("Expected argument 'disks' to be a list")
         pulumi.set(__self__, "disks", disks)
+        if firmware and not isinstance(firmware, str):
+            raise TypeError("Expected argument 'firmware' to be a str")
+        pulumi.set(__self__, "firmware", firmware)
         if id and not isinstance(id, str):
             raise TypeError("Expected argument 'id' to be a str")
         pulumi.set(__self__, "id", id)
         if ip_address and not isinstance(ip_address, str):
             raise TypeError("Expected argument 'ip_address' to be a str")
         pulumi.set(__self__, "ip_address", ip_address)
+        if iso and not isinstance(iso, str):
+            raise TypeError("Expected argument 'iso' to be a str")
+        pulumi.set(__self__, "iso", iso)
+        if machine and not isinstance(machine, str):
+            raise TypeError("Expected argument 'machine' to be a str")
+        pulumi.set(__self__, "machine", machine)
         if max_cpus and not isinstance(max_cpus, int):
             raise TypeError("Expected argument 'max_cpus' to be a int")
         pulumi.set(__self__, "max_cpus", max_cpus)
@@ -98,6 +110,9 @@ class GetInstanceResult:
         if undeclared and not isinstance(undeclared, list):
             raise TypeError("Expected argument 'undeclared' to be a list")
         pulumi.set(__self__, "undeclared", undeclared)
+        if update_policy and not isinstance(update_policy, str):
+            raise TypeError("Expected argument 'update_policy' to be a str")
+        pulumi.set(__self__, "update_policy", update_policy)
         if uuid and not isinstance(uuid, str):
             raise TypeError("Expected argument 'uuid' to be a str")
         pulumi.set(__self__, "uuid", uuid)
@@ -144,6 +159,14 @@ class GetInstanceResult:
         return pulumi.get(self, "cloud_init")
 
     @_builtins.property
+    @pulumi.getter(name="cpuMode")
+    def cpu_mode(self) -> _builtins.str:
+        """
+        The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without.
+        """
+        return pulumi.get(self, "cpu_mode")
+
+    @_builtins.property
     @pulumi.getter
     def cpus(self) -> _builtins.int:
         """
@@ -169,6 +192,14 @@ class GetInstanceResult:
 
     @_builtins.property
     @pulumi.getter
+    def firmware(self) -> _builtins.str:
+        """
+        What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for.
+        """
+        return pulumi.get(self, "firmware")
+
+    @_builtins.property
+    @pulumi.getter
     def id(self) -> Optional[_builtins.str]:
         """
         The instance's id, by which it is imported.
@@ -182,6 +213,22 @@ class GetInstanceResult:
         The first IPv4 address that is known.
         """
         return pulumi.get(self, "ip_address")
+
+    @_builtins.property
+    @pulumi.getter
+    def iso(self) -> Optional[_builtins.str]:
+        """
+        A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
+        """
+        return pulumi.get(self, "iso")
+
+    @_builtins.property
+    @pulumi.getter
+    def machine(self) -> _builtins.str:
+        """
+        The machine type, q35 (on ARM virt) or one of its versions; by default the newest.
+        """
+        return pulumi.get(self, "machine")
 
     @_builtins.property
     @pulumi.getter(name="maxCpus")
@@ -304,6 +351,14 @@ class GetInstanceResult:
         return pulumi.get(self, "undeclared")
 
     @_builtins.property
+    @pulumi.getter(name="updatePolicy")
+    def update_policy(self) -> _builtins.str:
+        """
+        What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once.
+        """
+        return pulumi.get(self, "update_policy")
+
+    @_builtins.property
     @pulumi.getter
     def uuid(self) -> _builtins.str:
         """
@@ -323,7 +378,7 @@ class GetInstanceResult:
     @pulumi.getter(name="waitFor")
     def wait_for(self) -> _builtins.str:
         """
-        What to wait for after a start. ip: until a network card has leased an address.
+        What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers.
         """
         return pulumi.get(self, "wait_for")
 
@@ -346,11 +401,15 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             addresses=self.addresses,
             autostart=self.autostart,
             cloud_init=self.cloud_init,
+            cpu_mode=self.cpu_mode,
             cpus=self.cpus,
             direct_kernel=self.direct_kernel,
             disks=self.disks,
+            firmware=self.firmware,
             id=self.id,
             ip_address=self.ip_address,
+            iso=self.iso,
+            machine=self.machine,
             max_cpus=self.max_cpus,
             max_memory=self.max_memory,
             memory=self.memory,
@@ -366,6 +425,7 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             state=self.state,
             template=self.template,
             undeclared=self.undeclared,
+            update_policy=self.update_policy,
             uuid=self.uuid,
             virt_type=self.virt_type,
             wait_for=self.wait_for,
@@ -389,11 +449,15 @@ def get_instance(instance: Optional[_builtins.str] = None,
         addresses=pulumi.get(__ret__, 'addresses'),
         autostart=pulumi.get(__ret__, 'autostart'),
         cloud_init=pulumi.get(__ret__, 'cloud_init'),
+        cpu_mode=pulumi.get(__ret__, 'cpu_mode'),
         cpus=pulumi.get(__ret__, 'cpus'),
         direct_kernel=pulumi.get(__ret__, 'direct_kernel'),
         disks=pulumi.get(__ret__, 'disks'),
+        firmware=pulumi.get(__ret__, 'firmware'),
         id=pulumi.get(__ret__, 'id'),
         ip_address=pulumi.get(__ret__, 'ip_address'),
+        iso=pulumi.get(__ret__, 'iso'),
+        machine=pulumi.get(__ret__, 'machine'),
         max_cpus=pulumi.get(__ret__, 'max_cpus'),
         max_memory=pulumi.get(__ret__, 'max_memory'),
         memory=pulumi.get(__ret__, 'memory'),
@@ -409,6 +473,7 @@ def get_instance(instance: Optional[_builtins.str] = None,
         state=pulumi.get(__ret__, 'state'),
         template=pulumi.get(__ret__, 'template'),
         undeclared=pulumi.get(__ret__, 'undeclared'),
+        update_policy=pulumi.get(__ret__, 'update_policy'),
         uuid=pulumi.get(__ret__, 'uuid'),
         virt_type=pulumi.get(__ret__, 'virt_type'),
         wait_for=pulumi.get(__ret__, 'wait_for'),
@@ -429,11 +494,15 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         addresses=pulumi.get(__response__, 'addresses'),
         autostart=pulumi.get(__response__, 'autostart'),
         cloud_init=pulumi.get(__response__, 'cloud_init'),
+        cpu_mode=pulumi.get(__response__, 'cpu_mode'),
         cpus=pulumi.get(__response__, 'cpus'),
         direct_kernel=pulumi.get(__response__, 'direct_kernel'),
         disks=pulumi.get(__response__, 'disks'),
+        firmware=pulumi.get(__response__, 'firmware'),
         id=pulumi.get(__response__, 'id'),
         ip_address=pulumi.get(__response__, 'ip_address'),
+        iso=pulumi.get(__response__, 'iso'),
+        machine=pulumi.get(__response__, 'machine'),
         max_cpus=pulumi.get(__response__, 'max_cpus'),
         max_memory=pulumi.get(__response__, 'max_memory'),
         memory=pulumi.get(__response__, 'memory'),
@@ -449,6 +518,7 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         state=pulumi.get(__response__, 'state'),
         template=pulumi.get(__response__, 'template'),
         undeclared=pulumi.get(__response__, 'undeclared'),
+        update_policy=pulumi.get(__response__, 'update_policy'),
         uuid=pulumi.get(__response__, 'uuid'),
         virt_type=pulumi.get(__response__, 'virt_type'),
         wait_for=pulumi.get(__response__, 'wait_for'),

@@ -24,9 +24,13 @@ class InstanceArgs:
     def __init__(__self__, *,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
                  cloud_init: pulumi.Input[Optional['InstanceCloudInitArgs']] = None,
+                 cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  direct_kernel: pulumi.Input[Optional['InstanceDirectKernelArgs']] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceDiskArgs']]]] = None,
+                 firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
+                 iso: pulumi.Input[Optional[_builtins.str]] = None,
+                 machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
@@ -36,6 +40,7 @@ class InstanceArgs:
                  root_disk: pulumi.Input[Optional['InstanceRootDiskArgs']] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.str]] = None):
@@ -44,9 +49,13 @@ class InstanceArgs:
 
         :param pulumi.Input[_builtins.bool] autostart: Whether the instance starts with the node. Default: `false`.
         :param pulumi.Input['InstanceCloudInitArgs'] cloud_init: What cloud-init in the guest is told. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] cpu_mode: The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] cpus: Virtual CPUs. Default: `1`.
         :param pulumi.Input['InstanceDirectKernelArgs'] direct_kernel: Boot this kernel directly instead of the root disk's boot loader. A change takes effect at the next boot.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceDiskArgs']]] disks: Further disks: volumes, plugged in and out live.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceFirmware']] firmware: What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for. Default: `bios`. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] iso: A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
+        :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] memory: Memory. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
@@ -56,8 +65,9 @@ class InstanceArgs:
         :param pulumi.Input['InstanceRootDiskArgs'] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceUpdatePolicy']] update_policy: What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once. Default: `live`.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: kvm, qemu (emulation), or auto: kvm where it really works. By default the provider's. A change takes effect at the next boot.
-        :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has leased an address. Default: `none`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         :param pulumi.Input[_builtins.str] wait_timeout: How long to wait for it. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
         """
         if autostart is None:
@@ -66,6 +76,8 @@ class InstanceArgs:
             pulumi.set(__self__, "autostart", autostart)
         if cloud_init is not None:
             pulumi.set(__self__, "cloud_init", cloud_init)
+        if cpu_mode is not None:
+            pulumi.set(__self__, "cpu_mode", cpu_mode)
         if cpus is None:
             cpus = 1
         if cpus is not None:
@@ -74,6 +86,14 @@ class InstanceArgs:
             pulumi.set(__self__, "direct_kernel", direct_kernel)
         if disks is not None:
             pulumi.set(__self__, "disks", disks)
+        if firmware is None:
+            firmware = 'bios'
+        if firmware is not None:
+            pulumi.set(__self__, "firmware", firmware)
+        if iso is not None:
+            pulumi.set(__self__, "iso", iso)
+        if machine is not None:
+            pulumi.set(__self__, "machine", machine)
         if max_cpus is not None:
             pulumi.set(__self__, "max_cpus", max_cpus)
         if max_memory is not None:
@@ -98,6 +118,10 @@ class InstanceArgs:
             pulumi.set(__self__, "shutdown_timeout", shutdown_timeout)
         if template is not None:
             pulumi.set(__self__, "template", template)
+        if update_policy is None:
+            update_policy = 'live'
+        if update_policy is not None:
+            pulumi.set(__self__, "update_policy", update_policy)
         if virt_type is not None:
             pulumi.set(__self__, "virt_type", virt_type)
         if wait_for is None:
@@ -134,6 +158,18 @@ class InstanceArgs:
         pulumi.set(self, "cloud_init", value)
 
     @_builtins.property
+    @pulumi.getter(name="cpuMode")
+    def cpu_mode(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cpu_mode")
+
+    @cpu_mode.setter
+    def cpu_mode(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cpu_mode", value)
+
+    @_builtins.property
     @pulumi.getter
     def cpus(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
@@ -168,6 +204,42 @@ class InstanceArgs:
     @disks.setter
     def disks(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceDiskArgs']]]]):
         pulumi.set(self, "disks", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def firmware(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]]:
+        """
+        What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for. Default: `bios`. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "firmware")
+
+    @firmware.setter
+    def firmware(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]]):
+        pulumi.set(self, "firmware", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def iso(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
+        """
+        return pulumi.get(self, "iso")
+
+    @iso.setter
+    def iso(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "iso", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def machine(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "machine")
+
+    @machine.setter
+    def machine(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "machine", value)
 
     @_builtins.property
     @pulumi.getter(name="maxCpus")
@@ -278,6 +350,18 @@ class InstanceArgs:
         pulumi.set(self, "template", value)
 
     @_builtins.property
+    @pulumi.getter(name="updatePolicy")
+    def update_policy(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]]:
+        """
+        What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once. Default: `live`.
+        """
+        return pulumi.get(self, "update_policy")
+
+    @update_policy.setter
+    def update_policy(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]]):
+        pulumi.set(self, "update_policy", value)
+
+    @_builtins.property
     @pulumi.getter(name="virtType")
     def virt_type(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]]:
         """
@@ -293,7 +377,7 @@ class InstanceArgs:
     @pulumi.getter(name="waitFor")
     def wait_for(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]]:
         """
-        What to wait for after a start. ip: until a network card has leased an address. Default: `none`.
+        What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         """
         return pulumi.get(self, "wait_for")
 
@@ -322,9 +406,13 @@ class Instance(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
                  cloud_init: pulumi.Input[Optional[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']]] = None,
+                 cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  direct_kernel: pulumi.Input[Optional[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']]] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]]] = None,
+                 firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
+                 iso: pulumi.Input[Optional[_builtins.str]] = None,
+                 machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
@@ -334,6 +422,7 @@ class Instance(pulumi.CustomResource):
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.str]] = None,
@@ -345,9 +434,13 @@ class Instance(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] autostart: Whether the instance starts with the node. Default: `false`.
         :param pulumi.Input[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']] cloud_init: What cloud-init in the guest is told. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] cpu_mode: The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] cpus: Virtual CPUs. Default: `1`.
         :param pulumi.Input[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']] direct_kernel: Boot this kernel directly instead of the root disk's boot loader. A change takes effect at the next boot.
         :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]] disks: Further disks: volumes, plugged in and out live.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceFirmware']] firmware: What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for. Default: `bios`. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] iso: A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
+        :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] memory: Memory. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
@@ -357,8 +450,9 @@ class Instance(pulumi.CustomResource):
         :param pulumi.Input[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceUpdatePolicy']] update_policy: What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once. Default: `live`.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: kvm, qemu (emulation), or auto: kvm where it really works. By default the provider's. A change takes effect at the next boot.
-        :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has leased an address. Default: `none`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         :param pulumi.Input[_builtins.str] wait_timeout: How long to wait for it. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
         """
         ...
@@ -387,9 +481,13 @@ class Instance(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
                  cloud_init: pulumi.Input[Optional[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']]] = None,
+                 cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  direct_kernel: pulumi.Input[Optional[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']]] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]]] = None,
+                 firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
+                 iso: pulumi.Input[Optional[_builtins.str]] = None,
+                 machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
@@ -399,6 +497,7 @@ class Instance(pulumi.CustomResource):
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.str]] = None,
@@ -415,11 +514,17 @@ class Instance(pulumi.CustomResource):
                 autostart = False
             __props__.__dict__["autostart"] = autostart
             __props__.__dict__["cloud_init"] = cloud_init
+            __props__.__dict__["cpu_mode"] = cpu_mode
             if cpus is None:
                 cpus = 1
             __props__.__dict__["cpus"] = cpus
             __props__.__dict__["direct_kernel"] = direct_kernel
             __props__.__dict__["disks"] = disks
+            if firmware is None:
+                firmware = 'bios'
+            __props__.__dict__["firmware"] = firmware
+            __props__.__dict__["iso"] = iso
+            __props__.__dict__["machine"] = machine
             __props__.__dict__["max_cpus"] = max_cpus
             __props__.__dict__["max_memory"] = max_memory
             if memory is None:
@@ -435,6 +540,9 @@ class Instance(pulumi.CustomResource):
                 shutdown_timeout = '60s'
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
             __props__.__dict__["template"] = template
+            if update_policy is None:
+                update_policy = 'live'
+            __props__.__dict__["update_policy"] = update_policy
             __props__.__dict__["virt_type"] = virt_type
             if wait_for is None:
                 wait_for = 'none'
@@ -478,10 +586,14 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["addresses"] = None
         __props__.__dict__["autostart"] = None
         __props__.__dict__["cloud_init"] = None
+        __props__.__dict__["cpu_mode"] = None
         __props__.__dict__["cpus"] = None
         __props__.__dict__["direct_kernel"] = None
         __props__.__dict__["disks"] = None
+        __props__.__dict__["firmware"] = None
         __props__.__dict__["ip_address"] = None
+        __props__.__dict__["iso"] = None
+        __props__.__dict__["machine"] = None
         __props__.__dict__["max_cpus"] = None
         __props__.__dict__["max_memory"] = None
         __props__.__dict__["memory"] = None
@@ -497,6 +609,7 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["state"] = None
         __props__.__dict__["template"] = None
         __props__.__dict__["undeclared"] = None
+        __props__.__dict__["update_policy"] = None
         __props__.__dict__["uuid"] = None
         __props__.__dict__["virt_type"] = None
         __props__.__dict__["wait_for"] = None
@@ -536,6 +649,14 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "cloud_init")
 
     @_builtins.property
+    @pulumi.getter(name="cpuMode")
+    def cpu_mode(self) -> pulumi.Output[_builtins.str]:
+        """
+        The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without.
+        """
+        return pulumi.get(self, "cpu_mode")
+
+    @_builtins.property
     @pulumi.getter
     def cpus(self) -> pulumi.Output[_builtins.int]:
         """
@@ -560,12 +681,36 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "disks")
 
     @_builtins.property
+    @pulumi.getter
+    def firmware(self) -> pulumi.Output[_builtins.str]:
+        """
+        What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for.
+        """
+        return pulumi.get(self, "firmware")
+
+    @_builtins.property
     @pulumi.getter(name="ipAddress")
     def ip_address(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         The first IPv4 address that is known.
         """
         return pulumi.get(self, "ip_address")
+
+    @_builtins.property
+    @pulumi.getter
+    def iso(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
+        """
+        return pulumi.get(self, "iso")
+
+    @_builtins.property
+    @pulumi.getter
+    def machine(self) -> pulumi.Output[_builtins.str]:
+        """
+        The machine type, q35 (on ARM virt) or one of its versions; by default the newest.
+        """
+        return pulumi.get(self, "machine")
 
     @_builtins.property
     @pulumi.getter(name="maxCpus")
@@ -688,6 +833,14 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "undeclared")
 
     @_builtins.property
+    @pulumi.getter(name="updatePolicy")
+    def update_policy(self) -> pulumi.Output[_builtins.str]:
+        """
+        What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once.
+        """
+        return pulumi.get(self, "update_policy")
+
+    @_builtins.property
     @pulumi.getter
     def uuid(self) -> pulumi.Output[_builtins.str]:
         """
@@ -707,7 +860,7 @@ class Instance(pulumi.CustomResource):
     @pulumi.getter(name="waitFor")
     def wait_for(self) -> pulumi.Output[_builtins.str]:
         """
-        What to wait for after a start. ip: until a network card has leased an address.
+        What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers.
         """
         return pulumi.get(self, "wait_for")
 

@@ -18,6 +18,7 @@ from ._enums import *
 
 __all__ = [
     'InstanceCloudInit',
+    'InstanceCloudInitFile',
     'InstanceCloudInitUser',
     'InstanceDirectKernel',
     'InstanceDisk',
@@ -38,8 +39,12 @@ class InstanceCloudInit(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "onChange":
+        if key == "networkConfig":
+            suggest = "network_config"
+        elif key == "onChange":
             suggest = "on_change"
+        elif key == "runCommands":
+            suggest = "run_commands"
         elif key == "sshKeys":
             suggest = "ssh_keys"
         elif key == "userData":
@@ -57,32 +62,56 @@ class InstanceCloudInit(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
+                 files: Optional[Sequence['outputs.InstanceCloudInitFile']] = None,
                  hostname: Optional[_builtins.str] = None,
+                 network_config: Optional[_builtins.str] = None,
                  on_change: Optional[_builtins.str] = None,
+                 packages: Optional[Sequence[_builtins.str]] = None,
+                 run_commands: Optional[Sequence[_builtins.str]] = None,
                  ssh_keys: Optional[Sequence[_builtins.str]] = None,
                  user_data: Optional[_builtins.str] = None,
                  users: Optional[Sequence['outputs.InstanceCloudInitUser']] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
+        :param Sequence['InstanceCloudInitFile'] files: Files to write.
         :param _builtins.str hostname: The guest's host name; by default the instance's name.
+        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
         :param Union[_builtins.str, 'InstanceCloudInitOnChange'] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
+        :param Sequence[_builtins.str] packages: Packages to install, by the names of the guest's distribution.
+        :param Sequence[_builtins.str] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param Sequence[_builtins.str] ssh_keys: Public SSH keys for the image's own default user.
-        :param _builtins.str user_data: Raw user data in place of users and keys: a #cloud-config document or a script.
+        :param _builtins.str user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
         :param Sequence['InstanceCloudInitUser'] users: Users to make.
         """
+        if files is not None:
+            pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if network_config is not None:
+            pulumi.set(__self__, "network_config", network_config)
         if on_change is None:
             on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
+        if packages is not None:
+            pulumi.set(__self__, "packages", packages)
+        if run_commands is not None:
+            pulumi.set(__self__, "run_commands", run_commands)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
         if user_data is not None:
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+
+    @_builtins.property
+    @pulumi.getter
+    def files(self) -> Optional[Sequence['outputs.InstanceCloudInitFile']]:
+        """
+        Files to write.
+        """
+        return pulumi.get(self, "files")
 
     @_builtins.property
     @pulumi.getter
@@ -93,12 +122,36 @@ class InstanceCloudInit(dict):
         return pulumi.get(self, "hostname")
 
     @_builtins.property
+    @pulumi.getter(name="networkConfig")
+    def network_config(self) -> Optional[_builtins.str]:
+        """
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        """
+        return pulumi.get(self, "network_config")
+
+    @_builtins.property
     @pulumi.getter(name="onChange")
     def on_change(self) -> Optional[_builtins.str]:
         """
         What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         """
         return pulumi.get(self, "on_change")
+
+    @_builtins.property
+    @pulumi.getter
+    def packages(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Packages to install, by the names of the guest's distribution.
+        """
+        return pulumi.get(self, "packages")
+
+    @_builtins.property
+    @pulumi.getter(name="runCommands")
+    def run_commands(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Commands to run at the end of the first boot, each a line or a script for the shell.
+        """
+        return pulumi.get(self, "run_commands")
 
     @_builtins.property
     @pulumi.getter(name="sshKeys")
@@ -112,7 +165,7 @@ class InstanceCloudInit(dict):
     @pulumi.getter(name="userData")
     def user_data(self) -> Optional[_builtins.str]:
         """
-        Raw user data in place of users and keys: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document or a script.
         """
         return pulumi.get(self, "user_data")
 
@@ -123,6 +176,66 @@ class InstanceCloudInit(dict):
         Users to make.
         """
         return pulumi.get(self, "users")
+
+
+@pulumi.output_type
+class InstanceCloudInitFile(dict):
+    """
+    A file that cloud-init writes in the guest.
+    """
+    def __init__(__self__, *,
+                 content: _builtins.str,
+                 path: _builtins.str,
+                 owner: Optional[_builtins.str] = None,
+                 permissions: Optional[_builtins.str] = None):
+        """
+        A file that cloud-init writes in the guest.
+
+        :param _builtins.str content: Its text, of any characters, as it is to stand in the file.
+        :param _builtins.str path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param _builtins.str owner: Its owner, user or user:group; root when left out.
+        :param _builtins.str permissions: Its mode, in octal. Default: `0644`.
+        """
+        pulumi.set(__self__, "content", content)
+        pulumi.set(__self__, "path", path)
+        if owner is not None:
+            pulumi.set(__self__, "owner", owner)
+        if permissions is None:
+            permissions = '0644'
+        if permissions is not None:
+            pulumi.set(__self__, "permissions", permissions)
+
+    @_builtins.property
+    @pulumi.getter
+    def content(self) -> _builtins.str:
+        """
+        Its text, of any characters, as it is to stand in the file.
+        """
+        return pulumi.get(self, "content")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> _builtins.str:
+        """
+        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def owner(self) -> Optional[_builtins.str]:
+        """
+        Its owner, user or user:group; root when left out.
+        """
+        return pulumi.get(self, "owner")
+
+    @_builtins.property
+    @pulumi.getter
+    def permissions(self) -> Optional[_builtins.str]:
+        """
+        Its mode, in octal. Default: `0644`.
+        """
+        return pulumi.get(self, "permissions")
 
 
 @pulumi.output_type
@@ -354,7 +467,7 @@ class InstanceGuestAddress(dict):
 
         :param _builtins.str address: The IP address.
         :param _builtins.str mac: The network card's MAC address.
-        :param _builtins.str source: How it is known: lease.
+        :param _builtins.str source: How it is known: lease (of the network) or agent (in the guest).
         :param _builtins.str nic: The network card's name.
         """
         pulumi.set(__self__, "address", address)
@@ -383,7 +496,7 @@ class InstanceGuestAddress(dict):
     @pulumi.getter
     def source(self) -> _builtins.str:
         """
-        How it is known: lease.
+        How it is known: lease (of the network) or agent (in the guest).
         """
         return pulumi.get(self, "source")
 
