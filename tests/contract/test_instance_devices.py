@@ -76,6 +76,18 @@ def test_a_device_that_nobody_declared_is_neither_unplugged_nor_plugged_in(
     bench.converged("Instance", stored, {**raw, "autostart": True})
 
 
+@pytest.mark.parametrize("power", ["running", "paused"])
+def test_a_guest_that_gives_no_memory_back_is_no_drift(bench: Bench, made: Callable[[Bag], Stored], power: str) -> None:
+    """Nothing in this guest serves its balloon: it keeps the room that it was started with."""
+    raw = {**running(bench, bench.name("room")), "disks": [], "maxMemory": "64MiB", "powerState": power}
+    stored = made(raw)
+    assert stored.state["memory"] == "32MiB"
+    (pending,) = stored.state["pending"]
+    assert pending.startswith("memory: the guest has its whole room still")
+    assert 'acknowledged="no"' in domain_of(bench, stored).XMLDesc(INACTIVE)
+    bench.converged("Instance", stored, raw)
+
+
 def test_a_new_device_cannot_have_the_name_of_one_that_nobody_declared(
     bench: Bench, made: Callable[[Bag], Stored]
 ) -> None:

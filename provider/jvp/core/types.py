@@ -9,6 +9,7 @@ import ipaddress
 import re
 import uuid
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
@@ -196,6 +197,21 @@ def is_uuid(text: str) -> bool:
         return False
 
 
+def _url(text: str) -> str:
+    """Source: RFC 3986; what cannot be an address of a file on the web is known without asking for it."""
+    clean(text)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a valid URL") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must begin with http:// or https://; a file on this machine goes by its path")
+    if not parts.hostname:
+        raise ValueError("names no host")
+    return text
+
+
 def _reference(text: str) -> str:
     if not text:
         raise ValueError("must not be empty; give the id or the name")
@@ -214,5 +230,6 @@ Mac = Annotated[str, AfterValidator(_mac), Same(str.lower), Unit("MAC address li
 DomainName = Annotated[str, AfterValidator(_domain), Same(str.lower), Unit("DNS name like lab.example")]
 NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
 Text = Annotated[str, AfterValidator(clean)]
+Url = Annotated[str, AfterValidator(_url), Unit("http or https address")]
 Reference = Annotated[str, AfterValidator(_reference)]
 """Another object, by id or by name."""

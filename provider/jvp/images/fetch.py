@@ -113,6 +113,7 @@ def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool) 
 
     private_ok = allow_private_redirects
     came_from: str | None = None
+    typed: SplitResult | None = None
     for _ in range(_REDIRECTS_MAX + 1):
         parts = _split(url, came_from)
         addresses = _resolve(parts)
@@ -124,8 +125,9 @@ def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool) 
                 f"{shown(came_from)} redirects to {shown(url)}, at the private address {private[0]}; "
                 "give that address itself if it is meant, or allow private redirects"
             )
-        # a password is for the host that it was typed for
-        reply = _ask(parts, addresses, headers, url, with_user=came_from is None)
+        # A password is for the host that it was typed for.
+        typed = typed or parts
+        reply = _ask(parts, addresses, headers, url, user=typed if _origin(parts) == _origin(typed) else None)
         location = reply.headers.get("Location")
         if reply.status in (301, 302, 303, 307, 308) and location:
             reply.dispose()
@@ -163,6 +165,10 @@ def _split(url: str, came_from: str | None) -> SplitResult:
     if came_from is not None and parts.scheme == "http" and came_from.startswith("https:"):
         raise Invalid(_to(came_from, f"{shown(url)} without encryption; give that address itself if it is meant"))
     return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port
 
 
 def _to(came_from: str, where: str) -> str:
@@ -219,7 +225,9 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str], url: str, *, with_user: bool) -> Reply:
+def _ask(
+    parts: SplitResult, addresses: list[str], headers: Mapping[str, str], url: str, *, user: SplitResult | None
+) -> Reply:
     from http.client import HTTPConnection, HTTPException
     from urllib.parse import quote, unquote
 
@@ -243,10 +251,10 @@ def _ask(parts: SplitResult, addresses: list[str], headers: Mapping[str, str], u
             "Connection": "close",
             **headers,
         }
-        if with_user and parts.username is not None:
+        if user is not None and user.username is not None:
             import base64
 
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            pair = f"{unquote(user.username)}:{unquote(user.password or '')}".encode()
             sent["Authorization"] = "Basic " + base64.b64encode(pair).decode()
         for name, value in sent.items():
             connection.putheader(name, value)

@@ -95,14 +95,14 @@ class DomainApi:
                 marks.put(root, marks.element_of(acknowledged, marks.facts_of(root), marks.pending_of(root)))
                 self.define(root)
 
-    def note(self, domain: libvirt.virDomain, pending: dict[str, str]) -> None:
-        """Keep in the metadata what waits for the next power cycle, and that the object is acknowledged."""
+    def note(self, domain: libvirt.virDomain, pending: dict[str, str], *, acknowledge: bool = True) -> None:
+        """Keep in the metadata what waits for the next power cycle, and that an engine's state has the object."""
         root = devices.inactive_xml(domain)
         element = marks.find(root)
         if element is None and not pending:
             return
         old = marks.parsed(element) if element is not None else Mark("", 0)
-        mark = dataclasses.replace(old, acknowledged=True)
+        mark = dataclasses.replace(old, acknowledged=old.acknowledged or acknowledge)
         facts = marks.facts_of(root)
         facts = {**facts, BOOT: str(domain.ID())} if pending else {k: v for k, v in facts.items() if k != BOOT}
         if pending == marks.pending_of(root) and mark == old and facts == marks.facts_of(root):

@@ -20,7 +20,7 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Name, Reference, Text, clean, is_uuid
+from jvp.core.types import Name, Reference, Text, Url, clean, is_uuid
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
@@ -57,7 +57,7 @@ class TemplateSource(Spec):
 
     path: Annotated[Text | None, Field(description="A file on the machine where the provider runs.")] = None
     url: Annotated[
-        Text | None,
+        Url | None,
         Field(
             description="An http or https address. It is fetched once, and again when the address or checksum changes."
         ),
@@ -108,8 +108,6 @@ class Template(Spec):
             return
         if (source.path is None) == (source.url is None):
             yield ("source",), "needs exactly one of path and url"
-        elif source.url is not None and known(source.url) and urlsplit(source.url).scheme not in ("http", "https"):
-            yield ("source", "url"), "must begin with http:// or https://; a file on this machine goes by its path"
         elif (
             source.path is not None
             and known(source.allow_private_redirects, source.checksum)

@@ -255,6 +255,12 @@ def test_a_password_goes_to_its_host_and_into_no_message(server: Any) -> None:
     assert "Authorization" not in server.seen[1][1]
 
 
+def test_a_password_goes_along_on_the_same_server(server: Any) -> None:
+    server.serve("/b", IMAGE)
+    assert fetched(server.redirect("/a", "/b").replace("//", "//me:secret@")) == IMAGE
+    assert server.seen[1][1]["Authorization"] == server.seen[0][1]["Authorization"]
+
+
 def test_odd_characters_in_the_path(server: Any) -> None:
     server.serve("/gr%C3%BC%20n?a=%5B1%5D&b=[2]", b"ok")
     assert fetched(server.url + "/grü n?a=%5B1%5D&b=[2]#part") == b"ok"

@@ -54,6 +54,10 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (Template, {"pool": "p", "source": {}}, "source", "exactly one of path and url"),
         (Template, {"pool": "p", "source": {"path": "/a", "url": "http://x/y"}}, "source", "exactly one"),
         (Template, {"pool": "p", "source": {"url": "ftp://x/y"}}, "source.url", "must begin with http"),
+        (Template, {"pool": "p", "source": {"url": "http://[bad"}}, "source.url", "is not a valid URL"),
+        (Template, {"pool": "p", "source": {"url": "http://h:99999/x"}}, "source.url", "is not a valid URL"),
+        (Template, {"pool": "p", "source": {"url": "https://"}}, "source.url", "names no host"),
+        (Template, {"pool": "p", "source": {"url": "http:///x"}}, "source.url", "names no host"),
         (Template, {"pool": "p", "source": {"path": "/a", "checksum": "md5:1"}}, "source.checksum", "sha256 or sha512"),
         (
             Template,

@@ -12,7 +12,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation
-from jvp.core.types import disk_bytes
+from jvp.core.types import disk_bytes, memory_bytes
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
@@ -354,6 +354,7 @@ class Instances(Handler[Instance, InstanceState]):
         """Power and autostart, then the wait. A wait that runs out leaves the instance, as `Partial`."""
         if bool(domain.autostart()) != spec.autostart:
             domain.setAutostart(int(spec.autostart))
+        fresh = prior is None or restarted or not domain.isActive()
         started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
         why = None
         # A guest that had its address already is not waited for because its memory changed.
@@ -364,8 +365,16 @@ class Instances(Handler[Instance, InstanceState]):
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
         declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})
         state = reading.read(work, self.node, domain, declared)
+        if fresh and domain.isActive() and memory_bytes(state.memory) != memory_bytes(spec.memory):
+            self._note_memory(domain, acknowledge=prior is not None)
+            state = reading.read(work, self.node, domain, declared)
         uuid = str(domain.UUIDString())
         return Done(uuid, state) if why is None else Partial(uuid, state, (why,))
+
+    def _note_memory(self, domain: Any, *, acknowledge: bool) -> None:
+        """A guest starts with all of its room and gives the rest back when its balloon's driver is there, if ever."""
+        pending = pending_of(domain, devices.inactive_xml(domain))
+        self.api.note(domain, {**pending, "memory": live.NO_BALLOON}, acknowledge=acknowledge)
 
     def _old_leases(self, root: Element) -> Iterator[Any]:
         """Leases that the cards of this definition still have from an earlier life."""

@@ -17,6 +17,7 @@ from jvp.resources.instance.definition import Names, comparable, device_at, is_d
 
 BALLOON_S = 20.0
 """A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""
+NO_BALLOON = "the guest has its whole room still: nothing in it has given memory back since it started"
 NEXT_BOOT = "takes effect at the next power cycle"
 
 
