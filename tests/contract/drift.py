@@ -305,7 +305,7 @@ INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
     "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
     "virtType": "needs a node with KVM to be changed to anything else",
-    "cloudInit": "write-only: nothing reads a seed back",
+    "cloudInit": "a file beside the definition: tests/contract/test_instance_devices.py changes it",
     "updatePolicy": "write-only: a setting of our own",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",

@@ -18,6 +18,7 @@ from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import probe
+from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import drop, parse, put, text_of, value
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -208,6 +209,29 @@ def test_a_disk_of_the_instance_that_was_taken_out_of_its_definition_comes_back(
     assert not bench.calls.diff("Instance", read, bench.inputs("Instance", raw)).replaces
     stored = bench.update("Instance", read, raw).stored
     assert sources() == before
+    bench.converged("Instance", stored, raw)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["other bytes", "gone"])
+def test_a_seed_that_somebody_changed_is_seen_and_written_again(
+    bench: Bench, made: Callable[[Bag], Stored], gone: bool
+) -> None:
+    raw = stopped(bench, bench.name("seed"))
+    stored = made(raw)
+    pool = bench.connection.storagePoolLookupByUUIDString(bench.pool.id if bench.pool else "")
+    name = f"jvp-{stored.id}-seed"
+    volume, size = pool.storageVolLookupByName(name), 128 * 1024
+    before = read_small(bench.connection, volume, size)
+    assert bench.plan("Instance", stored, {**raw, "autostart": True}) == ["autostart"]
+    if gone:
+        volume.delete()
+    else:
+        write_small(bench.connection, volume, bytes(size))
+    read = bench.read("Instance", stored)
+    assert read is not None
+    assert bench.plan("Instance", read, raw) == ["cloudInit"]
+    stored = bench.update("Instance", read, raw).stored
+    assert read_small(bench.connection, pool.storageVolLookupByName(name), size) == before
     bench.converged("Instance", stored, raw)
 
 

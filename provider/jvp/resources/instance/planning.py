@@ -19,7 +19,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import machine, storage
-from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk
+from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk, source_of
 from jvp.resources.instance.model import Instance, InstanceState, RootDisk
 
 ON_CHANGE = ("cloudInit", "onChange")
@@ -96,6 +96,9 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
             return
         inactive = devices.inactive_xml(domain)
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
+        # A new name is another seed anyway.
+        if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(node, inactive, state, new):
+            yield Change(("cloudInit",), Kind.UPDATE, Effect.NEXT_BOOT, None, new["cloudInit"])
         there = comparable(inactive)
         for field in ("disks", "nics"):
             had = {item.name for item in getattr(state, field)}
@@ -133,6 +136,15 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
     has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))
     if state.cloud_init is not None and new.get("cloudInit") is not None and not has_seed:
         yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])
+
+
+def _seed_is_other(node: Node, inactive: Element, state: InstanceState, new: dict[str, Any]) -> bool:
+    """Whether the seed is there and is not what the state says, or its file is gone. Raises JvpError, libvirtError."""
+    device = next((one for one in inactive.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
+    wanted = new.get("cloudInit")
+    if device is None or state.cloud_init is None or not isinstance(wanted, dict) or wanted.get("onChange") == "ignore":
+        return False
+    return storage.holds_other_seed(node, source_of(device) or "", str(state.uuid), state.name or "", state.cloud_init)
 
 
 def less(wanted: str, now: int) -> str:

@@ -32,7 +32,7 @@ from jvp.libvirt.storage import (
     template_of,
     volume_of,
 )
-from jvp.libvirt.streams import write_small
+from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import parse, value
 from jvp.resources.instance.cloudinit import CloudInit, File
@@ -117,6 +117,15 @@ def make_seed(work: Work, node: Node, pool: Any, uuid: str, name: str, cloud_ini
         delete_volume(stale)
     volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(data), format="raw", mode="0600")
     write_small(node.connection, volume, data)
+
+
+def holds_other_seed(node: Node, path: str, uuid: str, name: str, cloud_init: CloudInit) -> bool:
+    """Whether the seed at `path` is gone, or not the one that these make. No while its pool cannot be asked."""
+    volume = volume_at(node, path)
+    if volume is None:
+        return pool_at(node, path.rpartition("/")[0]) is not None
+    wanted = seed_of(uuid, name, cloud_init)
+    return int(volume.info()[1]) != len(wanted) or read_small(node.connection, volume, len(wanted)) != wanted
 
 
 def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
