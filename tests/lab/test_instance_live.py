@@ -226,7 +226,9 @@ def test_a_card_goes_along_to_a_bridge_of_the_node_and_back(guest: Guest, lab: B
         for raw in (shared, own):
             side = lab.converged("Network", lab.update("Network", side, raw).stored, raw)
             assert guest.state["pending"] == []
-            assert side.state["instances"] == [guest.raw["name"]]
+            found, _ = lab.calls.invoke("getNetwork", {"network": side.id}, Work())
+            assert found is not None
+            assert found["instances"] == [guest.raw["name"]]
             assert guest.plan() == {}
             ports = {path.name for path in Path(f"/sys/class/net/{side.state['bridge']}/brif").iterdir()}
             assert ports & {one.get("dev") for one in parse(guest.domain.XMLDesc(0)).iterfind(".//interface/target")}

@@ -57,9 +57,16 @@ class GetNetworkArgs(Spec):
 
 
 class NetworkFound(NetworkState):
-    """A network as it is, whoever made it."""
+    """A network as it is, whoever made it.
+
+    Who is on it stands here and not in the resource's outputs: it changes with every instance that comes or goes, and
+    the outputs of a resource are as old as its last read.
+    """
 
     id: Annotated[str | None, Field(description="The network's id, by which it is imported.")] = None
+    instances: Annotated[
+        list[str], Field(description="The running guests with a card on the network, by name, whoever made them.")
+    ] = []
 
 
 class GetNetwork:
@@ -75,9 +82,11 @@ class GetNetwork:
     def call(self, work: Work, args: GetNetworkArgs) -> NetworkFound:
         """Raises NotFound with the names that exist."""
         with libvirt_errors(f'network "{args.network}"'):
-            network = NetworkApi(self.node).by_reference(args.network, ("network",))
+            api = NetworkApi(self.node)
+            network = api.by_reference(args.network, ("network",))
             state = Networks(self.node).state_of(network, None)
-            return NetworkFound.model_construct(**dict(state), id=network.UUIDString())
+            found = {"id": network.UUIDString(), "instances": api.connected(network)}
+            return NetworkFound.model_construct(**dict(state), **found)
 
 
 class GetNetworkLeasesArgs(Spec):

@@ -326,7 +326,6 @@ class Network(pulumi.CustomResource):
             __props__.__dict__["mtu"] = mtu
             __props__.__dict__["name"] = name
             __props__.__dict__["reservations"] = reservations
-            __props__.__dict__["instances"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
         super(Network, __self__).__init__(
@@ -358,7 +357,6 @@ class Network(pulumi.CustomResource):
         __props__.__dict__["dhcp"] = None
         __props__.__dict__["domain"] = None
         __props__.__dict__["gateway"] = None
-        __props__.__dict__["instances"] = None
         __props__.__dict__["ipv6"] = None
         __props__.__dict__["mode"] = None
         __props__.__dict__["mtu"] = None
@@ -423,14 +421,6 @@ class Network(pulumi.CustomResource):
         The node's address in the network; by default the first of the CIDR. Format: IP address.
         """
         return pulumi.get(self, "gateway")
-
-    @_builtins.property
-    @pulumi.getter
-    def instances(self) -> pulumi.Output[Sequence[_builtins.str]]:
-        """
-        The running guests with a card on the network, by name, whoever made them.
-        """
-        return pulumi.get(self, "instances")
 
     @_builtins.property
     @pulumi.getter

@@ -940,7 +940,7 @@ class TemplateSource(dict):
         :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param _builtins.str digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
         :param _builtins.str path: A file on the machine where the provider runs.
-        :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes.
+        :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         if allow_private_redirects is None:
             allow_private_redirects = False
@@ -991,7 +991,7 @@ class TemplateSource(dict):
     @pulumi.getter
     def url(self) -> Optional[_builtins.str]:
         """
-        An http or https address. It is fetched once, and again when the address or checksum changes.
+        An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         return pulumi.get(self, "url")
 

@@ -244,7 +244,6 @@ class Networks(Handler[Network, NetworkState]):
             autostart=bool(network.autostart()),
             active=active and not unfinished,
             state=_word(active),
-            instances=self.api.connected(network),
         )
 
 

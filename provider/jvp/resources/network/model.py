@@ -190,8 +190,3 @@ class NetworkState(Network):
     state: Annotated[
         str | None, Output(follows=("active",)), Field(description="Whether the network runs: active or inactive.")
     ] = None
-    instances: Annotated[
-        list[str],
-        Output(follows=("active", "mode", "bridge", "cidr", "ipv6")),
-        Field(description="The running guests with a card on the network, by name, whoever made them."),
-    ] = []
