@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,21 @@ def test_get_instance_of_somebody_else(bench: Bench) -> None:
         assert domain.XMLDesc(2) == before
     finally:
         domain.undefine()
+
+
+def test_get_node(bench: Bench) -> None:
+    found, failures = bench.calls.invoke("getNode", {}, Work())
+    assert failures == ()
+    assert found is not None
+    assert (found["hostname"], found["arch"]) == (socket.gethostname(), os.uname().machine)
+    assert found["cpus"] == os.cpu_count()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert abs(found["memoryBytes"] - memory) < memory / 20
+    assert 0 < found["freeMemoryBytes"] < found["memoryBytes"]
+    assert f"<uuid>{found['uuid']}</uuid>" in bench.connection.getCapabilities()
+    version = found["libvirtVersion"].split(".")
+    assert [int(part) for part in version] == [bench.connection.getLibVersion() // 10**n % 1000 for n in (6, 3, 0)]
+    assert (found["hypervisor"], found["session"]) == ("QEMU", False)
 
 
 def test_get_network_by_name_and_id(bench: Bench) -> None:

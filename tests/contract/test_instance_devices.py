@@ -289,3 +289,12 @@ def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:
     probe.sweep(pool, older_s=0)
     assert names[1] not in pool.listVolumes()
     pool.storageVolLookupByName("jvp-probe-of-mine").delete(0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"), [({"cpus": 500}, "cpus"), ({"cpus": 2, "maxCpus": 500}, "maxCpus")], ids=["cpus", "room"]
+)
+def test_more_cpus_than_the_node_gives_are_refused(bench: Bench, raw: Bag, path: str) -> None:
+    name = bench.name("many")
+    with pytest.raises(Rejected, match=rf"^{path}: is 500, and the node gives a machine of the type \S+ at most \d+$"):
+        bench.create("Instance", name, {**stopped(bench, name), **raw})

@@ -46,6 +46,13 @@ class DomainApi:
         found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
         return {one.text or "": one.get("canonical") or one.text or "" for one in found}
 
+    def most_cpus(self, arch: str, machine: str | None) -> int | None:
+        """How many CPUs a machine type takes on the node; None when the node does not say."""
+        root = parse(self.node.connection.getCapabilities())
+        found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
+        limits = [one.get("maxCpus") for one in found if machine in (one.text, one.get("canonical"))]
+        return next((int(limit) for limit in limits if limit), None)
+
     def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element | None:
         """What the node offers to a domain of this kind; None when it has no such machine type."""
         try:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import libvirt
@@ -19,6 +20,25 @@ from jvp.libvirt.xml import parse, value
 CALLS_PER_CONNECTION = 4
 """libvirtd serves five calls of one client at a time (max_client_requests); the fifth stays free."""
 DEFAULT_URI = "qemu:///system"
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """A node as it says that it is."""
+
+    hostname: str
+    arch: str
+    cpus: int
+    memory_bytes: int
+    free_memory_bytes: int
+    hypervisor: str
+    hypervisor_version: str
+    libvirt_version: str
+
+
+def _version(number: int) -> str:
+    """Source: virConnectGetVersion, which packs major, minor and release into one number."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 class Node:
@@ -72,6 +92,22 @@ class Node:
         if uuid is None:
             raise Rejected(f'"{self.uri}" does not tell its host uuid')
         return uuid
+
+    def facts(self) -> NodeFacts:
+        """What the node says of itself. Raises libvirtError."""
+        connection = self.connection
+        root = parse(connection.getCapabilities())
+        model, memory_mib, cpus, *_ = connection.getInfo()
+        return NodeFacts(
+            hostname=connection.getHostname(),
+            arch=value(root, "host/cpu/arch") or model,
+            cpus=int(cpus),
+            memory_bytes=int(memory_mib) << 20,
+            free_memory_bytes=int(connection.getFreeMemory()),
+            hypervisor=connection.getType(),
+            hypervisor_version=_version(connection.getVersion()),
+            libvirt_version=_version(connection.getLibVersion()),
+        )
 
     def host(self) -> str:
         """Where objects of this node are: the host, and whether it is a user's own daemon on it."""

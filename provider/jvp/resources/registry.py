@@ -7,7 +7,7 @@ from typing import Any
 from jvp.core.calls import Calls
 from jvp.core.handler import Handler
 from jvp.libvirt.node import Node
-from jvp.resources.functions import GetInstance, GetNetwork, GetNetworkLeases
+from jvp.resources.functions import GetInstance, GetNetwork, GetNetworkLeases, GetNode
 from jvp.resources.instance.handler import Instances
 from jvp.resources.network.handler import Networks
 from jvp.resources.provider import Provider
@@ -17,7 +17,15 @@ from jvp.resources.template import Templates
 from jvp.resources.volume import Volumes
 
 HANDLERS: tuple[type[Handler[Any, Any]], ...] = (StoragePools, Templates, Volumes, Networks, Instances)
-FUNCTIONS: tuple[type[Any], ...] = (GetInstance, GetNetwork, GetNetworkLeases, GetStoragePool, GetTemplate, GetVolume)
+FUNCTIONS: tuple[type[Any], ...] = (
+    GetInstance,
+    GetNetwork,
+    GetNetworkLeases,
+    GetNode,
+    GetStoragePool,
+    GetTemplate,
+    GetVolume,
+)
 
 
 def calls(provider: Provider) -> Calls:

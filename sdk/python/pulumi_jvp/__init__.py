@@ -10,6 +10,7 @@ from ._enums import *
 from .get_instance import *
 from .get_network import *
 from .get_network_leases import *
+from .get_node import *
 from .get_storage_pool import *
 from .get_template import *
 from .get_volume import *

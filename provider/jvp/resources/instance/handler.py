@@ -69,6 +69,7 @@ class Instances(Handler[Instance, InstanceState]):
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
             machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
+            machine.refuse_cpus(self.api, root, spec)
             machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
@@ -228,6 +229,7 @@ class Instances(Handler[Instance, InstanceState]):
         machine.refuse_without_disk(spec, inactive, nvram)
         machine.patch_machine(tried, spec, nvram)
         machine.refuse_unsupported(self.api, tried, spec, {str(change.path[0]) for change in changes})
+        machine.refuse_cpus(self.api, tried, spec)
 
     def _network(self, index: int, reference: str | None) -> str | None:
         if reference is None:

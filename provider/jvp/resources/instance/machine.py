@@ -107,6 +107,22 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
         _refuse_cpu(offer, spec.cpu_mode)
 
 
+_NEVER_TOO_MANY = 128
+"""Every machine type with PCI Express takes more, so the node is not asked about fewer."""
+
+
+def refuse_cpus(api: DomainApi, root: Element, spec: Instance) -> None:
+    """Raise Rejected for more CPUs than the machine type takes on the node. Raises libvirtError."""
+    room = max(spec.max_cpus or 0, spec.cpus)
+    if room <= _NEVER_TOO_MANY:
+        return
+    machine = machine_of(root)
+    most = api.most_cpus(value(root, "os/type/@arch") or api.arch(), machine)
+    if most is not None and room > most:
+        path = ("cpus",) if spec.cpus > most else ("maxCpus",)
+        raise Rejected(f"is {room}, and the node gives a machine of the type {machine} at most {most}", path=path)
+
+
 def _machines(api: DomainApi, arch: str) -> str:
     return ", ".join(sorted(name for name in api.machines(arch) if board(name) in _WITH_SLOTS))
 
