@@ -78,6 +78,12 @@ def put(root: Element, mark: Element) -> None:
     metadata.append(mark)
 
 
+def acknowledge(root: Element) -> None:
+    """Note in `root` that an engine's state has the object; nothing when it is foreign."""
+    if mark_of(root) is not None:
+        set_fact(root, "acknowledged", "yes")
+
+
 def drop(root: Element) -> None:
     """Take our mark out of an object's XML."""
     element = find(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -86,11 +87,12 @@ class Networks(Handler[Network, NetworkState]):
             if network is None:
                 raise NotFound(f"{what} is gone; refresh the stack")
             self._refuse_collision(spec, object_id)
-            self.api.acknowledge(network)
             restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))
             ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
             _refuse_reserved(root, spec, ours)
+            marks.acknowledge(root)
+            before = copy.deepcopy(root)
             removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
             both = ours | new
             patch(root, kept(spec, read(root, both), removed), both)
@@ -100,7 +102,6 @@ class Networks(Handler[Network, NetworkState]):
             if spec.active and (needs_restart or not network.isActive()):
                 # Last: of a network that was imported this note is all that is kept, until the restart is over.
                 restart.note(root)
-            before = parse(network.XMLDesc(self.api.INACTIVE))
             network = self.api.define(root)
             stopped = needs_restart and bool(network.isActive())
             if stopped:
