@@ -156,7 +156,7 @@ def test_the_root_disk_grows_and_never_shrinks(guest: Guest, lab: Bench) -> None
     guest.console.wait(rf"vda={96 * 2**20}\b", since=at)
     assert guest.state["rootDiskBytes"] == 96 * 2**20
     with pytest.raises(Invalid, match="a disk can only grow"):
-        guest.plan(rootDisk={"pool": lab.pool.id, "size": "64MiB"})
+        guest.update(rootDisk={"pool": lab.pool.id, "size": "64MiB"})
 
 
 def test_a_card_is_plugged_moved_remodelled_and_unplugged(guest: Guest, lab: Bench) -> None:
