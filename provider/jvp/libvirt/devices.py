@@ -142,16 +142,4 @@ def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
     return True
 
 
-def remove_from_config(domain: libvirt.virDomain, alias: str) -> None:
-    """Take the device with this alias out of the inactive definition; the rest stays as it is."""
-    root = inactive_xml(domain)
-    for device in root.iterfind("devices/*"):
-        if alias_of(device) == alias:
-            parent = device.getparent()
-            assert parent is not None
-            parent.remove(device)
-            domain.connect().defineXML(text_of(root))
-            return
-
-
 RESIZE_BYTES = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
