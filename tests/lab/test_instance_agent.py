@@ -62,7 +62,9 @@ def test_a_wait_for_an_address_says_what_was_looked_at(guest: Guest) -> None:
     (reason,) = guest.update(waitFor="ip", waitTimeout="3s").reasons
     assert reason.startswith("no address after 3s: no lease for 52:54:00:")
     assert "; the guest agent knows no address; nothing in the node's ARP table; the guest is running; " in reason
-    assert reason.endswith(f'"virsh console {guest.raw["name"]}", which ends with: nobody has an address')
+    said = f'; look at its console with "virsh console {guest.raw["name"]}", which ends with: '
+    # The guest's own monitor writes there too, and on a slow machine has the last word.
+    assert reason.split(said)[-1].startswith(("nobody has an address", "micro: "))
 
 
 def test_the_agent_tells_a_static_address(guest: Guest, lab: Bench, network: Stored) -> None:
