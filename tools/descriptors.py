@@ -1,19 +1,20 @@
-"""Writes ``provider/jvp/doors/pulumi/protocol.binpb``: the messages and services of Pulumi's plugin protocol.
+"""Writes the messages and services of the engines' plugin protocols: ``provider/jvp/doors/*/protocol.binpb``.
 
-``python -m tools.descriptors [--check]``. They are taken from the descriptors that the installed ``pulumi`` package
-ships, so no compiler is needed, and the provider reads them without importing that package. ``--check`` writes
-nothing and exits with 1 when the file differs. Written again when the provider wants a newer part of the protocol.
+``python -m tools.descriptors [--check]``. Pulumi's are taken from the descriptors that the installed ``pulumi`` package
+ships; the provider reads them without importing that package. Terraform's are compiled from the ``.proto`` files beside
+them. ``--check`` writes nothing and exits with 1 when a file differs.
 """
 
 import argparse
 import importlib
 import sys
+import tempfile
 from pathlib import Path
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-TARGET = Path(__file__).resolve().parents[1] / "provider" / "jvp" / "doors" / "pulumi" / "protocol.binpb"
+DOORS = Path(__file__).resolve().parents[1] / "provider" / "jvp" / "doors"
 MODULES = ("provider", "engine", "errors", "plugin", "status")
 
 
@@ -22,18 +23,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.descriptors", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare; exit with 1 when stale")
     check = parser.parse_args().check
-    fresh = descriptors().SerializeToString(deterministic=True)
-    same = TARGET.exists() and TARGET.read_bytes() == fresh
+    fresh = {"pulumi": pulumi(), "terraform": terraform()}
+    return max(_written(door, files.SerializeToString(deterministic=True), check) for door, files in fresh.items())
+
+
+def _written(door: str, fresh: bytes, check: bool) -> int:
+    target = DOORS / door / "protocol.binpb"
+    same = target.exists() and target.read_bytes() == fresh
     if check and not same:
-        print(f"{TARGET.name} is not what the installed pulumi package gives", file=sys.stderr)
+        print(f"{target.relative_to(DOORS)} is not what its sources give", file=sys.stderr)
         return 1
     if not same:
-        TARGET.write_bytes(fresh)
-    print(f"{TARGET.name}: {'up to date' if same else f'{len(fresh)} bytes written'}")
+        target.write_bytes(fresh)
+    print(f"{target.relative_to(DOORS)}: {'up to date' if same else f'{len(fresh)} bytes written'}")
     return 0
 
 
-def descriptors() -> FileDescriptorSet:
+def pulumi() -> FileDescriptorSet:
     """Every file that MODULES need, each after those it imports."""
     ordered: dict[str, FileDescriptorProto] = {}
     for name in MODULES:
@@ -50,6 +56,18 @@ def _add(file: FileDescriptor, ordered: dict[str, FileDescriptorProto]) -> None:
     file.CopyToProto(proto)
     proto.ClearField("options")  # names of packages in other languages
     ordered[file.name] = proto
+
+
+def terraform() -> FileDescriptorSet:
+    """What the compiler makes of our own description of the protocol."""
+    from grpc_tools import protoc
+
+    source = DOORS / "terraform"
+    with tempfile.NamedTemporaryFile(suffix=".binpb") as made:
+        files = sorted(path.name for path in source.glob("*.proto"))
+        if protoc.main(["protoc", f"-I{source}", f"--descriptor_set_out={made.name}", *files]):
+            raise SystemExit("the .proto files cannot be compiled")
+        return FileDescriptorSet.FromString(Path(made.name).read_bytes())
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Calls:
         self.functions = functions
         self.secrets: set[str] = set()
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
-        self._host = host
+        self.host = host
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
         """Offline validation with defaults filled in."""
@@ -132,7 +132,7 @@ class Calls:
         """Make the object. Raises a JvpError when nothing was left behind."""
         handler = self.handlers[token]
         with self._guarded(inputs):
-            self._host()  # before anything is made: what cannot be recorded would be lost
+            self.host()  # before anything is made: what cannot be recorded would be lost
             outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
             return self._result(handler, outcome, inputs, {})
 
@@ -239,11 +239,11 @@ class Calls:
 
     def _provenance(self, handler: AnyHandler) -> Bag:
         """What is recorded with every object."""
-        host = self._host()
+        host = self.host()
         return {"schema": handler.spec.schema_version, **({"host": host} if host else {})}
 
     def _refuse_other_host(self, handler: AnyHandler, stored: Stored) -> None:
-        recorded, host = stored.private.get("host"), self._host()
+        recorded, host = stored.private.get("host"), self.host()
         if recorded and recorded != host:
             raise OtherHost(
                 f"this {handler.kind} is on the host {recorded}, and the provider's uri leads to the host {host}; "

@@ -87,6 +87,10 @@ class Handler(Generic[S, T]):
         """Every object of this kind on the host, ours or not."""
         raise NotImplementedError
 
+    def place(self, inputs: dict[str, Any]) -> str:
+        """Where on its node the object is declared to be: the address in the keys of engines that know none."""
+        return str(inputs["name"])
+
     def effects(self, changes: Sequence[Change], state: T, new: dict[str, Any]) -> Iterable[Change]:
         """The same changes with what is known of this object's state. Offline; `new` may hold UNKNOWN."""
         return changes

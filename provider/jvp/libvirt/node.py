@@ -11,7 +11,8 @@ from functools import cached_property
 
 import libvirt
 
-from jvp.core.errors import Rejected
+from jvp.core.errors import Rejected, Unreachable
+from jvp.core.values import Unknown
 from jvp.core.work import Work
 from jvp.libvirt import events
 from jvp.libvirt.errors import connect_error, libvirt_errors
@@ -47,8 +48,9 @@ class Node:
     Safe to use from many threads. Nothing connects before the first use.
     """
 
-    def __init__(self, uri: str | None) -> None:
-        self.uri = uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
+    def __init__(self, uri: str | Unknown | None) -> None:
+        self._unknown = isinstance(uri, Unknown)
+        self.uri = "" if isinstance(uri, Unknown) else uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
         self._lock = threading.Lock()
         self._control: libvirt.virConnect | None = None
         self._jobs: libvirt.virConnect | None = None
@@ -122,6 +124,8 @@ class Node:
         return self._open()
 
     def _open(self) -> libvirt.virConnect:
+        if self._unknown:
+            raise Unreachable("the provider's uri is known only after the apply")
         events.start_loop()
         try:
             connection = libvirt.open(self.uri)

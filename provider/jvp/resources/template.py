@@ -210,6 +210,9 @@ class Templates(Handler[Template, TemplateState]):
                 for name in pools.unless_lost(pool, partial(templates.template_names, pool)) or ():
                     yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
 
+    def place(self, inputs: dict[str, Any]) -> str:
+        return f"{inputs['pool']}/{inputs['name']}"
+
     def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
         """A reference to the same pool in another spelling is no change."""
         return [one for one in changes if one.path != ("pool",) or one.new not in (state.pool_uuid, state.pool_name)]

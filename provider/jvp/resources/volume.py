@@ -198,6 +198,9 @@ class Volumes(Handler[Volume, VolumeState]):
                 for name in sorted(pools.unless_lost(pool, partial(_names, pool)) or ()):
                     yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
 
+    def place(self, inputs: dict[str, Any]) -> str:
+        return f"{inputs['pool']}/{inputs['name']}"
+
     def effects(self, changes: Sequence[Change], state: VolumeState, new: dict[str, Any]) -> Iterable[Change]:
         """References to the same pool or template in another spelling are no change."""
         for change in changes:

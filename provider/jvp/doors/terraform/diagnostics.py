@@ -1,0 +1,101 @@
+"""Errors -> diagnostics: what the host prints, with the line of the configuration that the path leads to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from pydantic import BaseModel
+
+from jvp.core.check import Failure
+from jvp.core.errors import (
+    Bug,
+    Busy,
+    Cancelled,
+    Invalid,
+    JvpError,
+    NameTaken,
+    NoSpace,
+    NotFound,
+    OtherHost,
+    Path,
+    Rejected,
+    Unreachable,
+    dotted,
+)
+from jvp.core.model import fields
+from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
+from jvp.doors.terraform.values import attribute_path
+
+TITLES: dict[type[JvpError], str] = {
+    Invalid: "Invalid value",
+    NotFound: "Not found",
+    NameTaken: "Name taken",
+    Unreachable: "Host not reachable",
+    Busy: "Busy",
+    NoSpace: "No space",
+    Rejected: "Refused",
+    OtherHost: "Another host",
+    Cancelled: "Stopped",
+    Bug: "Defect of jvp",
+}
+
+
+def of_error(error: JvpError, model: type[BaseModel] | None = None) -> Message:
+    """`error` as a diagnostic; its path is one of `model`."""
+    return _diagnostic(ERROR, TITLES.get(type(error), "Error"), error.path, error.message, model)
+
+
+def of_failures(failures: Iterable[Failure], model: type[BaseModel]) -> list[Message]:
+    """What a check found."""
+    return [_diagnostic(ERROR, TITLES[Invalid], one.path, one.message, model) for one in failures]
+
+
+def unfinished(kind: str, reasons: Iterable[str]) -> list[Message]:
+    """An object that exists and is not as declared."""
+    return [_diagnostic(ERROR, f"The {kind} is not finished", (), reason, None) for reason in reasons]
+
+
+def warning(title: str, sentence: str, model: type[BaseModel] | None = None) -> Message:
+    """What a plan or an apply says beside its work."""
+    return _diagnostic(WARNING, title, (), sentence, model)
+
+
+def _diagnostic(severity: int, title: str, path: Path, sentence: str, model: type[BaseModel] | None) -> Message:
+    steps = attribute_path(model, path) if model else path
+    detail = spoken(f"{dotted(steps)}: {sentence}" if steps else sentence, model)
+    found = Diagnostic(severity=severity, summary=title, detail=detail)
+    if steps:
+        found.attribute.CopyFrom(step_path(steps))
+    return found
+
+
+def step_path(steps: Iterable[str | int]) -> Message:
+    """A path of attribute names, indices and keys of maps."""
+    path = AttributePath()
+    for step in steps:
+        if isinstance(step, int):
+            path.steps.add(element_key_int=step)
+        else:
+            path.steps.add(attribute_name=step)
+    return path
+
+
+def spoken(sentence: str, model: type[BaseModel] | None) -> str:
+    """A sentence with the model's properties in snake_case, as this engine's users write them."""
+    names = _names(model) if model else {}
+    if not names:
+        return sentence
+    pattern = rf"(?<![\w-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])"
+    return re.sub(pattern, lambda found: names[found.group()], sentence)
+
+
+@cache
+def _names(model: type[BaseModel]) -> dict[str, str]:
+    """The model's properties, the nested ones too, whose spelling differs."""
+    found = {name: facts.attribute for name, facts in fields(model).items() if name != facts.attribute}
+    for facts in fields(model).values():
+        if facts.item is not None:
+            found |= _names(facts.item)
+    return found

@@ -1,0 +1,66 @@
+"""What a plan promises: the values of every attribute after the apply.
+
+The host holds us to it. A configured value is planned exactly as it is written, or exactly as it was before where it
+means the same; only what the configuration leaves out is ours to choose; and a value that is planned comes back the
+same from the apply. Source: OpenTofu, `internal/plans/objchange`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import BaseModel
+
+from jvp.core.diff import respelled
+from jvp.core.model import FieldFacts, fields
+from jvp.core.values import UNKNOWN, Bag, reveal
+from jvp.doors.terraform.values import Raw, to_bag, to_raw
+
+
+def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, changed: Collection[str]) -> Raw:
+    """Every attribute: as configured, else as `preview` has it; what does not change stays as it is in `prior`.
+
+    `changed` are the properties that differ, in the users' spelling.
+    """
+    found = {}
+    for name, facts in fields(model).items():
+        was, given = prior.get(facts.attribute), config.get(facts.attribute)
+        if name not in changed and was is not None and facts.output is None:
+            found[facts.attribute] = was
+        else:
+            found[facts.attribute] = _configured(
+                facts, given, to_raw(model, {name: preview.get(name)})[facts.attribute]
+            )
+    return found
+
+
+def _configured(facts: FieldFacts, given: Any, chosen: Any) -> Any:
+    """What is configured, and what is chosen for the rest of it."""
+    if given is None:
+        return chosen
+    if given is UNKNOWN or facts.item is None:
+        return given
+    if facts.is_list:
+        before = chosen if isinstance(chosen, list) else []
+        return [
+            _object(facts.item, item, before[index] if index < len(before) else {}) for index, item in enumerate(given)
+        ]
+    return _object(facts.item, given, chosen)
+
+
+def _object(model: type[BaseModel], given: Any, chosen: Any) -> Any:
+    if given is UNKNOWN:
+        return given
+    known = chosen if isinstance(chosen, dict) else {}
+    return {
+        facts.attribute: _configured(facts, given.get(facts.attribute), known.get(facts.attribute))
+        for facts in fields(model).values()
+    }
+
+
+def kept(model: type[BaseModel], state: Bag, promised: Raw) -> Raw:
+    """The state after an apply, or a read, in the spelling of `promised`: the plan, or the state before."""
+    # Nothing and an empty list mean the same, and are not the same to the host.
+    raw = to_raw(model, respelled(model, reveal(state), reveal(to_bag(model, promised))))
+    return {name: [] if value is None and promised.get(name) == [] else value for name, value in raw.items()}

@@ -1,0 +1,130 @@
+"""`terraform-provider-jvp`: the program that Terraform and OpenTofu start.
+
+The handshake line is the only thing on stdout. Nothing heavy is imported at the top: a host starts a provider several
+times for one command, and waits for that line each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jvp
+from jvp.doors.terraform.protocol import VERSION
+from jvp.doors.terraform.server import Service, start
+
+if TYPE_CHECKING:
+    from jvp.doors.terraform.provider import ProviderServicer
+
+# Pydantic else looks through every installed distribution for plugins of its own (30 ms).
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+COOKIE = ("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2")
+"""By this the host says that it is one. Source: Terraform, `internal/plugin/serve.go`."""
+SOURCE = "jvp.internal/jvp/jvp"
+"""The provider's address in configurations."""
+GRACE_S = 1.5
+"""The host kills what is still there 2 s after its Shutdown (go-plugin, `client.go`, Kill)."""
+ORPHAN_GRACE_S = 30.0
+"""With the host gone nobody hurries us: what runs may take back what it made."""
+
+
+def main() -> int:
+    """The command. Ends with the process: a verb deep inside a library cannot be waited for."""
+    if "--version" in sys.argv[1:]:
+        print(jvp.__version__)
+        return 0
+    debug = "--debug" in sys.argv[1:] or "-debug" in sys.argv[1:]
+    if refused := None if debug else _refusal():
+        print(refused, file=sys.stderr)
+        return 1
+    run(Service(registered), debug=debug)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def run(service: Service, *, debug: bool) -> None:
+    """Serve until told to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in a terminal reaches us too: the host says what to do
+    signal.signal(signal.SIGTERM, lambda *_: service.over.set())
+    folder = Path(tempfile.mkdtemp(prefix="jvp-", dir=os.environ.get("PLUGIN_UNIX_SOCKET_DIR")))  # 0700
+    try:
+        socket = folder / "provider.sock"
+        credentials, certificate = None, ""
+        if os.environ.get("PLUGIN_CLIENT_CERT") and not debug:
+            from jvp.doors.terraform.certificate import fresh
+
+            credentials, certificate = fresh()
+        server = start(service, f"unix:{socket}", credentials)
+        if debug:
+            _say_how_to_attach(socket)
+        else:
+            print(f"1|{VERSION}|unix|{socket}|grpc|{certificate}", flush=True)
+            threading.Thread(target=_watch, args=(service,), name="host", daemon=True).start()
+        threading.Thread(target=_load, args=(service,), name="load", daemon=True).start()
+        service.over.wait()
+        service.stop()
+        grace_s = ORPHAN_GRACE_S if os.getppid() == 1 else GRACE_S
+        server.stop(grace_s).wait(grace_s)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def registered() -> ProviderServicer:
+    """The servicer over everything that JVP can declare."""
+    from jvp.doors.terraform.provider import ProviderServicer
+    from jvp.resources import registry
+
+    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls)
+
+
+def _refusal() -> str | None:
+    """Why this is no host's process; None when it is one's."""
+    name, value = COOKIE
+    if os.environ.get(name) != value:
+        return (
+            "terraform-provider-jvp is a plugin: tofu and terraform start it themselves. "
+            'Install it with "jvp terraform install", or debug it with --debug.'
+        )
+    offered = os.environ.get("PLUGIN_PROTOCOL_VERSIONS", str(VERSION)).split(",")
+    if str(VERSION) not in offered:
+        return f"this provider speaks version {VERSION} of the protocol, and the host {', '.join(offered)}"
+    return None
+
+
+def _say_how_to_attach(socket: Path) -> None:
+    reattach = {
+        SOURCE: {
+            "Protocol": "grpc",
+            "ProtocolVersion": VERSION,
+            "Pid": os.getpid(),
+            "Test": True,
+            "Addr": {"Network": "unix", "String": str(socket)},
+        }
+    }
+    print(f"TF_REATTACH_PROVIDERS='{json.dumps(reattach)}'", flush=True)
+
+
+def _watch(service: Service) -> None:
+    """End with the process that started us, however it ends."""
+    with contextlib.suppress(OSError):  # gone already
+        select.select([os.pidfd_open(os.getppid())], [], [])
+    service.over.set()
+
+
+def _load(service: Service) -> None:
+    with contextlib.suppress(Exception):  # the first call that needs the models says it
+        service.load()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,380 @@
+"""The calls of the provider protocol: each turns its message into bags, makes one call of the core, and answers.
+
+Errors leave as `JvpError`; `server.py` makes diagnostics of them. Where the host must get a state back beside an error,
+the call answers both itself.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from jvp.core.calls import AnyFunction, AnyHandler, Calls, Plan, Stored
+from jvp.core.check import check
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.facts import Effect
+from jvp.core.handler import Handler
+from jvp.core.identity import Key
+from jvp.core.model import fields
+from jvp.core.types import duration_s
+from jvp.core.values import UNKNOWN, Bag, known
+from jvp.core.work import Work
+from jvp.doors.terraform import diagnostics, kept, plan, schema
+from jvp.doors.terraform.owner import default_owner
+from jvp.doors.terraform.protocol import Message, message
+from jvp.doors.terraform.values import Raw, decode, encode, refuse_other_shape, to_bag, to_raw
+from jvp.resources.provider import Provider, Timeouts
+
+PREVIEW_S = 15.0
+"""How long a plan may ask the host for its warnings."""
+OURS = ("id", "unfinished", "timeouts")
+"""Attributes of every resource that no model has."""
+
+MakeCalls = Callable[[Provider], Calls]
+
+
+@dataclass(frozen=True)
+class _Configured:
+    calls: Calls
+    provider: Provider
+    offline: bool
+    """Whether the uri is known only after the apply."""
+    made: set[str] = field(default_factory=set)
+    """The keys of what this process made: two resources of one name are two declarations of one object."""
+
+
+class ProviderServicer:
+    """The verbs over a registry of handlers and functions. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        handlers: Iterable[type[Handler[Any, Any]]],
+        functions: Iterable[type[AnyFunction]],
+        make_calls: MakeCalls,
+        folder: Path | None = None,
+    ) -> None:
+        self.handlers = {schema.type_name(handler.token): handler for handler in handlers}
+        self.functions = {schema.type_name(function.token): function for function in functions}
+        self.stopped = threading.Event()
+        self._make_calls = make_calls
+        self._folder = folder or Path.cwd()
+        self._configured: _Configured | None = None
+        self._lock = threading.Lock()
+
+    # Schemas
+
+    def GetMetadata(self, request: Message) -> Message:
+        answer = message("GetMetadata.Response")(server_capabilities=_capabilities())
+        for name in self.handlers:
+            answer.resources.add(type_name=name)
+        for name in self._data_sources():
+            answer.data_sources.add(type_name=name)
+        return answer
+
+    def GetProviderSchema(self, request: Message) -> Message:
+        answer = message("GetProviderSchema.Response")(server_capabilities=_capabilities(), provider=schema.provider())
+        for name, handler in self.handlers.items():
+            answer.resource_schemas[name].CopyFrom(schema.resource(handler))
+        for name, make in self._data_sources().items():
+            answer.data_source_schemas[name].CopyFrom(make())
+        return answer
+
+    def GetResourceIdentitySchemas(self, request: Message) -> Message:
+        return message("GetResourceIdentitySchemas.Response")()
+
+    def GetFunctions(self, request: Message) -> Message:
+        return message("GetFunctions.Response")()
+
+    def _data_sources(self) -> dict[str, Callable[[], Message]]:
+        """Every function, and a look-up for each kind that no function answers for."""
+        found: dict[str, Callable[[], Message]] = {
+            name: lambda function=function: schema.data_source(function)  # type: ignore[misc]
+            for name, function in self.functions.items()
+        }
+        for name, handler in self.handlers.items():
+            found.setdefault(name, lambda handler=handler: schema.lookup(handler))  # type: ignore[misc]
+        return found
+
+    # Settings
+
+    def ValidateProviderConfig(self, request: Message) -> Message:
+        outcome = check(Provider, to_bag(Provider, decode(request.config) or {}))
+        return message("ValidateProviderConfig.Response")(
+            diagnostics=diagnostics.of_failures(outcome.failures, Provider)
+        )
+
+    def ConfigureProvider(self, request: Message) -> Message:
+        outcome = check(Provider, to_bag(Provider, decode(request.config) or {}))
+        answer = message("ConfigureProvider.Response")
+        if outcome.spec is None:
+            return answer(diagnostics=diagnostics.of_failures(outcome.failures, Provider))
+        provider: Provider = outcome.spec
+        if provider.owner is None:
+            provider = provider.model_copy(update={"owner": default_owner(self._folder)})
+        self._configured = _Configured(self._make_calls(provider), provider, not known(provider.uri))
+        return answer()
+
+    # Resources
+
+    def ValidateResourceConfig(self, request: Message) -> Message:
+        handler = self._handler(request.type_name)
+        raw = decode(request.config) or {}
+        outcome = check(handler.spec, to_bag(handler.spec, raw))
+        timeouts = check(Timeouts, _timeouts(raw))
+        found = diagnostics.of_failures(outcome.failures, handler.spec)
+        failures = (replace(one, path=("timeouts", *one.path)) for one in timeouts.failures)
+        return message("ValidateResourceConfig.Response")(
+            diagnostics=[*found, *diagnostics.of_failures(failures, handler.spec)]
+        )
+
+    def UpgradeResourceState(self, request: Message) -> Message:
+        handler = self._handler(request.type_name)
+        ours = handler.spec.schema_version
+        if request.version > ours:
+            raise Invalid(
+                f"the state was written by a newer version of jvp (its schema is {request.version}, this one knows "
+                f"{ours}); install that version"
+            )
+        try:
+            raw = json.loads(request.raw_state.json or b"null")
+        except ValueError:
+            raw = None
+        refuse_other_shape(handler.state, raw, f"the state of the {handler.kind}")
+        # What another version had and this one does not goes; what is new is not set yet.
+        bag = to_bag(handler.state, raw)
+        whole = {**to_raw(handler.state, bag), **{name: raw.get(name) for name in OURS}}
+        return message("UpgradeResourceState.Response")(upgraded_state=encode(whole))
+
+    def ReadResource(self, request: Message) -> Message:
+        handler, raw = self._configured_handler(request.type_name), decode(request.current_state)
+        answer = message("ReadResource.Response")
+        same = answer(new_state=request.current_state, private=request.private)
+        if self._ready.offline:
+            sentence = "the provider's uri is known only after the apply: this is the state as it was"
+            same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
+            return same
+        with self._work(raw, "update") as (work, warnings):
+            found = self._ready.calls.read(handler.token, kept.stored(handler, raw, request.private), work)
+        if found is None:
+            return answer(new_state=encode(None), diagnostics=warnings)
+        return answer(
+            new_state=encode(self._whole(handler, found, raw)), private=kept.packed(found), diagnostics=warnings
+        )
+
+    def PlanResourceChange(self, request: Message) -> Message:
+        handler = self._configured_handler(request.type_name)
+        answer = message("PlanResourceChange.Response")
+        prior, config = decode(request.prior_state), decode(request.config)
+        if decode(request.proposed_new_state) is None:
+            return answer(planned_state=request.proposed_new_state, planned_private=request.prior_private)
+        outcome = self._ready.calls.check(handler.token, to_bag(handler.spec, config))
+        if outcome.failures:
+            return answer(diagnostics=diagnostics.of_failures(outcome.failures, handler.spec))
+        with self._work(config, "create", preview=True) as (work, warnings):
+            if prior is None:
+                raw = self._planned_create(handler, config, outcome.inputs, work)
+                return answer(planned_state=encode(raw), diagnostics=warnings)
+            stored = kept.stored(handler, prior, request.prior_private)
+            changes = self._ready.calls.diff(handler.token, stored, outcome.inputs)
+            raw = self._planned_update(handler, config, stored, outcome.inputs, prior, changes, work)
+        if changes.replaces and stored.state.get("state") == "running":
+            warnings.append(
+                diagnostics.warning("Replaced while it runs", f'{handler.kind} "{prior.get("name")}" is running')
+            )
+        return answer(
+            planned_state=encode(raw),
+            planned_private=request.prior_private,
+            requires_replace=_replacing(handler, changes),
+            diagnostics=warnings,
+        )
+
+    def ApplyResourceChange(self, request: Message) -> Message:
+        handler = self._configured_handler(request.type_name)
+        prior, promised, config = (decode(one) for one in (request.prior_state, request.planned_state, request.config))
+        verb = self._create if prior is None else self._delete if promised is None else self._update
+        answer = message("ApplyResourceChange.Response")
+        before = kept.stored(handler, prior or {}, request.planned_private)
+        with self._work(config or prior, verb.__name__.strip("_")) as (work, warnings):
+            try:
+                done = verb(handler, before, config, work)
+            except JvpError as error:
+                found = diagnostics.of_error(error, handler.spec)
+                return answer(
+                    new_state=request.prior_state, private=request.planned_private, diagnostics=[*warnings, found]
+                )
+        if done is None:
+            return answer(new_state=encode(None), diagnostics=warnings)
+        return answer(
+            new_state=encode(self._whole(handler, done, promised)),
+            private=kept.packed(done),
+            diagnostics=[*warnings, *diagnostics.unfinished(handler.kind, done.unfinished)],
+        )
+
+    def ImportResourceState(self, request: Message) -> Message:
+        handler = self._configured_handler(request.type_name)
+        with self._work({}, "update") as (work, warnings):
+            found = self._ready.calls.import_(handler.token, request.id, work)
+        if found is None:
+            raise NotFound(f'there is no {handler.kind} "{request.id}"')
+        answer = message("ImportResourceState.Response")(diagnostics=warnings)
+        state = encode(self._whole(handler, found, {}))
+        answer.imported_resources.add(type_name=request.type_name, state=state, private=kept.packed(found))
+        return answer
+
+    def MoveResourceState(self, request: Message) -> Message:
+        raise Rejected(f"a {request.source_type_name} cannot become a {request.target_type_name}")
+
+    # Data sources
+
+    def ValidateDataResourceConfig(self, request: Message) -> Message:
+        raw = decode(request.config) or {}
+        function = self.functions.get(request.type_name)
+        answer = message("ValidateDataResourceConfig.Response")
+        if function is None:
+            _reference(self._handler(request.type_name), raw)
+            return answer()
+        outcome = check(function.args, to_bag(function.args, raw))
+        return answer(diagnostics=diagnostics.of_failures(outcome.failures, function.args))
+
+    def ReadDataSource(self, request: Message) -> Message:
+        raw, answer = decode(request.config), message("ReadDataSource.Response")
+        function = self.functions.get(request.type_name)
+        with self._work({}, "update") as (work, warnings):
+            if function is None:
+                handler = self._configured_handler(request.type_name)
+                return answer(state=encode(self._looked_up(handler, raw, work)), diagnostics=warnings)
+            result, failures = self._ready.calls.invoke(function.token, to_bag(function.args, raw), work)
+        found = diagnostics.of_failures(failures, function.args)
+        given = {facts.attribute: raw.get(facts.attribute) for facts in fields(function.args).values()}
+        told = to_raw(function.result, result or {})
+        whole = {**given, **told, **{name: value for name, value in given.items() if value is not None}}
+        return answer(state=encode(whole), diagnostics=[*warnings, *found])
+
+    def _looked_up(self, handler: AnyHandler, raw: Raw, work: Work) -> Raw:
+        reference = _reference(handler, raw)
+        found = self._ready.calls.import_(handler.token, reference, work)
+        if found is None:
+            raise NotFound(f'there is no {handler.kind} "{reference}"')
+        given = {name: value for name, value in raw.items() if name in ("id", "name") and value is not None}
+        return {**to_raw(handler.state, found.state), "id": found.id, **given}
+
+    def StopProvider(self, request: Message) -> Message:
+        self.stopped.set()
+        return message("StopProvider.Response")()
+
+    # The verbs of an apply
+
+    def _create(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
+        calls, bag = self._ready.calls, to_bag(handler.spec, config)
+        key = self._key(handler, bag)
+        with self._lock:
+            if key.digest in self._ready.made:
+                name = f'{handler.kind} "{key.label}"'
+                raise NameTaken(f"{name} is declared twice, and is made already", path=("name",))
+            self._ready.made.add(key.digest)
+        try:
+            return calls.create(handler.token, key, calls.check(handler.token, bag).inputs, work).stored
+        except JvpError:
+            with self._lock:
+                self._ready.made.discard(key.digest)
+            raise
+
+    def _update(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
+        calls = self._ready.calls
+        inputs = calls.check(handler.token, to_bag(handler.spec, config)).inputs
+        return calls.update(handler.token, before, inputs, work).stored
+
+    def _delete(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> None:
+        self._ready.calls.delete(handler.token, before, work)
+
+    def _key(self, handler: AnyHandler, bag: Bag) -> Key:
+        """Who the object belongs to: the owner, and its place on the node, for there is no address here."""
+        provider, calls = self._ready.provider, self._ready.calls
+        place = handler.place(bag)
+        return Key(provider.owner or "", handler.token, f"{calls.host()}/{place}", label=str(bag.get("name") or place))
+
+    # What they share
+
+    def _planned_create(self, handler: AnyHandler, config: Raw, inputs: Bag, work: Work) -> Raw:
+        preview = self._ready.calls.preview_create(handler.token, inputs, work)
+        raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
+        return {**raw, "id": UNKNOWN, "unfinished": [], "timeouts": config.get("timeouts")}
+
+    def _planned_update(
+        self, handler: AnyHandler, config: Raw, stored: Stored, inputs: Bag, prior: Raw, changes: Plan, work: Work
+    ) -> Raw:
+        # Where the last apply left something, this is a difference: else the host would not call us.
+        ours = {"id": prior["id"], "unfinished": [], "timeouts": config.get("timeouts")}
+        if not changes.changes:
+            spelled = plan.planned(handler.state, config, stored.state, prior, ())
+            return {**spelled, **ours}
+        preview = self._ready.calls.preview_update(handler.token, stored, inputs, work)
+        changed = {str(change.path[0]) for change in changes.changes}
+        return {**plan.planned(handler.state, config, preview, prior, changed), **ours}
+
+    def _whole(self, handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
+        """Every attribute of a resource."""
+        raw = plan.kept(handler.state, found.state, promised)
+        timeouts = promised.get("timeouts")
+        return {**raw, "id": found.id, "unfinished": list(found.unfinished), "timeouts": timeouts}
+
+    @property
+    def _ready(self) -> _Configured:
+        if self._configured is None:
+            raise Rejected("the provider is not configured yet")
+        return self._configured
+
+    def _handler(self, name: str) -> type[Handler[Any, Any]]:
+        if name not in self.handlers:
+            raise Invalid(
+                f'this version of jvp has no resource "{name}"; there are: {", ".join(sorted(self.handlers))}'
+            )
+        return self.handlers[name]
+
+    def _configured_handler(self, name: str) -> AnyHandler:
+        return self._ready.calls.handlers[self._handler(name).token]
+
+    @contextmanager
+    def _work(self, raw: Raw | None, verb: str, *, preview: bool = False) -> Iterator[tuple[Work, list[Message]]]:
+        """A verb's surroundings: its deadline (the resource's own `timeouts` win), its end, and its warnings."""
+        own = _timeouts(raw or {}).get(verb)
+        limit = float(duration_s(own if isinstance(own, str) else getattr(self._ready.provider.timeouts, verb)))
+        if preview:
+            limit = min(limit, PREVIEW_S)
+        warnings: list[Message] = []
+        work = Work(
+            time.monotonic() + limit,
+            self.stopped,
+            warn=lambda line: warnings.append(diagnostics.warning(line.partition(":")[0][:60], line)),
+        )
+        yield work, warnings
+
+
+def _timeouts(raw: Raw) -> Bag:
+    given = raw.get("timeouts")
+    return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else {}
+
+
+def _replacing(handler: AnyHandler, changes: Plan) -> list[Message]:
+    """Attributes whose change replaces. The host compares them one by one, so an item of a list stands for its list."""
+    there = fields(handler.spec)
+    names = {str(one.path[0]) for one in changes.changes if one.effect is Effect.REPLACE}
+    return [diagnostics.step_path((there[name].attribute,)) for name in there if name in names]
+
+
+def _reference(handler: AnyHandler | type[Handler[Any, Any]], raw: Raw) -> str:
+    """The one of `id` and `name` that a look-up was given. Raises Invalid."""
+    given = [raw[name] for name in ("id", "name") if raw.get(name) is not None]
+    if len(given) != 1:
+        raise Invalid(f"give either the id or the name of the {handler.kind}", path=("name",))
+    return str(given[0])
+
+
+def _capabilities() -> Message:
+    return message("ServerCapabilities")(get_provider_schema_optional=True, move_resource_state=True)

@@ -1,0 +1,162 @@
+"""The schemas of the provider, its resources and its data sources, derived from the models.
+
+Sub-models are nested attributes. A property that may be left out is optional and computed, so that a plan can tell its
+default, and what an import found stays as it is until somebody sets it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+
+from jvp.core.calls import AnyFunction, AnyHandler
+from jvp.core.facts import Effect
+from jvp.core.handler import Handler
+from jvp.core.model import FieldFacts, fields
+from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema
+from jvp.resources.provider import Provider, Timeouts
+
+PREFIX = "jvp_"
+PLAIN = {str: "string", int: "number", float: "number", bool: "bool"}
+REPLACES = "A change replaces the resource."
+
+
+class Part(Enum):
+    """Who sets the attributes of a model."""
+
+    SETTINGS = "the user; there is no state"
+    RESOURCE = "the user, or the provider where the user sets nothing"
+    OUTPUT = "the provider"
+
+
+def type_name(token: str) -> str:
+    """`StoragePool` -> `jvp_storage_pool`, `getNetworkLeases` -> `jvp_network_leases`."""
+    return PREFIX + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", token.removeprefix("get")).lower()
+
+
+def provider() -> Message:
+    """The provider's own settings."""
+    return _schema(attributes(Provider, Part.SETTINGS), _first_line(Provider))
+
+
+def resource(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
+    """A resource: what is declared, what is known of it, and what Terraform alone wants."""
+    listed = {one.name: one for one in attributes(handler.state, Part.RESOURCE, fields(handler.spec))}
+    if "name" in listed:
+        # There is no address of the resource in this protocol: the name tells one from another.
+        listed["name"].required, listed["name"].optional, listed["name"].computed = True, False, False
+    listed |= {one.name: one for one in (_id(handler.kind), _unfinished(), _timeouts())}
+    return _schema(listed.values(), _first_line(handler.spec), handler.spec.schema_version)
+
+
+def data_source(function: AnyFunction | type[Any]) -> Message:
+    """A function: its arguments and its result."""
+    listed = {one.name: one for one in attributes(function.result, Part.OUTPUT)}
+    for one in attributes(function.args, Part.SETTINGS):
+        one.computed = one.optional and one.name in listed
+        listed[one.name] = one
+    return _schema(listed.values(), _first_line(function))
+
+
+def lookup(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
+    """An object of a kind that no function answers for, by id or name."""
+    listed = {one.name: one for one in attributes(handler.state, Part.OUTPUT)}
+    for name, text in (("id", "The id."), ("name", "The name.")):
+        listed[name] = Attribute(name=name, type=b'"string"', description=text, optional=True, computed=True)
+    return _schema(listed.values(), f"Looks up a {handler.kind} by its id or name.")
+
+
+def attributes(model: type[BaseModel], part: Part, inputs: Mapping[str, FieldFacts] | None = None) -> Iterator[Message]:
+    """The attributes of a model. `inputs` are those of its properties that a user sets; by default all."""
+    for name, facts in fields(model).items():
+        its = Part.OUTPUT if inputs is not None and name not in inputs else part
+        yield _attribute(facts, Part.OUTPUT if facts.output is not None else its)
+
+
+def _attribute(facts: FieldFacts, part: Part) -> Message:
+    made = Attribute(
+        name=facts.attribute,
+        description=_description(facts, part),
+        description_kind=MARKDOWN,
+        sensitive=facts.sensitive,
+        required=part is not Part.OUTPUT and facts.required,
+        optional=part is not Part.OUTPUT and not facts.required,
+        computed=part is Part.OUTPUT or (part is Part.RESOURCE and not facts.required),
+    )
+    if facts.item is None:
+        made.type = json.dumps(cty(facts.annotation)).encode()
+    else:
+        made.nested_type.CopyFrom(
+            Object(attributes=attributes(facts.item, part), nesting=LIST if facts.is_list else SINGLE)
+        )
+    return made
+
+
+def cty(annotation: Any) -> Any:
+    """The type of a plain value in the JSON form of Terraform's types."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in PLAIN:
+        return PLAIN[annotation]
+    if origin is typing.Literal:
+        return "string"
+    if origin is list:
+        return ["list", cty(_bare(arguments[0]))]
+    if origin is dict:
+        return ["map", cty(_bare(arguments[1]))]
+    raise TypeError(f"Terraform has no type for {annotation}")
+
+
+def _bare(hint: Any) -> Any:
+    return _bare(typing.get_args(hint)[0]) if typing.get_origin(hint) is typing.Annotated else hint
+
+
+def _description(facts: FieldFacts, part: Part) -> str:
+    words = [facts.description]
+    if facts.unit:
+        words.append(f"({facts.unit})")
+    if part is not Part.OUTPUT:
+        if typing.get_origin(facts.annotation) is typing.Literal:
+            choices = ", ".join(f"`{word}`" for word in typing.get_args(facts.annotation))
+            words.append(f"One of {choices}.")
+        if facts.item is None and facts.default not in (None, "", [], {}):
+            words.append(f"Default: `{json.dumps(facts.default)}`.")
+        if part is Part.RESOURCE and facts.effect is Effect.REPLACE:
+            words.append(REPLACES)
+    return " ".join(word for word in words if word)
+
+
+def _id(kind: str) -> Message:
+    text = f"The id of the {kind}, by which others refer to it and by which it is imported."
+    return Attribute(name="id", type=b'"string"', description=text, computed=True)
+
+
+def _unfinished() -> Message:
+    text = "Why the last apply left the object short of its declaration; the next one goes on. Empty when it did not."
+    return Attribute(name="unfinished", type=b'["list","string"]', description=text, computed=True)
+
+
+def _timeouts() -> Message:
+    made = Attribute(name="timeouts", description="How long the verbs of this resource may take.", optional=True)
+    inner = attributes(Timeouts, Part.SETTINGS)
+    made.nested_type.CopyFrom(Object(attributes=inner, nesting=SINGLE))
+    return made
+
+
+def _schema(listed: Iterable[Message], description: str, version: int = 0) -> Message:
+    block = Schema.Block(
+        version=version,
+        attributes=sorted(listed, key=lambda one: str(one.name)),
+        description=description,
+        description_kind=MARKDOWN,
+    )
+    return Schema(version=version, block=block)
+
+
+def _first_line(model: Any) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,111 @@
+"""Terraform's values <-> bags.
+
+A raw value is what a host sends: a dict of every attribute in snake_case, None for what is not set, UNKNOWN for what is
+known after the apply. A bag has the users' camelCase and leaves out what is not set. Sensitive values are marked in the
+schema alone, so a raw value holds them bare, and a bag that is made of one hides them as the model says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ormsgpack
+from pydantic import BaseModel
+
+from jvp.core.check import hide
+from jvp.core.errors import Invalid, Path
+from jvp.core.model import FieldFacts, fields
+from jvp.core.values import UNKNOWN, Bag, reveal
+from jvp.doors.terraform.protocol import DynamicValue, Message
+
+Raw = dict[str, Any]
+
+_UNKNOWN = ormsgpack.Ext(0, b"\x00")
+
+
+def decode(value: Message) -> Any:
+    """What is in a DynamicValue; None for null. Any extension of msgpack means unknown (refinements are one too)."""
+    if value.msgpack:
+        return ormsgpack.unpackb(value.msgpack, ext_hook=lambda _code, _data: UNKNOWN)
+    return json.loads(value.json) if value.json else None
+
+
+def encode(raw: Any) -> Message:
+    """A DynamicValue."""
+    return DynamicValue(msgpack=ormsgpack.packb(raw, default=_extension))
+
+
+def _extension(value: Any) -> Any:
+    if value is UNKNOWN:
+        return _UNKNOWN
+    raise TypeError(f"a {type(value).__name__} is no value of a property")
+
+
+def to_bag(model: type[BaseModel], raw: Raw) -> Bag:
+    """The properties that are set, in the users' spelling, with Secrets where the model has them."""
+    return hide(_bag(model, raw), set(), model)
+
+
+def _bag(model: type[BaseModel], raw: Raw) -> Bag:
+    bag = {name: _to_core(facts, raw.get(facts.attribute)) for name, facts in fields(model).items()}
+    return {name: value for name, value in bag.items() if value is not None}
+
+
+def _to_core(facts: FieldFacts, value: Any) -> Any:
+    if value is None or value is UNKNOWN:
+        return value
+    if facts.item is not None and facts.is_list:
+        return [item if item is UNKNOWN else _bag(facts.item, item) for item in value]
+    if facts.item is not None:
+        return _bag(facts.item, value)
+    return _number(value) if facts.annotation in (int, float) and isinstance(value, str) else value
+
+
+def _number(text: str) -> int | float:
+    """Numbers that are large or exact come as text."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def to_raw(model: type[BaseModel], bag: Bag) -> Raw:
+    """Every attribute of the model, None where the bag has nothing. Opens Secrets: the host marks them itself."""
+    return {facts.attribute: _to_host(facts, reveal(bag.get(name))) for name, facts in fields(model).items()}
+
+
+def _to_host(facts: FieldFacts, value: Any) -> Any:
+    if value is None or value is UNKNOWN:
+        return value
+    if facts.item is not None and facts.is_list:
+        return [item if item is UNKNOWN else to_raw(facts.item, item) for item in value]
+    return to_raw(facts.item, value) if facts.item is not None else value
+
+
+def attribute_path(model: type[BaseModel], path: Path) -> tuple[str | int, ...]:
+    """A path of a bag as one of a raw value: `nics[0].mac`, `max_memory`. What the model does not know stays."""
+    found: list[str | int] = []
+    known = fields(model)
+    for part in path:
+        facts = known.get(part) if isinstance(part, str) else None
+        found.append(facts.attribute if facts else part)
+        if isinstance(part, str):
+            known = fields(facts.item) if facts and facts.item else {}
+    return tuple(found)
+
+
+def refuse_other_shape(model: type[BaseModel], raw: Any, where: str) -> None:
+    """Raises Invalid for a stored value that cannot be one of the model's: a broken state."""
+    if not isinstance(raw, dict):
+        raise Invalid(f"{where} is no object; restore the state from a backup, or import the object again")
+    for facts in fields(model).values():
+        value = raw.get(facts.attribute)
+        if facts.item is None or value is None or value is UNKNOWN:
+            continue
+        name = f"{where}.{facts.attribute}"
+        if facts.is_list and not isinstance(value, list):
+            raise Invalid(f"{name} is no list; restore the state from a backup, or import the object again")
+        for item in value if facts.is_list else [value]:
+            if item is not UNKNOWN:
+                refuse_other_shape(facts.item, item, name)
