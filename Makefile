@@ -20,7 +20,8 @@ help: ## list the targets
 setup: ## make this machine ready: packages, .venv, engines, libvirtd, test guest
 	@python3 -m tools.setup
 
-demo: setup ## from nothing to a running guest, and back to nothing
+demo: ## from nothing to a running guest, and back to nothing
+	@python3 -m tools.setup --skip tofu
 	@$(PYTHON) tools/demo.py
 
 test: setup lint ## linters and all tests that this machine can run
@@ -43,7 +44,8 @@ dist: ## the wheel and the source archive of pulumi-jvp, in dist/
 	@rm -rf dist
 	@$(PYTHON) -m build --outdir dist .
 
-bench: setup ## measure against the floor
+bench: ## measure against the floor
+	@python3 -m tools.setup --skip tofu
 	@PYTHONPATH=tests $(PYTHON) -m bench $(ARGS)
 
 clean: ## remove what was built; daemons and Debian packages stay

@@ -2,17 +2,18 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
-from tools.setup import engines
-from tools.setup.project import SetupError
+from tools.setup.project import SetupError, Step
 
 DEBIAN = 12
 
 
-def check() -> str:
-    """Look at the user, the system, and Go if an engine has to be built. Raises SetupError."""
-    missing = [problem for problem in (_root(), _system(), engines.obstacle()) if problem]
+def check(steps: Iterable[Step]) -> str:
+    """Look at the user, the system, and what the steps need (Go, if an engine has to be built). Raises SetupError."""
+    obstacles = [step.obstacle() for step in steps if step.obstacle]
+    missing = [problem for problem in (_root(), _system(), *obstacles) if problem]
     if missing:
         listed = "\n".join(f"  - {problem}" for problem in missing)
         raise SetupError(f"this machine is not ready; please put right, then run the same command again:\n{listed}")

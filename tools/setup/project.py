@@ -22,10 +22,11 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the setup. ``run`` returns what the line on the screen says."""
+    """One step of the setup. ``run`` returns what the line on the screen says, ``obstacle`` what would keep it."""
 
     name: str
     run: Callable[[], str]
+    obstacle: Callable[[], str | None] | None = None
 
 
 def run(
