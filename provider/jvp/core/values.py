@@ -86,6 +86,11 @@ def known(*values: object) -> bool:
     return all(value is not UNKNOWN for value in values)
 
 
+def surely(value: object) -> bool:
+    """Whether a value is surely there: one that is not known yet may turn out to be nothing."""
+    return value is not UNKNOWN and value not in (None, [], {})
+
+
 def has_unknown(value: Value) -> bool:
     """Whether UNKNOWN stands anywhere inside."""
     return any(leaf is UNKNOWN for _, leaf in walk(value))

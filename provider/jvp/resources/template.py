@@ -21,7 +21,7 @@ from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
 from jvp.core.types import Name, Reference, Text, Url, clean, is_uuid
-from jvp.core.values import known
+from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
 from jvp.libvirt.errors import libvirt_errors
@@ -106,10 +106,11 @@ class Template(Spec):
         source = self.source
         if not isinstance(source, TemplateSource):
             return
-        if (source.path is None) == (source.url is None):
+        origins = (source.path, source.url)
+        if all(map(surely, origins)) or (known(*origins) and not any(map(surely, origins))):
             yield ("source",), "needs exactly one of path and url"
         elif (
-            source.path is not None
+            surely(source.path)
             and known(source.allow_private_redirects, source.checksum)
             and (source.allow_private_redirects and "://" not in (source.checksum or ""))
         ):

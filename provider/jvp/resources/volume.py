@@ -16,7 +16,7 @@ from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec
 from jvp.core.types import DiskSize, Name, Reference, Text, disk_bytes, is_uuid, size_text
-from jvp.core.values import known
+from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt import fill, pools, templates
 from jvp.libvirt.contents import Content
@@ -95,10 +95,10 @@ class Volume(Spec):
 
     def rules(self) -> Iterator[Rule]:
         sources = {"template": self.template, "volume": self.volume, "imagePath": self.image_path}
-        said = [name for name, value in sources.items() if value is not None]
+        said = [name for name, value in sources.items() if surely(value)]
         if len(said) > 1:
             yield (said[1],), f"cannot stand beside {said[0]}: a volume is made from one thing"
-        if not said and self.size is None:
+        if all(value is None for value in sources.values()) and self.size is None:
             yield ("size",), "is required for a volume without a template, volume or imagePath to make it from"
         if self.template is None and known(self.full_clone) and self.full_clone:
             yield ("fullClone",), "means nothing without a template"

@@ -89,6 +89,10 @@ def test_what_is_refused_offline(model: Any, raw: dict[str, Any], path: str, say
         (Volume, {"pool": "p", "volume": UNKNOWN}),
         (Volume, {"pool": "p", "imagePath": UNKNOWN}),
         (Volume, {"pool": "p", "template": UNKNOWN, "fullClone": UNKNOWN, "name": UNKNOWN}),
+        # What is not known yet may turn out to be nothing.
+        (Volume, {"pool": "p", "template": UNKNOWN, "volume": UNKNOWN, "imagePath": "/i"}),
+        (Template, {"pool": "p", "source": {"path": UNKNOWN, "url": UNKNOWN}}),
+        (Template, {"pool": "p", "source": {"path": "/a", "url": UNKNOWN}}),
         (Template, {"pool": UNKNOWN, "source": UNKNOWN}),
         (Template, {"pool": "p", "source": {"path": UNKNOWN}, "os": UNKNOWN}),
         (Template, {"pool": "p", "source": {"url": UNKNOWN, "checksum": UNKNOWN}}),

@@ -31,6 +31,8 @@ from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.values import Raw, decode, encode, refuse_other_shape, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
 
+BEFORE = "Before you apply this"
+"""The title of a plan's warnings."""
 PREVIEW_S = 15.0
 """How long a plan may ask the host for its warnings."""
 OURS = ("id", "unfinished", "timeouts")
@@ -159,7 +161,7 @@ class ProviderServicer:
             sentence = "the provider's uri is known only after the apply: this is the state as it was"
             same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
             return same
-        with self._work(raw, "update") as (work, warnings):
+        with self._work(handler, raw, "update") as (work, warnings):
             found = self._ready.calls.read(handler.token, kept.stored(handler, raw, request.private), work)
         if found is None:
             return answer(new_state=encode(None), diagnostics=warnings)
@@ -176,7 +178,7 @@ class ProviderServicer:
         outcome = self._ready.calls.check(handler.token, to_bag(handler.spec, config))
         if outcome.failures:
             return answer(diagnostics=diagnostics.of_failures(outcome.failures, handler.spec))
-        with self._work(config, "create", preview=True) as (work, warnings):
+        with self._work(handler, config, "create", preview=True) as (work, warnings):
             if prior is None:
                 raw = self._planned_create(handler, config, outcome.inputs, work)
                 return answer(planned_state=encode(raw), diagnostics=warnings)
@@ -184,9 +186,7 @@ class ProviderServicer:
             changes = self._ready.calls.diff(handler.token, stored, outcome.inputs)
             raw = self._planned_update(handler, config, stored, outcome.inputs, prior, changes, work)
         if changes.replaces and stored.state.get("state") == "running":
-            warnings.append(
-                diagnostics.warning("Replaced while it runs", f'{handler.kind} "{prior.get("name")}" is running')
-            )
+            work.warn(f'{handler.kind} "{prior.get("name")}" is running; it is deleted and made anew')
         return answer(
             planned_state=encode(raw),
             planned_private=request.prior_private,
@@ -200,7 +200,7 @@ class ProviderServicer:
         verb = self._create if prior is None else self._delete if promised is None else self._update
         answer = message("ApplyResourceChange.Response")
         before = kept.stored(handler, prior or {}, request.planned_private)
-        with self._work(config or prior, verb.__name__.strip("_")) as (work, warnings):
+        with self._work(handler, config or prior, verb.__name__.strip("_")) as (work, warnings):
             try:
                 done = verb(handler, before, config, work)
             except JvpError as error:
@@ -218,7 +218,7 @@ class ProviderServicer:
 
     def ImportResourceState(self, request: Message) -> Message:
         handler = self._configured_handler(request.type_name)
-        with self._work({}, "update") as (work, warnings):
+        with self._work(handler, {}, "update") as (work, warnings):
             found = self._ready.calls.import_(handler.token, request.id, work)
         if found is None:
             raise NotFound(f'there is no {handler.kind} "{request.id}"')
@@ -243,18 +243,19 @@ class ProviderServicer:
         return answer(diagnostics=diagnostics.of_failures(outcome.failures, function.args))
 
     def ReadDataSource(self, request: Message) -> Message:
-        raw, answer = decode(request.config), message("ReadDataSource.Response")
-        function = self.functions.get(request.type_name)
-        with self._work({}, "update") as (work, warnings):
-            if function is None:
-                handler = self._configured_handler(request.type_name)
-                return answer(state=encode(self._looked_up(handler, raw, work)), diagnostics=warnings)
-            result, failures = self._ready.calls.invoke(function.token, to_bag(function.args, raw), work)
-        found = diagnostics.of_failures(failures, function.args)
+        raw, function = decode(request.config), self.functions.get(request.type_name)
+        handler = None if function else self._configured_handler(request.type_name)
+        with self._work(handler, {}, "update") as (work, warnings):
+            state = self._told(function, raw, work) if handler is None else self._looked_up(handler, raw, work)
+        return message("ReadDataSource.Response")(state=encode(state), diagnostics=warnings)
+
+    def _told(self, function: Any, raw: Raw, work: Work) -> Raw:
+        result, failures = self._ready.calls.invoke(function.token, to_bag(function.args, raw), work)
+        if failures:
+            raise Invalid(failures[0].message, path=failures[0].path)
         given = {facts.attribute: raw.get(facts.attribute) for facts in fields(function.args).values()}
         told = to_raw(function.result, result or {})
-        whole = {**given, **told, **{name: value for name, value in given.items() if value is not None}}
-        return answer(state=encode(whole), diagnostics=[*warnings, *found])
+        return {**given, **told, **{name: value for name, value in given.items() if value is not None}}
 
     def _looked_up(self, handler: AnyHandler, raw: Raw, work: Work) -> Raw:
         reference = _reference(handler, raw)
@@ -341,17 +342,20 @@ class ProviderServicer:
         return self._ready.calls.handlers[self._handler(name).token]
 
     @contextmanager
-    def _work(self, raw: Raw | None, verb: str, *, preview: bool = False) -> Iterator[tuple[Work, list[Message]]]:
+    def _work(
+        self, handler: AnyHandler | None, raw: Raw | None, verb: str, *, preview: bool = False
+    ) -> Iterator[tuple[Work, list[Message]]]:
         """A verb's surroundings: its deadline (the resource's own `timeouts` win), its end, and its warnings."""
         own = _timeouts(raw or {}).get(verb)
         limit = float(duration_s(own if isinstance(own, str) else getattr(self._ready.provider.timeouts, verb)))
         if preview:
             limit = min(limit, PREVIEW_S)
         warnings: list[Message] = []
+        title, model = BEFORE if preview else "Note", handler.spec if handler else None
         work = Work(
             time.monotonic() + limit,
             self.stopped,
-            warn=lambda line: warnings.append(diagnostics.warning(line.partition(":")[0][:60], line)),
+            warn=lambda line: warnings.append(diagnostics.warning(title, line, model)),
         )
         yield work, warnings
 

@@ -12,7 +12,7 @@ from jvp.core.errors import Path
 from jvp.core.facts import Same
 from jvp.core.model import Rule, Spec
 from jvp.core.types import NodePath, Text, shortened
-from jvp.core.values import Secret, known
+from jvp.core.values import Secret, surely
 
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
@@ -161,14 +161,14 @@ class CloudInit(Spec):
     def rules(self) -> Iterator[Rule]:
         yield from repeated(("users",), self.users, "name")
         yield from repeated(("files",), self.files, "path", whole=True)
-        if self.user_data is None:
+        if not surely(self.user_data):
             return
         typed = {
             "users": self.users, "sshKeys": self.ssh_keys, "packages": self.packages, "files": self.files,
             "runCommands": self.run_commands,
         }  # fmt: skip
         for name, given in typed.items():
-            if not known(given) or given:
+            if surely(given):
                 yield (name,), "cannot stand beside userData; put it into the user data"
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from jvp.core.errors import Path
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Duration, IPNetwork, address_of, duration_s, network_of
-from jvp.core.values import known
+from jvp.core.values import known, surely
 
 MAX_RANGE = 65_535
 """libvirt refuses longer DHCP ranges."""
@@ -83,7 +83,7 @@ class Subnet:
         if dhcp is not None:
             inside |= {("dhcp", "start"): dhcp.start, ("dhcp", "end"): dhcp.end}
             lease = dhcp.lease_time if known(dhcp.lease_time) else Dhcp().lease_time
-            said = dhcp.start is not None or dhcp.end is not None or duration_s(lease) != duration_s(Dhcp().lease_time)
+            said = surely(dhcp.start) or surely(dhcp.end) or duration_s(lease) != duration_s(Dhcp().lease_time)
             if dhcp.enabled is False and said:
                 yield (*self.path, "dhcp"), "start, end and leaseTime mean nothing while dhcp.enabled is false"
         broken = [

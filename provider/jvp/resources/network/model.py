@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from jvp.core.facts import At, Changes, Computed, Effect, Output
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
-from jvp.core.values import UNKNOWN, known
+from jvp.core.values import UNKNOWN, known, surely
 from jvp.resources.network.addresses import Dhcp, Subnet
 
 IPV6_MTU = 1280
@@ -125,16 +125,16 @@ class Network(Spec):
         if self.bridge is None:
             yield ("bridge",), 'is required for a network in mode "bridge": a bridge that the node has already'
         for name in OWN_BRIDGE:
-            if getattr(self, name) not in (None, []):
+            if surely(getattr(self, name)):
                 yield (name,), 'is the business of the node\'s bridge; leave it out in mode "bridge"'
 
     def _no_ipv4_rules(self) -> Iterator[Rule]:
         if self.mode in ("nat", "route") and self.ipv6 is None:
             yield ("cidr",), f'is required for a network in mode "{self.mode}"'
         for name in ("gateway", "dhcp", "reservations"):
-            if getattr(self, name) not in (None, []):
+            if surely(getattr(self, name)):
                 yield (name,), "needs a cidr"
-        if self.domain is not None and self.ipv6 is None:
+        if surely(self.domain) and self.ipv6 is None:
             yield ("domain",), "needs a cidr"
 
     def _subnets(self) -> Iterator[Subnet]:
