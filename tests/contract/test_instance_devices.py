@@ -170,6 +170,15 @@ def test_the_disks_and_cards_of_an_import_change_where_they_are(bench: Bench, ha
     bench.converged("Instance", stored, {**raw, "disks": [], "nics": []})
 
 
+def test_what_followed_from_another_property_follows_it_after_an_import(bench: Bench, handmade: Any) -> None:
+    stored = imported(bench, handmade)
+    assert "maxCpus" in stored.private["unmanaged"]
+    raw = {**{name: given for name, given in stored.inputs.items() if name != "maxCpus"}, "cpus": 2}
+    stored = bench.update("Instance", stored, raw).stored
+    assert (stored.state["cpus"], stored.state["maxCpus"]) == (2, 2)
+    bench.converged("Instance", stored, raw)
+
+
 def test_an_import_whose_root_disk_is_in_no_pool_is_refused(bench: Bench, handmade: Any) -> None:
     domain_edited(lambda _, root: put(root, "devices/disk/source/@file", "/nowhere/root.img"))(bench, handmade)
     with pytest.raises(Rejected, match=r"its root disk /nowhere/root\.img is in no active storage pool"):

@@ -207,6 +207,37 @@ def test_a_foreign_object_of_the_name_is_left_as_it_is(bench: Bench, kind: Kind)
         foreign.delete(0) if kind.token == "Volume" else foreign.undefine()
 
 
+def test_what_is_there_already_is_taken_over_when_that_is_asked_for(bench: Bench, kind: Kind) -> None:
+    """An object that another program made and left behind."""
+    name = bench.name("adopted")
+    raw = kind.minimal(bench, name)
+    left = bench.create(kind.token, f"{name}-other", raw).stored
+    assert bench.read(kind.token, left) is not None
+    changed = kind.changed(raw)
+    inputs, key = bench.inputs(kind.token, changed), bench.key(kind.token, name)
+    with pytest.raises(NameTaken):
+        bench.calls.create(kind.token, key, inputs, Work())
+    lines: list[str] = []
+    made = bench.calls.create(kind.token, key, inputs, Work(warn=lines.append), adopt=True).stored
+    assert made.id == left.id
+    assert any("was there already and is adopted" in line for line in lines)
+    bench.converged(kind.token, made, changed)
+    bench.delete(kind.token, made)
+    assert bench.read(kind.token, made) is None
+
+
+def test_what_differs_too_much_is_not_taken_over(bench: Bench) -> None:
+    name = bench.name("raw")
+    raw = {"name": name, "pool": bench.pool.id, "size": "2MiB", "format": "raw"} if bench.pool else {}
+    left = bench.create("Volume", f"{name}-other", raw).stored
+    assert bench.read("Volume", left) is not None
+    inputs = bench.inputs("Volume", {**raw, "format": "qcow2"})
+    with pytest.raises(Rejected, match="is there already and cannot be adopted: it differs in format"):
+        bench.calls.create("Volume", bench.key("Volume", name), inputs, Work(), adopt=True)
+    bench.converged("Volume", left, raw)
+    bench.delete("Volume", left)
+
+
 HOSTILE = [
     "",
     "..",

@@ -14,7 +14,7 @@ from typing import Any
 
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
-from jvp.core.errors import Bug, Invalid, JvpError, OtherHost, Rejected, dotted
+from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
@@ -128,13 +128,37 @@ class Calls:
         wanted = completed(handler.spec, reveal(new), reveal(stored.state))
         return hide({**bag, **wanted}, secret_paths(new), handler.state)
 
-    def create(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
-        """Make the object. Raises a JvpError when nothing was left behind."""
+    def create(self, token: str, key: Key, inputs: Bag, work: Work, *, adopt: bool = False) -> Result:
+        """Make the object. Raises a JvpError when nothing was left behind.
+
+        With `adopt` an object that is there already under the declared name is taken over: imported and updated.
+        """
         handler = self.handlers[token]
         with self._guarded(inputs):
             self.host()  # before anything is made: what cannot be recorded would be lost
-            outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
+            try:
+                outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
+            except NameTaken:
+                if not adopt or "name" not in inputs:
+                    raise
+                return self._adopted(token, inputs, work)
             return self._result(handler, outcome, inputs, {})
+
+    def _adopted(self, token: str, inputs: Bag, work: Work) -> Result:
+        """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
+        handler = self.handlers[token]
+        place = handler.place(inputs)
+        found = self.import_(token, place, work)
+        if found is None:
+            raise Busy(f'{handler.kind} "{place}" is gone again; run again')
+        # Declared from now on, whole: what an import leaves as it is becomes what the program says, or its default.
+        found = replace(found, private={name: value for name, value in found.private.items() if name == "host"})
+        changes = self.diff(token, found, inputs).changes
+        what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
+        if what:
+            raise Rejected(f'{handler.kind} "{place}" is there already and cannot be adopted: it differs in {what}')
+        work.warn(f'{handler.kind} "{place}" was there already and is adopted')
+        return self.update(token, found, inputs, work)
 
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
@@ -318,6 +342,9 @@ def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
         for name in stored.private.get("unmanaged", ())
         if name in fields(handler.spec) and _is_default(handler, name, inputs)
     }
+    # What followed from another property follows it still: maxCpus must not stay below cpus.
+    for failure in check(handler.spec, {**inputs, **found}).failures if found else ():
+        found.pop(str(failure.path[0]), None)
     kept = {name: value for name, value in inputs.items() if name not in found}
     return {**kept, **{name: value for name, value in found.items() if value is not None}}
 

@@ -36,6 +36,13 @@ class Provider(Spec):
             max_length=100,
         ),
     ] = None
+    adopt: Annotated[
+        bool,
+        Field(
+            description="Whether an object that is there already under a declared name is taken over, and changed to "
+            "what is declared, instead of refused. From then on it is the program's, and goes with it."
+        ),
+    ] = False
     virt_type: Annotated[
         Literal["auto", "kvm", "qemu"],
         Field(

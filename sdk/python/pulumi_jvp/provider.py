@@ -21,6 +21,7 @@ __all__ = ['ProviderArgs', 'Provider']
 @pulumi.input_type
 class ProviderArgs:
     def __init__(__self__, *,
+                 adopt: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional['ProviderTimeoutsArgs']] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -28,11 +29,16 @@ class ProviderArgs:
         """
         The set of arguments for constructing a Provider resource.
 
+        :param pulumi.Input[_builtins.bool] adopt: Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
         :param pulumi.Input[_builtins.str] owner: Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.
         :param pulumi.Input['ProviderTimeoutsArgs'] timeouts: How long verbs may take.
         :param pulumi.Input[_builtins.str] uri: The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: How instances run that do not say: kvm is hardware virtualisation, qemu is emulation, auto tries kvm on the node and takes it when it really works. Default: `auto`.
         """
+        if adopt is None:
+            adopt = False
+        if adopt is not None:
+            pulumi.set(__self__, "adopt", adopt)
         if owner is not None:
             pulumi.set(__self__, "owner", owner)
         if timeouts is not None:
@@ -43,6 +49,18 @@ class ProviderArgs:
             virt_type = 'auto'
         if virt_type is not None:
             pulumi.set(__self__, "virt_type", virt_type)
+
+    @_builtins.property
+    @pulumi.getter
+    def adopt(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
+        """
+        return pulumi.get(self, "adopt")
+
+    @adopt.setter
+    def adopt(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "adopt", value)
 
     @_builtins.property
     @pulumi.getter
@@ -99,6 +117,7 @@ class Provider(pulumi.ProviderResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 adopt: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']]] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -109,6 +128,7 @@ class Provider(pulumi.ProviderResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[_builtins.bool] adopt: Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
         :param pulumi.Input[_builtins.str] owner: Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.
         :param pulumi.Input[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']] timeouts: How long verbs may take.
         :param pulumi.Input[_builtins.str] uri: The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
@@ -138,6 +158,7 @@ class Provider(pulumi.ProviderResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 adopt: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']]] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -151,6 +172,9 @@ class Provider(pulumi.ProviderResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = ProviderArgs.__new__(ProviderArgs)
 
+            if adopt is None:
+                adopt = False
+            __props__.__dict__["adopt"] = pulumi.Output.from_input(adopt).apply(pulumi.runtime.to_json) if adopt is not None else None
             __props__.__dict__["owner"] = owner
             __props__.__dict__["timeouts"] = pulumi.Output.from_input(timeouts).apply(pulumi.runtime.to_json) if timeouts is not None else None
             __props__.__dict__["uri"] = uri

@@ -173,7 +173,8 @@ def test_whatever_follows_is_valid_itself(cidr: str, data: st.DataObject) -> Non
         {"mode": UNKNOWN, "cidr": UNKNOWN, "dhcp": {"start": UNKNOWN, "end": UNKNOWN, "enabled": UNKNOWN}},
         {"cidr": NET, "dhcp": {"start": UNKNOWN, "end": "192.168.50.9"}}, {"cidr": NET, "bridge": UNKNOWN},
         {"cidr": NET, "dhcp": {"leaseTime": UNKNOWN}}, {"cidr": NET, "autostart": UNKNOWN, "active": UNKNOWN},
-        {"mode": "bridge", "bridge": "br0", "mtu": UNKNOWN}, {"cidr": NET, "dhcp": {"enabled": False, "start": UNKNOWN}},
+        {"mode": "bridge", "bridge": "br0", "mtu": UNKNOWN},
+        {"cidr": NET, "dhcp": {"enabled": False, "start": UNKNOWN}},
         {"cidr": NET, "dhcp": {"enabled": False, "leaseTime": UNKNOWN}}, {"cidr": NET, "dhcp": {"enabled": UNKNOWN}},
     ],
 )  # fmt: skip

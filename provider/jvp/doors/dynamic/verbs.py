@@ -72,7 +72,8 @@ class Verbs:
     def create(self, props: Properties) -> CreateResult:
         inputs, who = self._inputs(props), props[RESOURCE]
         key = Key(self._provider.owner or "", self.token, str(who["address"]), str(who["name"]))
-        result = self._called(lambda: self._calls.create(self.token, key, inputs, self._work("create")))
+        adopt, work = self._provider.adopt, self._work("create")
+        result = self._called(lambda: self._calls.create(self.token, key, inputs, work, adopt=adopt))
         self._refuse_unfinished(
             result, "it is on the node and not in the state yet; run pulumi up again, and it goes on"
         )

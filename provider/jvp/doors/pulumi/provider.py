@@ -148,7 +148,8 @@ class ProviderServicer:
         with self._work(context, request.urn, request.timeout, "create", preview=request.preview) as work:
             if request.preview:
                 return answer(properties=encode(calls.preview_create(handler.token, inputs, work)))
-            result = calls.create(handler.token, self._key(handler, request.urn), inputs, work)
+            key, adopt = self._key(handler, request.urn), self._ready.provider.adopt
+            result = calls.create(handler.token, key, inputs, work, adopt=adopt)
         if result.reasons:
             raise Unfinished(result.stored)
         return answer(

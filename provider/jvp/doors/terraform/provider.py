@@ -35,7 +35,9 @@ BEFORE = "Before you apply this"
 """The title of a plan's warnings."""
 PREVIEW_S = 15.0
 """How long a plan may ask the host for its warnings."""
-OURS = ("id", "unfinished", "timeouts")
+ASKED = ("timeouts", "adopt")
+"""Attributes of every resource that its user sets and no model has."""
+OURS = ("id", "unfinished", *ASKED)
 """Attributes of every resource that no model has."""
 
 MakeCalls = Callable[[Provider], Calls]
@@ -280,7 +282,9 @@ class ProviderServicer:
                 raise NameTaken(f"{name} is declared twice, and is made already", path=("name",))
             self._ready.made.add(key.digest)
         try:
-            return calls.create(handler.token, key, calls.check(handler.token, bag).inputs, work).stored
+            inputs, own = calls.check(handler.token, bag).inputs, config.get("adopt")
+            adopt = self._ready.provider.adopt if own is None else bool(own)
+            return calls.create(handler.token, key, inputs, work, adopt=adopt).stored
         except JvpError:
             with self._lock:
                 self._ready.made.discard(key.digest)
@@ -305,13 +309,13 @@ class ProviderServicer:
     def _planned_create(self, handler: AnyHandler, config: Raw, inputs: Bag, work: Work) -> Raw:
         preview = self._ready.calls.preview_create(handler.token, inputs, work)
         raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
-        return {**raw, "id": UNKNOWN, "unfinished": [], "timeouts": config.get("timeouts")}
+        return {**raw, "id": UNKNOWN, "unfinished": [], **_asked(config)}
 
     def _planned_update(
         self, handler: AnyHandler, config: Raw, stored: Stored, inputs: Bag, prior: Raw, changes: Plan, work: Work
     ) -> Raw:
         # Where the last apply left something, this is a difference: else the host would not call us.
-        ours = {"id": prior["id"], "unfinished": [], "timeouts": config.get("timeouts")}
+        ours = {"id": prior["id"], "unfinished": [], **_asked(config)}
         if not changes.changes:
             spelled = plan.planned(handler.state, config, stored.state, prior, ())
             return {**spelled, **ours}
@@ -322,8 +326,7 @@ class ProviderServicer:
     def _whole(self, handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
         """Every attribute of a resource."""
         raw = plan.kept(handler.state, found.state, promised)
-        timeouts = promised.get("timeouts")
-        return {**raw, "id": found.id, "unfinished": list(found.unfinished), "timeouts": timeouts}
+        return {**raw, "id": found.id, "unfinished": list(found.unfinished), **_asked(promised)}
 
     @property
     def _ready(self) -> _Configured:
@@ -358,6 +361,10 @@ class ProviderServicer:
             warn=lambda line: warnings.append(diagnostics.warning(title, line, model)),
         )
         yield work, warnings
+
+
+def _asked(raw: Raw) -> Raw:
+    return {name: raw.get(name) for name in ASKED}
 
 
 def _timeouts(raw: Raw) -> Bag:

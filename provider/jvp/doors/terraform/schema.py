@@ -51,7 +51,7 @@ def resource(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
     if "name" in listed:
         # There is no address of the resource in this protocol: the name tells one from another.
         listed["name"].required, listed["name"].optional, listed["name"].computed = True, False, False
-    listed |= {one.name: one for one in (_id(handler.kind), _unfinished(), _timeouts())}
+    listed |= {one.name: one for one in (_id(handler.kind), _unfinished(), _timeouts(), _adopt())}
     return _schema(listed.values(), _first_line(handler.spec), handler.spec.schema_version)
 
 
@@ -139,6 +139,11 @@ def _id(kind: str) -> Message:
 def _unfinished() -> Message:
     text = "Why the last apply left the object short of its declaration; the next one goes on. Empty when it did not."
     return Attribute(name="unfinished", type=b'["list","string"]', description=text, computed=True)
+
+
+def _adopt() -> Message:
+    text = "Whether an object that is there already under the name is taken over; by default the provider's `adopt`."
+    return Attribute(name="adopt", type=b'"bool"', description=text, optional=True)
 
 
 def _timeouts() -> Message:

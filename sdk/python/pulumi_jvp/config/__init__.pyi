@@ -16,6 +16,11 @@ from .. import _utilities
 from .. import _enums as _root_enums
 from .. import outputs as _root_outputs
 
+adopt: bool
+"""
+Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
+"""
+
 owner: Optional[str]
 """
 Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.

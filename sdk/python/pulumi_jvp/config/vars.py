@@ -23,6 +23,13 @@ __config__ = pulumi.Config('jvp')
 
 class _ExportableConfig(types.ModuleType):
     @_builtins.property
+    def adopt(self) -> bool:
+        """
+        Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
+        """
+        return __config__.get_bool('adopt') or False
+
+    @_builtins.property
     def owner(self) -> Optional[str]:
         """
         Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.
