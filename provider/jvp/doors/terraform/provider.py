@@ -49,8 +49,8 @@ class _Configured:
     provider: Provider
     offline: bool
     """Whether the uri is known only after the apply."""
-    made: set[str] = field(default_factory=set)
-    """The keys of what this process made: two resources of one name are two declarations of one object."""
+    made: dict[str, str] = field(default_factory=dict)
+    """The ids of what this process made and no state has yet, by key: two resources of one name are one object."""
 
 
 class ProviderServicer:
@@ -163,8 +163,10 @@ class ProviderServicer:
             sentence = "the provider's uri is known only after the apply: this is the state as it was"
             same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
             return same
+        stored = kept.stored(handler, raw, request.private)
+        self._known_to_a_state(stored.id)
         with self._work(handler, raw, "update") as (work, warnings):
-            found = self._ready.calls.read(handler.token, kept.stored(handler, raw, request.private), work)
+            found = self._ready.calls.read(handler.token, stored, work)
         if found is None:
             return answer(new_state=encode(None), diagnostics=warnings)
         return answer(
@@ -202,6 +204,7 @@ class ProviderServicer:
         verb = self._create if prior is None else self._delete if promised is None else self._update
         answer = message("ApplyResourceChange.Response")
         before = kept.stored(handler, prior or {}, request.planned_private)
+        self._known_to_a_state(before.id)
         with self._work(handler, config or prior, verb.__name__.strip("_")) as (work, warnings):
             try:
                 done = verb(handler, before, config, work)
@@ -275,20 +278,32 @@ class ProviderServicer:
 
     def _create(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
         calls, bag = self._ready.calls, to_bag(handler.spec, config)
-        key = self._key(handler, bag)
+        key, inputs, own = self._key(handler, bag), calls.check(handler.token, bag).inputs, config.get("adopt")
+        adopt = self._ready.provider.adopt if own is None else bool(own)
+        with self._declared_once(handler, key):
+            made = calls.create(handler.token, key, inputs, work, adopt=adopt).stored
+            self._ready.made[key.digest] = made.id
+        return made
+
+    @contextmanager
+    def _declared_once(self, handler: AnyHandler, key: Key) -> Iterator[None]:
+        """Without this the second of two resources of one name would go on with what the first has made."""
+        made = self._ready.made
         with self._lock:
-            if key.digest in self._ready.made:
-                name = f'{handler.kind} "{key.label}"'
-                raise NameTaken(f"{name} is declared twice, and is made already", path=("name",))
-            self._ready.made.add(key.digest)
+            if key.digest in made:
+                raise NameTaken(f'{handler.kind} "{key.label}" is declared twice, and is made already', path=("name",))
+            made[key.digest] = ""
         try:
-            inputs, own = calls.check(handler.token, bag).inputs, config.get("adopt")
-            adopt = self._ready.provider.adopt if own is None else bool(own)
-            return calls.create(handler.token, key, inputs, work, adopt=adopt).stored
-        except JvpError:
-            with self._lock:
-                self._ready.made.discard(key.digest)
-            raise
+            yield
+        finally:
+            if not made[key.digest]:
+                del made[key.digest]
+
+    def _known_to_a_state(self, object_id: str) -> None:
+        """Who asks for an object by its id has it in a state, and the object is acknowledged by that."""
+        with self._lock:
+            for digest in [digest for digest, made in self._ready.made.items() if made == object_id]:
+                del self._ready.made[digest]
 
     def _update(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
         calls = self._ready.calls

@@ -1,0 +1,279 @@
+"""One table of scenarios through every door against the same daemon: the same outcome, and the same objects.
+
+A column is a door (`columns.py`); where another one comes, it is a line there and a column here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from tests.contract import kinds
+from tests.contract.columns import COLUMNS, Column, Told
+from tests.contract.conftest import Bench
+
+from jvp.core.values import UNKNOWN
+
+Bag = dict[str, Any]
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass
+class Scene:
+    """What a scenario works with. `told` collects what was done, `seen` what is on the host, step by step."""
+
+    bench: Bench
+    column: Column
+    name: str
+    told: list[Any]
+    seen: list[dict[str, str]]
+
+    def up(self, token: str, raw: Bag, label: str = "one") -> Told:
+        return self.note(self.column.up(token, label, raw))
+
+    def plan(self, token: str, raw: Bag, label: str = "one") -> Told:
+        return self.note(self.column.plan(token, label, raw))
+
+    def note(self, told: Told) -> Told:
+        self.told.append(replace(told, sentence=_same(told.sentence)))
+        self.seen.append(self.objects())
+        return told
+
+    def objects(self) -> dict[str, str]:
+        """The objects of this scenario as XML, without what differs by the key."""
+        return {_same(name): _same(text) for name, text in self._ours()}
+
+    def _ours(self) -> Iterator[tuple[str, str]]:
+        connection, pool = self.bench.connection, self.bench.pool
+        assert pool is not None
+        holder = connection.storagePoolLookupByUUIDString(pool.id)
+        holder.refresh(0)
+        for kind, found, inactive in (
+            ("domain", connection.listAllDomains(0), libvirt.VIR_DOMAIN_XML_INACTIVE),
+            ("network", connection.listAllNetworks(0), libvirt.VIR_NETWORK_XML_INACTIVE),
+            ("pool", connection.listAllStoragePools(0), libvirt.VIR_STORAGE_XML_INACTIVE),
+            ("volume", holder.listAllVolumes(0), 0),
+        ):
+            for one in found:
+                if self.name in one.name():
+                    state = f"{one.isActive()} {one.autostart()} " if kind != "volume" else ""
+                    yield f"{kind} {one.name()}", state + one.XMLDesc(inactive)
+
+    @property
+    def outputs(self) -> Bag:
+        return self.column.outputs("one")
+
+
+def _same(text: str) -> str:
+    """Without uuids, and what is made of them."""
+    text = GUID.sub("UUID", text)
+    text = re.sub(r"(<metadata>).*?(</metadata>)", r"\1\2", text, flags=re.DOTALL)
+    text = re.sub(r"52:54:00(:[0-9a-f]{2}){3}", "MAC", text)
+    text = re.sub(r"<(timestamps|physical|allocation)\b.*?</\1>", "", text, flags=re.DOTALL)
+    return re.sub(r"jvp-?[0-9a-f]{7,10}\b", "DERIVED", text)
+
+
+SCENARIOS: dict[str, Callable[[Scene], None]] = {}
+
+
+def scenario(run: Callable[[Scene], None]) -> Callable[[Scene], None]:
+    SCENARIOS[run.__name__] = run
+    return run
+
+
+@scenario
+def create_and_no_op(scene: Scene) -> None:
+    raw = kinds.network(scene.bench, scene.name)
+    assert scene.plan("Network", raw).action == "create"
+    assert scene.up("Network", raw).action == "create"
+    assert scene.up("Network", raw).action == "none"
+    assert scene.up("Network", {**raw, "dhcp": {"leaseTime": "60m"}}).action == "none"  # the same in other words
+
+
+@scenario
+def each_kind_of_change(scene: Scene) -> None:
+    raw = kinds.network(scene.bench, scene.name)
+    scene.up("Network", raw)
+    base = raw["cidr"].rpartition(".")[0]
+    live = {**raw, "dhcp": {"start": f"{base}.20", "end": f"{base}.40"}}
+    assert scene.up("Network", live) == Told("update", frozenset({"dhcp"}))
+    restarted = {**live, "domain": "lab.example"}
+    assert scene.up("Network", restarted) == Told("update", frozenset({"domain"}))
+    assert scene.up("Network", live) == Told("update", frozenset({"domain"}))  # taken out again
+    assert scene.up("Network", raw) == Told("update", frozenset({"dhcp"}))  # back to the default
+    renamed = {**raw, "name": f"{scene.name}-b"}
+    assert scene.up("Network", renamed).action == "replace"
+
+
+@scenario
+def next_boot_and_live(scene: Scene) -> None:
+    raw = kinds.running(scene.bench, scene.name)
+    scene.up("Instance", raw)
+    assert scene.up("Instance", {**raw, "autostart": True}) == Told("update", frozenset({"autostart"}))
+    assert "memory" in scene.up("Instance", {**raw, "autostart": True, "memory": "48MiB"}).changed
+    assert scene.outputs["pendingRestart"] is True
+    assert scene.up("Instance", {**raw, "autostart": True, "memory": "48MiB"}).action == "none"
+
+
+@scenario
+def unknown_values(scene: Scene) -> None:
+    told = scene.plan("Volume", {"name": scene.name, "pool": UNKNOWN, "size": UNKNOWN})
+    assert "sizeBytes" in told.unknown
+    told = scene.plan("Volume", kinds.volume(scene.bench, scene.name))
+    assert "sizeBytes" not in told.unknown
+
+
+@scenario
+def sizes_in_another_spelling(scene: Scene) -> None:
+    raw = kinds.volume(scene.bench, scene.name)
+    scene.up("Volume", raw)
+    assert scene.up("Volume", {**raw, "size": "2048KiB"}).action == "none"
+    assert scene.up("Volume", {**raw, "size": "3072KiB"}) == Told("update", frozenset({"size"}))
+    assert scene.outputs["size"] == "3072KiB"
+    told = scene.up("Volume", raw)
+    assert told.action == "refused"
+    assert "cannot shrink" in told.sentence
+
+
+@scenario
+def secrets(scene: Scene) -> None:
+    raw = kinds.stopped(scene.bench, scene.name)
+    users = [{"name": "u", "password": "never-to-be-shown"}]
+    scene.up("Instance", {**raw, "cloudInit": {"users": users}})
+    changed = {**raw, "cloudInit": {"users": [{"name": "u", "password": "neither-this-one"}]}}
+    assert scene.up("Instance", changed) == Told("update", frozenset({"cloudInit"}))
+    wrong = {**raw, "cloudInit": {"users": [{"name": "u", "password": ["never-to-be-shown"]}]}}
+    assert "never-to-be-shown" not in scene.up("Instance", wrong).sentence
+
+
+@scenario
+def wrong_input(scene: Scene) -> None:
+    raw = kinds.stopped(scene.bench, scene.name)
+    for wrong in (
+        {"memory": "2 Gb"}, {"cpus": 0}, {"maxMemory": "16MiB"}, {"name": ".."},
+        {"nics": [{"name": "eth0", "mac": "01:00:00:00:00:01"}]},
+        {"disks": [{"name": "a/b", "volume": "x"}]}, {"waitFor": "ip", "nics": []},
+    ):  # fmt: skip
+        told = scene.up("Instance", {**raw, **wrong})
+        assert told.action == "refused"
+        assert told.sentence
+    missing = scene.up("Instance", {**raw, "nics": [{"name": "eth0", "network": "no-such"}]})
+    assert "no-such" in missing.sentence
+    assert scene.seen[-1] == {}
+
+
+@scenario
+def partial_failure_goes_on(scene: Scene) -> None:
+    """A guest that never answers is made, and is not finished; without the wait it is."""
+    raw = kinds.running(scene.bench, scene.name)
+    told = scene.up("Instance", {**raw, "waitFor": "ip", "waitTimeout": "1s"})
+    assert told.action == "unfinished"
+    assert told.sentence.startswith("no address after 1s")
+    # The engine of Terraform has tainted it.
+    scene.told.pop()
+    scene.told.append(scene.column.up("Instance", "one", raw).action in ("update", "replace"))
+    assert scene.up("Instance", raw).action == "none"
+    told = scene.up("Instance", {**raw, "autostart": True, "waitFor": "ip", "waitTimeout": "1s", "memory": "40MiB"})
+    scene.told.pop()
+    scene.told.append(told.action)
+    assert scene.up("Instance", {**raw, "memory": "40MiB"}).action == "update"
+
+
+@scenario
+def imported_and_unchanged(scene: Scene) -> None:
+    raw = kinds.network(scene.bench, scene.name)
+    scene.bench.create("Network", scene.name, raw)
+    assert scene.note(scene.column.import_("Network", "one", scene.name)).action == "create"
+    assert scene.up("Network", raw).action == "none"
+    assert scene.up("Network", {**raw, "autostart": False}) == Told("update", frozenset({"autostart"}))
+
+
+@scenario
+def deleted_out_of_band(scene: Scene) -> None:
+    raw = kinds.volume(scene.bench, scene.name)
+    scene.up("Volume", raw)
+    assert scene.bench.pool is not None
+    scene.bench.connection.storagePoolLookupByUUIDString(scene.bench.pool.id).storageVolLookupByName(scene.name).delete(
+        0
+    )
+    assert scene.up("Volume", raw).action == "create"
+    assert scene.up("Volume", raw).action == "none"
+
+
+@scenario
+def changed_out_of_band(scene: Scene) -> None:
+    raw = kinds.network(scene.bench, scene.name)
+    scene.up("Network", raw)
+    scene.bench.connection.networkLookupByName(scene.name).destroy()
+    scene.bench.connection.networkLookupByName(scene.name).setAutostart(False)
+    assert scene.plan("Network", raw) == Told("update", frozenset({"active", "autostart"}))
+    assert scene.up("Network", raw) == Told("update", frozenset({"active", "autostart"}))
+    assert scene.bench.connection.networkLookupByName(scene.name).isActive()
+
+
+@scenario
+def a_name_that_is_taken(scene: Scene) -> None:
+    raw = kinds.network(scene.bench, scene.name)
+    foreign = kinds.foreign_network(scene.bench, raw)
+    before = foreign.XMLDesc(0)
+    told = scene.up("Network", raw)
+    assert told.action == "refused"
+    assert scene.name in told.sentence
+    assert foreign.XMLDesc(0) == before
+    foreign.undefine()
+
+
+@scenario
+def cancelled_while_it_waits(scene: Scene) -> None:
+    raw = kinds.running(scene.bench, scene.name)
+    found: list[Told] = []
+    waiting = {**raw, "waitFor": "ip", "waitTimeout": "5m"}
+    run = threading.Thread(target=lambda: found.append(scene.column.up("Instance", "one", waiting)))
+    run.start()
+    end = time.monotonic() + 60
+    while f"domain {scene.name}" not in scene.objects() and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    scene.column.cancel()
+    run.join(60)
+    (told,) = found
+    assert told.action in ("unfinished", "refused")
+    assert "stopped on request" in told.sentence
+    scene.told.append(scene.column.up("Instance", "one", raw).action in ("create", "update", "replace"))
+    assert scene.up("Instance", raw).action == "none"
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Column]]:
+    made = [column(tmp_path_factory.mktemp("door")) for column in COLUMNS]
+    yield made
+    for column in made:
+        column.close()
+
+
+@pytest.mark.parametrize("run", SCENARIOS.values(), ids=list(SCENARIOS))
+def test_every_door_does_the_same(
+    bench: Bench, columns: list[Column], run: Callable[[Scene], None], tmp_path: Path
+) -> None:
+    name = bench.name("parity")
+    scenes = [Scene(bench, column, name, [], []) for column in columns]
+    cidr = bench.cidr()
+    for scene in scenes:
+        scene.bench.cidr = lambda: cidr  # type: ignore[method-assign]
+        try:
+            run(scene)
+        finally:
+            for label in list(scene.column.kept):
+                assert scene.column.destroy(label).action == "gone"
+        assert scene.objects() == {}
+    first, *others = scenes
+    for other in others:
+        assert other.told == first.told
+        assert other.seen == first.seen
