@@ -1,4 +1,4 @@
-"""`python -m bench [WORD ...]`: all rows, or those whose group is named: plugin, stack, volumes, images, address."""
+"""`python -m bench [WORD ...]`: all rows, or those whose group is named (GROUPS)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hosts import daemon, engine
 from hosts.daemon import SystemHost
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("plugin", "stack", "volumes", "images", "address")
+GROUPS = ("plugin", "stack", "volumes", "images", "address", "hcl")
 
 
 def main() -> int:
@@ -56,7 +56,10 @@ def _rows(wanted: Iterable[str]) -> Iterator[Row]:
         host = ends.enter_context(contextlib.closing(SystemHost(folder / "node", f"{folder.name}-bench")))
         connection = ends.enter_context(contextlib.closing(connect(host.uri)))
         bench = Bench(host, connection, folder)
-        groups = {"stack": bench.one_stack, "volumes": bench.volumes, "images": bench.images, "address": bench.address}
+        groups = {
+            "stack": bench.one_stack, "volumes": bench.volumes, "images": bench.images, "address": bench.address,
+            "hcl": bench.hcl,
+        }  # fmt: skip
         for name, rows in groups.items():
             if name in wanted:
                 yield from rows()

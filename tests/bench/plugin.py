@@ -38,7 +38,7 @@ def start() -> tuple[float, float, float]:
             _ask(channel, "Handshake")
             answered = time.monotonic() - begin
             _ask(channel, "GetSchema")
-        memory = _mib(process.pid, "VmRSS")
+        memory = mib(process.pid, "VmRSS")
     finally:
         process.kill()
         process.wait()
@@ -73,7 +73,7 @@ def watched() -> Iterator[Peak]:
     def watch() -> None:
         while not over.wait(0.02):
             for pid in _plugins():
-                peak.mib = max(peak.mib, _mib(pid, "VmHWM"))
+                peak.mib = max(peak.mib, mib(pid, "VmHWM"))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -94,7 +94,8 @@ def _plugins() -> Iterator[int]:
                 continue
 
 
-def _mib(pid: int, field: str) -> float:
+def mib(pid: int, field: str) -> float:
+    """What /proc says of a process' memory."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import plugin
+from bench import hcl, plugin
 from bench.floor import Floor
 from bench.table import Row, median, timed
 from hosts.daemon import SystemHost
@@ -41,12 +41,6 @@ class Bench:
         self._count += 1
         return Stack(self.folder / f"stack{self._count}", self.host.uri)
 
-    def rows(self) -> Iterator[Row]:
-        yield from self.one_stack()
-        yield from self.volumes()
-        yield from self.images()
-        yield from self.address()
-
     def one_stack(self) -> Iterator[Row]:
         empty, stack = self.stack(), self.stack()
         spent: dict[str, list[float]] = {}
@@ -61,10 +55,8 @@ class Bench:
                     note(f"{name} apply", one.up().expect().seconds)
                     note(f"{name} preview", one.preview().expect().seconds)
                     note(f"{name} destroy", one.destroy().expect().seconds)
-        for _ in range(RUNS):
-            note("floor apply", timed(self.floor.apply))
-            note("floor preview", timed(self.floor.plan))
-            note("floor destroy", timed(self.floor.destroy))
+        floors = self.floors()
+        spent |= {f"floor {verb}": [seconds] for verb, seconds in floors.items()}
         found = {name: median(times) for name, times in spent.items()}
         for verb in ENGINE_THERE:
             engine, libvirt = found[f"engine {verb}"], found[f"floor {verb}"]
@@ -73,6 +65,25 @@ class Bench:
             parts = f"engine with an empty program {engine:.2f} s, libvirt alone {libvirt:.2f} s"
             yield Row(f"one stack, {verb}", found[f"stack {verb}"], "s", aim, engine + libvirt, parts)
         yield Row("plugin memory, peak", peak.mib, "MiB", 80)
+
+    def floors(self) -> dict[str, float]:
+        """One of everything by plain calls."""
+        spent: dict[str, list[float]] = {}
+        for _ in range(RUNS):
+            for verb, call in (
+                ("apply", self.floor.apply), ("preview", self.floor.plan), ("destroy", self.floor.destroy)
+            ):  # fmt: skip
+                spent.setdefault(verb, []).append(timed(call))
+        return {verb: median(times) for verb, times in spent.items()}
+
+    def hcl(self) -> Iterator[Row]:
+        """The same through the door of Terraform and OpenTofu."""
+        if (why := hcl.missing()) is not None:
+            print(f"the rows of the other engine are left out: {why}")
+            return
+        yield from hcl.plugin_rows()
+        yield from hcl.stack_rows(self.folder, self.host.uri, self.host.pools, self.floors())
+        yield from hcl.many_rows(self.folder, self.host.uri, self.host.pools, self.floor.volumes(MANY))
 
     def one(self) -> Resources:
         return {

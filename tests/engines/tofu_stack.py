@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,7 +76,8 @@ class Tofu:
         self.program = programs()[program] if program else next(iter(programs().values()))
         self.module = folder / "module"
         self.host_log = folder / "host.log"
-        self.log = folder / "jvp.log"
+        self.given: dict[str, Any] = {}
+        """The values of the module's variables."""
         self.runs: list[Run] = []
         for part in (self.module, folder / "home", folder / "bin"):
             part.mkdir(parents=True)
@@ -90,7 +92,6 @@ class Tofu:
             "TF_LOG": "trace",
             "TF_LOG_PATH": str(self.host_log),
             "CHECKPOINT_DISABLE": "1",
-            "JVP_LOG": str(self.log),
         }
         self._override(folder / "bin")
         self._declare("terraform.tf.json", {"terraform": {"required_providers": {"jvp": {"source": SOURCE}}}})
@@ -111,10 +112,17 @@ class Tofu:
         self._declare("names.tf.json", {"locals": {**self.names, **values}})
         (self.module / "main.tf").write_text(textwrap.dedent(snippet), encoding="utf-8")
 
+    def example(self, folder: Path) -> None:
+        """The configuration: an example's, which names its providers itself."""
+        (self.module / "terraform.tf.json").unlink()
+        shutil.copytree(folder, self.module, dirs_exist_ok=True)
+
     # Commands
 
     def __call__(self, *words: str, ok: bool | None = True, timeout_s: float = 240) -> Run:
         """Run a command. `ok`: whether it must succeed, must fail, or (None) may do either."""
+        if self.given:
+            (self.module / "given.auto.tfvars.json").write_text(json.dumps(self.given), encoding="utf-8")
         start = time.monotonic()
         done = subprocess.run(
             [self.program, *words],

@@ -61,9 +61,9 @@ def run(service: Service, *, debug: bool) -> None:
         socket = folder / "provider.sock"
         credentials, certificate = None, ""
         if os.environ.get("PLUGIN_CLIENT_CERT") and not debug:
-            from jvp.doors.terraform.certificate import fresh
+            from jvp.doors.terraform.certificate import credentials as made
 
-            credentials, certificate = fresh()
+            credentials, certificate = made()
         server = start(service, f"unix:{socket}", credentials)
         if debug:
             _say_how_to_attach(socket)

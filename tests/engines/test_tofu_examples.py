@@ -1,0 +1,146 @@
+"""The examples in HCL under the real OpenTofu and Terraform, from nothing to nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tofu_stack
+from engine_stack import ROOT
+from tests.conftest import sweep
+from tests.lab.conftest import BOOTS
+from tofu_stack import CHANGES, Tofu
+
+EXAMPLES = ROOT / "examples" / "terraform"
+PROGRAMS = tuple(tofu_stack.programs())
+_numbers = itertools.count(1)
+MakeTofu = Callable[..., Tofu]
+
+
+@pytest.fixture
+def make_tofu(
+    tmp_path: Path, prefix: str, run_folder: Path, cidrs: Callable[[], str], daemon: Any, leftovers: None
+) -> Iterator[MakeTofu]:
+    """Makes root modules. What a test did not destroy is taken away through libvirt."""
+    if (why := tofu_stack.missing()) is not None:
+        pytest.skip(why)
+    made: list[Tofu] = []
+
+    def make(example: str, program: str | None = None) -> Tofu:
+        number = next(_numbers)
+        folder = run_folder / f"t{number}"
+        names = {"P": f"{prefix}t{number}", "FOLDER": str(folder), "CIDR": cidrs()}
+        made.append(Tofu(tmp_path / f"module{number}", names, program))
+        made[-1].example(EXAMPLES / example)
+        made[-1].given = {"prefix": names["P"], "cidr": names["CIDR"]}
+        return made[-1]
+
+    yield make
+    for one in made:
+        sweep(daemon, one.names["P"])
+        shutil.rmtree(f"/var/lib/jvp/{one.names['P']}-pool", ignore_errors=True)
+
+
+def test_the_first_instance(make_tofu: MakeTofu, image: Path, daemon: Any) -> None:
+    """A booted guest: up, drift, a live change, a replaced disk, and nothing at the end."""
+    tofu = make_tofu("01-first-instance")
+    tofu.given |= {"image": str(image), "memory": "96MiB", "max_memory": "160MiB", "wait_timeout": "120s"}
+    first = tofu.apply(ok=None)
+    if first.code != 0 and "no address after" in first.errors:
+        BOOTS.append("tofu: hung, second try")
+        first = tofu.apply()
+    assert first.code == 0, first
+    prefix, address = tofu.names["P"], tofu.outputs()["address"]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(tofu.names["CIDR"])
+    domain = daemon.lookupByName(f"{prefix}-vm")
+    life = domain.ID()
+    tofu.settle()
+
+    domain.setAutostart(True)
+    assert tofu.plan().code == CHANGES
+    assert tofu.changes() == {"jvp_instance.instance": ["update"]}
+    tofu.apply()
+    assert not domain.autostart()
+
+    tofu.given["memory"] = "131072KiB"
+    tofu.apply()
+    assert domain.info()[2] == 128 * 1024
+    tofu.given["memory"] = "128MiB"  # the same
+    tofu.settle()
+
+    tofu.apply('-replace=jvp_volume.disk["data"]')
+    tofu.settle()
+    assert domain.ID() == life
+
+    wrong = tofu("plan", "-no-color", "-var", "memory=2 Gb", ok=False)
+    assert 'memory: "Gb" is not a unit of size' in wrong.errors
+    tofu.destroy()
+    assert tofu.state() == {}
+    tofu.assert_no_complaints(drift=True)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_small_fleet(make_tofu: MakeTofu, image: Path, daemon: Any, run_folder: Path, program: str) -> None:
+    """Modules, for_each, data sources, import and moved blocks, and the engine's own tests of the configuration."""
+    tofu = make_tofu("02-small-fleet", program)
+    tofu("get", "-no-color")
+    tested = tofu("test", "-no-color")
+    assert "2 passed, 0 failed" in tested.text
+    tofu.given |= {"image": str(image), "wait_for": "none", "guests": {"one": {}, "two": {"data": "2MiB"}}}
+    tofu.apply()
+    tofu.settle()
+    prefix = tofu.names["P"]
+    state = tofu.state()
+    assert state['module.guest["two"].jvp_instance.guest']["name"] == f"{prefix}-two"
+    assert tofu.outputs()["node"] == daemon.getHostname()
+    running = {domain.name() for domain in daemon.listAllDomains(0) if domain.name().startswith(prefix)}
+    assert running == {f"{prefix}-one", f"{prefix}-two"}
+
+    # By another name in the configuration, and one guest less.
+    main = tofu.module / "main.tf"
+    text = main.read_text().replace('"jvp_network" "lan"', '"jvp_network" "net"')
+    text = text.replace("jvp_network.lan", "jvp_network.net").replace("jvp_network.network", "jvp_network.lan")
+    main.write_text(text)
+    tests = tofu.module / "tests"
+    shutil.rmtree(tests)
+    tofu.given["guests"] = {"two": {"data": "2MiB"}}
+    tofu.plan()
+    assert tofu.changes() == {'module.guest["one"].jvp_instance.guest': ["delete"]}
+    tofu.apply()
+
+    # A pool that somebody has made by hand.
+    folder = run_folder / f"{prefix}-by-hand"
+    folder.mkdir()
+    xml = f"<pool type='dir'><name>{prefix}-by-hand</name><target><path>{folder}</path></target></pool>"
+    pool = daemon.storagePoolDefineXML(xml, 0)
+    pool.setAutostart(True)
+    pool.create(0)
+    before = pool.XMLDesc(0)
+    tofu.given["adopted_pools"] = {f"{prefix}-by-hand": str(folder)}
+    assert "1 to import, 0 to add, 0 to change, 0 to destroy" in tofu.apply().text
+    tofu.settle()
+    assert pool.XMLDesc(0) == before
+    tofu.destroy()
+    folder.rmdir()
+    tofu.assert_no_complaints(drift=True)
+
+
+def test_two_workspaces_never_share_an_object(make_tofu: MakeTofu, image: Path, daemon: Any) -> None:
+    """Neither of them takes what the other has made, not even when that is only half made."""
+    tofu = make_tofu("01-first-instance")
+    tofu.given |= {"image": str(image), "disks": {}}
+    only = "-target=jvp_network.network"
+    tofu.apply(only)
+    network = daemon.networkLookupByName(f"{tofu.names['P']}-net")
+    before = network.XMLDesc(0)
+    tofu("workspace", "new", "-no-color", "other")
+    refused = tofu.apply(only, ok=False)
+    assert "already, with the id" in refused.errors
+    assert network.XMLDesc(0) == before
+    tofu("workspace", "select", "-no-color", "default")
+    tofu.destroy()
