@@ -44,7 +44,7 @@ module "guest" {
 }
 
 # Asked once the guests are there, so that it knows who is on the network.
-data "jvp_network" "lan" {
+data "jvp_network" "connected" {
   network    = jvp_network.lan.id
   depends_on = [module.guest]
 }

@@ -5,7 +5,7 @@ output "addresses" {
 
 output "connected" {
   description = "Who is on the network"
-  value       = sort(data.jvp_network.lan.instances)
+  value       = sort(data.jvp_network.connected.instances)
 }
 
 output "node" {
