@@ -13,9 +13,12 @@ from typing import Any
 
 import engine_stack
 import pytest
+import tofu_stack
 from engine_stack import Stack
 from tests.conftest import sweep
+from tofu_stack import Tofu
 
+EXAMPLES = engine_stack.ROOT / "examples" / "terraform"
 IMAGE = engine_stack.ROOT / "build" / "guest" / "micro.qcow2"
 _numbers = itertools.count(1)
 
@@ -80,3 +83,33 @@ def stack(make_stack: Callable[[], Stack]) -> Stack:
 def domain(daemon: Any, stack: Stack) -> Callable[[str], Any]:
     """A domain of the stack by the end of its name."""
     return lambda name: daemon.lookupByName(stack.names["P"] + name)
+
+
+@pytest.fixture
+def make_module(
+    tmp_path: Path, prefix: str, run_folder: Path, cidrs: Callable[[], str], daemon: Any, leftovers: None
+) -> Iterator[Callable[..., Tofu]]:
+    """Makes root modules for OpenTofu or Terraform: of an example, or empty ones. Swept as stacks are.
+
+    A configuration finds `local.P`, `local.FOLDER` and `local.CIDR`; an example its variables in `given`.
+    """
+    if (why := tofu_stack.missing()) is not None:
+        pytest.skip(why)
+    made: list[Tofu] = []
+
+    def make(example: str | None = None, program: str | None = None) -> Tofu:
+        number = next(_numbers)
+        folder = run_folder / f"t{number}"
+        names = {"P": f"{prefix}t{number}", "FOLDER": str(folder), "CIDR": cidrs()}
+        one = Tofu(tmp_path / f"module{number}", names, program)
+        made.append(one)
+        if example is not None:
+            one.example(EXAMPLES / example)
+            one.given = {"prefix": names["P"], "cidr": names["CIDR"]}
+        return one
+
+    yield make
+    for one in made:
+        sweep(daemon, one.names["P"])
+        shutil.rmtree(one.names["FOLDER"], ignore_errors=True)
+        shutil.rmtree(f"/var/lib/jvp/{one.names['P']}-pool", ignore_errors=True)

@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tofu_stack
-from engine_stack import ROOT
-from tests.conftest import sweep
 from tests.lab.conftest import BOOTS
 from tofu_stack import CHANGES, Tofu
 
-EXAMPLES = ROOT / "examples" / "terraform"
 PROGRAMS = tuple(tofu_stack.programs())
-_numbers = itertools.count(1)
-MakeTofu = Callable[..., Tofu]
+MakeModule = Callable[..., Tofu]
 
 
-@pytest.fixture
-def make_tofu(
-    tmp_path: Path, prefix: str, run_folder: Path, cidrs: Callable[[], str], daemon: Any, leftovers: None
-) -> Iterator[MakeTofu]:
-    """Makes root modules. What a test did not destroy is taken away through libvirt."""
-    if (why := tofu_stack.missing()) is not None:
-        pytest.skip(why)
-    made: list[Tofu] = []
-
-    def make(example: str, program: str | None = None) -> Tofu:
-        number = next(_numbers)
-        folder = run_folder / f"t{number}"
-        names = {"P": f"{prefix}t{number}", "FOLDER": str(folder), "CIDR": cidrs()}
-        made.append(Tofu(tmp_path / f"module{number}", names, program))
-        made[-1].example(EXAMPLES / example)
-        made[-1].given = {"prefix": names["P"], "cidr": names["CIDR"]}
-        return made[-1]
-
-    yield make
-    for one in made:
-        sweep(daemon, one.names["P"])
-        shutil.rmtree(f"/var/lib/jvp/{one.names['P']}-pool", ignore_errors=True)
-
-
-def test_the_first_instance(make_tofu: MakeTofu, image: Path, daemon: Any) -> None:
+def test_the_first_instance(make_module: MakeModule, image: Path, daemon: Any) -> None:
     """A booted guest: up, drift, a live change, a replaced disk, and nothing at the end."""
-    tofu = make_tofu("01-first-instance")
+    tofu = make_module("01-first-instance")
     tofu.given |= {"image": str(image), "memory": "96MiB", "max_memory": "160MiB", "wait_timeout": "120s"}
     first = tofu.apply(ok=None)
     if first.code != 0 and "no address after" in first.errors:
@@ -85,9 +56,9 @@ def test_the_first_instance(make_tofu: MakeTofu, image: Path, daemon: Any) -> No
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_small_fleet(make_tofu: MakeTofu, tmp_path: Path, daemon: Any, run_folder: Path, program: str) -> None:
+def test_a_small_fleet(make_module: MakeModule, tmp_path: Path, daemon: Any, run_folder: Path, program: str) -> None:
     """Modules, for_each, data sources, import and moved blocks, and the engine's own tests of the configuration."""
-    tofu = make_tofu("02-small-fleet", program)
+    tofu = make_module("02-small-fleet", program)
     tofu("get", "-no-color")
     tested = tofu("test", "-no-color")
     assert "2 passed, 0 failed" in tested.text
@@ -134,9 +105,9 @@ def test_a_small_fleet(make_tofu: MakeTofu, tmp_path: Path, daemon: Any, run_fol
     tofu.assert_no_complaints(drift=True)
 
 
-def test_two_workspaces_never_share_an_object(make_tofu: MakeTofu, image: Path, daemon: Any) -> None:
+def test_two_workspaces_never_share_an_object(make_module: MakeModule, image: Path, daemon: Any) -> None:
     """Neither of them takes what the other has made, not even when that is only half made."""
-    tofu = make_tofu("01-first-instance")
+    tofu = make_module("01-first-instance")
     tofu.given |= {"image": str(image), "disks": {}}
     only = "-target=jvp_network.network"
     tofu.apply(only)

@@ -1,0 +1,110 @@
+"""The provider, or the whole engine, killed in the middle of an apply or a destroy: the next one converges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from engine_stack import ROOT
+from tests.conftest import objects
+from tofu_stack import Tofu
+
+SHIM = ROOT / "tests" / "faults" / "shim"
+MODULE = """
+provider "jvp" {
+  uri       = "qemu:///system"
+  virt_type = "qemu"
+}
+
+resource "jvp_storage_pool" "pool" {
+  name = "${local.P}-pool"
+  path = local.FOLDER
+}
+
+resource "jvp_network" "net" {
+  count = local.stage > 0 ? 1 : 0
+  name  = "${local.P}-net"
+  cidr  = local.CIDR
+}
+
+resource "jvp_volume" "data" {
+  count = local.stage > 1 ? 1 : 0
+  name  = "${local.P}-data"
+  pool  = jvp_storage_pool.pool.id
+  size  = "2MiB"
+}
+
+resource "jvp_instance" "vm" {
+  count     = local.stage > 2 ? 1 : 0
+  name      = "${local.P}-vm"
+  memory    = "32MiB"
+  root_disk = { pool = jvp_storage_pool.pool.id, size = "1MiB" }
+  disks     = [{ name = "data", volume = jvp_volume.data[0].id }]
+  nics      = [{ name = "eth0", network = jvp_network.net[0].id }]
+
+  shutdown_timeout = "0s"
+}
+"""
+# What a stage makes, and the writing calls of its create and of its delete at which the provider dies.
+POINTS = {1: ("jvp_network.net[0]", 3, 1), 2: ("jvp_volume.data[0]", 5, 3), 3: ("jvp_instance.vm[0]", 3, 2)}
+
+
+@pytest.fixture
+def module(make_module: Callable[..., Tofu]) -> Tofu:
+    return make_module()
+
+
+def staged(tofu: Tofu, stage: int) -> None:
+    tofu.write(MODULE, stage=stage)
+
+
+def dying(tofu: Tofu, number: int, *words: str) -> None:
+    """A command whose provider dies after its writing call of this number."""
+    kept = dict(tofu.env)
+    tofu.env |= {"PYTHONPATH": os.pathsep.join([str(SHIM), kept.get("PYTHONPATH", "")]), "JVP_CUT": f"after:{number}"}
+    try:
+        tofu(*words, "-no-color", "-auto-approve", ok=False)
+    finally:
+        tofu.env = kept
+
+
+def test_the_provider_dies_and_the_next_apply_converges(module: Tofu, daemon: Any) -> None:
+    staged(module, 0)
+    module.apply()
+    for stage, (address, create, delete) in POINTS.items():
+        staged(module, stage)
+        dying(module, create, "apply")
+        module.apply()
+        assert address in module.state()
+        made = objects(daemon, module.names["P"])
+        staged(module, stage - 1)
+        dying(module, delete, "apply")
+        module.apply()
+        assert address not in module.state()
+        staged(module, stage)
+        module.apply()
+        assert objects(daemon, module.names["P"]) == made, "not what a run makes that nobody kills"
+    module.settle()
+    module.destroy()
+    module.assert_no_complaints()
+
+
+def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any) -> None:
+    """Its provider ends with it; what was made and is in no state is found again by the next apply."""
+    staged(module, 3)
+    name = module.names["P"]
+    process = module.start("apply", "-no-color", "-auto-approve")
+    end = time.monotonic() + 120
+    while not any(one.startswith(f"network {name}") for one in objects(daemon, name)) and time.monotonic() < end:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+    process.communicate()
+    module.apply()
+    assert {"jvp_network.net[0]", "jvp_volume.data[0]", "jvp_instance.vm[0]"} <= set(module.state())
+    module.settle()
+    assert [one.name() for one in daemon.listAllDomains(0) if one.name().startswith(name)] == [f"{name}-vm"]
+    module.destroy()
