@@ -87,6 +87,16 @@ def test_settings_come_back_as_they_came(fresh: Client) -> None:
         ({"virtType": "xen"}, ("", "virtType: must be one of 'auto', 'kvm' or 'qemu', not \"xen\"")),
         ({"timeouts": '{"create":"soon"}'}, ("", 'timeouts.create: "soon" is not a duration')),
         ({"timeouts": "soon"}, ("", "timeouts: must be an object")),
+        ({"timeouts": '{"create":"0s"}'}, ("", "timeouts.create: must be more than zero")),
+        ({"owner": "o" * 10_000}, ("", "owner: is 10000 characters long; at most 100 are allowed")),
+        ({"uri": "qemu:///system\nx"}, ("", 'uri: "qemu:///system\\nx" has control characters')),
+        ({"uri": ""}, ("", "uri: must not be empty")),
+        ({"uri": "foo://"}, ("", "uri: must begin with qemu")),
+        ({"uri": "qemu+ssh://"}, ("", "uri: must end with /system or /session")),
+        ({"uri": "qemu+sssh://h/system"}, ("", "uri: has a transport that is none; there are ssh, tcp")),
+        ({"uri": "qemu+tcp://h:99999/system"}, ("", "uri: has a port that is none")),
+        ({"uri": "qemu+tcp://[h/system"}, ("", "uri: is not a connection")),
+        ({"uri": "qemu+ssh://a b/system"}, ("", "uri: is not a connection")),
     ],
 )
 def test_wrong_settings_are_failures(fresh: Client, news: dict[str, Any], said: tuple[str, str]) -> None:

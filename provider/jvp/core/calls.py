@@ -19,6 +19,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
+from jvp.core.types import reference as known_by
 from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_paths_in, secret_texts
 from jvp.core.work import Work
 
@@ -177,6 +178,7 @@ class Calls:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
         with self._guarded():
+            _refuse_id(reference)
             object_id = handler.find(work, reference)
             state = handler.read(work, object_id, None)
             if state is None:
@@ -309,6 +311,14 @@ class Calls:
             if facts.write_only and name in known:
                 bag[name] = known[name]
         return hide(bag, secret_paths_in(bag, known), handler.state)
+
+
+def _refuse_id(text: str) -> None:
+    """Raise Invalid for what can be the id or name of nothing."""
+    try:
+        known_by(text)
+    except ValueError as error:
+        raise Invalid(str(error), path=("id",)) from None
 
 
 def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:

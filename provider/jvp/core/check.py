@@ -18,6 +18,7 @@ from jvp.core.values import UNKNOWN, Bag, Secret, masked, reveal, secret_paths, 
 S = TypeVar("S", bound=Spec)
 QUOTED = 12
 """So much of a secret's beginning is recognised in a sentence that quotes it shortened."""
+_SHOWN_MAX = 60
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,10 @@ def _sentence(model: type[Spec], path: Path, detail: ErrorDetails) -> str:
         return "is required"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "string_unicode":
+        return "holds half of a surrogate pair, which no encoding can carry"
+    if kind in ("finite_number", "int_parsing_size"):
+        return f"must be a number that can be counted to, not {_shown(value)}"
     if kind in ("literal_error", "enum"):
         return f"must be one of {context['expected']}, not {_shown(value)}"
     wanted = {"string": "a string", "int": "a whole number", "bool": "true or false", "float": "a number",
@@ -159,12 +164,14 @@ def _shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if value is None:
+        return "null"
     if value is UNKNOWN or isinstance(value, Secret):
         return "that"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    if isinstance(value, bool):
-        text = text.lower()
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if isinstance(value, str):
+        return f'"{shortened(value, _SHOWN_MAX)}"'
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return shortened(text, _SHOWN_MAX)
 
 
 def unknown_property(name: str, known: list[str]) -> str:

@@ -54,6 +54,8 @@ class Spec(BaseModel):
         if isinstance(value, list) and any(item is UNKNOWN for item in value):
             known = iter(validate([item for item in value if item is not UNKNOWN]))
             return [UNKNOWN if item is UNKNOWN else next(known) for item in value]
+        if isinstance(value, bool) and _is_number(cls, info):
+            raise ValueError(f"must be a whole number, not {str(value).lower()}")
         return validate(value)
 
     def rules(self) -> Iterator[Rule]:
@@ -89,6 +91,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return value
+
+
+def _is_number(model: type[BaseModel], info: ValidationInfo) -> bool:
+    return any(facts.annotation is int for facts in fields(model).values() if facts.attribute == info.field_name)
 
 
 @cache

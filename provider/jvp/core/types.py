@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
+from functools import partial
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
@@ -25,10 +26,12 @@ _UNITS: dict[str, int] = {
 }
 MAX_BYTES = 2**53 - 512
 """The largest size that survives a JSON number; 9 PB."""
+_MAX_QCOW2 = 2048 * 1024**4
+"""Source: QEMU, block/qcow2.h: an L1 table of at most 32 MiB, over clusters of 64 KiB."""
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
 MAX_NAME = 100
-_DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
+_DNS_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
 def size_bytes(text: str) -> int:
@@ -69,6 +72,13 @@ def size_text(size: int) -> str:
 def disk_bytes(text: str) -> int:
     """A size as a disk has it: whole sectors of 512 bytes, rounded up."""
     return -(-size_bytes(text) // 512) * 512
+
+
+def over_qcow2(text: str) -> str | None:
+    """Why a size is none of a qcow2 image; None when it is one."""
+    if disk_bytes(text) <= _MAX_QCOW2:
+        return None
+    return f'"{text}" is more than the {size_text(_MAX_QCOW2)} that a qcow2 image can have'
 
 
 def memory_bytes(text: str) -> int:
@@ -150,9 +160,9 @@ def _address(text: str) -> str:
     return text
 
 
-def _domain(text: str) -> str:
-    if len(text) > 253 or _DOMAIN.fullmatch(text) is None:
-        raise ValueError(f'"{shortened(text)}" is not a domain name: letters, digits and - in labels of at most 63')
+def _dns_name(kind: str, text: str) -> str:
+    if len(text) > 253 or _DNS_NAME.fullmatch(text) is None:
+        raise ValueError(f'"{shortened(text)}" is not a {kind} name: letters, digits and - in labels of at most 63')
     return text
 
 
@@ -180,6 +190,24 @@ def _absolute(text: str) -> str:
     return clean(text)
 
 
+def _of_file(text: str) -> str:
+    if text.endswith("/"):
+        raise ValueError(f'"{shortened(text)}" is a folder; give the path of a file')
+    return text
+
+
+def _local(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty; give the path of a file")
+    return clean(text)
+
+
+def _label(text: str) -> str:
+    if len(text) > MAX_NAME:
+        raise ValueError(f"is {len(text)} characters long; at most {MAX_NAME} are allowed")
+    return clean(text)
+
+
 def clean(text: str) -> str:
     """Free text that can stand in XML and in one line. Raises ValueError with a sentence."""
     if not text.isprintable():
@@ -197,22 +225,40 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def _url(text: str) -> str:
-    """Source: RFC 3986; what cannot be an address of a file on the web is known without asking for it."""
+def url(text: str) -> str:
+    """An address of a file on the web. Raises ValueError with a sentence.
+
+    Source: RFC 3986; what cannot be one is known without asking for it.
+    """
     clean(text)
+    if " " in text:
+        raise ValueError("has a space in it; a space is written %20")
     try:
         parts = urlsplit(text)
-        _ = parts.port
     except ValueError:
         raise ValueError("is not a valid URL") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError("must begin with http:// or https://; a file on this machine goes by its path")
     if not parts.hostname:
         raise ValueError("names no host")
+    if len(parts.hostname) > 253 or not all(0 < len(one) < 64 for one in parts.hostname.rstrip(".").split(".")):
+        raise ValueError(f'"{shortened(parts.hostname)}" is not the name of a host')
+    refuse_port(parts)
     return text
 
 
-def _reference(text: str) -> str:
+def refuse_port(parts: SplitResult) -> None:
+    """Raise ValueError with a sentence for a port that there cannot be."""
+    try:
+        fine = parts.port is None or parts.port > 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("has a port that is none; ports go from 1 to 65535")
+
+
+def reference(text: str) -> str:
+    """An id or a name. Raises ValueError with a sentence."""
     if not text:
         raise ValueError("must not be empty; give the id or the name")
     return clean(text)
@@ -227,9 +273,17 @@ Duration = Annotated[str, AfterValidator(_duration), Same(duration_s), Unit("dur
 Cidr = Annotated[str, AfterValidator(_cidr), Same(network_of), Unit("CIDR like 192.168.50.0/24")]
 Address = Annotated[str, AfterValidator(_address), Same(address_of), Unit("IP address")]
 Mac = Annotated[str, AfterValidator(_mac), Same(str.lower), Unit("MAC address like 52:54:00:12:34:56")]
-DomainName = Annotated[str, AfterValidator(_domain), Same(str.lower), Unit("DNS name like lab.example")]
+DomainName = Annotated[
+    str, AfterValidator(partial(_dns_name, "domain")), Same(str.lower), Unit("DNS name like lab.example")
+]
+HostName = Annotated[str, AfterValidator(partial(_dns_name, "host"))]
 NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
+NodeFile = Annotated[NodePath, AfterValidator(_of_file)]
+LocalPath = Annotated[str, AfterValidator(_local)]
+"""A file on the machine where the provider runs."""
 Text = Annotated[str, AfterValidator(clean)]
-Url = Annotated[str, AfterValidator(_url), Unit("http or https address")]
-Reference = Annotated[str, AfterValidator(_reference)]
+Label = Annotated[str, AfterValidator(_label)]
+"""A short free text."""
+Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
+Reference = Annotated[str, AfterValidator(reference)]
 """Another object, by id or by name."""

@@ -50,6 +50,9 @@ class FileSource:
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
                 raise Invalid(f"{path} is a {_kind(status.st_mode)}, not an image file")
             self.total_bytes: int | None = os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:  # a file of /proc has no end
+            os.close(self._fd)
+            raise self._unreadable(error) from error
         except BaseException:
             os.close(self._fd)
             raise

@@ -59,12 +59,12 @@ def agent_addresses(domain: Any, root: Element) -> list[Address] | None:
         return None
 
 
-def arp_addresses(domain: Any, root: Element) -> list[Address]:
-    """What the node's ARP table says: addresses of whoever has talked to the node lately."""
+def arp_addresses(domain: Any, root: Element) -> list[Address] | None:
+    """What the node's ARP table says: addresses of whoever has talked to the node lately. None when it says nothing."""
     try:
         return list(_of_cards(domain.interfaceAddresses(_ARP, 0), root, "arp"))
     except libvirt.libvirtError:
-        return []
+        return None
 
 
 def _of_cards(found: dict[str, Any], root: Element, source: str) -> Iterator[Address]:

@@ -9,10 +9,11 @@ import libvirt
 
 from jvp.core.errors import NotFound, Path
 from jvp.core.identity import Mark
-from jvp.core.types import is_uuid
+from jvp.core.types import is_uuid, shortened
 from jvp.libvirt import devices, marks
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
+from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, text_of
 
 _UNDEFINE = (
@@ -45,6 +46,10 @@ class DomainApi:
         root = parse(self.node.connection.getCapabilities())
         found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
         return {one.text or "": one.get("canonical") or one.text or "" for one in found}
+
+    def memory_bytes(self) -> int:
+        """The node's memory."""
+        return int(self.node.connection.getInfo()[1]) << 20
 
     def most_cpus(self, arch: str, machine: str | None) -> int | None:
         """How many CPUs a machine type takes on the node; None when the node does not say."""
@@ -84,8 +89,8 @@ class DomainApi:
         """The domain of an id or name. Raises NotFound with the names that exist."""
         found = (self.find(reference) if is_uuid(reference) else None) or self.named(reference)
         if found is None:
-            names = ", ".join(sorted(one.name() for one in self.node.connection.listAllDomains(0))) or "none"
-            raise NotFound(f'there is no instance "{reference}" on the node; there are: {names}', path=path)
+            names = listed(one.name() for one in self.node.connection.listAllDomains(0))
+            raise NotFound(f'there is no instance "{shortened(reference)}" on the node; there are: {names}', path=path)
         return found
 
     def define(self, root: Element) -> libvirt.virDomain:

@@ -9,7 +9,7 @@ import contextlib
 import enum
 import getpass
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import libvirt
 
@@ -50,6 +50,18 @@ _LOST = re.compile(
 )  # fmt: skip
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
+_TOO_LARGE = re.compile(r"file too large", re.I)
+
+
+_NO_MEMORY = re.compile(r"cannot set up guest memory")
+_NO_KERNEL = re.compile(r"invalid kernel header")
+_NO_KVM = re.compile(r"failed to set MSR|failed to initialize kvm|Could not access KVM kernel module")
+UNSTARTED: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("memory", _NO_MEMORY, "the node does not have so much memory to give"),
+    ("kernel", _NO_KERNEL, "is not a kernel that QEMU can boot"),
+    ("kvm", _NO_KVM, 'KVM does not work on this node; use "qemu", or "auto"'),
+)
+"""Why a guest does not start: a word for it, what QEMU says, what we say."""
 
 
 def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
@@ -74,6 +86,8 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
         return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)
+    if _TOO_LARGE.search(text):
+        return NoSpace(f"{what}: the node's file system takes no file so large", path=path)
     if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _BUSY.search(text):
         return Busy(f"{what}: {text}; wait for the other operation and run the command again", path=path)
     if code in _REFUSED:
@@ -92,11 +106,32 @@ def libvirt_errors(what: str, path: Path = ()) -> Iterator[None]:
         raise translated(error, what, path) from None
 
 
+@contextlib.contextmanager
+def start_errors(what: str, paths: Mapping[str, Path], files: Mapping[str, Path]) -> Iterator[None]:
+    """Translate why a guest does not start, where it is known; other errors of libvirt pass.
+
+    `paths` has the property at fault by the words of `UNSTARTED`, `files` by the path of a file on the node.
+    """
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        text = reason(error)
+        for word, pattern, sentence in UNSTARTED:
+            if pattern.search(text):
+                raise Rejected(f"{what}: {sentence}", path=paths.get(word, ())) from None
+        for file, path in files.items():
+            if match := re.search(rf"[ ']{re.escape(file)}'?: (.*)", text):
+                raise Rejected(f'{what}: the node cannot load "{file}": {match[1]}', path=path) from None
+        raise
+
+
 def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
     """Why a daemon could not be reached, and what to do about it."""
     code, text = error.get_error_code(), reason(error)
     socket = re.search(r"socket to '([^']+)'", text)
     server = re.search(r"server at '([^']+)': (.*)", text)
+    nameless = re.search(r"unable to resolve address '([^']+)'", text, re.I)
+    tunnel = re.search(r"cannot recv data: (.+): connection reset by peer", text, re.I)
     lowered = text.lower()
     if socket and ("no such file" in lowered or "connection refused" in lowered):
         advice = f"nothing listens on {socket[1]}; start libvirtd there, or set the provider's uri"
@@ -105,6 +140,10 @@ def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
             f"{server[1]} does not answer ({server[2]}); have libvirtd listen there, "
             "look at the firewall between, or set the provider's uri"
         )
+    elif nameless:
+        advice = f'there is no host "{nameless[1]}"; set the provider\'s uri'
+    elif tunnel:
+        advice = f"{tunnel[1]}; try the same login by hand with ssh, or set the provider's uri"
     elif socket and "permission denied" in lowered:
         advice = (
             f"the socket {socket[1]} does not admit the user {_user()}; "

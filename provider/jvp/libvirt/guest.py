@@ -62,16 +62,19 @@ def leases(domain: Any) -> list[Lease]:
 
 
 def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
-    """What a network has leased to a MAC, also of an earlier life; nothing when the network does not run.
+    """What a network has leased to a MAC, also of an earlier life; nothing when the network is gone or stopped.
 
+    Any other look-up that fails says nothing of the leases, and is an error. Raises libvirtError.
     A network whose addresses were changed still lists its old leases: those outside of its ranges do not count.
     """
     try:
         found = connection.networkLookupByName(network)
-        rows = found.DHCPLeases(mac)
+        rows = found.DHCPLeases(mac) if found.isActive() else []
         ranges = ranges_of(parse(found.XMLDesc(0))) if rows else []
-    except libvirt.libvirtError:
-        return []
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.NETWORK):
+            return []
+        raise
     inside = [row for row in rows if any(ipaddress.ip_address(row["ipaddr"]) in one for one in ranges)]
     return [Lease(mac, row["ipaddr"], int(row["expirytime"])) for row in inside]
 

@@ -12,12 +12,13 @@ import libvirt
 
 from jvp.core.errors import Busy, NotFound, Path, Rejected
 from jvp.core.identity import Mark
-from jvp.core.types import IPNetwork, is_uuid
+from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
+from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, text_of, value
 
 REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
@@ -27,6 +28,7 @@ class NetworkApi:
     """The calls on networks of one node. Raise libvirtError unless they say otherwise."""
 
     INACTIVE: ClassVar[int] = libvirt.VIR_NETWORK_XML_INACTIVE
+    NONE: ClassVar[str] = "none"
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -69,19 +71,22 @@ class NetworkApi:
         for network in networks:
             if network.name() == reference:
                 return network
-        names = ", ".join(sorted(network.name() for network in networks)) or "none"
-        raise NotFound(f'there is no network "{reference}" on the node; there are: {names}', path=path)
+        names = listed(network.name() for network in networks)
+        raise NotFound(f'there is no network "{shortened(reference)}" on the node; there are: {names}', path=path)
 
-    def has_interface(self, name: str) -> bool:
-        """Whether the node has a network interface of this name; true where the daemon cannot tell."""
+    def interface(self, name: str) -> str | None:
+        """The type of a network interface of the node: `bridge`, `ethernet`. NONE without one of this name.
+
+        None where the daemon cannot tell.
+        """
         try:
-            self.node.connection.interfaceLookupByName(name)
+            return parse(self.node.connection.interfaceLookupByName(name).XMLDesc(0)).get("type")
         except libvirt.libvirtError as error:
             if is_gone(error, Gone.INTERFACE):
-                return False
+                return self.NONE
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
-        return True
+        return None
 
     def connected(self, network: libvirt.virNetwork) -> list[str]:
         """The names of the running guests with a card on it, ours or not."""

@@ -99,9 +99,15 @@ def _no_address(domain: Any, timeout: str) -> str:
         f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
         for card in root.iterfind("devices/interface")
     ]
-    seen = ", ".join(sorted(one.address for one in addresses.arp_addresses(domain, root)))
-    arp = f"the node's ARP table has {seen}" if seen else "nothing in the node's ARP table"
-    return f"no address after {timeout}: no lease for {', '.join(cards)}; {_agent(domain, root)}; {arp}"
+    return f"no address after {timeout}: no lease for {', '.join(cards)}; {_agent(domain, root)}; {_arp(domain, root)}"
+
+
+def _arp(domain: Any, root: Element) -> str:
+    found = addresses.arp_addresses(domain, root)
+    if found is None:
+        return "the node's ARP table cannot be read"
+    seen = ", ".join(sorted(one.address for one in found))
+    return f"the node's ARP table has {seen}" if seen else "nothing in the node's ARP table"
 
 
 def _no_agent(domain: Any, timeout: str) -> str:

@@ -20,7 +20,8 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Name, Reference, Text, Url, clean, is_uuid
+from jvp.core.types import Label, LocalPath, Name, Reference, Url, is_uuid
+from jvp.core.types import url as web_url
 from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
@@ -35,27 +36,22 @@ from jvp.resources.imagesource import at
 
 _SHOWN_MAX = 1000
 """Longer addresses are not kept on the node: the record has 4 KiB."""
-_LABEL_MAX = 100
 
 
 def _checksum(text: str) -> str:
     try:
-        images.parse_promise(text)
+        promise = images.parse_promise(text)
     except JvpError as error:
         raise ValueError(error.message) from None
+    if isinstance(promise, images.SumsFile):
+        web_url(promise.url)
     return text
-
-
-def _label(text: str) -> str:
-    if len(text) > _LABEL_MAX:
-        raise ValueError(f"is {len(text)} characters long; at most {_LABEL_MAX} are allowed")
-    return clean(text)
 
 
 class TemplateSource(Spec):
     """Where an image comes from: `path` or `url`."""
 
-    path: Annotated[Text | None, Field(description="A file on the machine where the provider runs.")] = None
+    path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
     url: Annotated[
         Url | None,
         Field(
@@ -98,7 +94,7 @@ class Template(Spec):
     ]
 
     os: Annotated[
-        Annotated[str, AfterValidator(_label)] | None,
+        Label | None,
         Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
     ] = None
 

@@ -15,7 +15,7 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, Name, Reference, Text, disk_bytes, is_uuid, size_text
+from jvp.core.types import DiskSize, LocalPath, Name, Reference, disk_bytes, is_uuid, over_qcow2, size_text
 from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt import fill, pools, templates
@@ -70,7 +70,7 @@ class Volume(Spec):
         ),
     ] = None
     image_path: Annotated[
-        Text | None,
+        LocalPath | None,
         Changes(Effect.REPLACE),
         Field(
             description="An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. "
@@ -104,6 +104,8 @@ class Volume(Spec):
             yield ("fullClone",), "means nothing without a template"
         if self.name is not None and known(self.name) and templates.parsed_name(self.name):
             yield ("name",), f'"{self.name}" is a name of the form that volumes of templates have'
+        if self.format == "qcow2" and self.size is not None and known(self.size) and (why := over_qcow2(self.size)):
+            yield ("size",), why
 
 
 class VolumeState(Volume):

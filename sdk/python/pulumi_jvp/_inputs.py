@@ -797,7 +797,7 @@ class NetworkDhcpArgsDict(TypedDict):
     """
     lease_time: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    How long a guest may keep an address unasked. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
+    How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
     """
     start: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -816,7 +816,7 @@ class NetworkDhcpArgs:
 
         :param pulumi.Input[_builtins.bool] enabled: Whether guests get addresses from the network. Default: `true`.
         :param pulumi.Input[_builtins.str] end: Last address; by default the last one of the CIDR. Format: IP address.
-        :param pulumi.Input[_builtins.str] lease_time: How long a guest may keep an address unasked. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
+        :param pulumi.Input[_builtins.str] lease_time: How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         :param pulumi.Input[_builtins.str] start: First address; by default the first free one of the CIDR. Format: IP address.
         """
         if enabled is None:
@@ -860,7 +860,7 @@ class NetworkDhcpArgs:
     @pulumi.getter(name="leaseTime")
     def lease_time(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        How long a guest may keep an address unasked. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
+        How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         """
         return pulumi.get(self, "lease_time")
 

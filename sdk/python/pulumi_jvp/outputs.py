@@ -652,7 +652,7 @@ class NetworkDhcp(dict):
 
         :param _builtins.bool enabled: Whether guests get addresses from the network. Default: `true`.
         :param _builtins.str end: Last address; by default the last one of the CIDR. Format: IP address.
-        :param _builtins.str lease_time: How long a guest may keep an address unasked. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
+        :param _builtins.str lease_time: How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         :param _builtins.str start: First address; by default the first free one of the CIDR. Format: IP address.
         """
         if enabled is None:
@@ -688,7 +688,7 @@ class NetworkDhcp(dict):
     @pulumi.getter(name="leaseTime")
     def lease_time(self) -> Optional[_builtins.str]:
         """
-        How long a guest may keep an address unasked. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
+        How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         """
         return pulumi.get(self, "lease_time")
 

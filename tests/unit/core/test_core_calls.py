@@ -210,6 +210,16 @@ def test_import_writes_nothing_and_its_inputs_preview_empty(calls: Calls, cars: 
         calls.import_("Car", "zzz", work)
 
 
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [("", "must not be empty"), ("a\0b", "control characters"), ("a\ud800", "control"), ("x" * 5000, "at most 4096")],
+)
+def test_what_can_be_the_id_of_nothing_is_not_looked_for(calls: Calls, work: Work, reference: str, says: str) -> None:
+    with pytest.raises(Invalid, match=says) as caught:
+        calls.import_("Car", reference, work)
+    assert caught.value.path == ("id",)
+
+
 def test_import_ends_with_the_first_update(calls: Calls, work: Work) -> None:
     made(calls, {"name": "a", "colour": "red"})
     found = calls.import_("Car", "a", work)

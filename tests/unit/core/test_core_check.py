@@ -33,6 +33,10 @@ def test_derived_does_not_overwrite() -> None:
     assert check(Car, {"rearDoors": 0}).inputs["rearDoors"] == 0
 
 
+def test_engines_send_whole_numbers_as_floats() -> None:
+    assert check(Car, {"doors": 2.0}).inputs["doors"] == 2
+
+
 def test_the_users_spelling_stays() -> None:
     assert check(Car, {"size": "2048MiB"}).inputs["size"] == "2048MiB"
 
@@ -62,6 +66,13 @@ def test_an_explicit_null_means_not_set() -> None:
         ({"open": "perhaps"}, "open", 'must be true or false, not "perhaps"'),
         ({"colour": 7}, "colour", "must be a string, not 7"),
         ({"colour": True}, "colour", "must be a string, not true"),
+        ({"doors": True}, "doors", "must be a whole number, not true"),
+        ({"doors": float("nan")}, "doors", "must be a number that can be counted to, not nan"),
+        ({"doors": 1e30}, "doors", "must be a number that can be counted to, not 1e+30"),
+        ({"doors": "4\n\x1b[31m\u202e"}, "doors", r'must be a whole number, not "4\n\x1b[31m\u202e"'),
+        ({"open": "a\ud800"}, "open", "half of a surrogate pair"),
+        ({"engine": {"fuel": "x" * 5000}}, "engine.fuel", f"not \"{'x' * 59}…\""),
+        ({"wheels": [None]}, "wheels[0]", "must be an object, not null"),
         ({"wheels": "four"}, "wheels", 'must be a list, not "four"'),
         ({"wheels": ["a"]}, "wheels[0]", 'must be an object, not "a"'),
         ({"engine": []}, "engine", "must be an object, not a list"),
@@ -80,6 +91,7 @@ def test_one_wrong_thing_is_one_sentence_at_its_path(raw: dict[str, Any], path: 
     assert sentence in found[path]
     assert "pydantic" not in found[path].lower()
     assert "Value error" not in found[path]
+    assert found[path].isprintable()
 
 
 def test_all_failures_are_told_at_once() -> None:

@@ -187,7 +187,7 @@ def test_values_come_and_go() -> None:
 
 def verbs(token: str, **settings: str) -> Verbs:
     """With the settings as the stack has them; the daemon is never asked."""
-    known = {f"jvp:{name}": value for name, value in {"uri": "test:///nowhere", **settings}.items()}
+    known = {f"jvp:{name}": value for name, value in {"uri": "qemu+unix:///system?socket=/nowhere", **settings}.items()}
     return Verbs(token, known.get, threading.Event())
 
 

@@ -55,13 +55,13 @@ def test_only_what_others_can_reach_counts() -> None:
     domain = Domain(FOUND)
     assert agent_addresses(domain, ROOT) == [Address(MAC, "10.1.2.3", "agent"), Address(MAC, "fd00::7", "agent")]
     assert domain.patience == [3]
-    assert arp_addresses(Domain(FOUND), ROOT)[0] == Address(MAC, "10.1.2.3", "arp")
+    assert (arp_addresses(Domain(FOUND), ROOT) or [None])[0] == Address(MAC, "10.1.2.3", "arp")
 
 
 def test_an_agent_that_does_not_answer_is_not_one_without_addresses() -> None:
     assert agent_addresses(Domain(refusal(libvirt.VIR_ERR_AGENT_UNRESPONSIVE)), ROOT) is None
     assert agent_addresses(Domain({}), ROOT) == []
-    assert arp_addresses(Domain(refusal(libvirt.VIR_ERR_AGENT_UNRESPONSIVE)), ROOT) == []
+    assert arp_addresses(Domain(refusal(libvirt.VIR_ERR_AGENT_UNRESPONSIVE)), ROOT) is None
 
 
 def test_the_state_of_the_agents_own_channel() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Rejected, Unreachable
 from jvp.libvirt import errors
-from jvp.libvirt.errors import Gone, connect_error, is_gone, libvirt_errors, reason, translated
+from jvp.libvirt.errors import Gone, connect_error, is_gone, libvirt_errors, reason, start_errors, translated
 
 OTHER = libvirt.VIR_ERR_OPERATION_FAILED
 INTERNAL = libvirt.VIR_ERR_INTERNAL_ERROR
@@ -83,6 +83,12 @@ def test_a_timeout_is_busy() -> None:
 @pytest.mark.parametrize("text", NO_SPACE)
 def test_no_space(text: str) -> None:
     assert type(translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, text), "x")) is NoSpace
+
+
+def test_a_file_that_no_file_system_takes_has_no_space() -> None:
+    found = translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, "cannot extend file '/x': File too large"), "x")
+    assert type(found) is NoSpace
+    assert found.message == "x: the node's file system takes no file so large"
 
 
 @pytest.mark.parametrize("text", TAKEN)
@@ -164,6 +170,46 @@ def test_the_context_manager_translates_and_hides_the_cause() -> None:
         raise ValueError("y")
 
 
+CLOSED = "internal error: qemu unexpectedly closed the monitor: 2026-01-01T00:00:00.0Z qemu-system-x86_64: "
+PATHS: dict[str, errors.Path] = {"memory": ("memory",), "kernel": ("directKernel", "kernel"), "kvm": ("virtType",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "says"),
+    [
+        (CLOSED + "cannot set up guest memory 'pc.ram': Cannot allocate memory", "memory", "not have so much memory"),
+        (
+            "internal error: qemu unexpectedly closed the monitor: qemu: invalid kernel header",
+            "kernel",
+            "QEMU can boot",
+        ),
+        (CLOSED + "error: failed to set MSR 0x10a to 0x69", "kvm", "KVM does not work on this node"),
+        (CLOSED + "failed to initialize kvm: Permission denied", "kvm", "KVM does not work on this node"),
+        ("Could not access KVM kernel module: No such file or directory", "kvm", "KVM does not work on this node"),
+    ],
+)
+def test_why_a_guest_does_not_start(text: str, path: str, says: str) -> None:
+    with pytest.raises(Rejected, match=says) as caught, start_errors("x", PATHS, {"/k": ("k",)}):
+        raise error(INTERNAL, text)
+    assert caught.value.path == PATHS[path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["unable to stat: /boot/k: No such file", CLOSED + "qemu: could not load kernel '/boot/k': No such file",
+     CLOSED + "qemu: error reading initrd /boot/k: No such file"],
+)  # fmt: skip
+def test_a_file_that_the_node_cannot_load_is_named(text: str) -> None:
+    with pytest.raises(Rejected) as caught, start_errors("x", {}, {"/boot": ("a",), "/boot/k": ("b",)}):
+        raise error(INTERNAL, text)
+    assert (caught.value.path, caught.value.message) == (("b",), 'x: the node cannot load "/boot/k": No such file')
+
+
+def test_another_reason_not_to_start_passes() -> None:
+    with pytest.raises(libvirt.libvirtError), start_errors("x", PATHS, {"/k": ("k",)}):
+        raise error(INTERNAL, "internal error: something new")
+
+
 NO_SOCKET = "Failed to connect socket to '/run/libvirt/libvirt-sock': No such file or directory"
 REFUSED = NO_SOCKET.replace("No such file or directory", "Connection refused")
 DENIED = NO_SOCKET.replace("No such file or directory", "Permission denied")
@@ -182,6 +228,9 @@ DENIED = NO_SOCKET.replace("No such file or directory", "Permission denied")
         (libvirt.VIR_ERR_NO_CONNECT, "no connection driver available for foo:///", "a uri looks like qemu:///system"),
         (INTERNAL, "failed to parse URI 'x'", "a uri looks like qemu:///system"),
         (INTERNAL, "unable to connect to server at 'h:16509': No route to host", "No route to host"),
+        (INTERNAL, "Unable to resolve address 'h' service '16509': Name or service not known", 'there is no host "h"'),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "Cannot recv data: ssh: connect to host h: refused: Connection reset by peer",
+         "ssh: connect to host h: refused; try the same login by hand with ssh"),
     ],
 )  # fmt: skip
 def test_why_a_daemon_cannot_be_reached(code: int, text: str, advice: str) -> None:

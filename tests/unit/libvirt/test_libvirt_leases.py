@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import libvirt
 import pytest
 
 from jvp.libvirt.guest import Lease, leases_of
@@ -25,6 +26,9 @@ class Network:
     def DHCPLeases(self, mac: str) -> list[dict[str, Any]]:
         return [{"ipaddr": address, "expirytime": 9, "mac": mac} for address in self.addresses]
 
+    def isActive(self) -> bool:
+        return True
+
     def XMLDesc(self, flags: int) -> str:
         return self.xml
 
@@ -35,6 +39,24 @@ def test_a_lease_of_the_range_that_the_network_had_before_does_not_count() -> No
     )
     found = leases_of(Network(xml, "10.112.5.14", "10.74.212.14", "fd00:5::9", "fd00:6::9"), "lan", MAC)
     assert found == [Lease(MAC, "10.74.212.14", 9), Lease(MAC, "fd00:5::9", 9)]
+
+
+class Unanswered:
+    """A connection that fails every look-up."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def networkLookupByName(self, name: str) -> Network:
+        made = libvirt.libvirtError("no")
+        made.err = (self.code, 0, "no", 0, None, None, None, 0, 0)
+        raise made
+
+
+def test_only_a_network_that_is_gone_has_no_leases() -> None:
+    assert leases_of(Unanswered(libvirt.VIR_ERR_NO_NETWORK), "lan", MAC) == []
+    with pytest.raises(libvirt.libvirtError):
+        leases_of(Unanswered(libvirt.VIR_ERR_RPC), "lan", MAC)
 
 
 @pytest.mark.parametrize(

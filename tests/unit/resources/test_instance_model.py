@@ -63,6 +63,11 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "cloudInit": {"users": [{"name": "a"}, {"name": "a"}]}}, "cloudInit.users[1].name", "is given twice"),
         ({**K, "cpus": 0}, "cpus", "must be at least 1"),
         ({**K, "cpus": 513}, "cpus", "must be at most 512"),
+        ({**K, "cpus": True}, "cpus", "must be a whole number, not true"),
+        ({**K, "cloudInit": {}}, "cloudInit", "needs a root disk"),
+        ({"template": "t", "rootDisk": {"size": "2049TiB"}}, "rootDisk.size", "more than the 2048TiB that a qcow2"),
+        ({**K, "nics": [{"name": f"n{number}"} for number in range(201)]}, "nics", "at most 200 disks and cards"),
+        ({"directKernel": {"kernel": "/boot/"}}, "directKernel.kernel", "is a folder"),
         ({**K, "cpus": 4, "maxCpus": 2}, "maxCpus", "is 2, less than cpus, which is 4"),
         ({**K, "memory": "15MiB"}, "memory", "at least 16MiB are needed"),
         ({**K, "memory": "1073741824"}, "memory", "is not a size"),
@@ -125,6 +130,22 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
          "cloudInit.files[0].owner", "is not an owner"),
         ({"template": "t", "cloudInit": {"files": [{"path": "/a", "content": "x" * 1048577}]}},
          "cloudInit.files[0].content", "at most 1048576"),
+        ({"template": "t", "cloudInit": {"files": [{"path": f"/{n}", "content": "x" * 2**20} for n in range(17)]}},
+         "cloudInit.files", "at most 16777216"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u", "password": ""}]}},
+         "cloudInit.users[0].password", "must not be empty"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u", "password": "a\nb"}]}},
+         "cloudInit.users[0].password", "control characters"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u", "password": "a\ud800"}]}},
+         "cloudInit.users[0].password", "surrogate"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u", "groups": ["a,b"]}]}},
+         "cloudInit.users[0].groups[0]", "is not the name of a group"),
+        ({"template": "t", "cloudInit": {"users": [{"name": "u", "shell": "/"}]}},
+         "cloudInit.users[0].shell", "is a folder"),
+        ({"template": "t", "cloudInit": {"userData": "#cloud-config\n- a\n"}}, "cloudInit.userData", "is no mapping"),
+        ({"template": "t", "cloudInit": {"userData": "#cloud-config\na: b\n c: d"}}, "cloudInit.userData", "in line 3"),
+        ({"template": "t", "cloudInit": {"networkConfig": "[" * 99999 + "\nversion: 2"}},
+         "cloudInit.networkConfig", "is not YAML"),
         ({"template": "t", "cloudInit": {"runCommands": [""]}}, "cloudInit.runCommands[0]", "must not be empty"),
         ({"template": "t", "cloudInit": {"networkConfig": "ethernets: {}"}}, "cloudInit.networkConfig", "no \"version"),
         ({"template": "t", "cloudInit": {"networkConfig": ""}}, "cloudInit.networkConfig", 'has no "version:"'),
@@ -143,6 +164,13 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
     found = failures(raw)
     assert path in found, found
     assert part in found[path]
+
+
+@pytest.mark.parametrize(
+    "text", ["#cloud-config", "#cloud-config\n---\n", "#!/bin/sh\n- a", "#cloud-config-archive\n- a"]
+)
+def test_user_data_that_is_no_mapping_and_need_not_be(text: str) -> None:
+    assert failures({"template": "t", "cloudInit": {"userData": text}}) == {}
 
 
 def test_files_that_differ_in_case_only_are_two() -> None:

@@ -14,6 +14,7 @@ from jvp.resources.instance.machine import (
     machine_of,
     patch_machine,
     pin_machine,
+    refuse_too_large,
     refuse_unsupported,
     refuse_without_disk,
 )
@@ -41,6 +42,12 @@ class Api:
             "microvm": "microvm",
         }  # fmt: skip
 
+    def most_cpus(self, _arch: str, _machine: str) -> int:
+        return 288
+
+    def memory_bytes(self) -> int:
+        return 2**30
+
     def capabilities(self, _arch: str, machine: str, _kind: str) -> Any:
         return parse(self.offer) if machine in self.machines("") else None
 
@@ -60,9 +67,10 @@ def refused(raw: dict[str, Any], api: Api) -> Rejected | None:
 @pytest.mark.parametrize(
     ("raw", "path", "part"),
     [
-        ({"machine": "pc-q35-9.9"}, "machine", 'has no machine type "pc-q35-9.9"; it has pc-q35-7.2, q35'),
+        ({"machine": "pc-q35-9.9"}, "machine", 'has no machine type "pc-q35-9.9"; it has q35, pc-q35-7.2'),
+        ({"machine": "nosuch"}, "machine", 'has no machine type "nosuch"'),
         ({"machine": "pc"}, "machine", '"pc" has no PCI Express'),
-        ({"machine": "microvm"}, "machine", "it has to be pc-q35-7.2, q35"),
+        ({"machine": "microvm"}, "machine", "it has to be q35, pc-q35-7.2"),
         ({"cpuMode": "host-passthrough"}, "cpuMode", '"host-passthrough" does not work with qemu'),
         ({"cpuMode": "EPYC"}, "cpuMode", "it can give Nehalem, qemu64"),
         ({"cpuMode": "Z80"}, "cpuMode", 'there is no CPU model "Z80"; usable here are host-model'),
@@ -86,6 +94,23 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
 )
 def test_offered(raw: dict[str, Any]) -> None:
     assert refused(raw, Api()) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "part"),
+    [
+        ({"cpus": 256}, "cpus", "is 256, and the node gives a machine of the type q35 at most 255"),
+        ({"maxCpus": 288}, "maxCpus", "is 288, and the node gives"),
+        ({"memory": "1025MiB"}, "memory", 'is "1025MiB", and the node has 1024MiB'),
+    ],
+)
+def test_what_the_node_is_too_small_for(raw: dict[str, Any], path: str, part: str) -> None:
+    spec = check(Instance, {"template": "t", **raw}).spec
+    assert spec is not None
+    with pytest.raises(Rejected) as caught:
+        refuse_too_large(Api(), skeleton("u", "x86_64", "qemu"), spec, {"memory"})  # type: ignore[arg-type]
+    assert dotted(caught.value.path) == path
+    assert part in caught.value.message
 
 
 def test_a_new_machine_is_of_the_version_that_its_name_means_now() -> None:

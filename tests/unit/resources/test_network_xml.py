@@ -110,7 +110,7 @@ def raws(draw: Any) -> dict[str, Any]:
     if kind == "off":
         raw["dhcp"] = {"enabled": False}
     elif kind != "none":
-        raw["dhcp"] = {"leaseTime": draw(st.sampled_from(["1h", "60m", "90s", "1h30m", "168h"]))}
+        raw["dhcp"] = {"leaseTime": draw(st.sampled_from(["1h", "60m", "150s", "1h30m", "168h"]))}
     if kind == "range":
         start, end = sorted(draw(st.tuples(st.sampled_from(hosts[1:]), st.sampled_from(hosts[1:]))))
         raw["dhcp"] |= {"start": str(ipaddress.ip_address(start)), "end": str(ipaddress.ip_address(end))}

@@ -11,19 +11,15 @@ from pydantic import AfterValidator, Field
 from jvp.core.errors import Path
 from jvp.core.facts import Same
 from jvp.core.model import Rule, Spec
-from jvp.core.types import NodePath, Text, shortened
-from jvp.core.values import Secret, surely
+from jvp.core.types import HostName, NodeFile, shortened
+from jvp.core.values import Secret, reveal, surely
 
-_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
+"""Users and groups that the guest may have already: Debian-exim."""
 MAX_DOCUMENT = 1024**2
 """Longer texts do not belong on a disk that is read at boot; an image or a download does."""
-
-
-def _hostname(text: str) -> str:
-    if len(text) > 253 or _HOSTNAME.fullmatch(text) is None:
-        raise ValueError(f'"{shortened(text)}" is not a host name: letters, digits and - in labels of at most 63')
-    return text
+MAX_FILES = 16 * MAX_DOCUMENT
 
 
 def _user_name(text: str) -> str:
@@ -50,15 +46,23 @@ def _permissions(text: str) -> str:
     return text
 
 
-def _owner(text: str) -> str:
-    if not all(_LOGIN.fullmatch(part) for part in text.split(":")) or text.count(":") > 1:
-        raise ValueError(f'"{shortened(text)}" is not an owner; write it like "www-data" or "www-data:adm"')
+def _group(text: str) -> str:
+    if _ACCOUNT.fullmatch(text) is None:
+        raise ValueError(f'"{shortened(text)}" is not the name of a group: letters, digits, _ . and -')
     return text
 
 
-def _file_path(text: str) -> str:
-    if text.endswith("/"):
-        raise ValueError(f'"{shortened(text)}" is a folder; give the path of a file')
+def _password(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty; leave it out for a login by keys alone")
+    if any(ord(one) < 0x20 or ord(one) == 0x7F for one in text):
+        raise ValueError("has control characters, which no password can have")
+    return _content(text)
+
+
+def _owner(text: str) -> str:
+    if not all(_ACCOUNT.fullmatch(part) for part in text.split(":")) or text.count(":") > 1:
+        raise ValueError(f'"{shortened(text)}" is not an owner; write it like "www-data" or "www-data:adm"')
     return text
 
 
@@ -77,10 +81,40 @@ def _content(text: str) -> str:
     return text
 
 
+def _user_data(text: str) -> str:
+    _document(text)
+    if text.split("\n", 1)[0].split() == ["#cloud-config"]:
+        _refuse_other_yaml(text)
+    return text
+
+
+def _refuse_other_yaml(text: str) -> None:
+    """Raise ValueError for YAML that is broken or no mapping: cloud-init in the guest would only warn and go on.
+
+    The text is parsed and no tree made of it, for that of a deeply nested one ends the process (tried, PyYAML 6.0).
+    """
+    import yaml  # late: who gives no YAML need not wait for it
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        first = [event for event in yaml.parse(text, Loader=loader) if not isinstance(event, yaml.StreamStartEvent)][:2]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"is not YAML{f', in line {mark.line + 1}' if mark else ''}") from None
+    if len(first) == 2 and not isinstance(first[1], yaml.MappingStartEvent) and not _is_nothing(first[1]):
+        raise ValueError('is no mapping in YAML: it has to be lines like "key: value"')
+
+
+def _is_nothing(event: Any) -> bool:
+    return getattr(event, "value", None) == "" and event.implicit[0]
+
+
 def _network_config(text: str) -> str:
     if re.search(r"""(^|[{,])\s*["']?version["']?\s*:""", text, re.MULTILINE) is None:
         raise ValueError('has no "version:"; it begins like "version: 2" and goes on with "ethernets:"')
-    return _document(text)
+    _document(text)
+    _refuse_other_yaml(text)
+    return text
 
 
 SshKey = Annotated[str, AfterValidator(_ssh_key)]
@@ -91,10 +125,15 @@ class User(Spec):
 
     name: Annotated[str, AfterValidator(_user_name), Field(description="The user's name.")]
     ssh_keys: Annotated[list[SshKey], Field(description="Public SSH keys that may log in.")] = []
-    password: Annotated[Secret[str] | None, Field(description="A password; without one only keys log in.")] = None
+    password: Annotated[
+        Secret[Annotated[str, AfterValidator(_password)]] | None,
+        Field(description="A password; without one only keys log in."),
+    ] = None
     sudo: Annotated[bool, Field(description="Whether the user may become root without a password.")] = False
-    groups: Annotated[list[Text], Field(description="Further groups of the user.")] = []
-    shell: Annotated[NodePath | None, Field(description="The login shell in the guest.")] = None
+    groups: Annotated[
+        list[Annotated[str, AfterValidator(_group)]], Field(description="Further groups of the user.")
+    ] = []
+    shell: Annotated[NodeFile | None, Field(description="The login shell in the guest.")] = None
 
 
 class File(Spec):
@@ -103,7 +142,7 @@ class File(Spec):
     key: ClassVar[str] = "path"
 
     path: Annotated[
-        Annotated[NodePath, AfterValidator(_file_path)],
+        NodeFile,
         Field(description="Its path in the guest; folders that are missing are made."),
     ]
     content: Annotated[
@@ -125,7 +164,7 @@ class CloudInit(Spec):
     """What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud)."""
 
     hostname: Annotated[
-        Annotated[str, AfterValidator(_hostname)] | None,
+        HostName | None,
         Field(description="The guest's host name; by default the instance's name."),
     ] = None
     users: Annotated[list[User], Field(description="Users to make.")] = []
@@ -140,7 +179,7 @@ class CloudInit(Spec):
         Field(description="Commands to run at the end of the first boot, each a line or a script for the shell."),
     ] = []
     user_data: Annotated[
-        Secret[Annotated[str, AfterValidator(_document)]] | None,
+        Secret[Annotated[str, AfterValidator(_user_data)]] | None,
         Field(description="Raw user data in place of the typed properties: a #cloud-config document or a script."),
     ] = None
     network_config: Annotated[
@@ -161,6 +200,12 @@ class CloudInit(Spec):
     def rules(self) -> Iterator[Rule]:
         yield from repeated(("users",), self.users, "name")
         yield from repeated(("files",), self.files, "path", whole=True)
+        files = self.files if isinstance(self.files, list) else []
+        length = sum(
+            len(text) for file in files if isinstance(file, File) and isinstance(text := reveal(file.content), str)
+        )
+        if length > MAX_FILES:
+            yield ("files",), f"are {length} characters long together; at most {MAX_FILES} are allowed"
         if not surely(self.user_data):
             return
         typed = {

@@ -17,7 +17,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
-from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.errors import libvirt_errors, start_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import refresh, release_template
@@ -69,7 +69,7 @@ class Instances(Handler[Instance, InstanceState]):
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
             machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
-            machine.refuse_cpus(self.api, root, spec)
+            machine.refuse_too_large(self.api, root, spec, {"memory"})
             machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
@@ -155,7 +155,8 @@ class Instances(Handler[Instance, InstanceState]):
                 guest.shut_down(work, domain, spec.shutdown_timeout)
                 # While it is off, so that a death on either side of this leaves the same definition.
                 self.api.note(domain, {})
-                guest.start(work, domain)
+                with start_errors(what, *machine.at_fault(spec)):
+                    guest.start(work, domain)
             return self._finish(work, domain, spec, leases, prior, restarted=restarted)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
@@ -212,8 +213,6 @@ class Instances(Handler[Instance, InstanceState]):
             nvram = self._nvram(uuid, plan.pool, spec)
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
-        elif spec.cloud_init is not None and spec.template is None and spec.root_disk is None:
-            raise Invalid("needs a root disk, whose pool holds the cloud-init disk", path=("cloudInit",))
         return Resolved(disks, networks, root, seed, iso, nvram)
 
     def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
@@ -228,8 +227,9 @@ class Instances(Handler[Instance, InstanceState]):
         nvram = self._nvram("", self._pool_of_root(inactive), spec)
         machine.refuse_without_disk(spec, inactive, nvram)
         machine.patch_machine(tried, spec, nvram)
-        machine.refuse_unsupported(self.api, tried, spec, {str(change.path[0]) for change in changes})
-        machine.refuse_cpus(self.api, tried, spec)
+        asked = {str(change.path[0]) for change in changes}
+        machine.refuse_unsupported(self.api, tried, spec, asked)
+        machine.refuse_too_large(self.api, tried, spec, asked)
 
     def _network(self, index: int, reference: str | None) -> str | None:
         if reference is None:
@@ -357,7 +357,8 @@ class Instances(Handler[Instance, InstanceState]):
         if bool(domain.autostart()) != spec.autostart:
             domain.setAutostart(int(spec.autostart))
         fresh = prior is None or restarted or not domain.isActive()
-        started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
+        with start_errors(f'instance "{domain.name()}"', *machine.at_fault(spec)):
+            started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
         why = None
         # A guest that had its address already is not waited for because its memory changed.
         if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):

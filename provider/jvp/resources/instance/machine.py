@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from jvp.core.errors import Invalid, Path, Rejected
+from jvp.core.types import memory_bytes
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
 from jvp.resources.instance.model import Instance
@@ -11,6 +14,9 @@ CPU_MODES = ("host-model", "host-passthrough", "maximum")
 _BOARDS = {"pc-q35": "q35", "pc-i440fx": "pc", "virt": "virt"}
 _WITH_SLOTS = ("q35", "virt")
 """Boards with PCI Express, whose ports take devices while the guest runs."""
+_NUMBER = re.compile(r"\d+")
+_SHOWN = 6
+"""So many versions of a board a sentence lists."""
 
 
 def firmware_of(root: Element) -> str:
@@ -92,9 +98,10 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
     if not asked:
         return
     arch, machine = value(root, "os/type/@arch") or api.arch(), machine_of(root)
-    if "machine" in asked and spec.machine is not None and board(spec.machine) not in _WITH_SLOTS:
+    told = spec.machine if "machine" in asked else None
+    if told is not None and told in api.machines(arch) and board(told) not in _WITH_SLOTS:
         raise Rejected(
-            f'"{spec.machine}" has no PCI Express, without which nothing can be plugged in; it has to be '
+            f'"{told}" has no PCI Express, without which nothing can be plugged in; it has to be '
             f"{_machines(api, arch)}",
             path=("machine",),
         )
@@ -109,22 +116,40 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
 
 _NEVER_TOO_MANY = 128
 """Every machine type with PCI Express takes more, so the node is not asked about fewer."""
+_X86_CPUS = 255
+"""More need an IOMMU with extended interrupts. Source: libvirt, qemuValidateDomainDefIOMMU."""
 
 
-def refuse_cpus(api: DomainApi, root: Element, spec: Instance) -> None:
-    """Raise Rejected for more CPUs than the machine type takes on the node. Raises libvirtError."""
+def refuse_too_large(api: DomainApi, root: Element, spec: Instance, asked: set[str]) -> None:
+    """Raise Rejected for more CPUs than the node gives a machine, or more memory where that is in `asked`.
+
+    Raises libvirtError.
+    """
+    if "memory" in asked and memory_bytes(spec.memory) > (there := api.memory_bytes()):
+        raise Rejected(f'is "{spec.memory}", and the node has {there // 1024**2}MiB', path=("memory",))
+    _refuse_cpus(api, root, spec)
+
+
+def _refuse_cpus(api: DomainApi, root: Element, spec: Instance) -> None:
     room = max(spec.max_cpus or 0, spec.cpus)
     if room <= _NEVER_TOO_MANY:
         return
     machine = machine_of(root)
-    most = api.most_cpus(value(root, "os/type/@arch") or api.arch(), machine)
+    arch = value(root, "os/type/@arch") or api.arch()
+    most = api.most_cpus(arch, machine)
+    if arch == "x86_64" and root.find("devices/iommu") is None:
+        most = min(most or _X86_CPUS, _X86_CPUS)
     if most is not None and room > most:
         path = ("cpus",) if spec.cpus > most else ("maxCpus",)
         raise Rejected(f"is {room}, and the node gives a machine of the type {machine} at most {most}", path=path)
 
 
 def _machines(api: DomainApi, arch: str) -> str:
-    return ", ".join(sorted(name for name in api.machines(arch) if board(name) in _WITH_SLOTS))
+    """What a machine can be: the boards, then their versions, the newest first."""
+    found = {name for name in api.machines(arch) if board(name) in _WITH_SLOTS}
+    versions = sorted(found - {*_WITH_SLOTS}, key=lambda name: [int(one) for one in _NUMBER.findall(name)])[::-1]
+    rest = ", or an older one" if len(versions) > _SHOWN else ""
+    return ", ".join([*sorted(found & {*_WITH_SLOTS}), *versions[:_SHOWN]]) + rest
 
 
 def _refuse_firmware(offer: Element) -> None:
@@ -149,6 +174,19 @@ def _refuse_cpu(offer: Element, wanted: str) -> None:
         raise Rejected(f'there is no CPU model "{wanted}"; usable here are {", ".join(CPU_MODES)}, {usable}', path=path)
     if models[wanted] == "no":
         raise Rejected(f'the node cannot give a guest the CPU "{wanted}" with {kind}; it can give {usable}', path=path)
+
+
+def at_fault(spec: Instance) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The properties at fault when the guest does not start, as `start_errors` takes them."""
+    roomy = spec.max_memory is not None and memory_bytes(spec.max_memory) > memory_bytes(spec.memory)
+    paths: dict[str, Path] = {"memory": ("maxMemory",) if roomy else ("memory",), "kvm": ("virtType",)}
+    files: dict[str, Path] = {}
+    if spec.direct_kernel is not None:
+        paths["kernel"] = ("directKernel", "kernel")
+        files = {spec.direct_kernel.kernel: paths["kernel"]}
+        if spec.direct_kernel.initrd is not None:
+            files[spec.direct_kernel.initrd] = ("directKernel", "initrd")
+    return paths, files
 
 
 def refuse_without_disk(spec: Instance, root: Element, nvram: str | None) -> None:

@@ -17,16 +17,19 @@ from jvp.core.types import (
     Mac,
     MemorySize,
     Name,
-    NodePath,
+    NodeFile,
     Reference,
     Text,
     address_of,
     memory_bytes,
+    over_qcow2,
     shortened,
 )
 from jvp.core.values import known
 from jvp.resources.instance.cloudinit import CloudInit, repeated
 
+MAX_DEVICES = 200
+"""A root port for each: a PCI Express bus has room for some 240 of them (tried)."""
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
 VirtType = Literal["auto", "kvm", "qemu"]
 
@@ -107,8 +110,8 @@ class Nic(Spec):
 class DirectKernel(Spec):
     """A kernel that the node loads in place of the guest's boot loader."""
 
-    kernel: Annotated[NodePath, Field(description="The kernel's path on the node.")]
-    initrd: Annotated[NodePath | None, Field(description="The initial RAM disk's path on the node.")] = None
+    kernel: Annotated[NodeFile, Field(description="The kernel's path on the node.")]
+    initrd: Annotated[NodeFile | None, Field(description="The initial RAM disk's path on the node.")] = None
     cmdline: Annotated[Text | None, Field(description="The kernel's command line.")] = None
 
 
@@ -228,8 +231,13 @@ class Instance(Spec):
                 yield ("rootDisk", "pool"), "is required for an empty root disk"
         if self.template is None and isinstance(self.root_disk, RootDisk) and size is None and self.direct_kernel:
             yield ("rootDisk", "size"), "is required for an empty root disk"
+        if size is not None and known(size) and (why := over_qcow2(size)):
+            yield ("rootDisk", "size"), why
+        if isinstance(self.cloud_init, CloudInit) and self.template is None and self.root_disk is None:
+            yield ("cloudInit",), "needs a root disk, whose pool holds the cloud-init disk"
         for field in ("disks", "nics"):
             yield from repeated((field,), getattr(self, field), "name")
+        yield from self._slot_rules()
         yield from repeated(("nics",), self.nics, "mac")
         yield from repeated(("nics",), self.nics, "address")
         yield from self._address_rules()
@@ -242,6 +250,13 @@ class Instance(Spec):
             yield ("waitFor",), f"a {self.power_state} instance never has an address"
         if self.wait_for == "agent" and self.power_state in ("stopped", "paused"):
             yield ("waitFor",), f"the agent of a {self.power_state} instance never answers"
+
+    def _slot_rules(self) -> Iterator[Rule]:
+        given = {name: items for name in ("disks", "nics") if isinstance(items := getattr(self, name), list)}
+        count = sum(len(items) for items in given.values())
+        if count > MAX_DEVICES:
+            most = max(given, key=lambda name: len(given[name]))
+            yield (most,), f"a machine takes at most {MAX_DEVICES} disks and cards together, and these are {count}"
 
     def _address_rules(self) -> Iterator[Rule]:
         for index, nic in enumerate(self.nics if isinstance(self.nics, list) else ()):

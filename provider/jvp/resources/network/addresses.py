@@ -14,8 +14,10 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Duration, IPNetwork, address_of, duration_s, network_of
 from jvp.core.values import known, surely
 
-MAX_RANGE = 65_535
-"""libvirt refuses longer DHCP ranges."""
+RANGE_BITS = 16
+"""The first and the last address of a DHCP range differ in no more than these. Source: virSocketAddrGetRange."""
+MIN_LEASE_S = 120
+"""dnsmasq hands out nothing shorter, and libvirt refuses it."""
 
 
 class Dhcp(Spec):
@@ -26,7 +28,9 @@ class Dhcp(Spec):
         None
     )
     end: Annotated[Address | None, Field(description="Last address; by default the last one of the CIDR.")] = None
-    lease_time: Annotated[Duration, Field(description="How long a guest may keep an address unasked.")] = "1h"
+    lease_time: Annotated[
+        Duration, Field(description="How long a guest may keep an address unasked: 2m or more, or 0s for ever.")
+    ] = "1h"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Subnet:
             return "has no room for a gateway and a guest; use /30 or larger"
         if self.version == 6 and not 64 <= net.prefixlen <= 126:
             return "must be a /64, or smaller (up to /126) for guests that do not make their own addresses"
-        if net.is_multicast or net.is_loopback or net.is_unspecified or int(net.network_address) == 0:
+        no_guests = net.is_multicast or net.is_loopback or net.is_unspecified or net.is_reserved
+        if no_guests or int(net.network_address) == 0:
             return "is not a range that guests can use"
         if self.version == 6 and net.is_link_local:
             return "is link-local: every interface has that range already"
@@ -86,6 +91,8 @@ class Subnet:
             said = surely(dhcp.start) or surely(dhcp.end) or duration_s(lease) != duration_s(Dhcp().lease_time)
             if dhcp.enabled is False and said:
                 yield (*self.path, "dhcp"), "start, end and leaseTime mean nothing while dhcp.enabled is false"
+            if 0 < duration_s(lease) < MIN_LEASE_S:
+                yield (*self.path, "dhcp", "leaseTime"), f'"{lease}" is too short; it must be at least 2m'
         broken = [
             ((*self.path, *path), why)
             for path, text in inside.items()
@@ -103,8 +110,11 @@ class Subnet:
             yield (*self.path, "dhcp", "end"), f'"{end}" is before the start "{start}"'
         elif int(start) <= int(gateway) <= int(end):
             yield (*self.path, "dhcp"), f"the range {start} - {end} holds the gateway {gateway}"
-        elif int(end) - int(start) >= MAX_RANGE:
-            yield (*self.path, "dhcp"), f"the range {start} - {end} has more than {MAX_RANGE} addresses"
+        elif end > _farthest(start):
+            why = (
+                f"the range {start} - {end} is too long: one that begins at {start} ends at {_farthest(start)} at most"
+            )
+            yield (*self.path, "dhcp"), why
 
     def derived(self) -> dict[str, Any]:
         """Gateway and DHCP, where they follow. IPv4 has DHCP unless said; in IPv6 guests make their own addresses."""
@@ -133,8 +143,18 @@ class Subnet:
         first, last = net.network_address + 1, net.broadcast_address - (1 if self.version == 4 else 0)
         above = int(last) - int(gateway) >= int(gateway) - int(first)
         low, high = (gateway + 1, last) if above else (first, gateway - 1)
+        if dhcp.end and not dhcp.start:
+            end: Any = ipaddress.ip_address(dhcp.end)
+            return max(low, _nearest(end)), end
         start: Any = ipaddress.ip_address(dhcp.start) if dhcp.start else low
-        end = ipaddress.ip_address(dhcp.end) if dhcp.end else high
-        if not dhcp.end and int(end) - int(start) >= MAX_RANGE:
-            end = start + (MAX_RANGE - 1)
-        return start, end
+        return start, ipaddress.ip_address(dhcp.end) if dhcp.end else min(high, _farthest(start))
+
+
+def _farthest(start: Any) -> Any:
+    """The last address that a range can have that begins at `start`."""
+    return start + (2**RANGE_BITS - 1 - int(start) % 2**RANGE_BITS)
+
+
+def _nearest(end: Any) -> Any:
+    """The first address that a range can have that ends at `end`."""
+    return end - int(end) % 2**RANGE_BITS

@@ -163,8 +163,6 @@ class Networks(Handler[Network, NetworkState]):
 
         Only a bridge of the node's own may serve several.
         """
-        if spec.mode == "bridge" and spec.bridge and not self.api.has_interface(spec.bridge):
-            raise Invalid(f'the node has no bridge "{spec.bridge}"', path=("bridge",))
         wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
         if spec.ipv6 is not None:
             wanted["ipv6", "cidr"] = spec.ipv6.cidr
@@ -178,6 +176,23 @@ class Networks(Handler[Network, NetworkState]):
                         raise Invalid(f'{cidr} overlaps {theirs} of the network "{other.name()}"', path=path)
             if spec.bridge and bridge == spec.bridge and not spec.mode == mode == "bridge":
                 raise Invalid(f'"{bridge}" is the bridge of the network "{other.name()}"', path=("bridge",))
+        if spec.bridge:
+            self._refuse_interface(spec.bridge, uuid, spec)
+
+    def _refuse_interface(self, name: str, uuid: str, spec: Network) -> None:
+        """A network in mode bridge needs a bridge that is there, any other one makes its own."""
+        kind = self.api.interface(name)
+        if kind is None:
+            return
+        if spec.mode == "bridge":
+            if kind != "bridge":
+                what = "" if kind == self.api.NONE else f': "{name}" is an interface of another kind'
+                raise Invalid(f'the node has no bridge "{name}"{what}', path=("bridge",))
+        elif kind != self.api.NONE and spec.active:
+            network = self.api.find(uuid)
+            own = network is not None and network.isActive() and network.bridgeName() == name
+            if not own:
+                raise Invalid(f'the node has an interface "{name}" already', path=("bridge",))
 
     def _settle(self, work: Work, network: Any, spec: Network, restart: Restart, ours: Ours) -> None:
         """Bring the running network to what its definition says."""

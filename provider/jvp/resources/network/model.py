@@ -17,6 +17,8 @@ from jvp.resources.network.addresses import Dhcp, Subnet
 IPV6_MTU = 1280
 """Smaller packets than this are no IPv6. Source: RFC 8200."""
 Mode = Literal["nat", "route", "isolated", "bridge"]
+_KERNELS = ("all", "default")
+"""Source: /proc/sys/net/ipv4/conf, where each interface has a folder of its name beside these."""
 OWN_BRIDGE = ("cidr", "gateway", "dhcp", "reservations", "ipv6", "domain", "mtu")
 """What a network has only where libvirt makes its bridge: none of it on a bridge of the node."""
 
@@ -24,6 +26,8 @@ OWN_BRIDGE = ("cidr", "gateway", "dhcp", "reservations", "ipv6", "domain", "mtu"
 def _interface(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", text, re.ASCII) is None:
         raise ValueError(f'"{shortened(text)}" is not an interface name: at most 15 letters, digits, . _ and -')
+    if text in _KERNELS:
+        raise ValueError(f'"{text}" is what the kernel calls all interfaces; take another name')
     return text
 
 
