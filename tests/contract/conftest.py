@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from storage_support import MARKER, Provider, key, pool_spec
 
 from jvp.core.calls import Calls, Result, Stored, failures_text
 from jvp.core.identity import Key
 from jvp.core.work import Work
-from jvp.resources.provider import Provider
+from jvp.resources.provider import Provider as Settings
 from jvp.resources.registry import calls as registered
 
 Bag = dict[str, Any]
@@ -83,7 +84,7 @@ def steady(state: Bag) -> Bag:
 @pytest.fixture(scope="session")
 def plain_bench(daemon: Any, prefix: str, run_folder: Path, cidrs: Callable[[], str]) -> Bench:
     """A bench without anything on it."""
-    return Bench(registered(Provider(virt_type="qemu")), daemon, prefix, run_folder, cidrs)
+    return Bench(registered(Settings(virt_type="qemu")), daemon, prefix, run_folder, cidrs)
 
 
 @pytest.fixture(scope="session")
@@ -108,3 +109,27 @@ def furnished(plain_bench: Bench) -> Iterator[Bench]:
 @pytest.fixture
 def bench(furnished: Bench, leftovers: None) -> Bench:
     return furnished
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """The handlers of storage, without the calls around them."""
+    provider = Provider()
+    yield provider
+    provider.exit()
+
+
+@pytest.fixture
+def folder(run_folder: Path) -> Path:
+    return run_folder / "pool"
+
+
+@pytest.fixture
+def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
+    """A pool that holds nothing at the end of a good test."""
+    name = f"{prefix}pool"
+    made = provider.pools.create(Work(), key("storage pool", name), pool_spec(name=name, path=str(folder)))
+    yield name
+    inside = {path.name for path in folder.iterdir()}
+    provider.pools.delete(Work(), made.id, made.state)
+    assert inside == {MARKER}

@@ -13,7 +13,7 @@ from typing import Any
 
 import libvirt
 import pytest
-from storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, template_spec, volume_spec
+from storage_support import MARKER, MIB, Provider, key, raw_image, template_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check
@@ -24,29 +24,6 @@ from jvp.libvirt.xml import parse, put, sub, text_of
 from jvp.resources.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    provider = Provider()
-    yield provider
-    provider.exit()
-
-
-@pytest.fixture
-def folder(run_folder: Path) -> Path:
-    return run_folder / "pool"
-
-
-@pytest.fixture
-def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
-    """A pool that holds nothing at the end of a good test."""
-    name = f"{prefix}c"
-    made = provider.pools.create(Work(), key("storage pool", name), pool_spec(name=name, path=str(folder)))
-    yield name
-    inside = {path.name for path in folder.iterdir()}
-    provider.pools.delete(Work(), made.id, made.state)
-    assert inside == {MARKER}
 
 
 @pytest.fixture

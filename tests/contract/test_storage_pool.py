@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,6 @@ from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
 from jvp.resources.storage_pool import StoragePool
 
 pytestmark = pytest.mark.usefixtures("leftovers")
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    provider = Provider()
-    yield provider
-    provider.exit()
-
-
-@pytest.fixture
-def folder(run_folder: Path) -> Path:
-    return run_folder / "pool"
 
 
 def create(provider: Provider, address: str = "p", **bag: Any) -> Any:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import http.server
-import lzma
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, MIB, Lines, Provider, key, pool_spec, raw_image, template_spec, volume_spec
-from tests.unit.images.conftest import Server
+from storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, template_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check
-from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
-from jvp.core.facts import Effect
+from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
 from jvp.images.segments import Progress
-from jvp.libvirt import pools
 from jvp.libvirt.storage import template_of
 from jvp.resources.template import Template
 
@@ -31,55 +23,8 @@ pytestmark = pytest.mark.usefixtures("leftovers")
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    provider = Provider()
-    yield provider
-    provider.exit()
-
-
-@pytest.fixture
-def folder(run_folder: Path) -> Path:
-    return run_folder / "pool"
-
-
-@pytest.fixture
-def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
-    """A pool that holds nothing at the end of a good test."""
-    name = f"{prefix}t"
-    made = provider.pools.create(Work(), key("storage pool", name), pool_spec(name=name, path=str(folder)))
-    yield name
-    inside = {path.name for path in folder.iterdir()}
-    provider.pools.delete(Work(), made.id, made.state)
-    assert inside == {MARKER}
-
-
-@pytest.fixture
 def image(tmp_path: Path) -> Path:
     return raw_image(tmp_path / "image.raw")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """An HTTP server over `tmp_path`; its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def web() -> Iterator[Server]:
-    """A server that misbehaves on demand."""
-    made = Server()
-    yield made
-    made.close()
 
 
 def create(
@@ -125,36 +70,6 @@ def test_life(provider: Provider, pool: str, folder: Path, image: Path) -> None:
     drop(provider, made)
     drop(provider, made)
     assert provider.templates.read(Work(), made.id, state) is None
-
-
-def uploaded_by_virsh(storage: Any, image: Path) -> float:
-    """The seconds that libvirt's own tool takes for the same image."""
-    volume = storage.createXML(
-        f"<volume><name>floor</name><capacity>{image.stat().st_size}</capacity><allocation>0</allocation>"
-        "<target><format type='raw'/></target></volume>"
-    )
-    began = time.monotonic()
-    command = ["virsh", "-q", "vol-upload", "--sparse", "--pool", storage.name(), "floor", str(image)]
-    subprocess.run(command, check=True)
-    took = time.monotonic() - began
-    volume.delete()
-    return took
-
-
-def test_big_sparse_image_moves_as_what_it_holds(
-    provider: Provider, daemon: Any, pool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image = raw_image(tmp_path / "big.raw", size=2048 * MIB, data=64 * MIB)
-    floor = uploaded_by_virsh(daemon.storagePoolLookupByName(pool), image)
-    began = time.monotonic()
-    made = create(provider, pool, path=str(image))
-    took = time.monotonic() - began
-    with capsys.disabled():
-        print(f"\n2 GiB raw holding 64 MiB: {took:.2f} s, digest of the file included; virsh {floor:.2f} s")
-    assert Path(made.state.path).stat().st_size == 2048 * MIB
-    assert Path(made.state.path).stat().st_blocks * 512 < 66 * MIB
-    assert took < max(5, 6 * floor)
-    drop(provider, made)
 
 
 def test_changed_file_is_a_planned_update(provider: Provider, pool: str, folder: Path, image: Path) -> None:
@@ -225,188 +140,6 @@ def test_overlay_made_behind_libvirts_back_counts(provider: Provider, pool: str,
     with pytest.raises(Rejected, match=f"{pool}/over"):
         drop(provider, made)
     (folder / "over").unlink()
-    drop(provider, made)
-
-
-def test_what_is_in_an_image_is_kept_with_it(provider: Provider, pool: str, image: Path) -> None:
-    calls = Calls({"Template": provider.templates}, {})
-    raw = {"name": "t", "pool": pool, "source": {"path": str(image)}}
-    stored = calls.create("Template", key("template", "t"), check(Template, raw).inputs, Work()).stored
-    for os in ("debian-12", "debian-13", None):
-        inputs = check(Template, {**raw, **({"os": os} if os else {})}).inputs
-        (change,) = calls.diff("Template", stored, inputs).changes
-        assert (change.path, change.effect) == (("os",), Effect.LIVE)
-        updated = calls.update("Template", stored, inputs, Work()).stored
-        assert updated.state.get("os") == os
-        assert (updated.state["path"], updated.state["createdAt"]) == (stored.state["path"], stored.state["createdAt"])
-        assert calls.read("Template", updated, Work()) == updated
-        imported = calls.import_("Template", f"{pool}/t", Work())
-        assert imported is not None
-        assert imported.inputs.get("os") == os
-        stored = updated
-    calls.delete("Template", stored, Work())
-
-
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("where", ["path", "url"])
-def test_checksum(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str, where: str, packed: bool
-) -> None:
-    published = image
-    if packed:
-        published = tmp_path / "image.raw.xz"
-        published.write_bytes(lzma.compress(image.read_bytes(), preset=0))
-    source = {where: str(published) if where == "path" else f"{server}/{published.name}"}
-    wrong = "sha256:" + "0" * 64
-    lines = Lines()
-    with pytest.raises(Invalid, match="checksum does not match") as caught:
-        create(provider, pool, work=lines.work(), checksum=wrong, **source)
-    assert caught.value.path == ("source", where)
-    assert {path.name for path in folder.iterdir()} == {MARKER}
-    right = "sha512:" + hashlib.sha512(published.read_bytes()).hexdigest()
-    made = create(provider, pool, checksum=right, **source)
-    assert (folder / made.state.volume_name).read_bytes() == image.read_bytes()
-    assert provider.templates.read(Work(), made.id, made.state) == made.state
-    with pytest.raises(Invalid):
-        update(provider, pool, made, checksum=wrong, **source)
-    if where == "url":
-        assert provider.templates.read(Work(), made.id, made.state) == made.state
-    drop(provider, made)
-
-
-@pytest.mark.parametrize("how", ["truncated", "endless", "announced"])
-def test_bodies_that_cannot_be_images_leave_nothing(
-    provider: Provider, pool: str, folder: Path, image: Path, web: Server, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    body = image.read_bytes()
-
-    def endless(request: Any) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(body)
-        while True:
-            request.wfile.write(body[-MIB:])
-
-    url = web.serve("/image", body, length=2 * len(body) if how == "truncated" else None)
-    if how == "endless":
-        web.routes["/image"] = endless
-    if how != "truncated":
-        monkeypatch.setattr(pools, "free_bytes", lambda _pool: 10 * MIB if how == "endless" else MIB)
-    with pytest.raises((Invalid, Unreachable), match="was cut after" if how == "truncated" else "limit") as caught:
-        create(provider, pool, url=url)
-    assert caught.value.path == ("source", "url")
-    assert {path.name for path in folder.iterdir()} == {MARKER}
-
-
-def test_a_cut_download_goes_on(provider: Provider, pool: str, folder: Path, image: Path, web: Server) -> None:
-    body = image.read_bytes()
-
-    def answer(request: Any) -> None:
-        begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        request.send_response(206 if begin else 200)
-        request.send_header("ETag", '"1"')
-        request.send_header("Content-Length", str(len(body) - begin))
-        if begin:
-            request.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
-        request.end_headers()
-        request.wfile.write(body[begin : begin + 5 * MIB])
-
-    web.routes["/image"] = answer
-    made = create(provider, pool, url=f"{web.url}/image", checksum=f"sha256:{hashlib.sha256(body).hexdigest()}")
-    assert len(web.seen) > 1
-    assert (folder / made.state.volume_name).read_bytes() == body
-    drop(provider, made)
-
-
-@pytest.mark.parametrize("where", ["path", "url"])
-def test_checksum_that_is_published_beside_the_image(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str, where: str
-) -> None:
-    source = {where: str(image) if where == "path" else f"{server}/{image.name}"}
-    sums, address = tmp_path / "SHA512SUMS", f"sha512:{server.replace('//', '//joe:hunter2@')}/SHA512SUMS"
-    for text, says in (
-        (f"{'0' * 128}  {image.name}\n", "checksum does not match"),
-        (f"{'0' * 128}  another.raw\n", f"has no sha512 checksum of a file '{image.name}'"),
-        (None, "HTTP 404"),
-    ):
-        sums.write_text(text) if text else sums.unlink()
-        with pytest.raises(Invalid, match=says):
-            create(provider, pool, checksum=address, **source)
-        assert {path.name for path in folder.iterdir()} == {MARKER}
-    sums.write_text(f"{hashlib.sha512(image.read_bytes()).hexdigest()} *{image.name}\n")
-    made = create(provider, pool, checksum=address, **source)
-    assert made.state.source.checksum == address
-    assert "hunter2" not in (folder / ".jvp-template@t.json").read_text()
-    sums.unlink()
-    # It is looked at when the image is fetched, and not again.
-    assert provider.templates.read(Work(), made.id, made.state) == made.state
-    assert update(provider, pool, made, checksum=address, **source).state == made.state
-    drop(provider, made)
-
-
-def test_url_is_fetched_once(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path, server: str
-) -> None:
-    url = f"{server}/{image.name}"
-    made = create(provider, pool, url=url)
-    content = image.read_bytes()
-    raw_image(image)
-    assert update(provider, pool, made, url=url).state == made.state
-    other = f"{server}/./{image.name}"
-    user = overlay(provider, pool)
-    moved = update(provider, pool, made, url=other)
-    assert moved.state.digest != made.state.digest
-    image.unlink()
-    back = update(provider, pool, moved, url=url)
-    assert back.state.digest == made.state.digest
-    assert (folder / back.state.volume_name).read_bytes() == content
-    provider.volumes.delete(Work(), user.id, user.state)
-    drop(provider, back)
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (lambda path: path.write_text("hello"), "text file"),
-        (lambda path: path.write_bytes(b""), "empty"),
-        (lambda path: _qemu_img(path, "-b", "/etc/passwd", "-F", "raw"), "backing file"),
-        (lambda path: _qemu_img(path, "-o", f"data_file={path}.data"), "another file"),
-        (lambda path: None, "there is no file"),
-        (lambda path: path.mkdir(), "folder"),
-    ],
-    ids=["text", "empty", "backing file", "data file", "missing", "folder"],
-)
-def test_refused_before_the_first_write(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, make: Any, says: str
-) -> None:
-    path = tmp_path / "image"
-    make(path)
-    with pytest.raises(JvpError, match=says) as caught:
-        create(provider, pool, path=str(path))
-    assert caught.value.path == ("source", "path")
-    assert {path.name for path in folder.iterdir()} == {MARKER}
-
-
-def test_larger_than_the_pool(provider: Provider, pool: str, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "free_bytes", lambda _pool: 1000)
-    with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
-        create(provider, pool, path=str(image))
-    assert caught.value.path == ("pool",)
-
-
-def test_failed_update_keeps_the_image_before(
-    provider: Provider, pool: str, folder: Path, tmp_path: Path, image: Path
-) -> None:
-    made = create(provider, pool, path=str(image))
-    bad = tmp_path / "bad"
-    bad.write_text("hello")
-    with pytest.raises(Invalid):
-        update(provider, pool, made, path=str(bad))
-    other = raw_image(tmp_path / "other.raw")
-    with pytest.raises(Invalid, match="checksum"):
-        update(provider, pool, made, path=str(other), checksum="sha256:" + "0" * 64)
-    assert provider.templates.read(Work(), made.id, made.state) == made.state
-    assert {path.name for path in folder.iterdir()} == {MARKER, ".jvp-template@t.json", made.state.volume_name}
     drop(provider, made)
 
 
@@ -498,17 +231,6 @@ def test_import_previews_empty(provider: Provider, pool: str, image: Path) -> No
     drop(provider, made)
 
 
-def test_password_of_an_address_is_not_kept_on_the_node(
-    provider: Provider, pool: str, folder: Path, image: Path, server: str
-) -> None:
-    url = server.replace("http://", "http://joe:hunter2@") + f"/{image.name}?token=hunter2"
-    made = create(provider, pool, url=url)
-    assert made.state.source.url == url
-    assert "hunter2" not in (folder / ".jvp-template@t.json").read_text()
-    assert provider.templates.read(Work(), made.id, made.state) == made.state
-    drop(provider, made)
-
-
 def test_names_that_exist_are_named(provider: Provider, pool: str, image: Path) -> None:
     made = create(provider, pool, path=str(image))
     for reference in ("nope", f"{pool}/nope"):
@@ -535,7 +257,3 @@ def test_same_name_in_two_pools_is_ambiguous(
     for one in made:
         drop(provider, one)
     provider.pools.delete(Work(), second.id, second.state)
-
-
-def _qemu_img(path: Path, *options: str) -> None:
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "8M"], check=True, cwd=path.parent)
