@@ -15,7 +15,7 @@ from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
 from jvp.core.calls import Stored
-from jvp.core.errors import Invalid, Rejected
+from jvp.core.errors import Invalid, Rejected, dotted
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
@@ -52,6 +52,24 @@ def made(bench: Bench) -> Iterator[Callable[[Bag], Stored]]:
     yield make
     for stored in found:
         bench.delete("Instance", stored)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "says"),
+    [
+        ({"directKernel": {"kernel": "/no/such"}}, "directKernel.kernel", 'cannot load "/no/such": No such file'),
+        ({"directKernel": {"kernel": "/etc/hostname"}}, "directKernel.kernel", "not a kernel that QEMU can boot"),
+        ({"maxMemory": "8191TiB"}, "maxMemory", "does not have so much memory to give"),
+        ({"memory": "8191TiB"}, "memory", 'is "8191TiB", and the node has'),
+        ({"cpus": 256}, "cpus", "is 256, and the node gives"),
+    ],
+)
+def test_what_keeps_a_guest_from_starting_is_named_and_nothing_is_left(
+    bench: Bench, raw: Bag, path: str, says: str
+) -> None:
+    with pytest.raises(Rejected, match=says) as caught:
+        bench.create("Instance", "unstarted", {**running(bench, bench.name("unstarted")), **raw})
+    assert dotted(caught.value.path) == path
 
 
 def volume_path(bench: Bench, index: int) -> str:

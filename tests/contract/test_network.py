@@ -17,6 +17,7 @@ from jvp.core.errors import Invalid, Rejected, dotted
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
+from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.xml import parse
 from jvp.resources.network.model import Network
 
@@ -99,6 +100,19 @@ def test_the_same_bridge_is_refused_by_name(bench: Bench, network: Stored) -> No
     assert network.state["name"] in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"mode": "bridge", "bridge": "lo"}, '"lo" is an interface of another kind'),
+        ({"mode": "isolated", "bridge": "lo"}, 'the node has an interface "lo" already'),
+    ],
+)
+def test_a_bridge_is_there_or_is_not_as_the_mode_needs_it(bench: Bench, raw: dict[str, Any], says: str) -> None:
+    with pytest.raises(Invalid, match=says) as caught:
+        bench.create("Network", "interface", {"name": bench.name("interface"), **raw})
+    assert caught.value.path == ("bridge",)
+
+
 def test_a_range_that_the_host_uses_is_undone(bench: Bench) -> None:
     """The loopback is no network of libvirt's: only its start refuses, and the definition is taken back."""
     rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
@@ -117,8 +131,12 @@ def test_a_range_that_the_host_uses_is_undone(bench: Bench) -> None:
     assert caught.value.path == ("cidr",)
 
 
-def test_a_network_that_does_not_start_as_it_should_be_runs_on_as_it_was(bench: Bench, network: Stored) -> None:
-    """`lo` is an interface of the node: libvirt finds out at the start, when the network is down already."""
+def test_a_network_that_does_not_start_as_it_should_be_runs_on_as_it_was(
+    bench: Bench, network: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lo` is an interface of the node: where the daemon tells of none, libvirt finds out at the start, when the
+    network is down already."""
+    monkeypatch.setattr(NetworkApi, "interface", lambda _self, _name: None)
     found = bench.connection.networkLookupByUUIDString(network.id)
     definition = found.XMLDesc(INACTIVE)
     with pytest.raises(Rejected, match="lo"):
@@ -324,8 +342,10 @@ def test_ipv6_comes_by_a_restart_and_its_dhcp_live(bench: Bench, network: Stored
 
 
 def test_a_network_of_ipv6_alone(bench: Bench) -> None:
-    raw = {"name": bench.name("six"), "mode": "route", "ipv6": {"cidr": f"{six_of(bench.cidr())}::/64"}}
+    six = six_of(bench.cidr())
+    raw = {"name": bench.name("six"), "mode": "route", "ipv6": {"cidr": f"{six}::/64", "dhcp": {}}}
     stored = bench.create("Network", "six", raw).stored
+    assert stored.state["ipv6"]["dhcp"]["end"] == f"{six}::ffff", "libvirt takes no longer range"
     bench.delete("Network", bench.converged("Network", stored, raw))
 
 

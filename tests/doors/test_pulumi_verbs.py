@@ -39,6 +39,8 @@ def test_check_fills_defaults_and_keeps_spelling_secrets_and_unknowns(provider: 
     ("news", "said"),
     [
         ({"speed": "quick"}, ("speed", 'must be a whole number, not "quick"')),
+        ({"speed": "1\n2"}, ("", r'speed: must be a whole number, not "1\n2"')),
+        ({"speed": "x" * 9000}, ("", 'speed: must be a whole number, not "xxx')),
         ({"slots": [{"name": "a", "mac": "zz"}]}, ("", 'slots[0].mac: "zz" is not a MAC address')),
         ({"slots": [{}]}, ("", "slots[0].name: is required")),
         ({"sizes": "1GiB"}, ("sizes", 'there is no property "sizes"; did you mean "size"?')),

@@ -212,6 +212,7 @@ def test_a_check_fills_in_defaults_and_hides_what_is_secret() -> None:
     [
         ({"size": "20", "pool": "p"}, (), "size", '"20" is not a size'),
         ({"size": "20", "pool": "p"}, ("size",), "", "size: "),
+        ({"size": "2\n0", "pool": "p"}, (), "", r'size: "2\n0" is not a size'),
         ({"size": "1GiB", "pool": "p", "nmae": "x"}, (), "nmae", 'did you mean "name"?'),
         ({"size": pulumi.StringAsset("x"), "pool": "p"}, (), "", "size: takes no asset"),
         ({"pool": "p", "name": "secret-password/.."}, ("name",), "", "name: "),

@@ -108,6 +108,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         open_path(str(tmp_path / "pipe"), Work())
     with pytest.raises(Invalid, match="character device"):
         open_path("/dev/null", Work())
+    with pytest.raises(Unreachable, match="/proc/self/mem cannot be read"):
+        open_path("/proc/self/mem", Work())
     with pytest.raises(Invalid, match="cannot be opened"):
         open_path("a\0b", Work())
     (tmp_path / "loop").symlink_to("loop")

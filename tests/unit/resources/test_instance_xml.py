@@ -91,6 +91,7 @@ def test_a_node_of_another_architecture() -> None:
 
 
 text = st.text(st.characters(max_codepoint=0x2FF, categories=("L", "N", "P", "S")), min_size=1, max_size=9)
+files = text.map(lambda name: f"/{name}x")
 device_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True)
 volumes = device_names.map("p/".__add__)
 sizes = st.integers(16, 9000).map(lambda mib: f"{mib}MiB") | st.just("1GB") | st.just("123456kB")
@@ -124,8 +125,8 @@ def raws(draw: Any) -> dict[str, Any]:
         raw["maxMemory"] = f"{memory_bytes(memory) // 1024**2 + draw(st.integers(0, 8))}MiB"
     boots = draw(st.sampled_from(["kernel", "disk", "template", "both"]))
     if boots in ("kernel", "both"):
-        optional = {"initrd": text.map("/".__add__), "cmdline": text}
-        raw["directKernel"] = draw(st.fixed_dictionaries({"kernel": text.map("/".__add__)}, optional=optional))
+        optional = {"initrd": files, "cmdline": text}
+        raw["directKernel"] = draw(st.fixed_dictionaries({"kernel": files}, optional=optional))
         raw["directKernel"] = {
             name: one.replace("..", "--") if isinstance(one, str) else one for name, one in raw["directKernel"].items()
         }

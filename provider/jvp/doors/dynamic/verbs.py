@@ -26,7 +26,7 @@ from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.identity import Key
 from jvp.core.model import FieldFacts, fields
-from jvp.core.types import duration_s
+from jvp.core.types import duration_s, shortened
 from jvp.core.values import Bag, Value
 from jvp.core.work import Work
 from jvp.doors.dynamic.reference import RESOURCE
@@ -141,7 +141,7 @@ class Verbs:
         return {**encode(kept), RESOURCE: who}
 
     def _failure(self, failure: Failure, given: Bag) -> CheckFailure:
-        """The engine prints the value at a failure's property, but finds top-level ones only, and prints secrets."""
+        """The engine prints the value at a property as it is, secret or not, and finds top-level ones only."""
         if _showable(failure.path, given, fields(self._calls.handlers[self.token].spec)):
             return CheckFailure(str(failure.path[0]), failure.message)
         sentence = f"{dotted(failure.path)}: {failure.message}" if failure.path else failure.message
@@ -177,4 +177,6 @@ def _opened(value: Value, facts: FieldFacts) -> Value:
 def _showable(path: Path, given: Bag, known: dict[str, FieldFacts]) -> bool:
     top = str(path[0]) if path else ""
     sensitive = top in known and known[top].sensitive
-    return len(path) == 1 and not sensitive and isinstance(given.get(top), str | int | float)
+    value = given.get(top)
+    fits = isinstance(value, str | int | float) and shortened(str(value)) == str(value)
+    return len(path) == 1 and not sensitive and fits

@@ -20,7 +20,7 @@ from jvp.core.errors import Invalid, OtherHost, Path, Rejected, Unreachable, dot
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import fields
-from jvp.core.types import duration_s
+from jvp.core.types import duration_s, shortened
 from jvp.core.values import Bag, Secret, has_unknown, secret_texts
 from jvp.core.work import Work
 from jvp.doors.pulumi import config, detail, schema
@@ -288,8 +288,8 @@ def _fail(answer: Message, failures: Iterable[Failure], given: Bag) -> None:
     """Add the failures as the engine shows them best.
 
     It prints the value at `property`, but looks for it among the top-level inputs alone (`{<nil>}` for any other
-    path), and prints secrets (`deploy/step_generator.go`, issueCheckFailures). So only a plain top-level property
-    goes there, and every other path goes into the sentence.
+    path), and prints secrets, control characters and any length (`deploy/step_generator.go`, issueCheckFailures). So
+    only a plain top-level property goes there, and every other path goes into the sentence.
     """
     for failure in failures:
         if _showable(failure.path, given):
@@ -305,4 +305,5 @@ def _sensitive(handler: AnyHandler, name: str) -> bool:
 
 
 def _showable(path: Path, given: Bag) -> bool:
-    return len(path) == 1 and isinstance(given.get(str(path[0])), str | int | float)
+    value = given.get(str(path[0])) if len(path) == 1 else None
+    return isinstance(value, str | int | float) and shortened(str(value)) == str(value)
