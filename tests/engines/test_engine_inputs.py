@@ -51,6 +51,17 @@ OFFLINE = {
         'jvp.Network("n", cidr="192.168.50.0/24", dhcp={"strat": "192.168.50.7"})',
         'dhcp.strat: ',
     ),
+    "control-characters": (
+        'jvp.Volume("v", pool="p", size="1GiB", name="a\\n\\x1b[31mb")', r'name: "a\n\x1b[31mb" is not a name',
+    ),
+    "user-data": (
+        'jvp.Instance("i", template="t", cloud_init={"user_data": "#cloud-config\\n- hush-hush"})',
+        'cloudInit.userData: is no mapping in YAML',
+    ),
+    "uri": (
+        'jvp.StoragePool("p", opts=pulumi.ResourceOptions(provider=jvp.Provider("other", uri="foo://")))',
+        "uri: must begin with qemu",
+    ),
     "provider": (
         'jvp.StoragePool("p", opts=pulumi.ResourceOptions(provider=jvp.Provider("other", virt_type="vbox")))',
         "virtType: must be one of",
@@ -65,6 +76,7 @@ def test_wrong_input_is_refused_by_a_preview_with_its_path(stack: Stack, subtest
             run = stack.preview(ok=False)
             assert sentence in run.text, run
             assert "Traceback" not in run.text, run
+            assert "hush-hush" not in run.text, run
 
 
 def test_what_the_node_refuses_is_said_before_anything_is_made(stack: Stack, daemon: Any, subtests: Any) -> None:

@@ -50,6 +50,7 @@ _LOST = re.compile(
 )  # fmt: skip
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
+_IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
 _TOO_LARGE = re.compile(r"file too large", re.I)
 
 
@@ -86,6 +87,8 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
         return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)
+    if used := _IN_USE.search(text):
+        return Rejected(f"{what}: the node has these addresses on its interface {used[1]} already", path=path)
     if _TOO_LARGE.search(text):
         return NoSpace(f"{what}: the node's file system takes no file so large", path=path)
     if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _BUSY.search(text):

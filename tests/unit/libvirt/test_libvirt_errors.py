@@ -85,6 +85,11 @@ def test_no_space(text: str) -> None:
     assert type(translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, text), "x")) is NoSpace
 
 
+def test_addresses_of_the_node_itself() -> None:
+    found = translated(error(INTERNAL, "internal error: Network is already in use by interface eth0"), "x", ("cidr",))
+    assert found.message == "x: the node has these addresses on its interface eth0 already"
+
+
 def test_a_file_that_no_file_system_takes_has_no_space() -> None:
     found = translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, "cannot extend file '/x': File too large"), "x")
     assert type(found) is NoSpace
