@@ -58,7 +58,7 @@ def made(bench: Bench) -> Iterator[Callable[[Bag], Stored]]:
     ("raw", "path", "says"),
     [
         ({"directKernel": {"kernel": "/no/such"}}, "directKernel.kernel", 'cannot load "/no/such": No such file'),
-        ({"directKernel": {"kernel": "/etc/hostname"}}, "directKernel.kernel", "not a kernel that QEMU can boot"),
+        ({"directKernel": {"kernel": "/etc/hostname"}}, "directKernel.kernel", "no kernel that QEMU can boot"),
         ({"maxMemory": "8191TiB"}, "maxMemory", "does not have so much memory to give"),
         ({"memory": "8191TiB"}, "memory", 'is "8191TiB", and the node has'),
         ({"cpus": 256}, "cpus", "is 256, and the node gives"),

@@ -59,7 +59,7 @@ _NO_KERNEL = re.compile(r"invalid kernel header")
 _NO_KVM = re.compile(r"failed to set MSR|failed to initialize kvm|Could not access KVM kernel module")
 UNSTARTED: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("memory", _NO_MEMORY, "the node does not have so much memory to give"),
-    ("kernel", _NO_KERNEL, "is not a kernel that QEMU can boot"),
+    ("kernel", _NO_KERNEL, "the file is no kernel that QEMU can boot"),
     ("kvm", _NO_KVM, 'KVM does not work on this node; use "qemu", or "auto"'),
 )
 """Why a guest does not start: a word for it, what QEMU says, what we say."""
