@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, Provider, key, pool_spec
+from tests.contract.storage_support import MARKER, Provider, key, pool_spec
 
 from jvp.core.calls import Calls, Result, Stored, failures_text
 from jvp.core.identity import Key

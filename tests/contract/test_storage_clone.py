@@ -13,7 +13,7 @@ from typing import Any
 
 import libvirt
 import pytest
-from storage_support import MARKER, MIB, Provider, key, raw_image, template_spec, volume_spec
+from tests.contract.storage_support import MARKER, MIB, Provider, key, raw_image, template_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import (
+from tests.contract.storage_support import (
     MARKER,
     MIB,
     Provider,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, Lines, Provider, key, pool_spec, volume_spec
 from tests.contract.drift import POOL, Drift
+from tests.contract.storage_support import MARKER, Lines, Provider, key, pool_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, template_spec, volume_spec
+from tests.contract.storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, template_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, MIB, Lines, Provider, key, raw_image, template_spec, volume_spec
+from tests.contract.storage_support import MARKER, MIB, Lines, Provider, key, raw_image, template_spec, volume_spec
 from tests.unit.images.conftest import Server
 
 from jvp.core.calls import Calls

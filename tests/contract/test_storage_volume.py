@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_support import MARKER, MIB, Provider, key, raw_image, spying, template_spec, volume_spec
 from tests.contract.drift import VOLUME, Drift
+from tests.contract.storage_support import MARKER, MIB, Provider, key, raw_image, spying, template_spec, volume_spec
 
 from jvp.core.calls import Calls
 from jvp.core.check import check

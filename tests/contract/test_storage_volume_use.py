@@ -10,7 +10,7 @@ from typing import Any
 
 import libvirt
 import pytest
-from storage_support import MIB, Provider, key, raw_image, template_spec, volume_spec
+from tests.contract.storage_support import MIB, Provider, key, raw_image, template_spec, volume_spec
 
 from jvp.core.calls import Calls, Stored
 from jvp.core.check import check
