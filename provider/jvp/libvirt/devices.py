@@ -37,12 +37,36 @@ def refused(call: Callable[..., Any], *arguments: Any) -> str | None:
 
 def live_xml(domain: libvirt.virDomain) -> Element:
     """The running definition (the inactive one when it does not run)."""
-    return parse(domain.XMLDesc(0))
+    return _definition(domain, 0)
 
 
 def inactive_xml(domain: libvirt.virDomain) -> Element:
     """What the domain will be at its next start, with secrets such as VNC passwords, so that it can be redefined."""
-    return parse(domain.XMLDesc(INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    return _definition(domain, INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+
+
+def _definition(domain: libvirt.virDomain, flags: int) -> Element:
+    """A definition in which every disk says its path: one that names a pool and a volume is given it beside them.
+
+    libvirt passes over the path when such a disk is written back, so the domain keeps what it names.
+    """
+    root = parse(domain.XMLDesc(flags))
+    for source in root.iterfind("devices/disk/source"):
+        pool, volume = source.get("pool"), source.get("volume")
+        if pool and volume and (path := path_in_pool(domain.connect(), pool, volume)):
+            source.set("file", path)
+    return root
+
+
+def path_in_pool(connection: libvirt.virConnect, pool: str, volume: str) -> str | None:
+    """The path of what a disk names by pool and volume; None when there is no such volume, or the pool is stopped."""
+    try:
+        path: str = connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (Gone.POOL, Gone.VOLUME, libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
+        return None
+    return path
 
 
 def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.virDomain, Element]]:

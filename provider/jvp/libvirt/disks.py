@@ -89,12 +89,7 @@ def _path_in_pool(
     if not pool or not volume:
         return None
     if (pool, volume) not in paths:
-        try:
-            paths[pool, volume] = connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() not in (Gone.POOL, Gone.VOLUME, libvirt.VIR_ERR_OPERATION_INVALID):
-                raise
-            paths[pool, volume] = None
+        paths[pool, volume] = devices.path_in_pool(connection, pool, volume)
     return paths[pool, volume]
 
 
