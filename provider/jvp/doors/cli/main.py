@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import jvp
 from jvp.core.errors import JvpError
-from jvp.doors.cli import pulumi
+from jvp.doors.cli import pulumi, terraform
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     """All commands."""
     root = argparse.ArgumentParser(prog="jvp", description="Virtual machines on libvirt as code.")
     root.add_argument("--version", action="version", version=f"jvp {jvp.__version__}")
-    pulumi.add_to(root.add_subparsers(metavar="command", required=True))
+    commands = root.add_subparsers(metavar="command", required=True)
+    pulumi.add_to(commands)
+    terraform.add_to(commands)
     return root
 
 

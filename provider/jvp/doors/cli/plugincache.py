@@ -17,11 +17,11 @@ import pwd
 import shlex
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import jvp
 from jvp.core.errors import Invalid, Rejected
+from jvp.doors.cli.files import is_made_by, reason, write_whole
 
 PROGRAM = "pulumi-resource-jvp"
 MODULE = "jvp.doors.pulumi.plugin"
@@ -68,11 +68,11 @@ def install(home: Path) -> Path:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the Pulumi CLI does: it keeps credentials there
         target.parent.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(target)
-        _write(target, launcher(Path(sys.executable)))
+        write_whole(target, launcher(Path(sys.executable)), 0o755)
         # Left by a download of the engine's that was cut off: the engine would pass our folder by.
         target.parent.with_name(target.parent.name + ".partial").unlink(missing_ok=True)
     except OSError as error:
-        raise Rejected(f"cannot write {target}: {_reason(error)}") from None
+        raise Rejected(f"cannot write {target}: {reason(error)}") from None
     return target
 
 
@@ -87,7 +87,7 @@ def uninstall(home: Path) -> Path | None:
         for suffix in BESIDE:
             there.with_name(there.name + suffix).unlink(missing_ok=True)
     except OSError as error:
-        raise Rejected(f"cannot remove {there}: {_reason(error)}") from None
+        raise Rejected(f"cannot remove {there}: {reason(error)}") from None
     return there if found else None
 
 
@@ -102,24 +102,8 @@ def launcher(python: Path) -> str:
 
 def _refuse_foreign(target: Path) -> None:
     """A plugin that somebody else put there stays."""
-    if target.exists() and MADE_BY.encode() not in target.read_bytes()[:200]:
+    if target.exists() and not is_made_by(target, MADE_BY):
         raise Rejected(
             f"{target} was not made by jvp; remove it with: pulumi plugin rm resource jvp {jvp.__version__}, "
             "and run again"
         )
-
-
-def _write(target: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o755)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
