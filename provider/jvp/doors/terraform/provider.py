@@ -25,7 +25,7 @@ from jvp.core.model import fields
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
-from jvp.doors.terraform import diagnostics, kept, plan, schema
+from jvp.doors.terraform import diagnostics, kept, moved, plan, schema
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.values import Raw, decode, encode, refuse_other_shape, to_bag, to_raw
@@ -163,10 +163,8 @@ class ProviderServicer:
             sentence = "the provider's uri is known only after the apply: this is the state as it was"
             same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
             return same
-        stored = kept.stored(handler, raw, request.private)
-        self._known_to_a_state(stored.id)
         with self._work(handler, raw, "update") as (work, warnings):
-            found = self._ready.calls.read(handler.token, stored, work)
+            found = self._read(handler, raw, request.private, work)
         if found is None:
             return answer(new_state=encode(None), diagnostics=warnings)
         return answer(
@@ -177,6 +175,7 @@ class ProviderServicer:
         handler = self._configured_handler(request.type_name)
         answer = message("PlanResourceChange.Response")
         prior, config = decode(request.prior_state), decode(request.config)
+        moved.refuse_unread(prior)
         if decode(request.proposed_new_state) is None:
             return answer(planned_state=request.proposed_new_state, planned_private=request.prior_private)
         outcome = self._ready.calls.check(handler.token, to_bag(handler.spec, config))
@@ -224,16 +223,22 @@ class ProviderServicer:
     def ImportResourceState(self, request: Message) -> Message:
         handler = self._configured_handler(request.type_name)
         with self._work(handler, {}, "update") as (work, warnings):
-            found = self._ready.calls.import_(handler.token, request.id, work)
-        if found is None:
-            raise NotFound(f'there is no {handler.kind} "{request.id}"')
+            found = self._imported(handler, request.id, work)
         answer = message("ImportResourceState.Response")(diagnostics=warnings)
         state = encode(self._whole(handler, found, {}))
         answer.imported_resources.add(type_name=request.type_name, state=state, private=kept.packed(found))
         return answer
 
     def MoveResourceState(self, request: Message) -> Message:
-        raise Rejected(f"a {request.source_type_name} cannot become a {request.target_type_name}")
+        handler = self._handler(request.target_type_name)
+        reference = moved.reference_in(
+            request.source_provider_address,
+            request.source_type_name,
+            request.target_type_name,
+            request.source_state.json,
+        )
+        raw = {**to_raw(handler.state, {}), **dict.fromkeys(OURS), "id": moved.marked(reference)}
+        return message("MoveResourceState.Response")(target_state=encode(raw))
 
     # Data sources
 
@@ -264,9 +269,7 @@ class ProviderServicer:
 
     def _looked_up(self, handler: AnyHandler, raw: Raw, work: Work) -> Raw:
         reference = _reference(handler, raw)
-        found = self._ready.calls.import_(handler.token, reference, work)
-        if found is None:
-            raise NotFound(f'there is no {handler.kind} "{reference}"')
+        found = self._imported(handler, reference, work)
         given = {name: value for name, value in raw.items() if name in ("id", "name") and value is not None}
         return {**to_raw(handler.state, found.state), "id": found.id, **given}
 
@@ -342,6 +345,21 @@ class ProviderServicer:
         """Every attribute of a resource."""
         raw = plan.kept(handler.state, found.state, promised)
         return {**raw, "id": found.id, "unfinished": list(found.unfinished), **_asked(promised)}
+
+    def _read(self, handler: AnyHandler, raw: Raw, private: bytes, work: Work) -> Stored | None:
+        """The object of a state as it is now. One that was moved here comes in as by an import."""
+        if (reference := moved.reference_of(raw)) is not None:
+            return self._imported(handler, reference, work)
+        stored = kept.stored(handler, raw, private)
+        self._known_to_a_state(stored.id)
+        return self._ready.calls.read(handler.token, stored, work)
+
+    def _imported(self, handler: AnyHandler, reference: str, work: Work) -> Stored:
+        """An object that is there already. Raises NotFound."""
+        found = self._ready.calls.import_(handler.token, reference, work)
+        if found is None:
+            raise NotFound(f'there is no {handler.kind} "{reference}"')
+        return found
 
     @property
     def _ready(self) -> _Configured:
