@@ -64,3 +64,9 @@ def kept(model: type[BaseModel], state: Bag, promised: Raw) -> Raw:
     # Nothing and an empty list mean the same, and are not the same to the host.
     raw = to_raw(model, respelled(model, reveal(state), reveal(to_bag(model, promised))))
     return {name: [] if value is None and promised.get(name) == [] else value for name, value in raw.items()}
+
+
+def untouched(model: type[BaseModel], promised: Raw, prior: Raw) -> Raw:
+    """What the plan left as it was before. A reference that is now written as an id, not as a name, is such a thing."""
+    names = [facts.attribute for facts in fields(model).values()]
+    return {name: prior[name] for name in names if prior.get(name) is not None and promised.get(name) == prior[name]}

@@ -215,7 +215,9 @@ class ProviderServicer:
         if done is None:
             return answer(new_state=encode(None), diagnostics=warnings)
         return answer(
-            new_state=encode(self._whole(handler, done, promised)),
+            new_state=encode(
+                {**self._whole(handler, done, promised), **plan.untouched(handler.spec, promised, prior or {})}
+            ),
             private=kept.packed(done),
             diagnostics=[*warnings, *diagnostics.unfinished(handler.kind, done.unfinished)],
         )
