@@ -34,11 +34,12 @@ format: ## let ruff format and mend what it can
 	@ruff check --fix .
 	@ruff format .
 
-schema: ## schema.json and the Python SDK, from the declared resources
+schema: ## schema.json, the Python SDK and docs/, from the declared resources
 	@mkdir -p build
 	@$(PYTHON) -m jvp.doors.pulumi.schema > build/schema.json
 	@mv build/schema.json schema.json
 	@$(PYTHON) -m tools.gen_sdk
+	@$(PYTHON) -m tools.gen_docs
 
 dist: ## the wheel and the source archive of pulumi-jvp, in dist/
 	@rm -rf dist

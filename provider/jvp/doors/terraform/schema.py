@@ -19,6 +19,7 @@ from jvp.core.calls import AnyFunction, AnyHandler
 from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, fields
+from jvp.doors.terraform.diagnostics import spoken
 from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema
 from jvp.resources.provider import Provider, Timeouts
 
@@ -51,6 +52,7 @@ def resource(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
     if "name" in listed:
         # There is no address of the resource in this protocol: the name tells one from another.
         listed["name"].required, listed["name"].optional, listed["name"].computed = True, False, False
+        listed["name"].description = re.sub(r"; made .*?left out", "", listed["name"].description)
     listed |= {one.name: one for one in (_id(handler.kind), _unfinished(), _timeouts(), _adopt())}
     return _schema(listed.values(), _first_line(handler.spec), handler.spec.schema_version)
 
@@ -76,7 +78,9 @@ def attributes(model: type[BaseModel], part: Part, inputs: Mapping[str, FieldFac
     """The attributes of a model. `inputs` are those of its properties that a user sets; by default all."""
     for name, facts in fields(model).items():
         its = Part.OUTPUT if inputs is not None and name not in inputs else part
-        yield _attribute(facts, Part.OUTPUT if facts.output is not None else its)
+        made = _attribute(facts, Part.OUTPUT if facts.output is not None else its)
+        made.description = _here(made.description, model)
+        yield made
 
 
 def _attribute(facts: FieldFacts, part: Part) -> Message:
@@ -129,6 +133,12 @@ def _description(facts: FieldFacts, part: Part) -> str:
         if part is Part.RESOURCE and facts.effect is Effect.REPLACE:
             words.append(REPLACES)
     return " ".join(word for word in words if word)
+
+
+def _here(text: str, model: type[BaseModel]) -> str:
+    """A description in this engine's names: of properties, and of functions, which are data sources here."""
+    text = re.sub(r"\bget[A-Z]\w*", lambda found: f"The data source `{type_name(found.group())}`", text)
+    return spoken(text, model)
 
 
 def _id(kind: str) -> Message:

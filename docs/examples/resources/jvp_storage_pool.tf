@@ -1,0 +1,3 @@
+resource "jvp_storage_pool" "lab" {
+  name = "lab"
+}
