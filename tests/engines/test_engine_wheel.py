@@ -1,4 +1,4 @@
-"""What a user without this repository does: install the wheel, `jvp pulumi install`, `pulumi up`."""
+"""What a user without this repository does: install the wheel, `jvp pulumi install`, `pulumi up`; then with tofu."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tofu_home
 from engine_stack import ROOT, Stack
+from tofu_home import REQUIRED, TofuHome
 
 import jvp
 
@@ -80,7 +83,7 @@ def test_the_wheel_holds_provider_and_sdk_both_typed_and_nothing_else(dist: Path
         files = {
             str(path.relative_to(folder))
             for path in (folder / package).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts and path.name != "README.md"
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".md", ".proto")
         }
         assert files - names == set(), f"the wheel lacks files of {package}"
         assert f"{package}/py.typed" in names
@@ -120,3 +123,32 @@ def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environm
 
     run(command, "pulumi", "uninstall", env=stack.env)
     assert "no resource plugin 'pulumi-resource-jvp' found" in stack.preview(ok=False).text
+
+
+def test_tofu_finds_it_after_one_command_and_locks_the_same_on_every_machine(
+    installed: Path, tmp_path: Path, daemon: Any
+) -> None:
+    if (why := tofu_home.missing()) is not None:
+        pytest.skip(why)
+    user = TofuHome(tmp_path / "user")
+    user.install(installed / "bin" / "jvp")
+    module = tmp_path / "module"
+    module.mkdir()
+    text = REQUIRED + 'data "jvp_node" "this" {}\noutput "host" {\n  value = data.jvp_node.this.hostname\n}\n'
+    (module / "main.tf").write_text(text, encoding="utf-8")
+    user.tofu(module, "init")
+    assert f'host = "{daemon.getHostname()}"' in user.tofu(module, "apply", "-auto-approve")
+
+    # A colleague: another home, another environment, another checkout.
+    colleague = TofuHome(tmp_path / "colleague's", python_path=os.environ.get("PYTHONPATH"))
+    colleague.install()
+    other = tmp_path / "other checkout"
+    other.mkdir()
+    for name in ("main.tf", ".terraform.lock.hcl"):
+        shutil.copy(module / name, other)
+    colleague.tofu(other, "init", "-lockfile=readonly")
+    assert tofu_home.hashes(other) == tofu_home.hashes(module)
+
+    user.env["JVP_PYTHON"] = str(tmp_path / "gone" / "python")
+    said = " ".join(user.tofu(module, "plan", codes=(1,)).split())
+    assert f"jvp {jvp.__version__} is not installed at {tmp_path}/gone/python any more; install it again" in said

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,7 +134,7 @@ def names(prefix: str, run_folder: Path, cidrs: Callable[[], str], daemon: Any, 
     folder.mkdir()
     yield {"P": f"{prefix}m-", "FOLDER": str(folder), "CIDR": cidrs()}
     sweep(daemon, f"{prefix}m-")
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
