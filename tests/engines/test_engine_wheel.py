@@ -128,8 +128,6 @@ def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environm
 def test_tofu_finds_it_after_one_command_and_locks_the_same_on_every_machine(
     installed: Path, tmp_path: Path, daemon: Any
 ) -> None:
-    if (why := tofu_home.missing()) is not None:
-        pytest.skip(why)
     user = TofuHome(tmp_path / "user")
     user.install(installed / "bin" / "jvp")
     module = tmp_path / "module"

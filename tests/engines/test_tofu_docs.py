@@ -6,8 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-import tofu_home
 from engine_stack import ROOT
 from tofu_home import TofuHome
 from tools import gen_docs
@@ -28,8 +26,6 @@ def test_every_resource_and_data_source_has_its_page_and_its_example() -> None:
 
 
 def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, daemon: object) -> None:
-    if (why := tofu_home.missing()) is not None:
-        pytest.skip(why)
     home = TofuHome(tmp_path / "home", python_path=os.environ.get("PYTHONPATH"))
     home.install()
     (home.folder / ".ssh").mkdir()
@@ -43,7 +39,7 @@ def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, 
     # What they look up is nowhere on this node.
     shutil.copytree(EXAMPLES / "data-sources", module, dirs_exist_ok=True, copy_function=_beside)
     home.tofu(module, "validate")
-    home.run(tofu_home.TOFU, "fmt", "-check", "-recursive", folder=EXAMPLES)
+    home.tofu(EXAMPLES, "fmt", "-check", "-recursive")
 
 
 def _beside(source: str, target: str) -> str:

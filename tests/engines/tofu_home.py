@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from engine_stack import search_path
+from tofu_stack import SOURCE, missing, programs
 
-TOFU = "tofu"
-REQUIRED = """\
-terraform {
-  required_providers {
-    jvp = {
-      source = "jvp.internal/jvp/jvp"
-    }
-  }
-}
+REQUIRED = f"""\
+terraform {{
+  required_providers {{
+    jvp = {{
+      source = "{SOURCE}"
+    }}
+  }}
+}}
 """
 
 
-def missing() -> str | None:
-    """What a test under the real program needs and is not there."""
-    if shutil.which(TOFU, path=search_path()) is None:
-        return "no tofu on PATH or in .tools/bin: `make setup` builds it"
-    return None
-
-
 class TofuHome:
-    """A home with nothing of this machine's user in it."""
+    """A home with nothing of this machine's user in it. Skips the test where there is no program to try."""
 
     def __init__(self, folder: Path, *, python_path: str | None = None) -> None:
+        if (why := missing()) is not None:
+            pytest.skip(why)
         self.folder = folder
         folder.mkdir(parents=True)
         ours = ("TF_", "XDG_", "JVP_", "PYTHONPATH")
@@ -72,8 +67,8 @@ class TofuHome:
         return done.stdout
 
     def tofu(self, folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
-        """A command of OpenTofu in a root module."""
-        return self.run(TOFU, words[0], "-no-color", *words[1:], folder=folder, codes=codes)
+        """A command of OpenTofu, else of Terraform, in a root module."""
+        return self.run(next(iter(programs().values())), words[0], "-no-color", *words[1:], folder=folder, codes=codes)
 
 
 def hashes(folder: Path) -> str:
