@@ -20,7 +20,7 @@ import tofu_home
 from tests.conftest import sweep
 from tofu_home import REQUIRED, TofuHome
 
-OLD = "registry.opentofu.org/dmacvicar/libvirt"
+OLD = "registry.example/dmacvicar/libvirt"
 STAND_IN = """\
 #!{python}
 from jvp.doors.terraform import plugin

@@ -79,6 +79,8 @@ def test_the_data_folder_is_the_users_and_the_mirror_may_be_another(
     assert f'path    = "{home}/team \\"one\\""' in said
     assert (home / 'team "one"' / PROGRAM).exists()
     assert [path.name for path in (home / "data" / "jvp").iterdir()] == ["python"]
+    run(capsys, "uninstall", "--mirror", str(home / 'team "one"'))
+    assert [path.name for path in home.rglob("*")] == ["data"]
 
 
 def test_write_makes_the_configuration_and_never_touches_one_that_is_there(

@@ -14,7 +14,7 @@ from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.values import decode, encode
 
 UUID = "6a5f9a1e-95d5-4d3b-8a2a-0c9f3a1f7b11"
-FULL = "registry.opentofu.org/dmacvicar/libvirt"
+FULL = "registry.example/dmacvicar/libvirt"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_state_says_which_object_it_is(source: str, target: str, state: dict[s
     assert moved.reference_in(FULL, source, target, json.dumps(state).encode()) == reference
 
 
-@pytest.mark.parametrize("provider", ["libvirt", "dmacvicar/libvirt", FULL, "registry.terraform.io/dmacvicar/libvirt"])
+@pytest.mark.parametrize("provider", ["libvirt", "dmacvicar/libvirt", FULL, "other.example/dmacvicar/libvirt"])
 def test_the_source_is_known_by_its_short_and_its_full_name(provider: str) -> None:
     assert moved.reference_in(provider, "libvirt_pool", "jvp_storage_pool", json.dumps({"id": UUID}).encode()) == UUID
 

@@ -140,6 +140,8 @@ def uninstall(mirror: Path) -> Path | None:
         if not any(folder.parent.iterdir()):
             (data_folder() / "python").unlink(missing_ok=True)
         _remove_empty(folder.parent, data_folder() if data_folder() in mirror.parents else mirror)
+        if data_folder().exists():
+            _remove_empty(data_folder(), data_folder())
     except OSError as error:
         raise Rejected(f"cannot remove {folder}: {reason(error)}") from None
     return folder
