@@ -6,7 +6,6 @@ run did comes back as `Told`, in the same words for every door. Properties are i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -314,8 +313,7 @@ class Terraform:
 
     def cancel(self) -> None:
         self._call("StopProvider")
-        # A host starts another process for the next run.
-        self.service.load().stopped = threading.Event()
+        self._configure()  # the next run
 
     def close(self) -> None:
         self._channel.close()

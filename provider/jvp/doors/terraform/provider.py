@@ -121,6 +121,7 @@ class ProviderServicer:
         provider: Provider = outcome.spec
         if provider.owner is None:
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
+        self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
         self._configured = _Configured(self._make_calls(provider), provider, not known(provider.uri))
         return answer()
 
