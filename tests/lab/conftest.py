@@ -245,6 +245,19 @@ def lab(daemon: Any, prefix: str, run_folder: Path, cidrs: Callable[[], str]) ->
     bench.delete("StoragePool", bench.pool)
 
 
+@pytest.fixture
+def volumes(lab: Bench) -> Iterator[list[Any]]:
+    """Two volumes that a guest tells apart by their sizes, 8 and 16 MiB."""
+    assert lab.pool is not None
+    made = [
+        lab.create("Volume", name, {"name": lab.name(name), "pool": lab.pool.id, "size": size}).stored
+        for name, size in (("first", "8MiB"), ("second", "16MiB"))
+    ]
+    yield made
+    for volume in made:
+        lab.delete("Volume", volume)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     # pytest has loaded this file under another name than the tests import it by.
     from tests.lab.conftest import BOOTS as boots

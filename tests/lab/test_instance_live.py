@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from tests.lab.conftest import BOOT_S, BOOTS, LEASE, Guest, Holder
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
-from jvp.libvirt.xml import parse
 from jvp.resources.instance import storage
 
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuestKeyGuestKeyGuestKeyGuestKeyGuestKeyGu me"
@@ -46,18 +43,6 @@ def holder(lab: Bench, kernel: dict[str, str]) -> Iterator[Holder]:
 @pytest.fixture
 def guest(holder: Holder) -> Guest:
     return holder.guest()
-
-
-@pytest.fixture
-def volumes(lab: Bench) -> Iterator[list[Any]]:
-    assert lab.pool is not None
-    made = [
-        lab.create("Volume", name, {"name": lab.name(name), "pool": lab.pool.id, "size": size}).stored
-        for name, size in (("first", "8MiB"), ("second", "16MiB"))
-    ]
-    yield made
-    for volume in made:
-        lab.delete("Volume", volume)
 
 
 def memory_kib(guest: Guest, *, above: int = 0, below: int = 1 << 40, limit_s: float = 90) -> int:
@@ -87,7 +72,7 @@ def test_a_new_guest_has_its_address_and_its_seed(guest: Guest, lab: Bench) -> N
     leases, failures = lab.calls.invoke("getNetworkLeases", {"network": lab.network.id}, Work())
     assert failures == ()
     assert leases is not None
-    assert [(one["address"], one["hostname"]) for one in leases["leases"]] == [(address, "hello")]
+    assert [one["hostname"] for one in leases["leases"] if one["address"] == address] == ["hello"]
     found, _ = lab.calls.invoke("getInstance", {"instance": guest.raw["name"]}, Work())
     assert found is not None
     assert (found["id"], found["ipAddress"], found["state"]) == (guest.stored.id, address, "running")
@@ -119,36 +104,6 @@ def test_a_cpu_is_plugged_in_and_its_removal_waits_for_the_next_boot(guest: Gues
     assert guest.state["pendingRestart"] is False
 
 
-def test_a_disk_is_plugged_grown_swapped_and_unplugged(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
-    first, second = volumes
-    at = len(guest.console)
-    assert guest.plan(disks=[{"name": "data", "volume": first.id}]) == {"disks[0]": "live"}
-    guest.update(disks=[{"name": "data", "volume": first.id}])
-    disk = guest.console.wait(rf"(vd[b-z])={8 * 2**20}\b", since=at)[1]
-    at = len(guest.console)
-    name = f"{lab.pool.state['name']}/{first.state['name']}" if lab.pool else ""
-    assert guest.plan(disks=[{"name": "data", "volume": name}]) == {}
-    volumes[0] = lab.update("Volume", first, {**first.inputs, "size": "12MiB"}).stored
-    guest.console.wait(rf"{disk}={12 * 2**20}\b", since=at)
-    at = len(guest.console)
-    guest.update(disks=[{"name": "data", "volume": second.id, "readOnly": True}])
-    guest.console.wait(rf"vd[b-z]={16 * 2**20}\b", since=at)
-    guest.update(disks=[{"name": "data", "volume": second.id}])
-    at = len(guest.console)
-    guest.update(disks=[])
-    guest.console.wait(r"disks vda=\d+( vdb=\d{1,6})? nics", since=at)
-
-
-def test_a_volume_that_goes_first_is_unplugged_by_its_delete(guest: Guest, lab: Bench, volumes: list[Any]) -> None:
-    at = len(guest.console)
-    guest.update(disks=[{"name": "data", "volume": volumes[0].id}])
-    guest.console.wait(rf"vd[b-z]={8 * 2**20}\b", since=at)
-    at = len(guest.console)
-    lab.delete("Volume", volumes[0])
-    guest.console.wait(r"disks vda=\d+( vdb=\d{1,6})? nics", since=at)
-    assert guest.update(disks=[]).reasons == ()
-
-
 def test_the_root_disk_grows_and_never_shrinks(guest: Guest, lab: Bench) -> None:
     assert lab.pool is not None
     at = len(guest.console)
@@ -157,85 +112,6 @@ def test_the_root_disk_grows_and_never_shrinks(guest: Guest, lab: Bench) -> None
     assert guest.state["rootDiskBytes"] == 96 * 2**20
     with pytest.raises(Invalid, match="a disk can only grow"):
         guest.update(rootDisk={"pool": lab.pool.id, "size": "64MiB"})
-
-
-def test_a_card_is_plugged_moved_remodelled_and_unplugged(guest: Guest, lab: Bench) -> None:
-    assert lab.network is not None
-    eth0 = {"name": "eth0", "network": lab.network.id}
-    raw = {"name": lab.name("side"), "cidr": lab.cidr(), "mode": "isolated"}
-    side = lab.create("Network", "side", raw).stored
-    try:
-        at = len(guest.console)
-        guest.update(nics=[eth0, {"name": "more", "network": lab.network.state["name"]}])
-        first = guest.console.wait(r"micro: lease eth1 (\S+)", since=at)[1]
-        assert ipaddress.ip_address(first) in ipaddress.ip_network(lab.network.state["cidr"])
-        at = len(guest.console)
-        guest.update(nics=[{"name": "more", "network": side.id}, eth0], waitFor="none")
-        assert guest.state["pendingRestart"] is False
-        moved = [one["nic"] for one in guest.state["addresses"]]
-        assert "eth0" in moved
-        guest.update(nics=[eth0, {"name": "more", "network": side.id, "model": "e1000e"}])
-        guest.update(nics=[eth0, {"name": "more", "network": side.id}])
-        second = guest.console.wait(rf"micro: lease eth\d (10\.{side.state['cidr'].split('.')[1]}\S+)", since=at)[1]
-        assert ipaddress.ip_address(second) in ipaddress.ip_network(side.state["cidr"])
-        at = len(guest.console)
-        guest.update(nics=[eth0])
-        guest.console.wait(r"nics eth0=\S+$", since=at)
-    finally:
-        lab.delete("Network", side)
-        guest.update(nics=[eth0], waitFor="ip")
-
-
-def test_a_card_gets_the_address_that_is_kept_for_it(guest: Guest, lab: Bench) -> None:
-    assert lab.network is not None
-    base = lab.network.state["cidr"].rpartition(".")[0]
-    eth0 = {"name": "eth0", "network": lab.network.id}
-    kept = {"name": "kept", "network": lab.network.id, "address": f"{base}.201"}
-    at = len(guest.console)
-    guest.update(nics=[eth0, kept])
-    assert guest.console.wait(r"micro: lease eth1 (\S+)", since=at)[1] == f"{base}.201"
-    Work().until(
-        lambda: f"{base}.201" in [one["address"] for one in guest.state["addresses"]],
-        limit_s=10, every_s=0.1, what="no such lease",
-    )  # fmt: skip
-    found, _ = lab.calls.invoke("getNetwork", {"network": lab.network.id}, Work())
-    assert found is not None
-    assert found["instances"] == [guest.raw["name"]]
-    assert guest.plan(nics=[eth0, {**kept, "address": f"{base}.202"}]) == {"nics[1].address": "live"}
-    guest.update(nics=[eth0, {**kept, "address": f"{base}.202"}])
-    network = lab.connection.networkLookupByUUIDString(lab.network.id)
-    assert f"{base}.202'" in network.XMLDesc(0)
-    at = len(guest.console)
-    guest.update(nics=[eth0])
-    guest.console.wait(r"nics eth0=\S+$", since=at)
-    assert "<host" not in network.XMLDesc(0) + network.XMLDesc(1)
-
-
-def test_a_card_goes_along_to_a_bridge_of_the_node_and_back(guest: Guest, lab: Bench) -> None:
-    assert lab.network is not None
-    name = f"jb{lab.prefix[-8:-1]}"
-    made = subprocess.run(["ip", "link", "add", name, "type", "bridge"], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no bridge can be made here: {made.stderr}")
-    eth0 = {"name": "eth0", "network": lab.network.id}
-    own = {"name": lab.name("side"), "cidr": lab.cidr(), "mode": "isolated"}
-    shared = {"name": own["name"], "mode": "bridge", "bridge": name}
-    side = lab.create("Network", "side", own).stored
-    try:
-        guest.update(nics=[eth0, {"name": "more", "network": side.id}])
-        for raw in (shared, own):
-            side = lab.converged("Network", lab.update("Network", side, raw).stored, raw)
-            assert guest.state["pending"] == []
-            found, _ = lab.calls.invoke("getNetwork", {"network": side.id}, Work())
-            assert found is not None
-            assert found["instances"] == [guest.raw["name"]]
-            assert guest.plan() == {}
-            ports = {path.name for path in Path(f"/sys/class/net/{side.state['bridge']}/brif").iterdir()}
-            assert ports & {one.get("dev") for one in parse(guest.domain.XMLDesc(0)).iterfind(".//interface/target")}
-    finally:
-        guest.update(nics=[eth0])
-        lab.delete("Network", side)
-        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 def test_a_network_that_restarts_gives_the_guest_a_new_address(guest: Guest, lab: Bench) -> None:

@@ -90,7 +90,7 @@ def alias_of(device: Element) -> str | None:
     return value(device, "alias/@name")
 
 
-def unplug(work: Work, domain: libvirt.virDomain, device: Element, *, limit_s: float = UNPLUG_S) -> bool:
+def unplug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
     """Take a device out of a running guest; False when the guest does not let go of it in time.
 
     `device` is its element in the live XML. Source: virDomainDetachDeviceFlags only asks; the answer is the event
@@ -99,7 +99,7 @@ def unplug(work: Work, domain: libvirt.virDomain, device: Element, *, limit_s: f
     alias = alias_of(device)
     connection = domain.connect()
     with events.watch(connection, domain, "device removed", "removal failed", "lifecycle") as seen:
-        end = time.monotonic() + work.left(limit_s)
+        end = time.monotonic() + work.left(UNPLUG_S)
         while time.monotonic() < end:
             _ask(domain, device)
             until = min(end, time.monotonic() + RESEND_S)
@@ -148,6 +148,15 @@ def change_medium(domain: libvirt.virDomain, drive: Element, path: str | None) -
 
 def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
     """Take a device out of a running guest and put it in again; False when the guest does not let go."""
+    if not unplug(work, domain, device):
+        return False
+    if domain.isActive():
+        plug(domain, plugged_again(device))
+    return True
+
+
+def plugged_again(device: Element) -> Element:
+    """What to plug in for a device that was taken out of a running guest; `device` is its element in the live XML."""
     again = copy.deepcopy(device)
     for path in ("target", "address"):
         found = again.find(path)
@@ -159,11 +168,7 @@ def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
         again.set("type", "network")
         source.attrib.clear()
         source.set("network", network)
-    if not unplug(work, domain, device):
-        return False
-    if domain.isActive():
-        plug(domain, again)
-    return True
+    return again
 
 
 RESIZE_BYTES = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES

@@ -105,6 +105,20 @@ def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
     return root
 
 
+def stands_still(domain: Any) -> bool:
+    """Whether the guest is there and does nothing, so that it answers no request."""
+    return state_of(domain) in ("paused", "suspended")
+
+
+def go_on(domain: Any) -> None:
+    """Let a guest that stands still go on; one that does not is left alone."""
+    now = state_of(domain)
+    if now == "paused":
+        _become(domain, "running", domain.resume)
+    elif now == "suspended":
+        _become(domain, "running", lambda: domain.pMWakeup(0))
+
+
 def shut_down(work: Work, domain: Any, timeout: str) -> None:
     """Ask the guest to shut down, and cut it off when it has not after `timeout`. Stopped already is fine."""
     if not is_active(domain):
@@ -156,7 +170,6 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
     """Bring the guest to `wanted`; whether it was started by this call. Unmanaged leaves it alone."""
     if wanted == "unmanaged":
         return False
-    now = state_of(domain)
     started = False
     if wanted == "stopped":
         shut_down(work, domain, timeout)
@@ -168,11 +181,9 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
         paused = libvirt.VIR_DOMAIN_START_PAUSED if wanted == "paused" else 0
         _become(domain, wanted, lambda: domain.createWithFlags(paused))
         started = wanted == "running"
-    elif wanted == "running" and now == "paused":
-        _become(domain, wanted, domain.resume)
-    elif wanted == "running" and now == "suspended":
-        _become(domain, wanted, lambda: domain.pMWakeup(0))
-    elif wanted == "paused" and now == "running":
+    elif wanted == "running":
+        go_on(domain)
+    elif state_of(domain) == "running":
         _become(domain, wanted, domain.suspend)
     return started
 

@@ -154,7 +154,7 @@ def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
         x86 = (value(root, "os/type/@arch") or "x86_64") in ("x86_64", "i686")
         drive = sub(devices, "disk", type="file", device="cdrom")
         sub(drive, "driver", name="qemu", type=iso.format)
-        sub(drive, "target", dev=_free_target(devices, "sd"), bus="sata" if x86 else "scsi")
+        sub(drive, "target", dev=free_target(devices, "sd"), bus="sata" if x86 else "scsi")
         sub(drive, "readonly")
         sub(drive, "alias", name=ISO_ALIAS)
     put(drive, "source/@file", iso.path)
@@ -232,13 +232,14 @@ def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bo
     device = sub(devices, "disk", type="file", device="disk")
     sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
     sub(device, "source", file=source.path)
-    sub(device, "target", dev=_free_target(devices), bus="virtio")
+    sub(device, "target", dev=free_target(devices), bus="virtio")
     if read_only:
         sub(device, "readonly")
     sub(device, "alias", name=alias)
 
 
-def _free_target(devices: Element, prefix: str = "vd") -> str:
+def free_target(devices: Element, prefix: str = "vd") -> str:
+    """The first target of a bus that no disk has: `vdb`."""
     taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [prefix + one for one in letters] + [prefix + one + two for one in letters for two in letters]

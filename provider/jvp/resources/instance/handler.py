@@ -145,6 +145,8 @@ class Instances(Handler[Instance, InstanceState]):
             domain = self.api.define(inactive)
             cards.keep(self.node, kept)
             self._grow_root(domain, inactive, spec)
+            if spec.power_state == "running":
+                guest.go_on(domain)  # one that stands still lets go of nothing
             pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
             if old_iso is not None and old_iso != iso_of(inactive):
@@ -330,10 +332,13 @@ class Instances(Handler[Instance, InstanceState]):
             return {}
         inactive = devices.inactive_xml(domain)
         # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
-        noted = reading.still_pending(pending_of(domain, inactive), inactive, devices.live_xml(domain))
+        noted = reading.still_pending(domain, inactive, devices.live_xml(domain))
         kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why == REPLUG}
-        pending = kept | live.converge(work, domain, inactive, names)
         changed = {change.path[0] for change in changes}
+        # Every try takes a card out of the guest and puts it in again.
+        refused = {path: why for path, why in noted.items() if path.startswith("nics.") and why not in live.RETRIED}
+        refused = {} if "nics" in changed else refused
+        pending = kept | live.converge(work, domain, inactive, names, refused)
         if planning.rewrites_seed(changes):
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
         if "cpuMode" in changed:

@@ -11,29 +11,45 @@ import time
 from typing import Any
 
 from jvp.core.work import Work
-from jvp.libvirt import devices, events
-from jvp.libvirt.xml import Element, drop, text_of
-from jvp.resources.instance.definition import Names, comparable, device_at, is_declared, iso_drive, kib, nic_facts
+from jvp.libvirt import devices, events, guest
+from jvp.libvirt.xml import Element, drop, ensure, put, text_of, value
+from jvp.resources.instance.definition import (
+    Names,
+    comparable,
+    device_at,
+    free_target,
+    is_declared,
+    iso_drive,
+    kib,
+    nic_facts,
+)
 
 BALLOON_S = 20.0
 """A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""
 NO_BALLOON = "the guest has its whole room still: nothing in it has given memory back since it started"
 NEXT_BOOT = "takes effect at the next power cycle"
+HOLDS = f"the guest does not let go of it; {NEXT_BOOT}"
+STANDS_STILL = "the guest stands still and lets go of nothing; takes effect with the first update after it goes on"
+RETRIED = (HOLDS, STANDS_STILL)
+"""Reasons of the moment: the next update tries again, whatever it is about."""
 
 
-def converge(work: Work, domain: Any, inactive: Element, known: Names) -> dict[str, str]:
+def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: dict[str, str]) -> dict[str, str]:
     """Make the running guest like `inactive`; what waits for the next power cycle, with the reason, by path.
 
-    Only devices that the program declares, or did (`known`), are plugged and unplugged.
+    Only devices that the program declares, or did (`known`), are plugged and unplugged. What was `refused` before is
+    not tried again.
     """
     running_root = devices.live_xml(domain)
     wanted, running = comparable(inactive), comparable(running_root)
     differ = [path for path in sorted(wanted.keys() | running.keys()) if wanted.get(path) != running.get(path)]
     devices_ = [path for path in differ if path.startswith(("disks.", "nics."))]
     pluggable = [
-        path for path in devices_ if any(is_declared(device_at(root, path), known) for root in (running_root, inactive))
+        path
+        for path in devices_
+        if path not in refused and any(is_declared(device_at(root, path), known) for root in (running_root, inactive))
     ]
-    pending: dict[str, str] = {}
+    pending = {path: why for path, why in refused.items() if path in devices_}
     for path in differ:
         if path in devices_:
             continue
@@ -47,18 +63,25 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names) -> dict[s
     # All that goes out goes out first: two disks may have swapped their volumes.
     for path in pluggable:
         work.status(f"changing {path} of the running guest")
-        old, new = device_at(running_root, path), device_at(inactive, path)
-        if (
-            old is not None
-            and not (new is not None and _moved(domain, old, new))
-            and not devices.unplug(work, domain, old)
-        ):
-            pending[path] = f"the guest does not let go of it; {NEXT_BOOT}"
+        why = _out(work, domain, device_at(running_root, path), device_at(inactive, path))
+        if why is not None:
+            pending[path] = why
     for path in pluggable:
-        why = None if path in pending else _in(domain, path, inactive)
+        why = None if path in pending else _in(domain, path, running_root, inactive)
         if why is not None:
             pending[path] = why
     return pending
+
+
+def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], *, still: bool) -> bool:
+    """Whether a difference that was noted with this reason is still to be waited for; else an update can mend it.
+
+    A guest may let go late: when it has booted, or goes on.
+    """
+    if why == STANDS_STILL and not still:
+        return False
+    late = why in RETRIED and path in wanted and path not in running
+    return wanted.get(path) != running.get(path) and not late
 
 
 def _medium(domain: Any, running: Element, path: str | None) -> str | None:
@@ -83,6 +106,8 @@ def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
         return f"the guest was started with room for {room // 1024} MiB; {NEXT_BOOT}"
     if (why := devices.refused(domain.setMemoryFlags, target, devices.LIVE)) is not None:
         return why
+    if guest.stands_still(domain):
+        return "the guest stands still; takes effect when it goes on"
     # A balloon without a driver in the guest says yes and does nothing, so the outcome is read back.
     end = time.monotonic() + work.left(BALLOON_S)
     with events.watch(domain.connect(), domain, "balloon") as seen:
@@ -101,19 +126,42 @@ def _cpus(domain: Any, target: int, now: int, room: int) -> str | None:
     return devices.refused(domain.setVcpusFlags, target, devices.LIVE)
 
 
-def _in(domain: Any, path: str, inactive: Element) -> str | None:
-    """Plug in what the inactive definition has and the guest has not."""
-    new = device_at(inactive, path)
-    if new is None or not domain.isActive() or device_at(devices.live_xml(domain), path) is not None:
+def _out(work: Work, domain: Any, old: Element | None, new: Element | None) -> str | None:
+    """Take out what the guest has and the inactive definition has not, or has otherwise."""
+    if old is None or (new is not None and _moved(domain, old, new)):
         return None
-    why = devices.refused(devices.plug, domain, _pluggable(new))
-    return None if why is None else f"{why}; {NEXT_BOOT}"
+    if guest.stands_still(domain):
+        # Asked now, it would let go when it goes on, whatever is wanted by then.
+        return STANDS_STILL
+    return None if devices.unplug(work, domain, old) else HOLDS
 
 
-def _pluggable(device: Element) -> Element:
-    """The device without the PCI address that the inactive definition gave it: the running guest has its own."""
+def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | None:
+    """Plug in what the inactive definition has and the guest has not. `before` is how it ran."""
+    new = device_at(inactive, path)
+    if new is None or not domain.isActive():
+        return None
+    running = devices.live_xml(domain)
+    if device_at(running, path) is not None:
+        return None
+    why = devices.refused(devices.plug, domain, _pluggable(new, running))
+    if why is None:
+        return None
+    old = device_at(before, path)
+    if old is not None and old.tag == "interface":
+        # A guest keeps its card rather than have none. (A disk's old volume may be promised to another already.)
+        devices.refused(devices.plug, domain, devices.plugged_again(old))
+    return f"{why}; {NEXT_BOOT}"
+
+
+def _pluggable(device: Element, running: Element) -> Element:
+    """The device without the places that the inactive definition gave it: the running guest has its own."""
     plain = copy.deepcopy(device)
     drop(plain, "address")
+    target = value(plain, "target/@dev")
+    if target is not None and target in {value(disk, "target/@dev") for disk in running.iterfind("devices/disk")}:
+        # One that the guest does not let go has it.
+        put(plain, "target/@dev", free_target(ensure(running, "devices"), target[:2]))
     return plain
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from collections.abc import Callable, Iterable, Set
 from typing import Any
 
 from jvp.core.errors import JvpError
@@ -27,6 +28,7 @@ from jvp.resources.instance.definition import (
     root_disk,
     source_of,
 )
+from jvp.resources.instance.live import waits
 from jvp.resources.instance.machine import cpu_of, means
 from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
 
@@ -44,10 +46,11 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         deferred = "memory" in pending_of(domain, inactive)
         target = None if deferred else value(inactive, "currentMemory")
         live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
-    pending = still_pending(pending_of(domain, inactive), inactive, live) if active else {}
-    seen = _effective(inactive, live, pending)
+    pending = still_pending(domain, inactive, live) if active else {}
+    written = marks.edited(inactive, comparable(inactive)) | pending.keys()
+    seen = _effective(inactive, live, written)
     facts = marks.facts_of(inactive)
-    declared = _Declared(node, inactive, live, seen, prior)
+    declared = _Declared(node, inactive, live, written, prior)
     lost = _root_is_lost(work, node, inactive)
     return InstanceState.model_construct(
         name=domain.name(),
@@ -78,18 +81,22 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     )
 
 
-def still_pending(noted: dict[str, str], inactive: Element, live: Element) -> dict[str, str]:
+def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
+    noted, still = pending_of(domain, inactive), guest.stands_still(domain)
     wanted, running = comparable(inactive), comparable(live)
-    left = {path: why for path, why in noted.items() if (wanted.get(path) != running.get(path)) is not (why == REPLUG)}
+    left = {
+        path: why
+        for path, why in noted.items()
+        if (wanted.get(path) == running.get(path) if why == REPLUG else waits(path, why, wanted, running, still=still))
+    }
     # These are in no running definition: that of a host-model CPU names another.
     return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
 
 
-def _effective(inactive: Element, live: Element, pending: dict[str, str]) -> dict[str, Any]:
+def _effective(inactive: Element, live: Element, written: Set[str]) -> dict[str, Any]:
     """The values by path: the running ones, but the definition's where we deferred them or somebody edited it."""
     wanted, running = comparable(inactive), comparable(live)
-    written = marks.edited(inactive, wanted) | pending.keys()
     found = {path: item for path, item in running.items() if path not in written}
     return found | {path: item for path, item in wanted.items() if path in written}
 
@@ -98,8 +105,9 @@ class _Declared:
     """Which devices the program declares: those with our alias, and of an import those that the state names."""
 
     def __init__(
-        self, node: Node, inactive: Element, live: Element, seen: dict[str, Any], prior: InstanceState | None
+        self, node: Node, inactive: Element, live: Element, written: Set[str], prior: InstanceState | None
     ) -> None:
+        seen = _effective(inactive, live, written)
         known = names_of(prior)
         root = root_disk(inactive)
         target = value(root, "target/@dev") if root is not None else None
@@ -107,8 +115,8 @@ class _Declared:
         self.disks: list[Element] = []
         self.nics: list[Element] = []
         self.others: list[str] = []
-        for device in _union(inactive, live, "disk", disk_key):
-            alias, key = devices.alias_of(device), disk_key(device)
+        for key, device in _union(inactive, live, "disks", disk_key, written):
+            alias = devices.alias_of(device)
             if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
                 continue
             ours = is_declared(device, known) or (everything and _is_volume(node, device))
@@ -116,8 +124,7 @@ class _Declared:
                 self.disks.append(device)
             elif not ours:
                 self.others.append(f"disk {key}")
-        for device in _union(inactive, live, "interface", nic_key):
-            key = nic_key(device)
+        for key, device in _union(inactive, live, "nics", nic_key, written):
             ours = is_declared(device, known) or (everything and device.get("type") in ("network", "user"))
             if ours and f"nics.{key}" in seen:
                 self.nics.append(device)
@@ -131,11 +138,15 @@ def _is_volume(node: Node, device: Element) -> bool:
     return device.get("device", "disk") == "disk" and path is not None and storage.volume_at(node, path) is not None
 
 
-def _union(inactive: Element, live: Element, tag: str, key_of: Any) -> list[Element]:
-    """The devices of both definitions, the running one's where both have it."""
-    found = {key_of(device): device for device in inactive.iterfind(f"devices/{tag}")}
-    found |= {key_of(device): device for device in live.iterfind(f"devices/{tag}")}
-    return list(found.values())
+def _union(
+    inactive: Element, live: Element, field: str, key_of: Callable[[Element], str], written: Set[str]
+) -> Iterable[tuple[str, Element]]:
+    """The devices of both definitions by their names; where both have one, the one that counts."""
+    path = f"devices/{'disk' if field == 'disks' else 'interface'}"
+    found = {key_of(device): device for device in inactive.iterfind(path)}
+    running = {key_of(device): device for device in live.iterfind(path)}
+    found |= {key: device for key, device in running.items() if key not in found or f"{field}.{key}" not in written}
+    return found.items()
 
 
 def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> str | None:
