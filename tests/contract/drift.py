@@ -200,6 +200,16 @@ def _drive(root: Any) -> Any:
     return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-iso")
 
 
+def _root(root: Any) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == "ua-jvp-root")
+
+
+def _other_bus(_: Any, root: Any) -> None:
+    drop(_root(root), "address")
+    put(_root(root), "target/@dev", "sdx")
+    put(_root(root), "target/@bus", "sata")
+
+
 def _no_cd(_: Any, root: Any) -> None:
     root.find("devices").remove(_drive(root))
 
@@ -227,6 +237,13 @@ INSTANCE = [
     Drift("disks", domain_edited(_disk_gone), frozenset({"disks"}), "removed"),
     Drift("disks", domain_edited(_other_volume), frozenset({"disks"}), "another volume"),
     Drift("disks", domain_edited(_read_only), frozenset({"disks"}), "read-only"),
+    Drift("rootDisk", domain_edited(_other_bus), frozenset({"rootDisk"}), "bus"),
+    Drift(
+        "rootDisk",
+        domain_edited(lambda _, root: put(_root(root), "driver/@type", "raw")),
+        frozenset({"rootDisk"}),
+        "format",
+    ),
     Drift("nics", domain_edited(lambda _, root: drop(root, "devices/interface")), frozenset({"nics"}), "removed"),
     Drift(
         "nics",
@@ -303,7 +320,6 @@ TEMPLATE_NOT_READ = {
 
 INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
-    "rootDisk": "a disk that grew cannot shrink back; tests/contract/test_registry.py plans it",
     "virtType": "needs a node with KVM to be changed to anything else",
     "cloudInit": "a file beside the definition: tests/contract/test_instance_devices.py changes it",
     "updatePolicy": "write-only: a setting of our own",

@@ -20,7 +20,7 @@ def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:
         **(KERNEL if drift.property == "directKernel" else {}), "shutdownTimeout": "0s",
         "name": name, "powerState": "stopped", "cpus": 1, "maxCpus": 4, "memory": "32MiB", "maxMemory": "64MiB",
         "machine": "pc-q35-7.1", "cpuMode": "Westmere", "iso": bench.volumes[2].id,
-        "rootDisk": {"pool": bench.pool.id, "size": "1MiB"}, "autostart": True,
+        "rootDisk": {"pool": bench.pool.id, "size": "1MiB", "bus": "virtio"}, "autostart": True,
         "disks": [{"name": "data", "volume": bench.volumes[0].id}],
         "nics": [{"name": "eth0", "network": bench.network.id, "mac": CARD.upper(), "address": f"{base}.7"}],
     }  # fmt: skip

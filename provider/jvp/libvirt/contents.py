@@ -11,7 +11,7 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import NoSpace
+from jvp.core.errors import NoSpace, Path
 from jvp.core.work import Work
 from jvp.libvirt import copying, pools, templates
 from jvp.libvirt.fill import Claim, Wanted
@@ -129,14 +129,7 @@ class Copy(Content):
     def _converted(self, work: Work, claim: Claim) -> libvirt.virStorageVol:
         claim.clear(work)
         claim.begin()
-        root = parse("<volume><allocation>0</allocation></volume>")
-        put(root, "name", claim.name)
-        put(root, "capacity", str(self.template.capacity))
-        put(root, "target/format/@type", self.format)
-        put(root, "target/permissions/mode", claim.wanted.mode)
-        if self.format == "qcow2":
-            put(root, "target/compat", "1.1")
-        return copying.convert(work, self.node, self.template.volume, self.template.format, claim.pool, root)
+        return converted(work, self.node, self.template, claim.pool, claim.name, self.format)
 
 
 class Clone(Content):
@@ -178,12 +171,39 @@ class Clone(Content):
         return volume
 
 
-def refuse_space(pool: libvirt.virStoragePool, what: str, needed: int) -> None:
+def copied(
+    work: Work, node: Node, template: TemplateVolume, pool: libvirt.virStoragePool, name: str, format: str
+) -> libvirt.virStorageVol:
+    """A new volume of its own with all of a template's content, without a record. Again: after it was removed."""
+    if template.format != format:
+        return converted(work, node, template, pool, name, format)
+    length = file_length(parse(template.volume.XMLDesc(0)), format)
+    volume = pools.create_volume(work, node, pool, name, capacity=length, format="raw")
+    copying.copy(work, node, template.volume, volume, total=length, what=f'volume "{name}"')
+    pools.refresh(work, pool)
+    return volume
+
+
+def converted(
+    work: Work, node: Node, template: TemplateVolume, pool: libvirt.virStoragePool, name: str, format: str
+) -> libvirt.virStorageVol:
+    """A new volume with a template's content in another format."""
+    root = parse("<volume><allocation>0</allocation></volume>")
+    put(root, "name", name)
+    put(root, "capacity", str(template.capacity))
+    put(root, "target/format/@type", format)
+    put(root, "target/permissions/mode", pools.PERMISSION_MODE)
+    if format == "qcow2":
+        put(root, "target/compat", "1.1")
+    return copying.convert(work, node, template.volume, template.format, pool, root)
+
+
+def refuse_space(pool: libvirt.virStoragePool, what: str, needed: int, path: Path = ("pool",)) -> None:
     """Raise NoSpace when the pool cannot hold a full copy."""
     free = pools.free_bytes(pool)
     if needed > free:
         raise NoSpace(
-            f'storage pool "{pool.name()}" has {free} bytes left, and a copy of {what} takes {needed}', path=("pool",)
+            f'storage pool "{pool.name()}" has {free} bytes left, and a copy of {what} takes {needed}', path=path
         )
 
 

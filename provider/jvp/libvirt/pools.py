@@ -26,7 +26,7 @@ from jvp.libvirt.xml import parse, put, text_of, value
 T = TypeVar("T")
 _SHOWN = 12
 """Names that a sentence lists before it says how many more there are."""
-_PERMISSION_MODE = "0600"
+PERMISSION_MODE = "0600"
 _REMEMBERED_S = 5.0
 _bases: WeakKeyDictionary[libvirt.virConnect, dict[tuple[str, str], tuple[float, str | None]]] = WeakKeyDictionary()
 _REFRESH_S = 30.0
@@ -204,7 +204,7 @@ def create_volume(
     capacity: int,
     format: str,
     backing: BackingFile | None = None,
-    mode: str = _PERMISSION_MODE,
+    mode: str = PERMISSION_MODE,
 ) -> libvirt.virStorageVol:
     """Make an empty volume that takes no room yet; qcow2 is of version 3.
 

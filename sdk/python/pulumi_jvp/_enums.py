@@ -11,6 +11,7 @@ __all__ = [
     'InstanceFirmware',
     'InstanceNicModel',
     'InstancePowerState',
+    'InstanceRootDiskBus',
     'InstanceUpdatePolicy',
     'InstanceVirtType',
     'InstanceWaitFor',
@@ -46,6 +47,13 @@ class InstancePowerState(_builtins.str, Enum):
     STOPPED = "stopped"
     PAUSED = "paused"
     UNMANAGED = "unmanaged"
+
+
+@pulumi.type_token("jvp:index:InstanceRootDiskBus")
+class InstanceRootDiskBus(_builtins.str, Enum):
+    VIRTIO = "virtio"
+    SATA = "sata"
+    SCSI = "scsi"
 
 
 @pulumi.type_token("jvp:index:InstanceUpdatePolicy")

@@ -733,6 +733,14 @@ class InstanceRootDiskArgsDict(TypedDict):
     """
     The disk that the instance boots from. It belongs to the instance and goes with it.
     """
+    bus: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]]
+    """
+    How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+    """
+    format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]]
+    """
+    qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+    """
     pool: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
@@ -745,18 +753,50 @@ class InstanceRootDiskArgsDict(TypedDict):
 @pulumi.input_type
 class InstanceRootDiskArgs:
     def __init__(__self__, *,
+                 bus: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]] = None,
+                 format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
         """
+        if bus is not None:
+            pulumi.set(__self__, "bus", bus)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
         if pool is not None:
             pulumi.set(__self__, "pool", pool)
         if size is not None:
             pulumi.set(__self__, "size", size)
+
+    @_builtins.property
+    @pulumi.getter
+    def bus(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]:
+        """
+        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "bus")
+
+    @bus.setter
+    def bus(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]):
+        pulumi.set(self, "bus", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]:
+        """
+        qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+        """
+        return pulumi.get(self, "format")
+
+    @format.setter
+    def format(self, value: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]):
+        pulumi.set(self, "format", value)
 
     @_builtins.property
     @pulumi.getter

@@ -590,18 +590,42 @@ class InstanceRootDisk(dict):
     The disk that the instance boots from. It belongs to the instance and goes with it.
     """
     def __init__(__self__, *,
+                 bus: Optional[_builtins.str] = None,
+                 format: Optional[_builtins.str] = None,
                  pool: Optional[_builtins.str] = None,
                  size: Optional[_builtins.str] = None):
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
+        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'VolumeFormat'] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param _builtins.str pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
         :param _builtins.str size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
         """
+        if bus is not None:
+            pulumi.set(__self__, "bus", bus)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
         if pool is not None:
             pulumi.set(__self__, "pool", pool)
         if size is not None:
             pulumi.set(__self__, "size", size)
+
+    @_builtins.property
+    @pulumi.getter
+    def bus(self) -> Optional[_builtins.str]:
+        """
+        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "bus")
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> Optional[_builtins.str]:
+        """
+        qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+        """
+        return pulumi.get(self, "format")
 
     @_builtins.property
     @pulumi.getter

@@ -25,7 +25,8 @@ SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
 K = {"directKernel": KERNEL}
 NETWORK = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
 FULL: dict[str, Any] = {
-    "name": "web", "template": "debian", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
+    "name": "web", "template": "debian", "cpus": 2, "maxCpus": 4,
+    "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "sata"},
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
     "disks": [{"name": "data", "volume": "p/data", "readOnly": True}],
     "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "address": "10.0.0.9", "model": "e1000e"}],
@@ -261,6 +262,8 @@ BASE: dict[str, Any] = {"template": "t", "maxCpus": 4, "maxMemory": "4GiB", "roo
         ({"rootDisk": {"size": "10240MiB", "pool": "p"}}, set()),
         ({"rootDisk": {"size": "10GiB", "pool": "q"}}, {("rootDisk.pool", Effect.REPLACE)}),
         ({"rootDisk": {"pool": "p"}}, set()),
+        ({"rootDisk": {"size": "10GiB", "pool": "p", "format": "raw"}}, {("rootDisk.format", Effect.REPLACE)}),
+        ({"rootDisk": {"size": "10GiB", "pool": "p", "bus": "sata"}}, {("rootDisk.bus", Effect.NEXT_BOOT)}),
         ({"disks": [{"name": "a", "volume": "p/a"}]}, {("disks[0]", Effect.LIVE)}),
         ({"nics": [{"name": "a"}]}, {("nics[0]", Effect.LIVE)}),
         (K, {("directKernel", Effect.NEXT_BOOT)}),

@@ -24,7 +24,8 @@ OFFER = """<domainCapabilities><domain>qemu</domain><os><enum name='firmware'>{f
 <mode name='host-passthrough' supported='no'/><mode name='maximum' supported='yes'/>
 <mode name='host-model' supported='yes'><model>EPYC</model></mode>
 <mode name='custom' supported='yes'><model usable='yes'>qemu64</model><model usable='no'>EPYC</model>
-<model usable='unknown'>Nehalem</model></mode></cpu></domainCapabilities>"""
+<model usable='unknown'>Nehalem</model></mode></cpu><machine>pc-q35-7.2</machine><devices><disk><enum name='bus'>
+<value>virtio</value><value>sata</value></enum></disk></devices></domainCapabilities>"""
 
 
 class Api:
@@ -58,7 +59,7 @@ def refused(raw: dict[str, Any], api: Api) -> Rejected | None:
     root = skeleton("u", "x86_64", "qemu")
     patch_machine(root, spec, "/nvram")
     try:
-        refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode"})  # type: ignore[arg-type]
+        refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk"})  # type: ignore[arg-type]
     except Rejected as error:
         return error
     return None
@@ -73,6 +74,11 @@ def refused(raw: dict[str, Any], api: Api) -> Rejected | None:
         ({"machine": "microvm"}, "machine", "it has to be q35, pc-q35-7.2"),
         ({"cpuMode": "host-passthrough"}, "cpuMode", '"host-passthrough" does not work with qemu'),
         ({"cpuMode": "EPYC"}, "cpuMode", "it can give Nehalem, qemu64"),
+        (
+            {"rootDisk": {"pool": "p", "size": "1GiB", "bus": "scsi"}},
+            "rootDisk.bus",
+            'a machine of the type pc-q35-7.2 has no bus "scsi"; it has sata, virtio',
+        ),
         ({"cpuMode": "Z80"}, "cpuMode", 'there is no CPU model "Z80"; usable here are host-model'),
     ],
 )
@@ -90,6 +96,7 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
         {"machine": "q35", "cpuMode": "maximum", "firmware": "uefi"},
         {"cpuMode": "Nehalem"},
         {"cpuMode": "host-model"},
+        {"rootDisk": {"pool": "p", "size": "1GiB", "bus": "sata"}},
     ],
 )
 def test_offered(raw: dict[str, Any]) -> None:

@@ -11,12 +11,23 @@ from hypothesis import strategies as st
 from tests.unit.resources.golden.files import same_as_golden
 
 from jvp.core.check import check
+from jvp.core.identity import Mark
 from jvp.core.types import memory_bytes
+from jvp.libvirt import marks
 from jvp.libvirt.xml import parse, same_xml, text_of, value
 from jvp.resources.instance.cloudinit import CloudInit
-from jvp.resources.instance.definition import DiskSource, Resolved, comparable, disk_key, mac_of, patch, skeleton
+from jvp.resources.instance.definition import (
+    ROOT_ALIAS,
+    DiskSource,
+    Resolved,
+    comparable,
+    disk_key,
+    mac_of,
+    patch,
+    skeleton,
+)
 from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
-from jvp.resources.instance.model import Instance
+from jvp.resources.instance.model import Instance, RootDisk
 from jvp.resources.instance.storage import seed_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
@@ -26,8 +37,11 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "instance-disk": {"name": "web", "rootDisk": {"pool": "p", "size": "1GiB"}, "virtType": "kvm"},
     "instance-maximum": {"name": "web", "rootDisk": {"pool": "p", "size": "1GiB"}, "virtType": "kvm",
                          "firmware": "bios", "machine": "q35", "cpuMode": "maximum"},
+    "instance-scsi": {"name": "web", "virtType": "qemu", "iso": "p/cd",
+                      "rootDisk": {"pool": "p", "size": "1GiB", "format": "raw", "bus": "scsi"}},
     "instance-full": {
-        "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB"}, "cpus": 2, "maxCpus": 4,
+        "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB", "format": "qcow2", "bus": "sata"},
+        "cpus": 2, "maxCpus": 4,
         "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "firmware": "uefi", "machine": "pc-q35-7.2",
         "cpuMode": "Nehalem", "iso": "p/cd",
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
@@ -45,12 +59,20 @@ def spec_of(raw: dict[str, Any]) -> Instance:
     return checked.spec
 
 
+def has_root(spec: Instance) -> bool:
+    return bool(spec.template or spec.root_disk)
+
+
+def root_of(spec: Instance) -> DiskSource:
+    return DiskSource(f"/pools/p/jvp-{UUID}-root", (spec.root_disk.format if spec.root_disk else None) or "qcow2")
+
+
 def resolved_of(spec: Instance) -> Resolved:
     """References as a node would resolve them."""
     return Resolved(
         disks={disk.name: DiskSource(f"/pools/{disk.volume}", "qcow2") for disk in spec.disks},
         networks={nic.name: nic.network for nic in spec.nics},
-        root=DiskSource(f"/pools/p/jvp-{UUID}-root", "qcow2") if spec.template or spec.root_disk else None,
+        root=root_of(spec) if has_root(spec) else None,
         seed=DiskSource(f"/pools/p/jvp-{UUID}-seed", "raw") if spec.cloud_init else None,
         iso=DiskSource(f"/pools/{spec.iso}", "raw") if spec.iso else None,
         nvram=f"/pools/p/jvp-{UUID}-nvram",
@@ -63,6 +85,13 @@ def made(spec: Instance) -> Any:
     return root
 
 
+def ours(spec: Instance) -> Any:
+    """The same with our mark, without which its first disk would be taken for an imported root disk."""
+    root = made(spec)
+    marks.put(root, marks.element_of(Mark("ours", 0), {}))
+    return root
+
+
 def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
     """What `comparable` must find for a spec."""
     kernel = spec.direct_kernel
@@ -70,6 +99,7 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
         "memory": memory_bytes(spec.memory) // 1024, "maxMemory": memory_bytes(spec.max_memory or "") // 1024,
         "cpus": spec.cpus, "maxCpus": spec.max_cpus, "virtType": virt_type,
         "iso": f"/pools/{spec.iso}" if spec.iso else None,
+        "rootDisk.bus": (spec.root_disk.bus if spec.root_disk else None) or ("virtio" if has_root(spec) else None),
         "firmware": spec.firmware, "machine": spec.machine or "q35",
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
     }  # fmt: skip
@@ -131,7 +161,8 @@ def raws(draw: Any) -> dict[str, Any]:
             name: one.replace("..", "--") if isinstance(one, str) else one for name, one in raw["directKernel"].items()
         }
     if boots in ("disk", "both"):
-        raw["rootDisk"] = {"pool": "p", "size": "1GiB"}
+        raw["rootDisk"] = {"pool": "p", "size": "1GiB", "format": draw(st.sampled_from(["qcow2", "raw"]))}
+        raw["rootDisk"]["bus"] = draw(st.sampled_from(["virtio", "sata", "scsi"]))
     if boots == "template":
         raw["template"] = "t"
     if draw(st.booleans()):
@@ -154,7 +185,7 @@ def with_stable_macs(spec: Instance) -> Instance:
 @given(raws())
 def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
     spec = spec_of(raw)
-    root = parse(text_of(made(spec)))
+    root = parse(text_of(ours(spec)))
     assert comparable(root) == meaning(spec, "qemu")
     assert cpu_of(root) == spec.cpu_mode
     assert value(root, "name") == spec.name
@@ -165,12 +196,15 @@ def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
 @settings(max_examples=60)
 @given(raws(), raws())
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
-    root = made(with_stable_macs(spec_of(before)))
-    spec = with_stable_macs(spec_of(after))
+    first, spec = (with_stable_macs(spec_of(raw)) for raw in (before, after))
+    root = ours(first)
     # An update makes no root disk: that is a replacement.
     resolved = dataclasses.replace(resolved_of(spec), root=None)
     patch(root, spec.name or "", spec, resolved)
-    assert comparable(parse(text_of(root))) == meaning(spec, "qemu")
+    # A bus that is not said stays.
+    said = spec.root_disk.bus if spec.root_disk and has_root(first) else None
+    bus = {"rootDisk.bus": said or meaning(first, "qemu")["rootDisk.bus"]}
+    assert comparable(parse(text_of(root))) == meaning(spec, "qemu") | bus
     assert cpu_of(root) == spec.cpu_mode
     again = parse(text_of(root))
     patch(again, spec.name or "", spec, resolved)
@@ -219,6 +253,21 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     assert "sda" in [disk_key(disk) for disk in root.iterfind("devices/disk")]
     assert "52-54-00-00-00-77" in {path.partition(".")[2] for path in comparable(root) if path.startswith("nics.")}
     assert len(root.findall("{http://libvirt.org/schemas/domain/qemu/1.0}commandline")) == 1
+
+
+def test_a_root_disk_on_another_bus_keeps_its_place_in_the_boot_order() -> None:
+    """libvirt sorts the disks of one bus by their targets, and boots from the first disk."""
+    raw = {"name": "a", "rootDisk": {"pool": "p", "size": "1GiB", "bus": "sata"}, "iso": "p/cd"}
+    spec = spec_of({**raw, "disks": [{"name": "data", "volume": "p/data"}]})
+    root = made(spec)
+    targets = {disk_key(disk): value(disk, "target/@dev") for disk in root.iterfind("devices/disk")}
+    assert targets == {"sda": "sda", "sdb": "sdb", "data": "vdb"}
+    back = spec.model_copy(update={"root_disk": RootDisk(pool="p", size="1GiB", bus="virtio")})
+    root.find("devices/disk").append(parse("<address type='drive'/>"))
+    patch(root, "a", back, resolved_of(back))
+    first = root.find("devices/disk")
+    assert (value(first, "alias/@name"), value(first, "target/@dev")) == (ROOT_ALIAS, "vda")
+    assert first.find("address") is None
 
 
 def test_a_cd_is_booted_after_the_disks_and_an_imported_drive_is_left_alone() -> None:

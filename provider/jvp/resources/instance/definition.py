@@ -12,7 +12,7 @@ from typing import Any
 
 from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import NIC_ALIAS, alias_of
-from jvp.libvirt.marks import mark_of
+from jvp.libvirt.marks import facts_of, mark_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
 from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
 from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
@@ -21,6 +21,10 @@ ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
 DISK_ALIAS = "ua-jvp-disk-"
 ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
+FORMAT = "format"
+"""A fact of the mark: what the root disk was made as."""
+PREFIXES = {"virtio": "vd", "sata": "sd", "scsi": "sd"}
+"""How the targets on each bus begin."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
     devices = ensure(root, "devices")
     if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None:
         add_root(root, resolved.root)
+    if (device := root_disk(root)) is not None and (made_as := facts_of(root).get(FORMAT)):
+        put(device, "driver/@type", made_as)
+    if spec.root_disk is not None and spec.root_disk.bus is not None:
+        _patch_bus(root, spec.root_disk.bus)
     _patch_seed(devices, resolved.seed)
     _patch_iso(root, devices, resolved.iso)
     _patch_disks(devices, spec.disks, resolved, known)
@@ -113,6 +121,21 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
 def add_root(root: Element, source: DiskSource) -> None:
     """Give the domain its root disk."""
     _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, read_only=False)
+
+
+def _patch_bus(root: Element, bus: str) -> None:
+    """Put the root disk on another bus; where it stands in the list, and so the boot order, stays."""
+    devices, device = ensure(root, "devices"), root_disk(root)
+    if device is None or value(device, "target/@bus") == bus:
+        return
+    drop(device, "address")
+    put(device, "target/@dev", free_target(devices, PREFIXES[bus], root=True))
+    put(device, "target/@bus", bus)
+    # With its target an imported one would lose what it is known by.
+    put(device, "alias/@name", ROOT_ALIAS)
+    if bus == "scsi" and devices.find("controller[@type='scsi']") is None:
+        # libvirt's own choice is an old one that few guests have a driver for.
+        sub(devices, "controller", type="scsi", model="virtio-scsi")
 
 
 def _patch_room(root: Element, spec: Instance) -> None:
@@ -232,15 +255,20 @@ def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bo
     device = sub(devices, "disk", type="file", device="disk")
     sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
     sub(device, "source", file=source.path)
-    sub(device, "target", dev=free_target(devices), bus="virtio")
+    sub(device, "target", dev=free_target(devices, root=alias == ROOT_ALIAS), bus="virtio")
     if read_only:
         sub(device, "readonly")
     sub(device, "alias", name=alias)
 
 
-def free_target(devices: Element, prefix: str = "vd") -> str:
-    """The first target of a bus that no disk has: `vdb`."""
+def free_target(devices: Element, prefix: str = "vd", *, root: bool = False) -> str:
+    """The first target of a bus that no disk has: `vdb`.
+
+    The first of virtio is kept for our root disk, on whatever bus it is: libvirt boots from the first.
+    """
     taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
+    if not root and _by_alias(devices, ROOT_ALIAS) is not None:
+        taken.add("vda")
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [prefix + one for one in letters] + [prefix + one + two for one in letters for two in letters]
     return next(name for name in names if name not in taken)
@@ -265,6 +293,17 @@ def root_disk(root: Element) -> Element | None:
     if ours is not None or mark_of(root) is not None:
         return ours
     return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
+
+
+def root_format(root: Element) -> str | None:
+    """The format of the root disk: by our record, else what QEMU is told. Never a probed one; None without a disk."""
+    device = root_disk(root)
+    return facts_of(root).get(FORMAT) or told_format(device) if device is not None else None
+
+
+def told_format(device: Element) -> str:
+    """The format that QEMU is told of a disk."""
+    return value(device, "driver/@type") or "raw"
 
 
 def source_of(device: Element) -> str | None:
@@ -314,7 +353,7 @@ def kib(root: Element, path: str) -> int | None:
 
 def comparable(root: Element) -> dict[str, Any]:
     """What can differ between the running and the inactive definition, by the property's path."""
-    devices = ensure(root, "devices")
+    devices, boot = ensure(root, "devices"), root_disk(root)
     room = int(value(root, "vcpu") or 1)
     found: dict[str, Any] = {
         "memory": kib(root, "currentMemory") or kib(root, "memory"),
@@ -324,6 +363,7 @@ def comparable(root: Element) -> dict[str, Any]:
         "virtType": root.get("type"),
         "firmware": firmware_of(root),
         "machine": machine_of(root),
+        "rootDisk.bus": value(boot, "target/@bus") if boot is not None else None,
         "iso": iso_of(root),
         "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
     }

@@ -24,6 +24,7 @@ from jvp.libvirt.storage import refresh, release_template
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, live, machine, planning, reading, storage
 from jvp.resources.instance.definition import (
+    FORMAT,
     DiskSource,
     Names,
     Resolved,
@@ -36,6 +37,7 @@ from jvp.resources.instance.definition import (
     nic_key,
     patch,
     root_disk,
+    root_format,
     skeleton,
     source_of,
 )
@@ -64,11 +66,13 @@ class Instances(Handler[Instance, InstanceState]):
             before = self._refuse_addresses(spec, uuid, found)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
+            if root_plan is not None:
+                facts[FORMAT] = root_plan.format
             facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
-            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode"})
+            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk"})
             machine.refuse_too_large(self.api, root, spec, {"memory"})
             machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))
@@ -211,7 +215,7 @@ class Instances(Handler[Instance, InstanceState]):
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
         root = seed = nvram = None
         if plan is not None:
-            root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), "qcow2")
+            root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), plan.format)
             nvram = self._nvram(uuid, plan.pool, spec)
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
@@ -298,7 +302,8 @@ class Instances(Handler[Instance, InstanceState]):
         path = prior.root_disk_path
         if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
             return None
-        return DiskSource(path, "qcow2") if storage.volume_at(self.node, path) is not None else None
+        format = marks.facts_of(inactive).get(FORMAT) or storage.FORMAT
+        return DiskSource(path, format) if storage.volume_at(self.node, path) is not None else None
 
     def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> None:
         """libvirt renames only what is off; `finish` starts it again."""
@@ -309,7 +314,8 @@ class Instances(Handler[Instance, InstanceState]):
     def _refuse_shrink(self, inactive: Element, spec: Instance) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
         device = root_disk(inactive)
-        now = storage.size_at(self.node, source_of(device) or "") if device is not None else None
+        path = source_of(device) if device is not None else None
+        now = storage.size_at(self.node, path, root_format(inactive)) if path else None
         if wanted and now is not None and disk_bytes(wanted) < now:
             raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
 
@@ -318,14 +324,17 @@ class Instances(Handler[Instance, InstanceState]):
         device = root_disk(inactive)
         if not wanted or device is None:
             return
-        path = source_of(device) or ""
-        now = storage.size_at(self.node, path)
+        path, format = source_of(device) or "", root_format(inactive) or "raw"
+        now = storage.size_at(self.node, path, format)
         if now is None or disk_bytes(wanted) <= now:
             return
         if domain.isActive():
-            domain.blockResize(value(device, "target/@dev"), disk_bytes(wanted), devices.RESIZE_BYTES)
+            # On another bus it waits for the next power cycle, and is still where it was.
+            running = root_disk(devices.live_xml(domain))
+            target = value(running if running is not None else device, "target/@dev")
+            domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
         else:
-            storage.volume_at(self.node, path).resize(disk_bytes(wanted), 0)
+            storage.grow(self.node, path, format, disk_bytes(wanted))
 
     def _pending(self, work: Work, domain: Any, changes: Sequence[Change], names: Names) -> dict[str, str]:
         if not domain.isActive():
@@ -393,7 +402,7 @@ class Instances(Handler[Instance, InstanceState]):
 
     def _remove_quietly(self, uuid: str) -> None:
         """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
-        with contextlib.suppress(JvpError):
+        with contextlib.suppress(JvpError), libvirt_errors("instance"):
             self._remove(Work(), uuid, None)
 
     def _remove(self, work: Work, uuid: str, path: str | None) -> None:

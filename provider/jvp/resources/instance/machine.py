@@ -93,6 +93,7 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
         "machine": spec.machine,
         "cpuMode": spec.cpu_mode,
         "firmware": spec.firmware if spec.firmware == "uefi" else None,
+        "rootDisk": spec.root_disk.bus if spec.root_disk else None,
     }
     asked = {name for name in asked if wanted.get(name) is not None}
     if not asked:
@@ -110,6 +111,8 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
         raise Rejected(f'the node has no machine type "{machine}"; it has {_machines(api, arch)}', path=("machine",))
     if "firmware" in asked:
         _refuse_firmware(offer)
+    if "rootDisk" in asked and spec.root_disk is not None and spec.root_disk.bus is not None:
+        _refuse_bus(offer, spec.root_disk.bus)
     if "cpuMode" in asked and spec.cpu_mode is not None:
         _refuse_cpu(offer, spec.cpu_mode)
 
@@ -157,6 +160,15 @@ def _refuse_firmware(offer: Element) -> None:
         raise Rejected(
             'the node has no UEFI firmware; install it there (on Debian the package "ovmf"), or use "bios"',
             path=("firmware",),
+        )
+
+
+def _refuse_bus(offer: Element, wanted: str) -> None:
+    found = [one.text or "" for one in offer.iterfind("devices/disk/enum[@name='bus']/value")]
+    if wanted not in found:
+        machine, offered = offer.findtext("machine"), ", ".join(sorted(found))
+        raise Rejected(
+            f'a machine of the type {machine} has no bus "{wanted}"; it has {offered}', path=("rootDisk", "bus")
         )
 
 

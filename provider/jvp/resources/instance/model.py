@@ -72,6 +72,24 @@ class RootDisk(Spec):
         Computed(),
         Field(description="Its size; by default the template's. It can grow, also while the guest runs, never shrink."),
     ] = None
+    format: Annotated[
+        Literal["qcow2", "raw"] | None,
+        Changes(Effect.REPLACE),
+        Computed(),
+        Field(
+            description="qcow2, by default, stores only what differs from the template. raw is quickest, and a full "
+            "copy of the template."
+        ),
+    ] = None
+    bus: Annotated[
+        Literal["virtio", "sata", "scsi"] | None,
+        Changes(Effect.NEXT_BOOT),
+        Computed(),
+        Field(
+            description="How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without "
+            "virtio's driver."
+        ),
+    ] = None
 
 
 class Disk(Spec):
@@ -296,8 +314,8 @@ class GuestAddress(Spec):
 
 
 _POWER_CYCLED = (
-    "iso", "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine", "cpuMode",
-    "virtType", "cloudInit", "powerState", "updatePolicy",
+    "rootDisk", "iso", "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine",
+    "cpuMode", "virtType", "cloudInit", "powerState", "updatePolicy",
 )  # fmt: skip
 """What can wait for the next power cycle, and what ends the wait."""
 

@@ -19,7 +19,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import machine, storage
-from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk, source_of
+from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk, root_format, source_of, told_format
 from jvp.resources.instance.model import Instance, InstanceState, RootDisk
 
 ON_CHANGE = ("cloudInit", "onChange")
@@ -133,6 +133,10 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
         return
     if state.root_disk_path and root_disk(inactive) is None:
         yield Change(("rootDisk",), Kind.ADD, Effect.LIVE, None, new.get("rootDisk"))
+    boot, format = root_disk(inactive), root_format(inactive)
+    if boot is not None and told_format(boot) != format:
+        # QEMU is told wrong. What the disk was made as says the record, so that a slip of the pen replaces nothing.
+        yield Change(("rootDisk", "format"), Kind.UPDATE, Effect.LIVE, told_format(boot), format)
     has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))
     if state.cloud_init is not None and new.get("cloudInit") is not None and not has_seed:
         yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])

@@ -19,6 +19,7 @@ from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, storage
 from jvp.resources.instance.definition import (
     ISO_ALIAS,
+    PREFIXES,
     SEED_ALIAS,
     comparable,
     disk_key,
@@ -26,6 +27,7 @@ from jvp.resources.instance.definition import (
     names_of,
     nic_key,
     root_disk,
+    root_format,
     source_of,
 )
 from jvp.resources.instance.live import waits
@@ -55,7 +57,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     return InstanceState.model_construct(
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
-        root_disk=None if lost else _root(node, inactive, prior),
+        root_disk=None if lost else _root(node, inactive, seen["rootDisk.bus"], prior),
         iso=_iso(node, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
@@ -165,18 +167,24 @@ def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
         return prior
 
 
-def _root(node: Node, inactive: Element, prior: InstanceState | None) -> RootDisk | None:
+def _root(node: Node, inactive: Element, bus: Any, prior: InstanceState | None) -> RootDisk | None:
     device = root_disk(inactive)
     path = source_of(device) if device is not None else None
     volume = storage.volume_at(node, path) if path else None
-    if volume is None:
+    if volume is None or device is None:
         return prior.root_disk if prior and prior.root_disk and path else None
     pool = volume.storagePoolLookupByVolume()
     name = pool.name()
     before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
     if before in (pool.UUIDString(), name):
         name = before
-    return RootDisk.model_construct(pool=name, size=size_text(int(volume.info()[1])))
+    format: Any = root_format(inactive)
+    return RootDisk.model_construct(
+        pool=name,
+        size=size_text(storage.size_of(volume, format)),
+        format=format if format in ("qcow2", "raw") else None,
+        bus=bus if bus in PREFIXES else None,
+    )
 
 
 def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
@@ -200,7 +208,8 @@ def _root_outputs(node: Node, inactive: Element, prior: InstanceState | None) ->
     if device is None and prior is not None and marks.mark_of(inactive) is not None:
         # Taken out of the definition by somebody: the disk is still the instance's.
         path = prior.root_disk_path
-    return {"root_disk_path": path, "root_disk_bytes": storage.size_at(node, path) if path else None}
+    size = storage.size_at(node, path, root_format(inactive)) if path else None
+    return {"root_disk_path": path, "root_disk_bytes": size}
 
 
 def _iso(node: Node, path: str | None, prior: InstanceState | None) -> str | None:

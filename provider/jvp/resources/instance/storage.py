@@ -15,7 +15,9 @@ from jvp.core.work import Work
 from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt import poolmarks, sidecar
+from jvp.libvirt import copying, poolmarks, sidecar
+from jvp.libvirt.contents import copied, refuse_space
+from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, pool_at, unless_lost
 from jvp.libvirt.storage import (
@@ -47,8 +49,11 @@ class RootPlan:
     pool: Any
     template: TemplateVolume | None
     size: int
+    format: str
 
 
+FORMAT = "qcow2"
+"""A root disk's, unless the program says another."""
 RELEASE_S = 10.0
 """So long another instance of ours may take to let go of a volume."""
 _SEED_BYTES = 128 * 1024
@@ -71,10 +76,11 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
     """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
     root = spec.root_disk
     wanted = disk_bytes(root.size) if root and root.size else None
+    format = (root.format if root else None) or FORMAT
     if spec.template is None:
         if root is None or root.pool is None or wanted is None:
             return None
-        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted)
+        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted, format)
     template = template_of(node, spec.template, ("template",))
     if root and root.pool:
         pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
@@ -88,7 +94,9 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
             f"which is {size_text(template.capacity)}",
             path=("rootDisk", "size"),
         )
-    return RootPlan(pool, template, wanted or template.capacity)
+    if format == "raw":
+        refuse_space(pool, f'the template "{template.name}"', int(template.volume.info()[2]), ("rootDisk", "pool"))
+    return RootPlan(pool, template, wanted or template.capacity, format)
 
 
 def path_in(pool: Any, name: str) -> str:
@@ -100,11 +108,17 @@ def path_in(pool: Any, name: str) -> str:
 def make_root(work: Work, node: Node, plan: RootPlan, uuid: str) -> None:
     """Make the root disk anew; what an earlier try left is discarded."""
     work.status("making the root disk")
-    stale = find_volume(plan.pool, root_name(uuid))
+    name = root_name(uuid)
+    stale = find_volume(plan.pool, name)
     if stale is not None:
-        delete_volume(stale)
+        remove_when_free(work, stale)  # the node may still be converting for one that died
+    if plan.template is not None and plan.format == "raw":
+        volume = copied(work, node, plan.template, plan.pool, name, plan.format)
+        if plan.size > plan.template.capacity:
+            volume.resize(plan.size, 0)
+        return
     backing = BackingFile(plan.template.path, plan.template.format) if plan.template else None
-    create_volume(work, node, plan.pool, root_name(uuid), capacity=plan.size, format="qcow2", backing=backing)
+    create_volume(work, node, plan.pool, name, capacity=plan.size, format=plan.format, backing=backing)
     if plan.template is not None:
         refuse_going(plan.template, ("template",))
 
@@ -215,10 +229,24 @@ def format_of(volume: Any) -> str:
     return record.format
 
 
-def size_at(node: Node, path: str) -> int | None:
-    """The size of the disk at a path, None when it is in no pool."""
+def size_at(node: Node, path: str, format: str | None) -> int | None:
+    """The size of the disk of this format at a path, None when it is in no pool."""
     found = volume_at(node, path)
-    return int(found.info()[1]) if found is not None else None
+    return size_of(found, format) if found is not None else None
+
+
+def size_of(volume: Any, format: str | None) -> int:
+    """What a guest sees of its disk. A raw one that looks like qcow2, because the guest wrote that, is its file."""
+    root = parse(volume.XMLDesc(0))
+    other = format == "raw" and copying.format_of(root) != "raw"
+    return int(value(root, "physical" if other else "capacity") or 0)
+
+
+def grow(node: Node, path: str, format: str, size: int) -> None:
+    """Grow the disk of a guest that is off. Raises Rejected when its bytes claim another format, libvirtError."""
+    volume = volume_at(node, path)
+    copying.refuse_other_format(parse(volume.XMLDesc(0)), format, volume.name())
+    volume.resize(size, 0)
 
 
 def volume_at(node: Node, path: str) -> Any:
