@@ -91,7 +91,8 @@ class Stage:
             Scene("instance-seed", "Instance", seeded,
                   {**seeded, "cloudInit": {"hostname": "other"}, "autostart": False, "rootDisk": {"size": "16MiB"}}),
             Scene("instance-kept", "Instance", kept, moved),
-            Scene("instance-off", "Instance", {**machine, "powerState": "stopped", "disks": [disk]},
+            Scene("instance-off", "Instance",
+                  {**machine, "powerState": "stopped", "disks": [disk], "rootDisk": {"format": "raw", "bus": "sata"}},
                   {**machine, "powerState": "paused", "name": "renamed"}),
         ]  # fmt: skip
 
