@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +88,38 @@ def test_what_is_not_there_cannot_be_imported(stack: Stack) -> None:
         run = stack("import", f"jvp:index:{kind}", "none", stack.names["P"] + "none", "--yes", ok=False)
         assert f"there is no {there}" in run.text.lower(), run
     assert stack.state() == {}
+
+
+INSTALLED = """
+vm = jvp.Instance(
+    "vm", name=P + "hand", root_disk={"pool": P + "pool", "size": "4MiB"}, virt_type="qemu",
+    opts=pulumi.ResourceOptions(import_=IDS.get("vm")), **MORE,
+)
+"""
+
+
+def test_a_machine_by_virt_install_needs_little_of_a_program(stack: Stack, daemon: Any) -> None:
+    if shutil.which("virt-install") is None:
+        pytest.skip("virt-install is not installed (Debian package virtinst)")
+    name, folder = stack.names["P"], Path(stack.names["FOLDER"])
+    folder.mkdir()
+    pool = f"<pool type='dir'><name>{name}pool</name><target><path>{folder}</path></target></pool>"
+    daemon.storagePoolDefineXML(pool).create()
+    disk = f"pool={name}pool,size=0.00390625"
+    subprocess.run(
+        ["virt-install", "--connect", daemon.getURI(), "--name", name + "hand", "--virt-type", "qemu", "--memory", "64",
+         "--import", "--disk", disk, "--network", "user", "--noautoconsole", "--osinfo", "linux2022"],
+        check=True, timeout=120, capture_output=True,
+    )  # fmt: skip
+    domain = daemon.lookupByName(name + "hand")
+    before = domain.XMLDesc(2)
+    stack.write(INSTALLED, IDS={"vm": name + "hand"}, MORE={})
+    stack.up()
+    assert domain.XMLDesc(2) == before
+    stack.write(INSTALLED, IDS={}, MORE={"memory": "96MiB"})
+    assert stack.up().diff("vm").keys() == {"memory", "maxMemory"}
+    without_notes = re.sub(r"\s*<jvp:mark.*</jvp:mark>", "", domain.XMLDesc(2), flags=re.DOTALL)
+    assert without_notes == before.replace(">65536<", ">98304<")
+    stack.settle()
+    stack.destroy()
+    assert [path.name for path in folder.iterdir()] == [f"{name}hand.qcow2"]

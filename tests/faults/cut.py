@@ -48,6 +48,10 @@ class Cut:
     def wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def counted(*arguments: Any, **named: Any) -> Any:
+            if name in ("virStream.send", "virStream.sendHole"):
+                arguments[0].writes = True
+            elif name == "virStream.finish" and not hasattr(arguments[0], "writes"):
+                return call(*arguments, **named)  # of a download, which changes nothing
             with self._lock:
                 number = next(self._counter)
                 self.note(name)
@@ -60,9 +64,10 @@ class Cut:
                 _die()
             if self.position == "during":
                 threading.Thread(target=_die_in_a_moment).start()
-            result = call(*arguments, **named)
-            _die()
-            return result
+            try:
+                return call(*arguments, **named)
+            finally:
+                _die()  # also after a call that was refused
 
         return counted
 

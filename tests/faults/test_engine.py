@@ -20,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("pulumi_cli")
 POINTS = {
     "net": ((1, 3), (1,)),
     "pool": ((1, 6), (3, 4)),
-    "image": ((2, 9), (6,)),
-    "data": ((1, 5), (3,)),
-    "vm": ((2, 3), (2, 3)),
+    "image": ((2, 9), (5,)),
+    "data": ((1, 5), (2,)),
+    "vm": ((1, 2), (2, 3)),
 }
 
 

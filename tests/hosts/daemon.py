@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from hosts.namespace import PATIENCE_S, Namespace, User
 CACHE = Path("/var/cache/libvirt/qemu/capabilities")
 """What libvirtd knows of QEMU: without it the first connection asks each binary, for seconds."""
 TCP_PORT = 16509
+REAPER = Path(__file__).with_name("reaper.py")
 _QEMU_CONF = """
 stdio_handler = "file"
 cgroup_controllers = []
@@ -43,6 +45,7 @@ class Daemon:
         self.namespace, self.arguments, self.socket, self.user, self.tcp = namespace, arguments, path, user, tcp
         self.environment = dict(os.environ)
         self.process: subprocess.Popen[bytes] | None = None
+        self.pid = 0
 
     @property
     def uri(self) -> str:
@@ -54,12 +57,15 @@ class Daemon:
         log = self.namespace.folder / "libvirtd.log"
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                self.namespace.command("libvirtd", *self.arguments, user=self.user),
+                [sys.executable, str(REAPER), *self.namespace.command("libvirtd", *self.arguments, user=self.user)],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=subprocess.PIPE,
                 stderr=out,
             )
+        assert self.process.stdout is not None
+        with self.process.stdout as told:
+            self.pid = int(told.readline() or 0)
         end = time.monotonic() + PATIENCE_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -74,7 +80,8 @@ class Daemon:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon alone; with SIGKILL it does not notice."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
         if self.process is not None:
             self.process.wait(timeout=PATIENCE_S)
             self.process = None

@@ -32,9 +32,11 @@ PACKAGES = (
     # and Debian's kernels are compressed in various ways
     "lz4",
     "zstd",
-    # tests read cloud-init's disks with them
+    # tests read cloud-init's disks with them,
     "genisoimage",
     "libarchive-tools",
+    # and import what virt-install makes
+    "virtinst",
 )
 
 

@@ -167,11 +167,9 @@ class Instances(Handler[Instance, InstanceState]):
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
-            domain = self.api.find(object_id)
-            if domain is not None and prior is not None and prior.disks:
-                # Volumes outlive the instance: the guest gets the chance to write out what it holds.
-                guest.shut_down(work, domain, prior.shutdown_timeout)
-            self._remove(work, object_id, prior.root_disk_path if prior else None)
+            # Volumes outlive the instance: the guest gets the chance to write out what it holds.
+            patience = prior.shutdown_timeout if prior is not None and prior.disks else None
+            self._remove(work, object_id, prior.root_disk_path if prior else None, patience)
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
@@ -405,29 +403,33 @@ class Instances(Handler[Instance, InstanceState]):
         with contextlib.suppress(JvpError), libvirt_errors("instance"):
             self._remove(Work(), uuid, None)
 
-    def _remove(self, work: Work, uuid: str, path: str | None) -> None:
+    def _remove(self, work: Work, uuid: str, path: str | None, patience: str | None = None) -> None:
         """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-        Raises Rejected, before the guest is stopped, when the root disk is out of reach.
+        A guest may take `patience` to shut down. Raises Rejected, before that, when the root disk is out of reach, or
+        another machine has it.
         """
         domain = self.api.find(uuid)
-        ours, iso = True, None
+        ours, iso, kept = True, None, set[hosts.Card]()
         if domain is not None:
             root = devices.inactive_xml(domain)
-            ours, iso = marks.mark_of(root) is not None, iso_of(root)
+            ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
             device = root_disk(root)
             path = path or (source_of(device) if device is not None else None)
             if ours and path:
                 storage.refuse_unreachable(work, self.node, path)
+                storage.refuse_shared(self.node, path, uuid)
             pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
-            if domain.isActive():
+            # A domain that was undefined while it ran is gone with this.
+            if patience is not None:
+                guest.shut_down(work, domain, patience)
+            elif domain.isActive():
                 guest.cut_off(domain)
             if pool is not None and machine.firmware_of(root) == "bios":
                 refresh(work, pool)
-        if ours:
-            storage.remove(work, self.node, uuid, path)
+        storage.remove(work, self.node, uuid, path if ours else None, imported=not ours)
+        cards.drop(self.node, kept)
         if domain is not None:
-            cards.drop(self.node, hosts.cards_of(devices.inactive_xml(domain)))
             self.api.undefine(domain)
         if iso is not None:
             release_template(work, self.node, iso)

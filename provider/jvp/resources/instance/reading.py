@@ -78,7 +78,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending_restart=bool(pending),
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **_root_outputs(node, inactive, prior),
+        **({} if lost else _root_outputs(node, inactive, prior)),
         **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 

@@ -19,7 +19,7 @@ from jvp.libvirt import copying, poolmarks, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, pool_at, unless_lost
+from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
     DomainDisk,
@@ -270,15 +270,23 @@ def refuse_unreachable(work: Work, node: Node, path: str) -> None:
     poolmarks.is_gone(work, pool, name)
 
 
-def remove(work: Work, node: Node, uuid: str, path: str | None) -> None:
+def refuse_shared(node: Node, path: str, uuid: str) -> None:
+    """Raise Rejected when another machine has the root disk at `path`, which would lose it. Raises libvirtError."""
+    others = {disk.name for disk in disk_users(node.connection).get(path, ()) if disk.domain.UUIDString() != uuid}
+    if others:
+        raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
+
+
+def remove(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:
     """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
 
     Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
-    the uuid are touched.
+    the uuid are touched; of an imported instance what an update made, and never the root disk.
     """
     released = None
+    made = [seed_name(uuid), nvram_name(uuid)]
     for pool in active_pools(node.connection):
-        for name in (root_name(uuid), seed_name(uuid), nvram_name(uuid)):
+        for name in made if imported else [root_name(uuid), *made]:
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:
