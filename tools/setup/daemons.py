@@ -4,6 +4,8 @@ import grp
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tools.setup.project import SetupError, run
 
 LIBVIRTD = Path("/run/libvirt/libvirt-sock")
 VIRTLOGD = Path("/run/libvirt/virtlogd-sock")
+REAPER = Path(__file__).with_name("reaper.py")
 PATIENCE_S = 30.0
 
 
@@ -61,7 +64,14 @@ def _start_plain() -> None:
     if not answers(VIRTLOGD):
         run(["virtlogd", "-d"], why="could not start virtlogd", timeout_s=PATIENCE_S)
         _wait(VIRTLOGD)
-    run(["libvirtd", "-d"], why="could not start libvirtd", timeout_s=PATIENCE_S)
+    subprocess.Popen(
+        [sys.executable, str(REAPER), "libvirtd", "-d"],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _wait(path: Path) -> None:
