@@ -58,13 +58,18 @@ def _stamp(real: str) -> list[int] | None:
 
 
 def _store() -> Path:
+    return folder() / "digests.json"
+
+
+def folder() -> Path:
+    """Where this user keeps what can be had again."""
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not root.is_absolute():
         try:
             root = Path.home() / ".cache"
         except RuntimeError:  # a service without a home
             root = Path("/var/cache")
-    return root / "jvp" / "digests.json"
+    return root / "jvp"
 
 
 def _load(store: Path) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, Self
 
 from jvp.core.errors import Invalid, Unreachable
 from jvp.core.work import Work
+from jvp.images.downloads import Version, keeping, kept
 from jvp.images.fetch import Cut, Reply, get, shown
 from jvp.images.segments import HEAD_BYTES, Progress, Segment, ahead, aside, punched, rechunked, size_text
+from jvp.images.source import FileSource, open_path
 
 _TRIES: Final = 5
 """Attempts to resume without a single byte of progress."""
@@ -37,9 +39,15 @@ class UrlSource:
         except BaseException:
             self._reply.dispose()
             raise
-        self._chunks = ahead(rechunked(self._read()), work, what=what, tick=self._progress.show)
+        chunks = keeping(self.version, self._read())
+        self._chunks = ahead(rechunked(chunks), work, what=what, tick=self._progress.show)
         self._first: list[bytes] = []
         self._reading = False  # the thread starts with the first piece that is wanted
+
+    @property
+    def version(self) -> Version:
+        """What the server says that it sends."""
+        return Version(self._url, self._reply.validator, self.total_bytes)
 
     def _ask(self, headers: dict[str, str]) -> Reply:
         return get(self._url, headers, allow_private_redirects=self._allow)
@@ -64,7 +72,7 @@ class UrlSource:
             yield self._first.pop(0)
         yield from self._chunks
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self) -> Generator[bytes, None, None]:
         """Every byte of the body, asking again where it was cut. Runs in the reading thread."""
         first = reply = self._reply
         got = tries = 0
@@ -136,10 +144,22 @@ class UrlSource:
         self.close()
 
 
-def open_url(url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False) -> UrlSource:
-    """Ask for an image; the answer's head has arrived on return.
+def open_url(
+    url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False
+) -> UrlSource | FileSource:
+    """Ask for an image; the answer's head has arrived on return. What is kept of an earlier download is not fetched.
 
     Raises Invalid (the address, a redirect that is not allowed, HTTP 4xx, longer than `limit_bytes`),
     Unreachable (the name, the connection, TLS, HTTP 5xx), Cancelled.
     """
-    return UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)
+    source = UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)
+    try:
+        file = kept(source.version)
+        same = open_path(str(file), work) if file is not None else None
+    except BaseException:
+        source.close()
+        raise
+    if same is None:
+        return source
+    source.close()
+    return same
