@@ -206,6 +206,10 @@ PATHS: list[Path] = [path for path, _ in walk(FULL)] + [
 ]  # fmt: skip
 
 
+def test_a_kernel_that_is_not_known_yet_demands_no_size() -> None:
+    assert check(Instance, {"rootDisk": {"pool": "p"}, "iso": "p/cd", "directKernel": UNKNOWN}).failures == ()
+
+
 def unknown_at(paths: list[Path]) -> dict[str, Any]:
     raw = copy.deepcopy(FULL)
     for path in sorted(paths, key=len, reverse=True):

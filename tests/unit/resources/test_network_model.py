@@ -215,6 +215,28 @@ def test_any_of_it_may_be_unknown(paths: set[Path]) -> None:
     assert check(Network, raw).failures == ()
 
 
+@pytest.mark.parametrize(
+    ("raw", "open_"),
+    [
+        ({"cidr": UNKNOWN}, {("gateway",), ("dhcp",)}),
+        (
+            {"cidr": UNKNOWN, "gateway": "192.168.50.1", "dhcp": {"leaseTime": "2h"}},
+            {("dhcp", "start"), ("dhcp", "end")},
+        ),
+        ({"cidr": UNKNOWN, "dhcp": {"enabled": False}}, {("gateway",)}),
+        ({"cidr": NET, "gateway": UNKNOWN}, {("dhcp",)}),
+        ({"cidr": NET, "dhcp": {"enabled": UNKNOWN}}, {("dhcp", "start"), ("dhcp", "end")}),
+        ({"cidr": NET, "dhcp": {"start": UNKNOWN}}, {("dhcp", "end")}),
+        ({"ipv6": {"cidr": UNKNOWN}}, {("ipv6", "gateway"), ("ipv6", "dhcp")}),
+        ({"ipv6": {**SIX, "gateway": UNKNOWN, "dhcp": {}}}, {("ipv6", "dhcp", "start"), ("ipv6", "dhcp", "end")}),
+    ],
+)
+def test_what_follows_from_something_unknown_is_unknown(raw: dict[str, Any], open_: set[Path]) -> None:
+    given = {path for path, value in walk(raw) if value is UNKNOWN}
+    found = {path for path, value in walk(check(Network, raw).inputs) if value is UNKNOWN}
+    assert found - given == open_
+
+
 @pytest.mark.parametrize("path", ["ipv6", "reservations", "dhcp"])
 def test_whole_objects_may_be_unknown(path: str) -> None:
     assert check(Network, {**FULL, path: UNKNOWN}).inputs[path] is UNKNOWN

@@ -247,7 +247,8 @@ class Instance(Spec):
             pool = self.root_disk.pool if self.root_disk else None
             if pool is None:
                 yield ("rootDisk", "pool"), "is required for an empty root disk"
-        if self.template is None and isinstance(self.root_disk, RootDisk) and size is None and self.direct_kernel:
+        has_kernel = isinstance(self.direct_kernel, DirectKernel)
+        if self.template is None and isinstance(self.root_disk, RootDisk) and size is None and has_kernel:
             yield ("rootDisk", "size"), "is required for an empty root disk"
         if size is not None and known(size) and (why := over_qcow2(size)):
             yield ("rootDisk", "size"), why

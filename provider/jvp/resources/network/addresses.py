@@ -12,7 +12,7 @@ from pydantic import Field
 from jvp.core.errors import Path
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Duration, IPNetwork, address_of, duration_s, network_of
-from jvp.core.values import known, surely
+from jvp.core.values import UNKNOWN, known, surely
 
 RANGE_BITS = 16
 """The first and the last address of a DHCP range differ in no more than these. Source: virSocketAddrGetRange."""
@@ -31,6 +31,16 @@ class Dhcp(Spec):
     lease_time: Annotated[
         Duration, Field(description="How long a guest may keep an address unasked: 2m or more, or 0s for ever.")
     ] = "1h"
+
+
+def undecided(gateway: str | None, dhcp: Dhcp | None) -> dict[str, Any]:
+    """What follows from something that is not known yet, and so is not known either."""
+    found: dict[str, Any] = {"gateway": UNKNOWN} if gateway is None else {}
+    if dhcp is None:
+        return found | {"dhcp": UNKNOWN}
+    if isinstance(dhcp, Dhcp) and dhcp.enabled is not False:
+        found["dhcp"] = {"start": UNKNOWN, "end": UNKNOWN, **dhcp.bag()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -118,19 +128,18 @@ class Subnet:
 
     def derived(self) -> dict[str, Any]:
         """Gateway and DHCP, where they follow. IPv4 has DHCP unless said; in IPv6 guests make their own addresses."""
-        found: dict[str, Any] = {}
         if not known(self.gateway):
-            return found
-        if self.gateway is None:
-            found["gateway"] = self.own_gateway
+            return undecided(self.gateway, self.dhcp)
+        found: dict[str, Any] = {"gateway": self.own_gateway} if self.gateway is None else {}
         dhcp = Dhcp(enabled=self.version == 4) if self.dhcp is None else self.dhcp
         if not known(dhcp):
             return found
-        if known(dhcp.enabled, dhcp.start, dhcp.end) and dhcp.enabled:
+        if not known(dhcp.enabled, dhcp.start, dhcp.end):
+            return found | undecided(self.own_gateway, dhcp)
+        if dhcp.enabled:
             start, end = self._range(dhcp)
             dhcp = dhcp.model_copy(update={"start": str(start), "end": str(end)})
-        found["dhcp"] = dhcp.bag()
-        return found
+        return found | {"dhcp": dhcp.bag()}
 
     @property
     def own_gateway(self) -> str:

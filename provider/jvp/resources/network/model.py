@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field
 from jvp.core.facts import At, Changes, Computed, Effect, Output
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
-from jvp.core.values import UNKNOWN, known, surely
-from jvp.resources.network.addresses import Dhcp, Subnet
+from jvp.core.values import known, surely
+from jvp.resources.network.addresses import Dhcp, Subnet, undecided
 
 IPV6_MTU = 1280
 """Smaller packets than this are no IPv6. Source: RFC 8200."""
@@ -176,9 +176,10 @@ class Network(Spec):
 
     def derived(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        if self.cidr is not None and not known(self.cidr):
-            # Not known yet when what they follow from is not.
-            found |= {name: UNKNOWN for name in ("gateway", "dhcp") if getattr(self, name) is None}
+        if not known(self.cidr):
+            found |= undecided(self.gateway, self.dhcp)
+        if isinstance(self.ipv6, Ipv6) and not known(self.ipv6.cidr):
+            found["ipv6"] = {**self.ipv6.bag(), **undecided(self.ipv6.gateway, self.ipv6.dhcp)}
         for subnet in self._subnets():
             if subnet.version == 4:
                 found |= subnet.derived()
