@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.errors import Path
-from jvp.core.facts import Effect
+from jvp.core.facts import Derived, Effect
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, opened, reveal
 
@@ -188,5 +188,9 @@ def _completed(field: FieldFacts | None, value: Any, prior: Any) -> Any:
 
 
 def _chosen(model: type[Spec], value: Bag, prior: Bag) -> Bag:
-    ours = {name: prior.get(name, UNKNOWN) for name, facts in fields(model).items() if facts.computed}
+    ours = {
+        name: prior.get(name, UNKNOWN)
+        for name, facts in fields(model).items()
+        if facts.computed and facts.fact(Derived) is None
+    }
     return {**ours, **completed(model, value, prior)}

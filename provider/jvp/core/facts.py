@@ -54,6 +54,11 @@ class Computed:
 
 
 @dataclass(frozen=True)
+class Derived:
+    """Follows from other properties, whatever the user sets."""
+
+
+@dataclass(frozen=True)
 class WriteOnly:
     """Cannot be read back from the host: the state keeps what was written."""
 

@@ -16,13 +16,13 @@ from pydantic import AfterValidator, Field
 from jvp import images
 from jvp.core.diff import Change
 from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path
-from jvp.core.facts import Changes, Computed, Effect, Output, Unit
+from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
 from jvp.core.types import Label, LocalPath, Name, Reference, Url, is_uuid
 from jvp.core.types import url as web_url
-from jvp.core.values import known, surely
+from jvp.core.values import UNKNOWN, known, surely
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
 from jvp.libvirt.errors import libvirt_errors
@@ -71,6 +71,7 @@ class TemplateSource(Spec):
     digest: Annotated[
         str | None,
         Computed(),
+        Derived(),
         Field(description="Filled in: the digest of the file at path, so that a changed file is a planned update."),
     ] = None
 
@@ -115,10 +116,10 @@ class Template(Spec):
     def derived(self) -> dict[str, Any]:
         """The digest of a local file; none while there is no file, which is an error only when it is needed."""
         source = self.source
-        if not isinstance(source, TemplateSource) or not known(source.path):
+        if not isinstance(source, TemplateSource):
             return {}
-        digest = None
-        if source.path is not None:
+        digest: Any = None if known(source.path) else UNKNOWN
+        if source.path is not None and known(source.path):
             with contextlib.suppress(JvpError):
                 digest = images.file_digest_cached(source.path)
         return {"source": source.model_copy(update={"digest": digest}).bag()}
