@@ -296,20 +296,24 @@ class Calls:
     def _result(
         self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
     ) -> Result:
-        bag = self._state_bag(handler, outcome.state, inputs, prior or {})
+        bag = self._state_bag(handler, outcome.state, inputs, prior or {}, written=True)
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = self._secrets_of((inputs,))
             private["unfinished"] = [masked(reason, secrets) for reason in outcome.reasons]
         return Result(Stored(outcome.id, inputs, bag, private))
 
-    def _state_bag(self, handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag) -> Bag:
-        """A state as it is stored: respelled, with what only we know, and with Secrets where they belong."""
+    def _state_bag(self, handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag, *, written: bool = False) -> Bag:
+        """A state as it is stored: respelled, with what only we know, and with Secrets where they belong.
+
+        `written` says that `inputs` are what the object has now: what was taken out of them is no longer known.
+        """
         known = {**prior, **inputs}
+        ours = inputs if written else known
         bag = respelled(handler.state, state.bag(), reveal(known))
         for name, facts in fields(handler.spec).items():
-            if facts.write_only and name in known:
-                bag[name] = known[name]
+            if facts.write_only and name in ours:
+                bag[name] = ours[name]
         return hide(bag, secret_paths_in(bag, known), handler.state)
 
 

@@ -231,6 +231,16 @@ def test_import_ends_with_the_first_update(calls: Calls, work: Work) -> None:
     assert [change.path for change in calls.diff("Car", updated, new).changes] == [("colour",)]
 
 
+def test_what_cannot_be_read_back_goes_with_its_property(calls: Calls, work: Work) -> None:
+    stored = made(calls, {"name": "a", "note": "remember", "pin": "hunter2"}).stored
+    read = calls.read("Car", stored, work)
+    assert read is not None
+    assert read.state["note"] == "remember"
+    updated = calls.update("Car", read, inputs({"name": "a", "pin": "hunter2"}), work).stored
+    assert "note" not in updated.state
+    assert updated.state["pin"] == Secret("hunter2")
+
+
 def test_preview_of_a_create(calls: Calls, work: Work) -> None:
     bag = calls.preview_create("Car", inputs({"size": "2GiB", "pin": "hunter2"}), work)
     assert bag["name"] is UNKNOWN
