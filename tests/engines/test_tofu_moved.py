@@ -28,7 +28,7 @@ from jvp.doors.terraform.provider import ProviderServicer
 from jvp.doors.terraform.server import Service
 from jvp.resources import registry
 
-plugin.run(Service(lambda: ProviderServicer((), (), registry.calls)), debug=False)
+plugin.run(Service(lambda: ProviderServicer((), (), registry.calls)))
 """
 NETWORK = """
 <network>

@@ -8,6 +8,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
+from jvp.core.calls import AnyHandler
 from jvp.core.check import Failure
 from jvp.core.errors import (
     Bug,
@@ -26,7 +27,7 @@ from jvp.core.errors import (
 )
 from jvp.core.model import fields
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
-from jvp.doors.terraform.values import attribute_path
+from jvp.doors.terraform.values import Key, attribute_path
 
 TITLES: dict[type[JvpError], str] = {
     Invalid: "Invalid value",
@@ -52,14 +53,15 @@ def of_failures(failures: Iterable[Failure], model: type[BaseModel]) -> list[Mes
     return [_diagnostic(ERROR, TITLES[Invalid], one.path, one.message, model) for one in failures]
 
 
-def unfinished(kind: str, reasons: Iterable[str]) -> list[Message]:
+def unfinished(handler: AnyHandler, reasons: Iterable[str]) -> list[Message]:
     """An object that exists and is not as declared."""
-    return [_diagnostic(ERROR, f"The {kind} is not finished", (), reason, None) for reason in reasons]
+    title = f"The {handler.kind} is not finished"
+    return [_diagnostic(ERROR, title, (), reason, handler.spec) for reason in reasons]
 
 
 def warning(title: str, sentence: str, model: type[BaseModel] | None = None) -> Message:
     """What a plan or an apply says beside its work."""
-    return _diagnostic(WARNING, title, (), sentence, model)
+    return _diagnostic(WARNING, spoken(title, model), (), sentence, model)
 
 
 def _diagnostic(severity: int, title: str, path: Path, sentence: str, model: type[BaseModel] | None) -> Message:
@@ -77,6 +79,8 @@ def step_path(steps: Iterable[str | int]) -> Message:
     for step in steps:
         if isinstance(step, int):
             path.steps.add(element_key_int=step)
+        elif isinstance(step, Key):
+            path.steps.add(element_key_string=step)
         else:
             path.steps.add(attribute_name=step)
     return path

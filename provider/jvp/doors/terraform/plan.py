@@ -8,11 +8,13 @@ same from the apply. Source: OpenTofu, `internal/plans/objchange`.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import zip_longest
 from typing import Any
 
 from pydantic import BaseModel
 
 from jvp.core.diff import respelled
+from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, reveal
 from jvp.doors.terraform.values import Raw, to_bag, to_raw
@@ -38,7 +40,8 @@ def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, chang
 def _configured(facts: FieldFacts, given: Any, chosen: Any) -> Any:
     """What is configured, and what is chosen for the rest of it."""
     if given is None:
-        return chosen
+        # What it follows from, a file, may be there only when everything before it is applied.
+        return UNKNOWN if chosen is None and facts.fact(Derived) is not None else chosen
     if given is UNKNOWN or facts.item is None:
         return given
     if facts.is_list:
@@ -61,12 +64,36 @@ def _object(model: type[BaseModel], given: Any, chosen: Any) -> Any:
 
 def kept(model: type[BaseModel], state: Bag, promised: Raw) -> Raw:
     """The state after an apply, or a read, in the spelling of `promised`: the plan, or the state before."""
-    # Nothing and an empty list mean the same, and are not the same to the host.
     raw = to_raw(model, respelled(model, reveal(state), reveal(to_bag(model, promised))))
-    return {name: [] if value is None and promised.get(name) == [] else value for name, value in raw.items()}
+    return {name: _as_empty(value, promised.get(name, UNKNOWN)) for name, value in raw.items()}
+
+
+def _as_empty(value: Any, promised: Any) -> Any:
+    """`value`, with nothing where that is promised in the place of an empty list or map, and the other way round.
+
+    They mean the same, and are not the same to the host.
+    """
+    if isinstance(value, dict) and value and isinstance(promised, dict):
+        return {name: _as_empty(inner, promised.get(name, UNKNOWN)) for name, inner in value.items()}
+    if isinstance(value, list) and value and isinstance(promised, list):
+        return [_as_empty(inner, was) for inner, was in zip_longest(value, promised[: len(value)], fillvalue=UNKNOWN)]
+    return promised if _is_empty(value) and _is_empty(promised) else value
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, list | dict) and not value)
 
 
 def untouched(model: type[BaseModel], promised: Raw, prior: Raw) -> Raw:
-    """What the plan left as it was before. A reference that is now written as an id, not as a name, is such a thing."""
-    names = [facts.attribute for facts in fields(model).values()]
-    return {name: prior[name] for name in names if prior.get(name) is not None and promised.get(name) == prior[name]}
+    """What the plan left as it was before, to which the host holds us.
+
+    A reference that is now written as an id, not as a name, is such a thing; and an output that moved by itself since
+    the plan: the next read tells it.
+    """
+    return {
+        facts.attribute: prior[facts.attribute]
+        for facts in fields(model).values()
+        if facts.attribute in prior
+        and promised.get(facts.attribute) == prior[facts.attribute]
+        and (prior[facts.attribute] is not None or facts.output is not None)
+    }

@@ -47,33 +47,39 @@ def main() -> int:
     if refused := None if debug else _refusal():
         print(refused, file=sys.stderr)
         return 1
-    run(Service(registered), debug=debug)
+    run(Service(registered, stays=debug))
     sys.stdout.flush()
     os._exit(0)
 
 
-def run(service: Service, *, debug: bool) -> None:
+def run(service: Service) -> None:
     """Serve until told to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in a terminal reaches us too: the host says what to do
-    signal.signal(signal.SIGTERM, lambda *_: service.over.set())
+    host = os.getppid()
+
+    def end(*_: object) -> None:
+        service.over.set()
+
+    # A Ctrl-C in a terminal reaches us too, and the host says what to do. Without one of its own it is for us.
+    signal.signal(signal.SIGINT, end if service.stays else signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
     folder = Path(tempfile.mkdtemp(prefix="jvp-", dir=os.environ.get("PLUGIN_UNIX_SOCKET_DIR")))  # 0700
     try:
         socket = folder / "provider.sock"
         credentials, certificate = None, ""
-        if os.environ.get("PLUGIN_CLIENT_CERT") and not debug:
+        if os.environ.get("PLUGIN_CLIENT_CERT") and not service.stays:
             from jvp.doors.terraform.certificate import credentials as made
 
             credentials, certificate = made()
         server = start(service, f"unix:{socket}", credentials)
-        if debug:
+        if service.stays:
             _say_how_to_attach(socket)
         else:
             print(f"1|{VERSION}|unix|{socket}|grpc|{certificate}", flush=True)
-            threading.Thread(target=_watch, args=(service,), name="host", daemon=True).start()
+            threading.Thread(target=_watch, args=(service, host), name="host", daemon=True).start()
         threading.Thread(target=_load, args=(service,), name="load", daemon=True).start()
         service.over.wait()
         service.stop()
-        grace_s = ORPHAN_GRACE_S if os.getppid() == 1 else GRACE_S
+        grace_s = GRACE_S if os.getppid() == host else ORPHAN_GRACE_S
         server.stop(grace_s).wait(grace_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -114,10 +120,10 @@ def _say_how_to_attach(socket: Path) -> None:
     print(f"TF_REATTACH_PROVIDERS='{json.dumps(reattach)}'", flush=True)
 
 
-def _watch(service: Service) -> None:
+def _watch(service: Service, host: int) -> None:
     """End with the process that started us, however it ends."""
     with contextlib.suppress(OSError):  # gone already
-        select.select([os.pidfd_open(os.getppid())], [], [])
+        select.select([os.pidfd_open(host)], [], [])
     service.over.set()
 
 

@@ -6,29 +6,29 @@ the call answers both itself.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Plan, Stored
-from jvp.core.check import check
+from jvp.core.check import Failure, check
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
-from jvp.core.model import fields
+from jvp.core.model import Spec, fields
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, schema
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
-from jvp.doors.terraform.values import Raw, decode, encode, refuse_other_shape, to_bag, to_raw
+from jvp.doors.terraform.upgrade import upgraded
+from jvp.doors.terraform.values import Raw, decode, encode, nulls, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
 
 BEFORE = "Before you apply this"
@@ -130,9 +130,8 @@ class ProviderServicer:
     def ValidateResourceConfig(self, request: Message) -> Message:
         handler = self._handler(request.type_name)
         raw = decode(request.config) or {}
-        outcome = check(handler.spec, to_bag(handler.spec, raw))
         timeouts = check(Timeouts, _timeouts(raw))
-        found = diagnostics.of_failures(outcome.failures, handler.spec)
+        found = diagnostics.of_failures(_failures(handler.spec, raw), handler.spec)
         failures = (replace(one, path=("timeouts", *one.path)) for one in timeouts.failures)
         return message("ValidateResourceConfig.Response")(
             diagnostics=[*found, *diagnostics.of_failures(failures, handler.spec)]
@@ -146,14 +145,7 @@ class ProviderServicer:
                 f"the state was written by a newer version of jvp (its schema is {request.version}, this one knows "
                 f"{ours}); install that version"
             )
-        try:
-            raw = json.loads(request.raw_state.json or b"null")
-        except ValueError:
-            raw = None
-        refuse_other_shape(handler.state, raw, f"the state of the {handler.kind}")
-        # What another version had and this one does not goes; what is new is not set yet.
-        bag = to_bag(handler.state, raw)
-        whole = {**to_raw(handler.state, bag), **{name: raw.get(name) for name in OURS}}
+        whole = upgraded(handler, request.raw_state.json)
         return message("UpgradeResourceState.Response")(upgraded_state=encode(whole))
 
     def ReadResource(self, request: Message) -> Message:
@@ -215,12 +207,12 @@ class ProviderServicer:
                 )
         if done is None:
             return answer(new_state=encode(None), diagnostics=warnings)
+        # An object that is not finished is told as it is: there the host compares nothing.
+        left = plan.untouched(handler.spec if done.unfinished else handler.state, promised, prior or {})
         return answer(
-            new_state=encode(
-                {**self._whole(handler, done, promised), **plan.untouched(handler.spec, promised, prior or {})}
-            ),
+            new_state=encode({**self._whole(handler, done, promised), **left}),
             private=kept.packed(done),
-            diagnostics=[*warnings, *diagnostics.unfinished(handler.kind, done.unfinished)],
+            diagnostics=[*warnings, *diagnostics.unfinished(handler, done.unfinished)],
         )
 
     def ImportResourceState(self, request: Message) -> Message:
@@ -252,8 +244,7 @@ class ProviderServicer:
         if function is None:
             _reference(self._handler(request.type_name), raw)
             return answer()
-        outcome = check(function.args, to_bag(function.args, raw))
-        return answer(diagnostics=diagnostics.of_failures(outcome.failures, function.args))
+        return answer(diagnostics=diagnostics.of_failures(_failures(function.args, raw), function.args))
 
     def ReadDataSource(self, request: Message) -> Message:
         raw, function = decode(request.config), self.functions.get(request.type_name)
@@ -307,6 +298,8 @@ class ProviderServicer:
 
     def _known_to_a_state(self, object_id: str) -> None:
         """Who asks for an object by its id has it in a state, and the object is acknowledged by that."""
+        if not object_id:
+            return  # what is being made has none yet
         with self._lock:
             for digest in [digest for digest, made in self._ready.made.items() if made == object_id]:
                 del self._ready.made[digest]
@@ -342,7 +335,9 @@ class ProviderServicer:
             return {**spelled, **ours}
         preview = self._ready.calls.preview_update(handler.token, stored, inputs, work)
         changed = {str(change.path[0]) for change in changes.changes}
-        return {**plan.planned(handler.state, config, preview, prior, changed), **ours}
+        raw = {**plan.planned(handler.state, config, preview, prior, changed), **ours}
+        # A change that no attribute shows, a disk that was taken out of its guest, is to be seen too.
+        return {**raw, "unfinished": UNKNOWN} if raw == prior else raw
 
     def _whole(self, handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
         """Every attribute of a resource."""
@@ -363,6 +358,15 @@ class ProviderServicer:
         if found is None:
             raise NotFound(f'there is no {handler.kind} "{reference}"')
         return found
+
+    def model_of(self, request: Message) -> type[Spec]:
+        """The model in whose properties errors of a request speak."""
+        asked = request.DESCRIPTOR.full_name
+        if "Data" in asked and request.type_name in self.functions:
+            return self.functions[request.type_name].args
+        if hasattr(request, "type_name"):
+            return self._handler(request.type_name).spec
+        return Provider
 
     @property
     def _ready(self) -> _Configured:
@@ -385,8 +389,7 @@ class ProviderServicer:
         self, handler: AnyHandler | None, raw: Raw | None, verb: str, *, preview: bool = False
     ) -> Iterator[tuple[Work, list[Message]]]:
         """A verb's surroundings: its deadline (the resource's own `timeouts` win), its end, and its warnings."""
-        own = _timeouts(raw or {}).get(verb)
-        limit = float(duration_s(own if isinstance(own, str) else getattr(self._ready.provider.timeouts, verb)))
+        limit = _limit_s(_timeouts(raw or {}), self._ready.provider.timeouts, verb)
         if preview:
             limit = min(limit, PREVIEW_S)
         warnings: list[Message] = []
@@ -406,6 +409,19 @@ def _asked(raw: Raw) -> Raw:
 def _timeouts(raw: Raw) -> Bag:
     given = raw.get("timeouts")
     return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else {}
+
+
+def _limit_s(own: Bag, provider: Timeouts, verb: str) -> float:
+    """How long a verb may take. In a plan neither the resource's limits nor the provider's need be known."""
+    theirs = provider if known(provider) else Timeouts()
+    told = (own.get(verb), getattr(theirs, verb), getattr(Timeouts(), verb))
+    return float(duration_s(next(text for text in told if isinstance(text, str))))
+
+
+def _failures(model: type[Spec], raw: Raw) -> Sequence[Failure]:
+    """What is wrong with a configuration."""
+    found = [Failure(path, "must not be null; leave it out") for path in nulls(model, raw)]
+    return found or check(model, to_bag(model, raw)).failures
 
 
 def _replacing(handler: AnyHandler, changes: Plan) -> list[Message]:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.calls import AnyFunction, AnyHandler
-from jvp.core.facts import Effect
+from jvp.core.facts import Derived, Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform.diagnostics import spoken
@@ -84,6 +84,8 @@ def attributes(model: type[BaseModel], part: Part, inputs: Mapping[str, FieldFac
 
 
 def _attribute(facts: FieldFacts, part: Part) -> Message:
+    if facts.fact(Derived) is not None:
+        part = Part.OUTPUT  # a configured value would have to be the planned one
     made = Attribute(
         name=facts.attribute,
         description=_description(facts, part),

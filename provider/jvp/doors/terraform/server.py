@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKERS = 64
 MESSAGE_BYTES = 400 * 2**20
+POLL_S = 1.0
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -28,7 +30,9 @@ OPTIONS = [
 class Service:
     """Every method of the process: the provider's, and those by which the host ends it."""
 
-    def __init__(self, make: Callable[[], ProviderServicer]) -> None:
+    def __init__(self, make: Callable[[], ProviderServicer], *, stays: bool = False) -> None:
+        self.stays = stays
+        """Whether hosts come and go: somebody else started the process."""
         self.over = threading.Event()
         """Set when the host wants the process to end."""
         self._make = make
@@ -84,8 +88,10 @@ def _shut_down(service: Service, request: Message, context: grpc.ServicerContext
 
 def _say_nothing(service: Service, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
     """The host wants what we print; we print nothing. It takes an end of the stream for an old plugin."""
-    context.add_callback(service.over.set)
-    service.over.wait()
+    ended = threading.Event() if service.stays else service.over
+    context.add_callback(ended.set)
+    while not (service.over.is_set() or ended.wait(POLL_S)):
+        pass
     return iter(())
 
 
@@ -114,7 +120,9 @@ def _refused(service: Service, name: str, response: Any, request: Message, error
         # The text may quote a value that is a secret; the log has the places.
         place = hclog.places(error).partition(" <")[0]
         error = Bug(f"this is a defect of jvp, please report it: {type(error).__name__} at {place}")
-    handler = service.load().handlers.get(getattr(request, "type_name", ""))
     if "diagnostics" not in response.DESCRIPTOR.fields_by_name:
         return response()
-    return response(diagnostics=[diagnostics.of_error(error, handler.spec if handler else None)])
+    model = None
+    with contextlib.suppress(Exception):  # the models may be what is missing
+        model = service.load().model_of(request)
+    return response(diagnostics=[diagnostics.of_error(error, model)])

@@ -8,13 +8,14 @@ schema alone, so a raw value holds them bare, and a bag that is made of one hide
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import ormsgpack
 from pydantic import BaseModel
 
 from jvp.core.check import hide
-from jvp.core.errors import Invalid, Path
+from jvp.core.errors import Path
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, reveal
 from jvp.doors.terraform.protocol import DynamicValue, Message
@@ -33,12 +34,14 @@ def decode(value: Message) -> Any:
 
 def encode(raw: Any) -> Message:
     """A DynamicValue."""
-    return DynamicValue(msgpack=ormsgpack.packb(raw, default=_extension))
+    return DynamicValue(msgpack=ormsgpack.packb(raw, default=_extension, option=ormsgpack.OPT_PASSTHROUGH_BIG_INT))
 
 
 def _extension(value: Any) -> Any:
     if value is UNKNOWN:
         return _UNKNOWN
+    if isinstance(value, int):
+        return str(value)  # more than 64 bits
     raise TypeError(f"a {type(value).__name__} is no value of a property")
 
 
@@ -83,29 +86,32 @@ def _to_host(facts: FieldFacts, value: Any) -> Any:
     return to_raw(facts.item, value) if facts.item is not None else value
 
 
+def nulls(model: type[BaseModel], raw: Raw, path: Path = ()) -> Iterator[Path]:
+    """Where lists and maps hold null. A bag has no null, and what is left out of a plan breaks its promise."""
+    for name, facts in fields(model).items():
+        value, here = raw.get(facts.attribute), (*path, name)
+        if isinstance(value, dict) and facts.item is not None:
+            yield from nulls(facts.item, value, here)
+        elif isinstance(value, list | dict):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                if item is None:
+                    yield (*here, key)
+                elif facts.item is not None and isinstance(item, dict):
+                    yield from nulls(facts.item, item, (*here, key))
+
+
+class Key(str):
+    """A key of a map, in the path of an attribute."""
+
+
 def attribute_path(model: type[BaseModel], path: Path) -> tuple[str | int, ...]:
     """A path of a bag as one of a raw value: `nics[0].mac`, `max_memory`. What the model does not know stays."""
     found: list[str | int] = []
-    known = fields(model)
+    known, in_map = fields(model), False
     for part in path:
         facts = known.get(part) if isinstance(part, str) else None
-        found.append(facts.attribute if facts else part)
+        found.append(Key(part) if in_map else facts.attribute if facts else part)
         if isinstance(part, str):
+            in_map = facts is not None and facts.is_map
             known = fields(facts.item) if facts and facts.item else {}
     return tuple(found)
-
-
-def refuse_other_shape(model: type[BaseModel], raw: Any, where: str) -> None:
-    """Raises Invalid for a stored value that cannot be one of the model's: a broken state."""
-    if not isinstance(raw, dict):
-        raise Invalid(f"{where} is no object; restore the state from a backup, or import the object again")
-    for facts in fields(model).values():
-        value = raw.get(facts.attribute)
-        if facts.item is None or value is None or value is UNKNOWN:
-            continue
-        name = f"{where}.{facts.attribute}"
-        if facts.is_list and not isinstance(value, list):
-            raise Invalid(f"{name} is no list; restore the state from a backup, or import the object again")
-        for item in value if facts.is_list else [value]:
-            if item is not UNKNOWN:
-                refuse_other_shape(facts.item, item, name)

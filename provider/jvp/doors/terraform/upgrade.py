@@ -1,0 +1,80 @@
+"""A stored state, of this version or an older one, as this version has it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from jvp.core.calls import AnyHandler
+from jvp.core.errors import Invalid
+from jvp.core.handler import Handler
+from jvp.core.model import fields
+from jvp.doors.terraform.schema import cty
+from jvp.doors.terraform.values import Raw, to_bag, to_raw
+from jvp.resources.provider import Timeouts
+
+BESIDE: dict[str, Any] = {"id": "string", "unfinished": ["list", "string"], "adopt": "bool"}
+"""The plain attributes of every resource that no model has, and their types."""
+ADVICE = "restore the state from a backup, or import the object again"
+
+
+def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
+    """Every attribute of a resource. What another version had goes, what is new is not set yet.
+
+    Raises Invalid for what cannot be a state of the resource.
+    """
+    what = f"the state of the {handler.kind}"
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        raw = None
+    _refuse(handler.state, raw, what)
+    ours = {name: raw.get(name) for name in BESIDE}
+    for name, kind in BESIDE.items():
+        _refuse_plain(kind, ours[name], f"{what}.{name}")
+    timeouts = raw.get("timeouts")
+    if timeouts is not None:
+        _refuse(Timeouts, timeouts, f"{what}.timeouts")
+        timeouts = to_raw(Timeouts, to_bag(Timeouts, timeouts))
+    whole = to_raw(handler.state, to_bag(handler.state, raw))
+    return {**whole, **ours, "timeouts": timeouts}
+
+
+def _refuse(model: type[BaseModel], raw: Any, where: str) -> None:
+    """Raises Invalid for what cannot be a value of the model."""
+    if not isinstance(raw, dict):
+        raise Invalid(f"{where} is no object; {ADVICE}")
+    for facts in fields(model).values():
+        value, name = raw.get(facts.attribute), f"{where}.{facts.attribute}"
+        if facts.item is None:
+            _refuse_plain(cty(facts.annotation), value, name)
+        elif value is not None and facts.is_list and not isinstance(value, list):
+            raise Invalid(f"{name} is no list; {ADVICE}")
+        elif value is not None:
+            for item in value if facts.is_list else [value]:
+                _refuse(facts.item, item, name)
+
+
+def _refuse_plain(kind: Any, value: Any, where: str) -> None:
+    if value is None:
+        return
+    if isinstance(kind, list):
+        if not isinstance(value, list if kind[0] == "list" else dict):
+            raise Invalid(f"{where} is no {kind[0]}; {ADVICE}")
+        for item in value.values() if isinstance(value, dict) else value:
+            _refuse_plain(kind[1], item, where)
+    elif not _is_a(kind, value):
+        raise Invalid(f"{where} is no {kind}; {ADVICE}")
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    if kind == "number" and isinstance(value, str):
+        try:
+            float(value)  # large ones come as text
+        except ValueError:
+            return False
+        return True
+    types: dict[str, Any] = {"string": str, "bool": bool, "number": int | float}
+    return isinstance(value, types[kind]) and isinstance(value, bool) == (kind == "bool")
