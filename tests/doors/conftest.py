@@ -1,4 +1,4 @@
-"""Fixtures: the gadget provider over real gRPC, an engine that listens, the real plugin as a process."""
+"""Fixtures: the gadget provider over real gRPC for either engine, an engine that listens, the real plugins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import gadget
 import pytest
+import terraform_rpc
 from pulumi_rpc import ROOT, Client, Engine
 
 from jvp.doors.pulumi.server import Service, serve
+from jvp.doors.terraform import server as terraform_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,14 +61,45 @@ def provider(fresh: Client, engine: Engine) -> Client:
 
 
 @pytest.fixture
+def unconfigured(host: gadget.Host) -> Iterator[terraform_rpc.Engine]:
+    """A host of Terraform's protocol beside the gadgets' server, which it told nothing yet."""
+    with terraform_rpc.served(terraform_server.Service(lambda: gadget.terraform(host))) as engine:
+        yield engine
+
+
+@pytest.fixture
+def terraform(unconfigured: terraform_rpc.Engine) -> terraform_rpc.Engine:
+    """The same after it configured the provider."""
+    assert unconfigured.configure(owner="me") == []
+    return unconfigured
+
+
+@pytest.fixture
 def plugin() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts the real plugin as a process: arguments of the command, arguments of Popen."""
+    """Starts the real plugin for Pulumi as a process: arguments of the command, arguments of Popen."""
+    yield from _starter("jvp.doors.pulumi.plugin")
+
+
+@pytest.fixture
+def terraform_plugin() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """The same for Terraform."""
+    yield from _starter("jvp.doors.terraform.plugin")
+
+
+@pytest.fixture
+def terraform_gadget() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """The gadgets' provider for Terraform, likewise."""
+    yield from _starter("gadget", "--terraform")
+
+
+def _starter(module: str, *always: str) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        command = [sys.executable, "-m", "jvp.doors.pulumi.plugin", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "provider"), **options.pop("env", {})}
+        command = [sys.executable, "-m", module, *always, *arguments]
+        path = f"{ROOT / 'provider'}:{ROOT / 'tests' / 'doors'}"
+        environment = {**os.environ, "PYTHONPATH": path, **options.pop("env", {})}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, **options)
         started.append(process)
         return process

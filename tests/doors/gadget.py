@@ -1,10 +1,11 @@
 """A resource and a function over a dictionary, with every kind of fact: what a door is tested with.
 
-`python gadget.py [ENGINE]` serves them as a Pulumi provider.
+`python gadget.py [ENGINE]` serves them as a Pulumi provider, `python gadget.py --terraform` as one for Terraform.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from jvp.core.calls import Calls
-from jvp.core.diff import Change
+from jvp.core.diff import Change, Kind
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
 from jvp.core.facts import Changes, Computed, Effect, Output, Sensitive, WriteOnly
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Mac, Name, Size, size_bytes
-from jvp.core.values import Secret, known
+from jvp.core.values import UNKNOWN, Secret, known
 from jvp.core.work import Work
 from jvp.resources.provider import Provider
 
@@ -43,6 +44,15 @@ class Slot(Spec):
     note: Annotated[str | None, Field(description="Whatever you like.")] = None
 
 
+class Rack(Spec):
+    """Where a gadget stands."""
+
+    room: Annotated[Name, Field(description="Which room.")]
+    shelf: Annotated[int | None, Computed(), Field(description="Chosen when left out.")] = None
+    side: Annotated[Literal["left", "right"], Field(description="Which side.")] = "left"
+    labels: Annotated[list[str] | None, Field(description="Words on it; none are as good as an empty list.")] = None
+
+
 class Gadget(Spec):
     """A thing that is only in memory."""
 
@@ -53,12 +63,23 @@ class Gadget(Spec):
     home: Annotated[str | None, Changes(Effect.REPLACE), Field(description="Where.")] = None
     slots: Annotated[list[Slot], Field(description="Its places.")] = []
     tags: Annotated[dict[str, str], Field(description="Words.")] = {}
+    rack: Annotated[Rack | None, Field(description="Where it stands.")] = None
+    corner: Annotated[str | None, Field(description="Where it is looked for; by default the room of its rack.")] = None
     password: Annotated[Secret[str] | None, WriteOnly(), Field(description="Hush.")] = None
     act: Annotated[str | None, Field(description="What the gadget does next: partial, wait or an error.")] = None
 
     def rules(self) -> Iterator[Rule]:
         if known(self.speed, self.mode) and self.speed is not None and self.speed > 9 and self.mode == "slow":
             yield ("speed",), "is too fast for a slow gadget"
+        names = [slot.name for slot in self.slots if isinstance(slot, Slot)] if known(self.slots) else []
+        for index, name in enumerate(names):
+            if known(name) and name in names[:index]:
+                yield ("slots", index, "name"), f'"{name}" is given twice'
+
+    def derived(self) -> dict[str, Any]:
+        if self.corner is not None or self.rack is None:
+            return {}
+        return {"corner": self.rack.room if isinstance(self.rack, Rack) else UNKNOWN}
 
 
 class GadgetState(Gadget):
@@ -67,6 +88,8 @@ class GadgetState(Gadget):
     uuid: Annotated[str, Output(), Field(description="Its id.")]
     size_bytes: Annotated[int, Output(follows=("size",)), Field(description="How big, in bytes.")]
     serial: Annotated[str, Output(), Sensitive(), Field(description="A secret that the host made.")]
+    state: Annotated[str | None, Output(follows=("act",)), Field(description="running or idle.")] = None
+    weather: Annotated[str | None, Output(), Field(description="Changes by itself.")] = None
 
 
 class Host:
@@ -77,6 +100,10 @@ class Host:
         self.calls: list[str] = []
         self.keys: list[Key] = []
         self.lock = threading.Lock()
+        self.weather: str | None = None
+        self.damaged: set[str] = set()
+        """Those that lack something which no property tells; an update mends them."""
+        self.uuid = "the-host"
 
 
 class Gadgets(Handler[Gadget, GadgetState]):
@@ -106,11 +133,16 @@ class Gadgets(Handler[Gadget, GadgetState]):
         return self._kept(uuid, spec, name, work)
 
     def _kept(self, uuid: str, spec: Gadget, name: str, work: Work) -> Outcome[GadgetState]:
-        bag = spec.model_dump(exclude={"slots", "password", "act"}) | {"name": name, "uuid": uuid}
+        bag = spec.model_dump(exclude={"slots", "rack", "password", "act"}) | {"name": name, "uuid": uuid}
+        before = self.host.gadgets.get(uuid, {})
+        macs = {slot.name: slot.mac for slot in before.get("slots", ())}
         bag["slots"] = [
-            slot if slot.mac else slot.model_copy(update={"mac": f"52:54:00:00:00:{index:02x}"})
+            slot.model_copy(update={"mac": slot.mac or macs.get(slot.name) or f"52:54:00:00:00:{index:02x}"})
             for index, slot in enumerate(spec.slots)
         ]
+        if spec.rack is not None:
+            shelf = spec.rack.shelf or (before["rack"].shelf if before.get("rack") else 7)
+            bag["rack"] = spec.rack.model_copy(update={"shelf": shelf, "labels": spec.rack.labels or None})
         with self.host.lock:
             self.host.gadgets[uuid] = {**bag, "act": spec.act}
         state = self._state(uuid)
@@ -125,8 +157,11 @@ class Gadgets(Handler[Gadget, GadgetState]):
 
     def _state(self, uuid: str) -> GadgetState:
         bag = self.host.gadgets[uuid]
-        extra = {"size_bytes": size_bytes(bag["size"]), "serial": f"serial-{uuid[:8]}", "password": None}
-        return GadgetState.model_construct(**bag, **extra)
+        extra = {
+            "size_bytes": size_bytes(bag["size"]), "serial": f"serial-{uuid[:8]}", "password": None,
+            "state": "running" if bag["act"] == "run" else "idle", "weather": self.host.weather,
+        }  # fmt: skip
+        return GadgetState.model_construct(**{"rack": None, **bag}, **extra)
 
     def read(self, work: Work, object_id: str, prior: GadgetState | None) -> GadgetState | None:
         work.check()
@@ -141,6 +176,7 @@ class Gadgets(Handler[Gadget, GadgetState]):
             raise NotFound("the gadget is gone")
         if spec.act in ERRORS:
             raise ERRORS[spec.act](f'the host said "{spec.act}"', path=("act",))
+        self.host.damaged.discard(object_id)
         return self._kept(object_id, spec, spec.name or self.host.gadgets[object_id]["name"], work)
 
     def delete(self, work: Work, object_id: str, prior: GadgetState | None) -> None:
@@ -152,11 +188,16 @@ class Gadgets(Handler[Gadget, GadgetState]):
             if reference in (uuid, bag["name"]):
                 return uuid
         there = ", ".join(sorted(bag["name"] for bag in self.host.gadgets.values()))
-        raise NotFound(f'there is no gadget "{reference}"; there are: {there or "none"}')
+        raise NotFound(f'there is no {self.kind} "{reference}"; there are: {there or "none"}')
 
     def list(self, work: Work) -> Iterator[Listed]:
         for uuid, bag in self.host.gadgets.items():
             yield Listed(uuid, bag["name"])
+
+    def effects(self, changes: Sequence[Change], state: GadgetState, new: dict[str, Any]) -> Iterator[Change]:
+        yield from changes
+        if state.uuid in self.host.damaged:
+            yield Change(("size",), Kind.UPDATE, Effect.LIVE, None, new["size"])
 
     def predict(self, spec: Gadget, prior: GadgetState | None) -> dict[str, Any]:
         return {"sizeBytes": size_bytes(spec.size)} if known(spec.size) else {}
@@ -164,6 +205,12 @@ class Gadgets(Handler[Gadget, GadgetState]):
     def warnings(self, work: Work, spec: Gadget, prior: GadgetState | None) -> Iterator[str]:
         if spec.act == "grumble":
             yield f"gadgets like {_text(spec.password)} do not like this"
+
+
+class Trinkets(Gadgets):
+    """The same; no function answers for it."""
+
+    kind, token = "trinket", "Trinket"
 
 
 class Asked(Spec):
@@ -209,7 +256,30 @@ def servicer(host: Host) -> Any:
     return lambda session: ProviderServicer([Gadgets], [GetGadget], calls, session)
 
 
-if __name__ == "__main__":
-    from jvp.doors.pulumi.plugin import run
+def terraform(host: Host) -> Any:
+    """The servicer of a Terraform server."""
+    from jvp.doors.terraform.provider import ProviderServicer
 
-    run(sys.argv[1:], servicer(Host()))
+    def calls(_provider: Provider) -> Calls:
+        handlers = {"Gadget": Gadgets(host), "Trinket": Trinkets(host)}
+        return Calls(handlers, {"getGadget": GetGadget(host)}, lambda: host.uuid)
+
+    return ProviderServicer([Gadgets, Trinkets], [GetGadget], calls)
+
+
+def main() -> None:
+    """Serve until told to end."""
+    if "--terraform" not in sys.argv:
+        from jvp.doors.pulumi.plugin import run
+
+        run(sys.argv[1:], servicer(Host()))
+        return
+    from jvp.doors.terraform import plugin
+    from jvp.doors.terraform.server import Service
+
+    plugin.run(Service(lambda: terraform(Host()), stays="--debug" in sys.argv))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The real plugin for Terraform as a process: its greeting, its end, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pulumi_rpc import ROOT, within
+from terraform_rpc import Client, Engine, environment, handshake, identity, unpacked
+
+import jvp
+from jvp.doors.terraform.plugin import GRACE_S
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+LIMIT_S = 60
+KILLED_AFTER_S = 2.0
+"""go-plugin's patience after a Shutdown."""
+
+
+def host_of(client: Client) -> Engine:
+    return Engine(client)
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+    """The outcome of a process that ends by itself: its code, what it printed, what it complained."""
+    out, err = process.communicate(timeout=LIMIT_S)
+    return process.returncode, out.decode(), err.decode()
+
+
+# Greeting
+
+
+def test_the_line_is_alone_and_leads_to_a_server_that_only_its_certificate_proves(
+    terraform_plugin: Start, tmp_path: Path
+) -> None:
+    whose = identity()
+    process = terraform_plugin(env=environment(whose, XDG_CACHE_HOME=str(tmp_path)))
+    line = handshake(process)
+    assert (line.core, line.version, line.network, line.kind) == ("1", "6", "unix", "grpc")
+    assert stat.S_IMODE(line.socket.parent.stat().st_mode) == 0o700
+    client = Client(line.socket, line.certificate, whose)
+    block = host_of(client).block("jvp_network")
+    assert block["name"].required
+    client.close()
+
+    stranger = Client(line.socket, identity().certificate)
+    with pytest.raises(grpc.RpcError) as refused:
+        host_of(stranger).block("jvp_network")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    stranger.close()
+    process.terminate()
+    assert ended(process) == (0, "", "")
+
+
+def test_a_host_without_tls_is_served_in_the_clear(terraform_plugin: Start) -> None:
+    line = handshake(terraform_plugin(env=environment()))
+    assert line.certificate is None
+    client = Client(line.socket)
+    assert "jvp_network" in {one.type_name for one in host_of(client).ask("GetMetadata").resources}
+    client.close()
+
+
+@pytest.mark.parametrize("cookie", [None, "", "something else"])
+def test_who_is_no_host_is_told_so_in_a_sentence(terraform_plugin: Start, cookie: str | None) -> None:
+    told = {"TF_PLUGIN_MAGIC_COOKIE": cookie} if cookie is not None else {}
+    code, out, err = ended(terraform_plugin(env=told))
+    assert (code, out) == (1, "")
+    assert err == (
+        "terraform-provider-jvp is a plugin: tofu and terraform start it themselves. "
+        'Install it with "jvp terraform install", or debug it with --debug.\n'
+    )
+
+
+def test_a_host_of_another_protocol_is_told_both_numbers(terraform_plugin: Start) -> None:
+    code, out, err = ended(terraform_plugin(env=environment(PLUGIN_PROTOCOL_VERSIONS="4,5")))
+    assert (code, out) == (1, "")
+    assert err == "this provider speaks version 6 of the protocol, and the host 4, 5\n"
+
+
+def test_it_tells_its_version(terraform_plugin: Start) -> None:
+    assert ended(terraform_plugin("--version")) == (0, f"{jvp.__version__}\n", "")
+
+
+def test_nothing_heavy_is_imported_before_the_line() -> None:
+    heavy = ("pydantic", "libvirt", "lxml", "httpx", "pycdlib", "pulumi", "ormsgpack", "cryptography")
+    code = f"import sys, jvp.doors.terraform.plugin; print([name for name in {heavy!r} if name in sys.modules])"
+    told = {**os.environ, "PYTHONPATH": str(ROOT / "provider")}
+    done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_two_at_once_are_apart(terraform_gadget: Start) -> None:
+    lines = [handshake(terraform_gadget(env=environment())) for _ in range(2)]
+    clients = [Client(line.socket) for line in lines]
+    hosts = [host_of(client) for client in clients]
+    for host in hosts:
+        assert host.configure() == []
+        assert host.create("jvp_gadget", {"name": "same"}).state["uuid"]
+    assert lines[0].socket.parent != lines[1].socket.parent
+    for client in clients:
+        client.close()
+
+
+# End
+
+
+def test_a_ctrl_c_is_for_the_host_and_a_terminate_ends(terraform_plugin: Start) -> None:
+    process = terraform_plugin(env=environment())
+    line = handshake(process)
+    client = Client(line.socket)
+    process.send_signal(signal.SIGINT)
+    assert host_of(client).block("jvp_network")
+    client.close()
+    process.terminate()
+    assert ended(process)[0] == 0
+    assert not line.socket.parent.exists()
+
+
+def test_a_shutdown_ends_what_runs_before_the_host_would_kill_it(terraform_gadget: Start) -> None:
+    assert GRACE_S < KILLED_AFTER_S
+    process = terraform_gadget(env=environment())
+    line = handshake(process)
+    client = Client(line.socket)
+    printed = client.listen()
+    host = host_of(client)
+    assert host.configure() == []
+    planned = host.plan("jvp_gadget", {"name": "slow", "act": "hang"})
+    method, values = host.applying(planned)
+    running = client.start(method, host.request(method, **values))
+    within(LIMIT_S, lambda: host.data("jvp_gadget", {"name": "slow"})[0])
+    client.shut_down()
+    applied = host.applied(planned, running.result())
+    assert applied.state["uuid"], "what was made is in the state"
+    assert [one.title for one in applied.errors] == ["The gadget is not finished"]
+    assert list(printed) == []
+    assert ended(process)[:2] == (0, "")
+    assert not line.socket.parent.exists()
+    client.close()
+
+
+def test_it_ends_with_its_host_however_that_ends(terraform_gadget: Start) -> None:
+    command = [sys.executable, "-m", "gadget", "--terraform"]
+    path = f"{ROOT / 'provider'}:{ROOT / 'tests' / 'doors'}"
+    host = subprocess.Popen(
+        ["/bin/sh", "-c", '"$@" & echo $! >&2; wait', "sh", *command],
+        env={**os.environ, **environment(PYTHONPATH=path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert host.stderr is not None
+    provider = int(host.stderr.readline())
+    line = handshake(host)
+    watched = os.pidfd_open(provider)
+    host.kill()
+    ready, _, _ = select.select([watched], [], [], LIMIT_S)
+    os.close(watched)
+    assert ready, "the provider outlived its host"
+    assert not line.socket.parent.exists()
+    host.wait()
+    for stream in (host.stdout, host.stderr):
+        stream.close()
+
+
+# Debugging
+
+
+def reattach(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What a debugged provider says to export."""
+    assert process.stdout is not None
+    name, _, value = process.stdout.readline().decode().strip().partition("=")
+    assert name == "TF_REATTACH_PROVIDERS"
+    (text,) = shlex.split(value)
+    (found,) = json.loads(text).values()
+    return dict(found)
+
+
+def test_a_debugged_one_serves_host_after_host_until_a_ctrl_c(terraform_gadget: Start) -> None:
+    process = terraform_gadget("--debug")
+    told = reattach(process)
+    assert {key: told[key] for key in ("Protocol", "ProtocolVersion", "Pid", "Test")} == {
+        "Protocol": "grpc", "ProtocolVersion": 6, "Pid": process.pid, "Test": True,
+    }  # fmt: skip
+    socket = Path(told["Addr"]["String"])
+    uuid = None
+    for _ in range(2):
+        client = Client(socket)
+        client.listen()
+        host = host_of(client)
+        assert host.configure() == []
+        if uuid is None:
+            uuid = host.create("jvp_gadget", {"name": "kept"}).state["uuid"]
+        assert host.imported("jvp_gadget", "kept").state["uuid"] == uuid
+        host.ask("StopProvider")
+        client.close()  # a host that is attached to does not end what it has not started
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 0
+    assert not socket.parent.exists()
+
+
+# The log
+
+
+def test_the_log_is_json_and_holds_no_value(terraform_gadget: Start) -> None:
+    process = terraform_gadget(env=environment())
+    client = Client(handshake(process).socket)
+    host = host_of(client)
+    assert host.configure() == []
+    planned = host.plan("jvp_gadget", {"name": "bad", "act": "defect", "password": "hunter22"})
+    (wrong,) = host.apply(planned).errors
+    assert wrong.title == "Defect of jvp"
+    answer = host.ask("PlanResourceChange", type_name="jvp_gizmo")
+    assert answer.diagnostics[0].summary == "Invalid value"
+    assert unpacked(answer.planned_state) is None
+    client.shut_down()
+    client.close()
+    _, out, err = ended(process)
+    assert out == ""
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert [sorted(line) for line in lines] == [["@level", "@message", "@module", "@timestamp"]] * len(lines)
+    assert any(line["@level"] == "error" and "PlanResourceChange" in line["@message"] for line in lines)
+    assert "hunter22" not in err
