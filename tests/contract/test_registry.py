@@ -217,6 +217,10 @@ def test_what_is_there_already_is_taken_over_when_that_is_asked_for(bench: Bench
     inputs, key = bench.inputs(kind.token, changed), bench.key(kind.token, name)
     with pytest.raises(NameTaken):
         bench.calls.create(kind.token, key, inputs, Work())
+    # Not from a resource of the same program, which would share it: two of one name, or create_before_destroy.
+    same = bench.key(kind.token, f"{name}-other")
+    with pytest.raises(NameTaken, match="it is not adopted, for a resource of this program has it already"):
+        bench.calls.create(kind.token, same, inputs, Work(), adopt=True)
     lines: list[str] = []
     made = bench.calls.create(kind.token, key, inputs, Work(warn=lines.append), adopt=True).stored
     assert made.id == left.id

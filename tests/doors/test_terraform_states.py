@@ -168,3 +168,26 @@ def test_a_kind_without_a_function_is_looked_up_by_id_or_name(terraform: Engine)
     assert terraform.data("jvp_trinket", {"name": "b"})[1] == [
         Said("Not found", 'there is no trinket "b"; there are: a')
     ]
+
+
+# What a plan was made of
+
+
+def test_what_a_plan_ignores_the_apply_ignores_too(terraform: Engine, host: Host) -> None:
+    """`ignore_changes`: the host plans the configuration with the old values, and sends it bare with the apply."""
+    made = terraform.create(GADGET, {"name": "a", "mode": "fast", "speed": 3})
+    planned = terraform.plan(GADGET, {"name": "a", "mode": "fast", "size": "2GiB", "speed": 3}, made)
+    bare = terraform.filled(GADGET, {"name": "a", "mode": "slow", "size": "2GiB"})
+    done = terraform.apply(replace(planned, config=bare))
+    (gadget,) = host.gadgets.values()
+    assert (gadget["mode"], gadget["speed"], gadget["size"]) == ("fast", 3, "2GiB")
+    assert done.state is not None
+    assert (done.state["mode"], done.state["speed"]) == ("fast", 3)
+
+
+def test_what_a_plan_did_not_know_comes_with_the_apply(terraform: Engine, host: Host) -> None:
+    made = terraform.create(GADGET, {"name": "a"})
+    planned = terraform.plan(GADGET, {"name": "a", "size": UNKNOWN, "mode": "fast"}, made)
+    terraform.apply(replace(planned, config=terraform.filled(GADGET, {"name": "a", "size": "3GiB", "mode": "slow"})))
+    (gadget,) = host.gadgets.values()
+    assert (gadget["size"], gadget["mode"]) == ("3GiB", "fast")

@@ -14,7 +14,7 @@ from typing import Any
 
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
-from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, OtherHost, Rejected, dotted
+from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
@@ -139,8 +139,12 @@ class Calls:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
                 outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
-            except NameTaken:
+            except NameTaken as error:
                 if not adopt or "name" not in inputs:
+                    raise
+                if error.holder is not None and error.holder.declared_by(key):
+                    # Two resources would share it, and the delete of one of them would take it from the other.
+                    error.message += "; it is not adopted, for a resource of this program has it already"
                     raise
                 return self._adopted(token, inputs, work)
             return self._result(handler, outcome, inputs, {})
@@ -165,14 +169,12 @@ class Calls:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
         with self._guarded(stored.inputs, stored.state):
-            self._refuse_other_host(handler, stored)
-            state = handler.read(
-                self._discreet(work, stored.inputs, stored.state), stored.id, load(handler.state, stored.state)
-            )
+            state = self._read(handler, stored, work)
             if state is None:
                 return None
             bag = self._state_bag(handler, state, stored.inputs, stored.state)
-            return Stored(stored.id, declared(handler.spec, bag, stored.inputs), bag, stored.private)
+            private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
+            return Stored(stored.id, declared(handler.spec, bag, stored.inputs), bag, private)
 
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
@@ -202,7 +204,7 @@ class Calls:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
         with self._guarded(stored.inputs, new):
-            self._refuse_other_host(handler, stored)
+            self._refuse_other_host(handler, stored, work)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
             changes = self.diff(token, stored, new).changes
@@ -215,7 +217,7 @@ class Calls:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
         with self._guarded(stored.inputs, stored.state):
-            self._refuse_other_host(handler, stored)
+            self._refuse_other_host(handler, stored, work)
             work = self._discreet(work, stored.inputs, stored.state)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
 
@@ -268,13 +270,35 @@ class Calls:
         host = self.host()
         return {"schema": handler.spec.schema_version, **({"host": host} if host else {})}
 
-    def _refuse_other_host(self, handler: AnyHandler, stored: Stored) -> None:
-        recorded, host = stored.private.get("host"), self.host()
-        if recorded and recorded != host:
+    def _read(self, handler: AnyHandler, stored: Stored, work: Work) -> Any:
+        """The object's state, None when it is gone. Raises OtherHost where it is not and never was.
+
+        The same object may be there under another id of the host: libvirtd makes one up at each start where the
+        machine has none of its own.
+        """
+        work = self._discreet(work, stored.inputs, stored.state)
+        prior = load(handler.state, stored.state) if stored.state else None
+        if not self._is_elsewhere(stored):
+            return handler.read(work, stored.id, prior)
+        try:
+            state = handler.read(work, stored.id, prior)
+        except (NotFound, Rejected):  # what it stands on is not there
+            state = None
+        if state is None:
             raise OtherHost(
-                f"this {handler.kind} is on the host {recorded}, and the provider's uri leads to the host {host}; "
-                "set the uri back, or delete the resource from the state if that host is no more"
+                f"this {handler.kind} is on the host {stored.private['host']}, and the provider's uri leads to the "
+                f"host {self.host()}, where it is not; set the uri back, or delete the resource from the state if that "
+                "host is no more"
             )
+        return state
+
+    def _refuse_other_host(self, handler: AnyHandler, stored: Stored, work: Work) -> None:
+        if self._is_elsewhere(stored):
+            self._read(handler, stored, work)
+
+    def _is_elsewhere(self, stored: Stored) -> bool:
+        recorded = stored.private.get("host")
+        return bool(recorded) and recorded != self.host()
 
     def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
         with self._guarded(inputs):

@@ -18,6 +18,11 @@ It never holds a secret: values that came in as secrets are masked by `core.call
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jvp.core.identity import Mark
+
 Path = tuple[str | int, ...]
 """Where a value sits: property names as users spell them, and list indices: ("nics", 0, "mac")."""
 
@@ -56,7 +61,11 @@ class NotFound(JvpError):
 
 
 class NameTaken(JvpError):
-    pass
+    """`holder` is the mark of the object that has the name, as far as it is one of ours."""
+
+    def __init__(self, message: str, *, path: Path = (), holder: Mark | None = None) -> None:
+        super().__init__(message, path=path)
+        self.holder = holder
 
 
 class Unreachable(JvpError):

@@ -64,6 +64,10 @@ class Mark:
     def of(self, key: Key) -> bool:
         return self.key == key.digest
 
+    def declared_by(self, key: Key) -> bool:
+        """Whether a state of the key's own program has the object, as far as the owner tells programs apart."""
+        return self.acknowledged and (self.of(key) or (bool(key.owner) and self.owner == key.owner))
+
 
 def generation(
     key: Key, find: Callable[[str], F | None], mark_of: Callable[[F], Mark | None]

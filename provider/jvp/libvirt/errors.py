@@ -48,6 +48,8 @@ _LOST = re.compile(
     r"client socket is closed|end of file while reading|connection (was )?reset|broken pipe|"
     r"keepalive|server closed|cannot (send|recv|write|read) data|connection closed", re.I
 )  # fmt: skip
+_ENDED = re.compile(r"^end of file while reading data", re.I)
+"""The daemon ended while it was asked: an error of the system, not of the connection, to libvirt."""
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
@@ -83,7 +85,7 @@ def reason(error: libvirt.libvirtError) -> str:
 def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpError:
     """The JvpError for a libvirt error; `what` says what was being done: `network "a"`."""
     code, text = error.get_error_code(), reason(error)
-    if code in _CONNECTION_LOST and _LOST.search(text):
+    if (code in _CONNECTION_LOST and _LOST.search(text)) or _ENDED.search(text):
         return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)

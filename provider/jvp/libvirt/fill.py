@@ -115,7 +115,8 @@ def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, pat
     maker = "nothing of jvp made" if found.record is None else "another resource of jvp made"
     if found.standing is Standing.MOVED_ON:
         maker = "this program made under another name or kept"
-    return NameTaken(f"there is a {kind} {where} already, which {maker}; {identity}", path=path)
+    holder = found.record.mark if found.record else None
+    return NameTaken(f"there is a {kind} {where} already, which {maker}; {identity}", path=path, holder=holder)
 
 
 class Claim:

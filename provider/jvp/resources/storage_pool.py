@@ -197,6 +197,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                         f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, which this resource '
                         "did not make; import it by that id, or choose another name",
                         path=("name",),
+                        holder=self._mark(other),
                     )
                 # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):

@@ -254,6 +254,7 @@ class Templates(Handler[Template, TemplateState]):
                     f'there is a template "{name}" in the storage pool "{pool.name()}" already, which {maker}; '
                     f'import it by the id "{pool.UUIDString()}/{name}", or choose another name',
                     path=("name",),
+                    holder=Mark(key.digest, generation, acknowledged=True) if standing is Standing.MOVED_ON else None,
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 

@@ -61,9 +61,12 @@ def _keep(file: Path | None, text: str) -> str:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor, beside = tempfile.mkstemp(dir=file.parent)  # mode 0600
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(text)
-            Path(beside).rename(file)
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                    stream.write(text)
+                Path(beside).rename(file)
+            finally:
+                Path(beside).unlink(missing_ok=True)
     return text
 
 

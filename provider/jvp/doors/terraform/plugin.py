@@ -32,6 +32,7 @@ COOKIE = ("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d
 """By this the host says that it is one. Source: Terraform, `internal/plugin/serve.go`."""
 SOURCE = "jvp.internal/jvp/jvp"
 """The provider's address in configurations."""
+SOCKET = "s"
 GRACE_S = 1.5
 """The host kills what is still there 2 s after its Shutdown (go-plugin, `client.go`, Kill)."""
 ORPHAN_GRACE_S = 30.0
@@ -62,9 +63,9 @@ def run(service: Service) -> None:
     # A Ctrl-C in a terminal reaches us too, and the host says what to do. Without one of its own it is for us.
     signal.signal(signal.SIGINT, end if service.stays else signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end)
-    folder = Path(tempfile.mkdtemp(prefix="jvp-", dir=os.environ.get("PLUGIN_UNIX_SOCKET_DIR")))  # 0700
+    folder = _folder()
     try:
-        socket = folder / "provider.sock"
+        socket = folder / SOCKET
         credentials, certificate = None, ""
         if os.environ.get("PLUGIN_CLIENT_CERT") and not service.stays:
             from jvp.doors.terraform.certificate import credentials as made
@@ -83,6 +84,13 @@ def run(service: Service) -> None:
         server.stop(grace_s).wait(grace_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """A folder of our own, 0700, for the socket: its whole path must fit into 107 bytes. Source: unix(7)."""
+    wanted = os.environ.get("PLUGIN_UNIX_SOCKET_DIR") or tempfile.gettempdir()
+    room = 107 - len(f"/jvp-12345678/{SOCKET}")
+    return Path(tempfile.mkdtemp(prefix="jvp-", dir=wanted if len(os.fsencode(wanted)) <= room else "/tmp"))
 
 
 def registered() -> ProviderServicer:
@@ -122,8 +130,17 @@ def _say_how_to_attach(socket: Path) -> None:
 
 def _watch(service: Service, host: int) -> None:
     """End with the process that started us, however it ends."""
-    with contextlib.suppress(OSError):  # gone already
-        select.select([os.pidfd_open(host)], [], [])
+    try:
+        descriptor = os.pidfd_open(host)
+    except ProcessLookupError:  # gone already
+        service.over.set()
+        return
+    except OSError:  # an old kernel, or a container that forbids it
+        while os.getppid() == host and not service.over.wait(1):
+            pass
+    else:
+        if os.getppid() == host:
+            select.select([descriptor], [], [])
     service.over.set()
 
 

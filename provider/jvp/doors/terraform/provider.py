@@ -171,7 +171,8 @@ class ProviderServicer:
         moved.refuse_unread(prior)
         if decode(request.proposed_new_state) is None:
             return answer(planned_state=request.proposed_new_state, planned_private=request.prior_private)
-        outcome = self._ready.calls.check(handler.token, to_bag(handler.spec, config))
+        bag = to_bag(handler.spec, config)
+        outcome = self._ready.calls.check(handler.token, bag)
         if outcome.failures:
             return answer(diagnostics=diagnostics.of_failures(outcome.failures, handler.spec))
         with self._work(handler, config, "create", preview=True) as (work, warnings):
@@ -185,7 +186,7 @@ class ProviderServicer:
             work.warn(f'{handler.kind} "{prior.get("name")}" is running; it is deleted and made anew')
         return answer(
             planned_state=encode(raw),
-            planned_private=request.prior_private,
+            planned_private=kept.planned(request.prior_private, bag),
             requires_replace=_replacing(handler, changes),
             diagnostics=warnings,
         )
@@ -196,14 +197,21 @@ class ProviderServicer:
         verb = self._create if prior is None else self._delete if promised is None else self._update
         answer = message("ApplyResourceChange.Response")
         before = kept.stored(handler, prior or {}, request.planned_private)
+        adopt = (config or {}).get("adopt")
+        adopt = self._ready.provider.adopt if adopt is None else adopt
         self._known_to_a_state(before.id)
         with self._work(handler, config or prior, verb.__name__.strip("_")) as (work, warnings):
             try:
-                done = verb(handler, before, config, work)
+                given = to_bag(handler.spec, config or {})
+                if prior is not None:
+                    given = kept.given(handler, request.planned_private, given)
+                done = verb(handler, before, given, bool(adopt), work)
             except JvpError as error:
                 found = diagnostics.of_error(error, handler.spec)
                 return answer(
-                    new_state=request.prior_state, private=request.planned_private, diagnostics=[*warnings, found]
+                    new_state=request.prior_state,
+                    private=kept.packed(before) if prior else b"",
+                    diagnostics=[*warnings, found],
                 )
         if done is None:
             return answer(new_state=encode(None), diagnostics=warnings)
@@ -273,12 +281,10 @@ class ProviderServicer:
 
     # The verbs of an apply
 
-    def _create(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
-        calls, bag = self._ready.calls, to_bag(handler.spec, config)
-        key, inputs, own = self._key(handler, bag), calls.check(handler.token, bag).inputs, config.get("adopt")
-        adopt = self._ready.provider.adopt if own is None else bool(own)
+    def _create(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
+        calls, key = self._ready.calls, self._key(handler, given)
         with self._declared_once(handler, key):
-            made = calls.create(handler.token, key, inputs, work, adopt=adopt).stored
+            made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
             self._ready.made[key.digest] = made.id
         return made
 
@@ -304,12 +310,11 @@ class ProviderServicer:
             for digest in [digest for digest, made in self._ready.made.items() if made == object_id]:
                 del self._ready.made[digest]
 
-    def _update(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> Stored:
+    def _update(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
         calls = self._ready.calls
-        inputs = calls.check(handler.token, to_bag(handler.spec, config)).inputs
-        return calls.update(handler.token, before, inputs, work).stored
+        return calls.update(handler.token, before, calls.check(handler.token, given).inputs, work).stored
 
-    def _delete(self, handler: AnyHandler, before: Stored, config: Raw, work: Work) -> None:
+    def _delete(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> None:
         self._ready.calls.delete(handler.token, before, work)
 
     def _key(self, handler: AnyHandler, bag: Bag) -> Key:

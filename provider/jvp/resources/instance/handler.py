@@ -197,6 +197,7 @@ class Instances(Handler[Instance, InstanceState]):
                 f'there is an instance "{name}" already, with the id {other.UUIDString()}, which this resource did '
                 "not make; import it by that id, or choose another name",
                 path=("name",),
+                holder=_mark(other),
             )
 
     def _resolve(self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:

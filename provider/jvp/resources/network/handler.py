@@ -155,6 +155,7 @@ class Networks(Handler[Network, NetworkState]):
                         f'there is a network "{name}" already, with the id {other_uuid}, which this resource did not '
                         f"make; import it by that id, or choose another name",
                         path=("name",),
+                        holder=self._mark(other),
                     )
         self._refuse_collision(spec, uuid)
 
