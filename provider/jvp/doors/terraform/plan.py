@@ -69,7 +69,7 @@ def kept(model: type[BaseModel], state: Bag, promised: Raw) -> Raw:
 
 
 def _as_empty(value: Any, promised: Any) -> Any:
-    """`value`, with nothing where that is promised in the place of an empty list or map, and the other way round.
+    """`value`, with nothing where that is promised in the place of an empty list, map or text, and the other way round.
 
     They mean the same, and are not the same to the host.
     """
@@ -81,7 +81,7 @@ def _as_empty(value: Any, promised: Any) -> Any:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, list | dict) and not value)
+    return value is None or (isinstance(value, list | dict | str) and not value)
 
 
 def untouched(model: type[BaseModel], promised: Raw, prior: Raw) -> Raw:
