@@ -152,7 +152,7 @@ class Calls:
     def _adopted(self, token: str, inputs: Bag, work: Work) -> Result:
         """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
         handler = self.handlers[token]
-        place = handler.place(inputs)
+        place, name = handler.place(inputs), inputs["name"]
         found = self.import_(token, place, work)
         if found is None:
             raise Busy(f'{handler.kind} "{place}" is gone again; run again')
@@ -161,8 +161,8 @@ class Calls:
         changes = self.diff(token, found, inputs).changes
         what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
         if what:
-            raise Rejected(f'{handler.kind} "{place}" is there already and cannot be adopted: it differs in {what}')
-        work.warn(f'{handler.kind} "{place}" was there already and is adopted')
+            raise Rejected(f'{handler.kind} "{name}" is there already and cannot be adopted: it differs in {what}')
+        work.warn(f'{handler.kind} "{name}" was there already and is adopted')
         return self.update(token, found, inputs, work)
 
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
