@@ -13,6 +13,8 @@ from bench.table import timed
 
 _NETWORK = """<network><name>floor</name><forward mode='nat'/><bridge name='jvptfloor'/>
 <ip address='192.168.93.1' prefix='24'><dhcp><range start='192.168.93.2' end='192.168.93.254'/></dhcp></ip></network>"""
+_MANY = """<network><name>floor{0}</name><forward mode='nat'/><bridge name='jvptf{0}'/>
+<ip address='10.199.{0}.1' prefix='24'><dhcp><range start='10.199.{0}.2' end='10.199.{0}.254'/></dhcp></ip></network>"""
 _POOL = "<pool type='dir'><name>floor</name><target><path>{}</path></target></pool>"
 _VOLUME = """<volume><name>{}</name><capacity unit='MiB'>16</capacity><allocation>0</allocation>
 <target><format type='qcow2'/></target></volume>"""
@@ -88,6 +90,25 @@ class Floor:
         times = timed(make) / count, timed(read) / count, timed(remove) / count
         self.drop_pool()
         return times
+
+    def networks(self, count: int) -> tuple[float, float, float]:
+        """Seconds for each network: making and starting it, reading it, stopping and removing it."""
+
+        def make() -> None:
+            for number in range(count):
+                self.connection.networkDefineXML(_MANY.format(number)).create()
+
+        def read() -> None:
+            for number in range(count):
+                self.connection.networkLookupByName(f"floor{number}").XMLDesc(0)
+
+        def remove() -> None:
+            for number in range(count):
+                network = self.connection.networkLookupByName(f"floor{number}")
+                network.destroy()
+                network.undefine()
+
+        return timed(make) / count, timed(read) / count, timed(remove) / count
 
     def upload(self, uri: str, image: Path) -> tuple[float, int]:
         """Seconds that virsh takes to move an image sparsely, and the bytes that it takes then."""

@@ -147,10 +147,8 @@ def stack_rows(folder: Path, uri: str, pools: Path, floors: dict[str, float]) ->
         yield Row(f"hcl: one stack, {name}", median(spent[name]), "s", limit, engine + floor, note)
 
 
-def many_rows(folder: Path, uri: str, pools: Path, floors: tuple[float, float, float]) -> Iterator[Row]:
+def volume_rows(folder: Path, uri: str, pools: Path, floors: tuple[float, float, float]) -> Iterator[Row]:
     """How the cost of one more volume grows."""
-    found = program()
-    assert found is not None
     spent: dict[int, list[float]] = {}
     for count in (FEW, MANY):
         volumes = {
@@ -158,17 +156,39 @@ def many_rows(folder: Path, uri: str, pools: Path, floors: tuple[float, float, f
             for n in range(count)
         }
         pool = {"many": {"name": "hcl-many", "path": str(pools / "hcl-many")}}
-        module = Module(folder / f"hcl-many{count}", found, uri)
-        module.declare({"jvp_storage_pool": pool, "jvp_volume": volumes})
-        create = module("apply", "-auto-approve", "-parallelism=16")
-        plan = median(module("plan", "-parallelism=16") for _ in range(RUNS))
-        spent[count] = [create, plan, module("destroy", "-auto-approve", "-parallelism=16")]
+        spent[count] = _cycle(folder / f"hcl-volumes{count}", uri, {"jvp_storage_pool": pool, "jvp_volume": volumes})
+    yield from _slopes("volume", spent, floors, (0.012, 0.008, 0.010))
+
+
+def network_rows(folder: Path, uri: str, floors: tuple[float, float, float]) -> Iterator[Row]:
+    """The same of networks, where libvirt itself takes long: the aim is what it takes, and the volumes' aim."""
+    spent: dict[int, list[float]] = {}
+    for count in (FEW, MANY):
+        networks = {f"n{n}": {"name": f"hcl-n{n}", "cidr": f"10.198.{n}.0/24"} for n in range(count)}
+        spent[count] = _cycle(folder / f"hcl-networks{count}", uri, {"jvp_network": networks})
+    aims = tuple(floor + ours for floor, ours in zip(floors, (0.012, 0.008, 0.010), strict=True))
+    yield from _slopes("network", spent, floors, aims)
+
+
+def _cycle(folder: Path, uri: str, resources: dict[str, dict[str, Any]]) -> list[float]:
+    """Seconds of an apply, of a plan with nothing to do, and of a destroy."""
+    found = program()
+    assert found is not None
+    module = Module(folder, found, uri).declare(resources)
+    create = module("apply", "-auto-approve", "-parallelism=16")
+    plan = median(module("plan", "-parallelism=16") for _ in range(RUNS))
+    return [create, plan, module("destroy", "-auto-approve", "-parallelism=16")]
+
+
+def _slopes(
+    what: str, spent: dict[int, list[float]], floors: tuple[float, ...], aims: tuple[float, ...]
+) -> Iterator[Row]:
     for verb, floor, few, many, aim in zip(
-        ("create", "plan", "destroy"), floors, spent[FEW], spent[MANY], (12, 8, 10), strict=True
+        ("create", "plan", "destroy"), floors, spent[FEW], spent[MANY], aims, strict=True
     ):
-        slope = (many - few) / (MANY - FEW)
+        slope = (many - few) / (MANY - FEW) * 1000
         note = f"{FEW}: {few:.2f} s, {MANY}: {many:.2f} s"
-        yield Row(f"hcl: each further volume, {verb}", slope * 1000, "ms", aim, floor * 1000, "libvirt alone", note)
+        yield Row(f"hcl: each further {what}, {verb}", slope, "ms", aim * 1000, floor * 1000, "libvirt alone", note)
 
 
 def _one(pools: Path) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class Bench:
             return
         yield from hcl.plugin_rows()
         yield from hcl.stack_rows(self.folder, self.host.uri, self.host.pools, self.floors())
-        yield from hcl.many_rows(self.folder, self.host.uri, self.host.pools, self.floor.volumes(MANY))
+        yield from hcl.volume_rows(self.folder, self.host.uri, self.host.pools, self.floor.volumes(MANY))
+        yield from hcl.network_rows(self.folder, self.host.uri, self.floor.networks(MANY))
 
     def one(self) -> Resources:
         return {
