@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,11 +96,11 @@ def test_a_small_fleet(make_module: MakeModule, tmp_path: Path, daemon: Any, run
     pool = daemon.storagePoolDefineXML(xml, 0)
     pool.setAutostart(True)
     pool.create(0)
-    before = pool.XMLDesc(1)
+    before = steady(pool)
     tofu.given["adopted_pools"] = {f"{prefix}-by-hand": str(folder)}
     assert "1 to import, 0 to add, 0 to change, 0 to destroy" in tofu.apply().text
     tofu.settle()
-    assert pool.XMLDesc(1) == before  # inactive: without what is free
+    assert steady(pool) == before
     tofu.destroy()
     folder.rmdir()
     tofu.assert_no_complaints(drift=True)
@@ -119,3 +120,8 @@ def test_two_workspaces_never_share_an_object(make_module: MakeModule, image: Pa
     assert network.XMLDesc(0) == before
     tofu("workspace", "select", "-no-color", "default")
     tofu.destroy()
+
+
+def steady(pool: Any) -> str:
+    """The pool's XML without how full its disk is."""
+    return re.sub(r"<(allocation|available)\b.*?</\1>", "", pool.XMLDesc(0))
