@@ -43,6 +43,7 @@ def definition(bench: Bench, kind: Kind, stored: Stored) -> str:
     if kind.token == "Instance":
         return str(connection.lookupByUUIDString(stored.id).XMLDesc(2))
     holder = connection.storagePoolLookupByUUIDString(stored.id.partition("/")[0])
+    holder.refresh(0)  # a volume's XML tells more after one, whoever asked for it
     return "".join(sorted(described(volume) for volume in holder.listAllVolumes(0)))
 
 

@@ -6,6 +6,7 @@ The tests go on from each other's guest.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -61,7 +62,9 @@ def test_a_wait_for_an_address_says_what_was_looked_at(guest: Guest) -> None:
     run(guest, "for one in 1 2 3 4 5 6 7 8 9; do echo nobody has an address >/dev/console; sleep 0.5; done")
     (reason,) = guest.update(waitFor="ip", waitTimeout="3s").reasons
     assert reason.startswith("no address after 3s: no lease for 52:54:00:")
-    assert "; the guest agent knows no address; nothing in the node's ARP table; the guest is running; " in reason
+    # libvirt 9.0 cannot read the table on every kernel: "wrong nlmsg len".
+    arp = "(nothing in the node's ARP table|the node's ARP table cannot be read)"
+    assert re.search(f"; the guest agent knows no address; {arp}; the guest is running; ", reason), reason
     said = f'; look at its console with "virsh console {guest.raw["name"]}", which ends with: '
     # The guest's own monitor writes there too, and on a slow machine has the last word.
     assert reason.split(said)[-1].startswith(("nobody has an address", "micro: "))
