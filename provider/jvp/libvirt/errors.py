@@ -85,7 +85,8 @@ def reason(error: libvirt.libvirtError) -> str:
 def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpError:
     """The JvpError for a libvirt error; `what` says what was being done: `network "a"`."""
     code, text = error.get_error_code(), reason(error)
-    if (code in _CONNECTION_LOST and _LOST.search(text)) or _ENDED.search(text):
+    ended = error.get_error_domain() == libvirt.VIR_FROM_RPC and _ENDED.search(text)
+    if ended or (code in _CONNECTION_LOST and _LOST.search(text)):
         return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)
