@@ -85,6 +85,7 @@ def test_a_small_fleet(make_module: MakeModule, tmp_path: Path, daemon: Any, run
     tests = tofu.module / "tests"
     shutil.rmtree(tests)
     tofu.given["guests"] = {"two": two}
+    daemon.lookupByName(f"{prefix}-one").destroy()  # it hears no shutdown, and is given a minute for it
     tofu.plan()
     assert tofu.changes() == {'module.guest["one"].jvp_instance.guest': ["delete"]}
     tofu.apply()
@@ -101,6 +102,7 @@ def test_a_small_fleet(make_module: MakeModule, tmp_path: Path, daemon: Any, run
     assert "1 to import, 0 to add, 0 to change, 0 to destroy" in tofu.apply().text
     tofu.settle()
     assert steady(pool) == before
+    daemon.lookupByName(f"{prefix}-two").destroy()
     tofu.destroy()
     folder.rmdir()
     tofu.assert_no_complaints(drift=True)
