@@ -76,12 +76,13 @@ def keeping(version: Version, chunks: Generator[bytes, None, None]) -> Iterator[
         return
     digest, length, good = hashlib.sha256(), 0, True
     try:
-        with part.open("wb") as stream:
+        # Without a buffer: one that a full disk has not taken would fail once more at the close.
+        with part.open("wb", buffering=0) as stream:
             for chunk in chunks:
                 if good:
                     try:
-                        stream.write(chunk)
-                    except OSError:  # the disk is full: the image itself goes elsewhere
+                        good = stream.write(chunk) == len(chunk)
+                    except OSError:  # the image itself goes elsewhere
                         good = False
                     digest.update(chunk)
                     length += len(chunk)

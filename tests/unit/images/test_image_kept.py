@@ -125,6 +125,15 @@ def test_what_was_used_longest_ago_goes_first(shop: Shop, store: Path, monkeypat
     assert (store / "new").exists()
 
 
+def test_a_full_disk_is_no_error(shop: Shop, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "full"
+    part.symlink_to("/dev/full")
+    monkeypatch.setattr(downloads, "_room", lambda _version: part)
+    assert shop.fetch() == IMAGE
+    assert files(store) == []
+    assert not part.is_symlink()
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
