@@ -156,7 +156,7 @@ class PoolApi:
             if mark is None and pool.isActive():
                 pool.destroy()
             if pool.isPersistent():
-                pool.undefine()
+                self._undefine(pool)
         except libvirt.libvirtError as error:
             if not is_gone(error, Gone.POOL):
                 raise
@@ -196,6 +196,15 @@ class PoolApi:
                 pool.delete(0)
             except libvirt.libvirtError as error:
                 work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
+
+    def _undefine(self, pool: libvirt.virStoragePool) -> None:
+        try:
+            pool.undefine()
+        except libvirt.libvirtError:
+            # A rival of the same key started it again, and may have noted a marker that we have taken away since.
+            if pool.isActive():
+                self._note(pool, marked=False, going=True)
+            raise
 
     def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
         """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
