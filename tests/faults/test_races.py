@@ -101,3 +101,17 @@ def test_one_name(stage: Stage, rival: Forks, name: str) -> None:
             trial.delete(trial.read(good[0]))
         finally:
             trial.sweep()
+
+
+def test_a_mark_that_outlived_its_pool(stage: Stage) -> None:
+    """libvirtd marks a pool to start with the node while another run undefines it, and the link stays behind."""
+    trial = Trial(stage, stage.scene("pool"))
+    stored = trial.create()
+    whole = trial.inventory()
+    trial.delete(stored)
+    folder = stage.host.folder / "etc" / "storage"
+    name = stored.state["name"]
+    (folder / "autostart" / f"{name}.xml").symlink_to(f"/etc/libvirt/storage/{name}.xml")
+    found = trial.create()
+    trial.same(whole, "after the link was in the way")
+    trial.delete(found)

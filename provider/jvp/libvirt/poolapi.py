@@ -125,12 +125,30 @@ class PoolApi:
     def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
         """Start or stop it, now and at the node's start. Again: yes."""
         if bool(pool.autostart()) != autostart:
-            pool.setAutostart(int(autostart))
+            pool = self._autostart(pool, autostart)
         if bool(pool.isActive()) != active:
             if active:
                 pool.create(0)
             else:
                 pool.destroy()
+
+    def _autostart(self, pool: libvirt.virStoragePool, wanted: bool) -> libvirt.virStoragePool:
+        try:
+            pool.setAutostart(int(wanted))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_SYSTEM_ERROR or error.get_int1() != errno.EEXIST:
+                raise
+            # libvirtd marks a pool that is undefined at the same moment, and the link stays. Only undefining a pool of
+            # that name takes it away.
+            root, active = self.xml(pool), pool.isActive()
+            if active:
+                pool.destroy()
+            pool.undefine()
+            pool = self.define(root)
+            if active:
+                pool.create(0)
+            pool.setAutostart(int(wanted))
+        return pool
 
     def acknowledge(self, root: Element) -> None:
         """Note that an engine's state has the pool of this definition. Best effort; nothing when noted or foreign."""
