@@ -128,5 +128,12 @@ def set_fact(root: Element, name: str, text: str) -> None:
         element.attrib.pop(name, "")
 
 
+def note_fact(root: Element, name: str, text: str) -> None:
+    """Change one fact in `root`; a foreign object gets a mark for it that owns nothing, as an import does."""
+    if find(root) is None:
+        put(root, element_of(Mark("", 0)))
+    set_fact(root, name, text)
+
+
 def _digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:8]

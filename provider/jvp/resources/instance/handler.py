@@ -69,6 +69,8 @@ class Instances(Handler[Instance, InstanceState]):
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format
             facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
+            seed = storage.seed_image(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
+            facts[storage.SEED] = storage.seed_seal(seed) if seed else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
@@ -85,8 +87,8 @@ class Instances(Handler[Instance, InstanceState]):
                 domain = self.api.define(root)
                 if root_plan is not None:
                     storage.make_root(work, self.node, root_plan, uuid)
-                if spec.cloud_init is not None:
-                    storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
+                if seed:
+                    storage.write_seed(work, self.node, pool, uuid, seed)
                 work.check()
                 cards.keep(self.node, kept)
                 leases = set(self._old_leases(root))
@@ -284,7 +286,7 @@ class Instances(Handler[Instance, InstanceState]):
     def _seed(
         self, work: Work, uuid: str, name: str, inactive: Element, spec: Instance, changes: Sequence[Change]
     ) -> DiskSource | None:
-        """Rewrite the seed when its content changes; where it is."""
+        """Rewrite the seed when its content changes, and note it in the definition; where it is."""
         if spec.cloud_init is None:
             return None
         pool = self._pool_of_root(inactive)
@@ -293,7 +295,9 @@ class Instances(Handler[Instance, InstanceState]):
         path = storage.path_in(pool, storage.seed_name(uuid))
         missing = storage.volume_at(self.node, path) is None
         if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
-            storage.make_seed(work, self.node, pool, uuid, name, spec.cloud_init)
+            image = storage.seed_image(uuid, name, spec.cloud_init)
+            storage.write_seed(work, self.node, pool, uuid, image)
+            marks.note_fact(inactive, storage.SEED, storage.seed_seal(image))
         return DiskSource(path, "raw")
 
     def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:

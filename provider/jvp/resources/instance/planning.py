@@ -143,12 +143,12 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
 
 
 def _seed_is_other(node: Node, inactive: Element, state: InstanceState, new: dict[str, Any]) -> bool:
-    """Whether the seed is there and is not what the state says, or its file is gone. Raises JvpError, libvirtError."""
+    """Whether the seed is not what was written last, or its file is gone. Raises JvpError, libvirtError."""
     device = next((one for one in inactive.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
     wanted = new.get("cloudInit")
     if device is None or state.cloud_init is None or not isinstance(wanted, dict) or wanted.get("onChange") == "ignore":
         return False
-    return storage.holds_other_seed(node, source_of(device) or "", str(state.uuid), state.name or "", state.cloud_init)
+    return storage.holds_other_seed(node, source_of(device) or "", marks.facts_of(inactive).get(storage.SEED, ""))
 
 
 def less(wanted: str, now: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import secrets
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +58,9 @@ FORMAT = "qcow2"
 """A root disk's, unless the program says another."""
 RELEASE_S = 10.0
 """So long another instance of ours may take to let go of a volume."""
+SEED = "seed"
+"""A fact of the mark: the seal of the cloud-init disk as it was last written."""
+_SALT_BYTES = 512
 _SEED_BYTES = 128 * 1024
 """BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
 
@@ -123,23 +128,37 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str) -> None:
         refuse_going(plan.template, ("template",))
 
 
-def make_seed(work: Work, node: Node, pool: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
+def seed_image(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
+    """The NoCloud disk as it is written: behind the image a sector of salt, so that its digest tells nothing of it."""
+    return seed_of(uuid, name, cloud_init) + secrets.token_bytes(_SALT_BYTES)
+
+
+def seed_seal(image: bytes) -> str:
+    """Length and digest of the disk, by which a later plan tells whether it is still the one that was written."""
+    return f"{len(image)}:{hashlib.sha256(image).hexdigest()[:32]}"
+
+
+def write_seed(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
     """Write the NoCloud disk; one that is there is replaced. Mode 0600, because user data is secret."""
-    data = seed_of(uuid, name, cloud_init)
     stale = find_volume(pool, seed_name(uuid))
     if stale is not None:
         delete_volume(stale)
-    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(data), format="raw", mode="0600")
-    write_small(node.connection, volume, data)
+    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(image), format="raw", mode="0600")
+    write_small(node.connection, volume, image)
 
 
-def holds_other_seed(node: Node, path: str, uuid: str, name: str, cloud_init: CloudInit) -> bool:
-    """Whether the seed at `path` is gone, or not the one that these make. No while its pool cannot be asked."""
+def holds_other_seed(node: Node, path: str, seal: str) -> bool:
+    """Whether the seed at `path` is gone, or not the one of this seal. No while its pool cannot be asked.
+
+    Not what its properties make is compared: a program may have forgotten its passwords.
+    """
     volume = volume_at(node, path)
     if volume is None:
         return pool_at(node, path.rpartition("/")[0]) is not None
-    wanted = seed_of(uuid, name, cloud_init)
-    return int(volume.info()[1]) != len(wanted) or read_small(node.connection, volume, len(wanted)) != wanted
+    length = int(volume.info()[1])
+    if not seal.startswith(f"{length}:"):
+        return bool(seal)  # an older version left none
+    return seed_seal(read_small(node.connection, volume, length)) != seal
 
 
 def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
