@@ -36,7 +36,8 @@ POOLS: dict[str, Raw] = {
         "tags": [{}, {"a": "1"}, {"a": "2", "b": ""}, {"a": UNKNOWN, "b": "2"}], "corner": ["left", "kitchen"],
         "rack": {"room": ["kitchen", "cellar"], "shelf": [1, 2], "side": ["left", "right"],
                  "labels": [[], ["x"], ["x", UNKNOWN]]},
-        "password": ["hunter22"], "timeouts": TIMEOUTS, "adopt": [True, False],
+        "password": ["hunter22"], "password_wo": ["hunter23"], "password_wo_version": [1, 2],
+        "timeouts": TIMEOUTS, "adopt": [True, False],
     },
     "jvp_network": {
         "name": ["net"], "mode": ["nat", "route", "isolated", "bridge"], "cidr": ["10.9.0.0/24"],
@@ -72,8 +73,10 @@ POOLS: dict[str, Raw] = {
         "cloud_init": {
             "hostname": ["guest"], "ssh_keys": [[], ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me"]],
             "users": [{"name": ["admin", "guest"], "ssh_keys": [[]], "password": ["hunter22"], "sudo": [True, False],
+                       "password_wo": ["hunter23"], "password_wo_version": [1, 2],
                        "groups": [[], ["adm", UNKNOWN]], "shell": ["/bin/sh"]}],
             "packages": [[], ["htop"]], "run_commands": [["true"]], "user_data": ["#!/bin/sh"],
+            "user_data_wo": ["#!/bin/bash"], "user_data_wo_version": [1, 2],
             "files": [{"path": ["/etc/a", "/etc/b"], "content": ["x", ""], "permissions": ["0644", "644"],
                        "owner": ["root:adm"]}],
             "network_config": ["version: 2\nethernets: {}"], "on_change": ["nextBoot", "replace", "ignore"],

@@ -32,6 +32,7 @@ class Attribute:
     optional: bool
     computed: bool
     sensitive: bool
+    write_only: bool
     choices: tuple[str, ...]
     """The words that its description allows; none where any will do."""
 
@@ -59,6 +60,7 @@ def _attribute(one: Any) -> Attribute:
         optional=one.optional,
         computed=one.computed,
         sensitive=one.sensitive,
+        write_only=one.write_only,
         choices=tuple(re.findall(r"`(\w+)`", "".join(re.findall(r"One of (`[^.]*`)\.", one.description)))),
     )
 
@@ -74,6 +76,8 @@ def schema_errors(block: Block, where: str = "") -> Errors:
             (True, False, False), (False, True, False), (False, False, True), (False, True, True),
         ):  # fmt: skip
             found.append(f"{path} must be required, optional, computed, or optional and computed")
+        if one.write_only and one.computed:
+            found.append(f"{path} cannot be computed, for it is never told")
         if one.nested is not None:
             found += schema_errors(one.nested, path)
     return found
@@ -138,6 +142,18 @@ def unknowns(value: Any, where: str = "") -> Iterator[str]:
             yield from unknowns(inner, f"{where}[{index}]")
 
 
+def told(block: Block, value: Any, where: str = "") -> Errors:
+    """The write-only attributes that an answer has a value for. Source: OpenTofu, `internal/plugin6/validation`."""
+    found: Errors = []
+    for name, one in block.items() if isinstance(value, dict) else ():
+        inner = value[name]
+        if one.write_only and inner is not None:
+            found.append(f"{where}.{name} is told")
+        for item in inner if isinstance(inner, list) else [inner]:
+            found += told(one.nested or {}, item, f"{where}.{name}")
+    return found
+
+
 # The proposal
 
 
@@ -180,6 +196,8 @@ def plan_errors(block: Block, prior: Any, config: Any, planned: Any, where: str 
 
 
 def _plan_errors(one: Attribute, prior: Any, config: Any, planned: Any, where: str) -> Errors:
+    if one.write_only:
+        return []
     if planned == config or (planned == prior and prior is not None and config is not None):
         return []
     if one.computed and (config is None or not one.optional):

@@ -232,6 +232,8 @@ class Engine:
 
     call: Callable[[str, Any], Any]
     refined: bool = False
+    old: bool = False
+    """Whether it is one that knows no write-only attributes."""
     _blocks: dict[str, Block] = field(default_factory=dict)
 
     def ask(self, method: str, **values: Any) -> Any:
@@ -271,9 +273,11 @@ class Engine:
 
     def failures(self, kind: str, given: Raw) -> list[Said]:
         """What the provider finds wrong with a configuration."""
-        method = "ValidateDataResourceConfig" if kind.startswith("data.") else "ValidateResourceConfig"
-        name = kind.removeprefix("data.")
-        return said(self.ask(method, type_name=name, config=self.filled(kind, given)))
+        config = self.filled(kind, given)
+        if kind.startswith("data."):
+            return said(self.ask("ValidateDataResourceConfig", type_name=kind.removeprefix("data."), config=config))
+        able = {"write_only_attributes_allowed": not self.old}
+        return said(self.ask("ValidateResourceConfig", type_name=kind, config=config, client_capabilities=able))
 
     def planning(self, kind: str, given: Raw, after: Applied | None = None) -> Any:
         """The answer to a plan, good or bad."""
@@ -290,7 +294,8 @@ class Engine:
         answer = self.planning(kind, given, after)
         assert not said(answer), said(answer)
         state = unpacked(answer.planned_state)
-        assert not host_rules.mistyped(block, state), host_rules.mistyped(block, state)
+        wrong = host_rules.mistyped(block, state) + host_rules.told(block, state)
+        assert not wrong, wrong
         errors = host_rules.plan_errors(block, prior, config, state)
         assert not errors, errors
         paths = [tuple(map(_step, one.steps)) for one in answer.requires_replace]
@@ -322,7 +327,7 @@ class Engine:
     def applied(self, planned: Planned, answer: Any) -> Applied:
         block, state = self.block(planned.kind), unpacked(answer.new_state)
         errors = said(answer)
-        wrong = host_rules.mistyped(block, state, known=True)
+        wrong = host_rules.mistyped(block, state, known=True) + host_rules.told(block, state)
         if not errors:
             wrong += host_rules.broken_promises(planned.state, state)
         assert not wrong, wrong

@@ -40,7 +40,7 @@ def test_who_sets_what_is_told(unconfigured: Engine) -> None:
     assert block["name"].required
     assert (block["size"].optional, block["size"].computed) == (True, True)
     assert (block["uuid"].settable, block["uuid"].computed) == (False, True)
-    assert {name for name, one in block.items() if one.sensitive} == {"password", "serial"}
+    assert {name for name, one in block.items() if one.sensitive} == {"password", "password_wo", "serial"}
     slots = block["slots"].nested
     assert block["slots"].is_list
     assert slots is not None

@@ -92,8 +92,8 @@ def surely(value: object) -> bool:
 
 
 def has_unknown(value: Value) -> bool:
-    """Whether UNKNOWN stands anywhere inside."""
-    return any(leaf is UNKNOWN for _, leaf in walk(value))
+    """Whether UNKNOWN stands anywhere inside, in a Secret too."""
+    return any(leaf is UNKNOWN for _, leaf in walk(reveal(value)))
 
 
 def walk(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:

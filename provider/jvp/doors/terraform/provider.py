@@ -24,7 +24,7 @@ from jvp.core.model import Spec, fields
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
-from jvp.doors.terraform import diagnostics, kept, moved, plan, schema
+from jvp.doors.terraform import diagnostics, kept, moved, plan, schema, writeonly
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.upgrade import upgraded
@@ -131,7 +131,9 @@ class ProviderServicer:
         handler = self._handler(request.type_name)
         raw = decode(request.config) or {}
         timeouts = check(Timeouts, _timeouts(raw))
-        found = diagnostics.of_failures(_failures(handler.spec, raw), handler.spec)
+        allowed = request.client_capabilities.write_only_attributes_allowed
+        wrong = [*writeonly.failures(handler.spec, raw, allowed=allowed), *_failures(handler.spec, raw)]
+        found = diagnostics.of_failures(wrong, handler.spec)
         failures = (replace(one, path=("timeouts", *one.path)) for one in timeouts.failures)
         return message("ValidateResourceConfig.Response")(
             diagnostics=[*found, *diagnostics.of_failures(failures, handler.spec)]
@@ -172,14 +174,15 @@ class ProviderServicer:
         if decode(request.proposed_new_state) is None:
             return answer(planned_state=request.proposed_new_state, planned_private=request.prior_private)
         bag = to_bag(handler.spec, config)
-        outcome = self._ready.calls.check(handler.token, bag)
+        before, now = writeonly.compared(handler.spec, prior, config)
+        outcome = self._ready.calls.check(handler.token, writeonly.filled(handler.spec, bag, now))
         if outcome.failures:
             return answer(diagnostics=diagnostics.of_failures(outcome.failures, handler.spec))
         with self._work(handler, config, "create", preview=True) as (work, warnings):
             if prior is None:
                 raw = self._planned_create(handler, config, outcome.inputs, work)
                 return answer(planned_state=encode(raw), diagnostics=warnings)
-            stored = kept.stored(handler, prior, request.prior_private)
+            stored = _having(handler, kept.stored(handler, prior, request.prior_private), before)
             changes = self._ready.calls.diff(handler.token, stored, outcome.inputs)
             raw = self._planned_update(handler, config, stored, outcome.inputs, prior, changes, work)
         if changes.replaces and stored.state.get("state") == "running":
@@ -197,6 +200,7 @@ class ProviderServicer:
         verb = self._create if prior is None else self._delete if promised is None else self._update
         answer = message("ApplyResourceChange.Response")
         before = kept.stored(handler, prior or {}, request.planned_private)
+        then, now = writeonly.compared(handler.spec, prior, config, promised)
         adopt = (config or {}).get("adopt")
         adopt = self._ready.provider.adopt if adopt is None else adopt
         self._known_to_a_state(before.id)
@@ -205,7 +209,8 @@ class ProviderServicer:
                 given = to_bag(handler.spec, config or {})
                 if prior is not None:
                     given = kept.given(handler, request.planned_private, given)
-                done = verb(handler, before, given, bool(adopt), work)
+                given = writeonly.filled(handler.spec, given, now)
+                done = verb(handler, _having(handler, before, then), given, bool(adopt), work)
             except JvpError as error:
                 found = diagnostics.of_error(error, handler.spec)
                 return answer(
@@ -215,6 +220,7 @@ class ProviderServicer:
                 )
         if done is None:
             return answer(new_state=encode(None), diagnostics=warnings)
+        done = replace(done, inputs=writeonly.without(handler.spec, done.inputs, promised))
         # An object that is not finished is told as it is: there the host compares nothing.
         left = plan.untouched(handler.spec if done.unfinished else handler.state, promised, prior or {})
         return answer(
@@ -240,7 +246,11 @@ class ProviderServicer:
             request.target_type_name,
             request.source_state.json,
         )
-        raw = {**to_raw(handler.state, {}), **dict.fromkeys(OURS), "id": moved.marked(reference)}
+        raw = {
+            **writeonly.closed(handler.state, to_raw(handler.state, {}), {}),
+            **dict.fromkeys(OURS),
+            "id": moved.marked(reference),
+        }
         return message("MoveResourceState.Response")(target_state=encode(raw))
 
     # Data sources
@@ -328,6 +338,7 @@ class ProviderServicer:
     def _planned_create(self, handler: AnyHandler, config: Raw, inputs: Bag, work: Work) -> Raw:
         preview = self._ready.calls.preview_create(handler.token, inputs, work)
         raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
+        raw = writeonly.closed(handler.state, raw, config)
         return {**raw, "id": UNKNOWN, "unfinished": [], **_asked(config)}
 
     def _planned_update(
@@ -335,18 +346,22 @@ class ProviderServicer:
     ) -> Raw:
         # Where the last apply left something, this is a difference: else the host would not call us.
         ours = {"id": prior["id"], "unfinished": [], **_asked(config)}
+        # An object that is not configured may stay as it was, with its versions.
+        left = {name: was for name, was in prior.items() if isinstance(was, dict | list) and config[name] is None}
+        like = {**config, **left}
         if not changes.changes:
             spelled = plan.planned(handler.state, config, stored.state, prior, ())
-            return {**spelled, **ours}
+            return {**writeonly.closed(handler.state, spelled, like), **ours}
         preview = self._ready.calls.preview_update(handler.token, stored, inputs, work)
         changed = {str(change.path[0]) for change in changes.changes}
-        raw = {**plan.planned(handler.state, config, preview, prior, changed), **ours}
+        spelled = plan.planned(handler.state, config, preview, prior, changed)
+        raw = {**writeonly.closed(handler.state, spelled, like), **ours}
         # A change that no attribute shows, a disk that was taken out of its guest, is to be seen too.
         return {**raw, "unfinished": UNKNOWN} if raw == prior else raw
 
     def _whole(self, handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
         """Every attribute of a resource."""
-        raw = plan.kept(handler.state, found.state, promised)
+        raw = writeonly.closed(handler.state, plan.kept(handler.state, found.state, promised), promised)
         return {**raw, "id": found.id, "unfinished": list(found.unfinished), **_asked(promised)}
 
     def _read(self, handler: AnyHandler, raw: Raw, private: bytes, work: Work) -> Stored | None:
@@ -409,6 +424,12 @@ class ProviderServicer:
 
 def _asked(raw: Raw) -> Raw:
     return {name: raw.get(name) for name in ASKED}
+
+
+def _having(handler: AnyHandler, stored: Stored, found: dict[writeonly.Place, Any]) -> Stored:
+    """What a state would hold if it kept its write-only values."""
+    state, inputs = (writeonly.filled(handler.spec, bag, found) for bag in (stored.state, stored.inputs))
+    return replace(stored, state=state, inputs=inputs)
 
 
 def _timeouts(raw: Raw) -> Bag:

@@ -19,6 +19,7 @@ from jvp.core.calls import AnyFunction, AnyHandler
 from jvp.core.facts import Derived, Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, fields
+from jvp.doors.terraform import writeonly
 from jvp.doors.terraform.diagnostics import spoken
 from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema
 from jvp.resources.provider import Provider, Timeouts
@@ -81,6 +82,8 @@ def attributes(model: type[BaseModel], part: Part, inputs: Mapping[str, FieldFac
         made = _attribute(facts, Part.OUTPUT if facts.output is not None else its)
         made.description = _here(made.description, model)
         yield made
+        if its is Part.RESOURCE and (beside := writeonly.names(facts)) is not None:
+            yield from _write_only(facts, *beside)
 
 
 def _attribute(facts: FieldFacts, part: Part) -> Message:
@@ -102,6 +105,24 @@ def _attribute(facts: FieldFacts, part: Part) -> Message:
             Object(attributes=attributes(facts.item, part), nesting=LIST if facts.is_list else SINGLE)
         )
     return made
+
+
+def _write_only(facts: FieldFacts, name: str, version: str) -> Iterator[Message]:
+    text = (
+        f"`{facts.attribute}` as a value that neither the state nor a plan keeps, and that may be ephemeral. It is "
+        f"written when the object is made and when `{version}` changes."
+    )
+    yield Attribute(
+        name=name,
+        type=json.dumps(cty(facts.annotation)).encode(),
+        description=text,
+        description_kind=MARKDOWN,
+        sensitive=True,
+        optional=True,
+        write_only=True,
+    )
+    text = f"A number that stands for the value of `{name}`; another number says that it is another value."
+    yield Attribute(name=version, type=b'"number"', description=text, description_kind=MARKDOWN, optional=True)
 
 
 def cty(annotation: Any) -> Any:

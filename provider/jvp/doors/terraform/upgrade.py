@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.calls import AnyHandler
-from jvp.core.errors import Invalid
+from jvp.core.errors import Invalid, dotted
 from jvp.core.handler import Handler
 from jvp.core.model import fields
+from jvp.doors.terraform import writeonly
 from jvp.doors.terraform.schema import cty
 from jvp.doors.terraform.values import Raw, to_bag, to_raw
 from jvp.resources.provider import Timeouts
@@ -38,7 +39,9 @@ def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
     if timeouts is not None:
         _refuse(Timeouts, timeouts, f"{what}.timeouts")
         timeouts = to_raw(Timeouts, to_bag(Timeouts, timeouts))
-    whole = to_raw(handler.state, to_bag(handler.state, raw))
+    for place, one in writeonly.written(handler.state, raw):
+        _refuse_plain("number", one.version, f"{what}.{dotted(place)}")
+    whole = writeonly.closed(handler.state, to_raw(handler.state, to_bag(handler.state, raw)), raw)
     return {**whole, **ours, "timeouts": timeouts}
 
 

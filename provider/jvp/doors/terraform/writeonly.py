@@ -1,0 +1,156 @@
+"""Secrets that no state and no plan holds.
+
+Beside each secret of a resource that may be left out, `password`, stand `password_wo`, which a host sends with every
+configuration and keeps nowhere, and `password_wo_version`, whose change writes it anew. To the core they are the
+property itself: here it is put into what comes from a configuration, and taken out of what goes into a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from jvp.core.check import Failure
+from jvp.core.errors import Path
+from jvp.core.facts import Derived
+from jvp.core.model import FieldFacts, fields
+from jvp.core.values import UNKNOWN, Bag, Secret
+from jvp.doors.terraform.values import Raw
+
+Place = tuple[str, ...]
+"""Where a property stands in a bag; an item of a list stands under its key: cloudInit, users, ann, password."""
+
+_BEFORE = Secret("what was written before")
+
+
+@dataclass(frozen=True)
+class Written:
+    """One write-only value of a configuration, or what a state knows of it: the version."""
+
+    value: Any
+    version: Any
+    path: Path
+    """Of its property in the raw value."""
+    beside: bool
+    """Whether the property itself is given too."""
+
+
+def names(facts: FieldFacts) -> tuple[str, str] | None:
+    """The write-only attribute of a property and its version's, None for a property that has none."""
+    plain = facts.item is None and facts.annotation is str and not facts.required
+    if not (plain and facts.sensitive and _is_set_by_users(facts)):
+        return None
+    return f"{facts.attribute}_wo", f"{facts.attribute}_wo_version"
+
+
+def _is_set_by_users(facts: FieldFacts) -> bool:
+    return facts.output is None and facts.fact(Derived) is None
+
+
+def written(model: type[BaseModel], raw: Raw, place: Place = (), path: Path = ()) -> Iterator[tuple[Place, Written]]:
+    """Every write-only value of a raw value. Of a list, items whose key is not known yet are left out."""
+    for name, facts in fields(model).items():
+        inner, here = raw.get(facts.attribute), (*path, facts.attribute)
+        if (beside := names(facts)) is not None:
+            value, version = (raw.get(one) for one in beside)
+            if value is not None or version is not None:
+                yield (*place, name), Written(value, version, here, inner is not None)
+        elif facts.item is not None and _is_set_by_users(facts) and isinstance(inner, list):
+            for index, item in enumerate(inner):
+                if isinstance(item, dict) and isinstance(key := item.get(_key(facts.item)), str):
+                    yield from written(facts.item, item, (*place, name, key), (*here, index))
+        elif facts.item is not None and _is_set_by_users(facts) and isinstance(inner, dict):
+            yield from written(facts.item, inner, (*place, name), here)
+
+
+def _key(model: Any) -> str:
+    return fields(model)[model.key].attribute
+
+
+def failures(model: type[BaseModel], raw: Raw, *, allowed: bool) -> Iterator[Failure]:
+    """What is wrong with the write-only values of a configuration. `allowed` says that the host knows such."""
+    for _, one in written(model, raw):
+        *path, name = one.path
+        here, version = (*path, f"{name}_wo"), f"{name}_wo_version"
+        if one.value is None:
+            yield Failure((*path, version), f"is of use beside {name}_wo alone")
+        elif one.beside:
+            yield Failure(here, f"cannot stand beside {name}; give one of them")
+        elif one.version is None:
+            yield Failure(here, f"needs {version}, a number: its change is what writes another {name}")
+        elif not allowed:
+            yield Failure(here, f"is kept out of the state by Terraform and OpenTofu from 1.11 on alone; give {name}")
+
+
+def compared(
+    model: type[BaseModel], prior: Raw | None, config: Raw | None, promised: Raw | None = None
+) -> tuple[dict[Place, Any], dict[Place, Any]]:
+    """Properties for the state and for the configuration, which differ exactly where the versions do.
+
+    The versions are those of the plan where there is one: `ignore_changes` may have kept them.
+    """
+    given = dict(written(model, config or {}))
+    planned = dict(written(model, promised or {}))
+    before: dict[Place, Any] = {}
+    now = {place: one.value for place, one in given.items()}
+    for place, was in written(model, prior or {}):
+        new = planned.get(place) or given.get(place)
+        if new is None or new.version != was.version:
+            before[place] = _BEFORE
+        elif now.get(place) is UNKNOWN:
+            now[place] = None
+        else:
+            before[place] = now.get(place)
+    return before, now
+
+
+def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any], place: Place = ()) -> Bag:
+    """A bag with these properties; None takes one out, and one whose place the bag does not have is left out."""
+    made = dict(bag)
+    for name, facts in fields(model).items():
+        here, inner = (*place, name), bag.get(name)
+        if here in found:
+            value = found[here]
+            made[name] = Secret(value) if isinstance(value, str) else value
+            if value is None:
+                del made[name]
+        elif facts.item is not None and isinstance(inner, list):
+            key = facts.item.key
+            made[name] = [
+                filled(facts.item, item, found, (*here, str(item.get(key)))) if isinstance(item, dict) else item
+                for item in inner
+            ]
+        elif facts.item is not None and isinstance(inner, dict):
+            made[name] = filled(facts.item, inner, found, here)
+    return made
+
+
+def without(model: type[BaseModel], bag: Bag, raw: Raw | None) -> Bag:
+    """A bag without what `raw` says was given as write-only."""
+    return filled(model, bag, {place: None for place, _ in written(model, raw or {})})
+
+
+def closed(model: type[BaseModel], raw: Raw, like: Raw) -> Raw:
+    """A raw value with the attributes of this module, whose versions are those of `like`, and without its secrets."""
+    made = dict(raw)
+    for facts in fields(model).values():
+        value, was = raw.get(facts.attribute), like.get(facts.attribute)
+        if (beside := names(facts)) is not None:
+            version = like.get(beside[1])
+            made |= {beside[0]: None, beside[1]: version}
+            made[facts.attribute] = value if version is None else None
+        elif facts.item is None or not _is_set_by_users(facts):
+            continue
+        elif isinstance(value, list):
+            key = _key(facts.item)
+            there = {item.get(key): item for item in was if isinstance(item, dict)} if isinstance(was, list) else {}
+            made[facts.attribute] = [
+                closed(facts.item, item, there.get(item.get(key), {})) if isinstance(item, dict) else item
+                for item in value
+            ]
+        elif isinstance(value, dict):
+            made[facts.attribute] = closed(facts.item, value, was if isinstance(was, dict) else {})
+    return made
