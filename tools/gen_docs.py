@@ -130,7 +130,8 @@ def _attributes(title: str, listed: Iterable[Message]) -> Iterator[str]:
         return
     yield f"\n{title}\n\n"
     for one in found:
-        words = [_type(one), *(["required"] if one.required else []), *(["sensitive"] if one.sensitive else [])]
+        said = {"required": one.required, "sensitive": one.sensitive, "write-only": one.write_only}
+        words = [_type(one), *(word for word, holds in said.items() if holds)]
         yield f"- `{one.name}` ({', '.join(words)}) {one.description}\n"
     for one in found:
         if one.nested_type.attributes:

@@ -97,6 +97,8 @@ class Host:
 
     def __init__(self) -> None:
         self.gadgets: dict[str, dict[str, Any]] = {}
+        self.passwords: dict[str, str | None] = {}
+        """What each was told last; no verb tells it again."""
         self.calls: list[str] = []
         self.keys: list[Key] = []
         self.lock = threading.Lock()
@@ -145,6 +147,7 @@ class Gadgets(Handler[Gadget, GadgetState]):
             bag["rack"] = spec.rack.model_copy(update={"shelf": shelf, "labels": spec.rack.labels or None})
         with self.host.lock:
             self.host.gadgets[uuid] = {**bag, "act": spec.act}
+            self.host.passwords[uuid] = spec.password.reveal() if spec.password is not None else None
         state = self._state(uuid)
         if spec.act == "partial":
             return Partial(uuid, state, (f"the gadget does not answer, said {_text(spec.password)}",))
