@@ -109,7 +109,7 @@ def _refusal() -> str | None:
             "terraform-provider-jvp is a plugin: tofu and terraform start it themselves. "
             'Install it with "jvp terraform install", or debug it with --debug.'
         )
-    offered = os.environ.get("PLUGIN_PROTOCOL_VERSIONS", str(VERSION)).split(",")
+    offered = (os.environ.get("PLUGIN_PROTOCOL_VERSIONS") or str(VERSION)).split(",")
     if str(VERSION) not in offered:
         return f"this provider speaks version {VERSION} of the protocol, and the host {', '.join(offered)}"
     return None
