@@ -16,7 +16,7 @@ from typing import Any
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Plan, Stored
 from jvp.core.check import Failure, check
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
@@ -34,6 +34,9 @@ from jvp.resources.provider import Provider, Timeouts
 
 BEFORE = "Before you apply this"
 """The title of a plan's warnings."""
+LATER = "the provider's uri is known only after the apply"
+FIRST = "apply what the uri comes from first, with -target, or write the uri out"
+"""What to do where an answer cannot wait for the apply."""
 PREVIEW_S = 15.0
 """How long a plan may ask the host for its warnings."""
 ASKED = ("timeouts", "adopt")
@@ -157,7 +160,9 @@ class ProviderServicer:
         answer = message("ReadResource.Response")
         same = answer(new_state=request.current_state, private=request.private)
         if self._ready.offline:
-            sentence = "the provider's uri is known only after the apply: this is the state as it was"
+            if moved.reference_of(raw) is not None:
+                raise Unreachable(f"{LATER}, and a resource that was moved is read before; {FIRST}")
+            sentence = f"{LATER}: this is the state as it was"
             same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
             return same
         with self._work(handler, raw, "update") as (work, warnings):
@@ -229,6 +234,8 @@ class ProviderServicer:
 
     def ImportResourceState(self, request: Message) -> Message:
         handler = self._configured_handler(request.type_name)
+        if self._ready.offline:
+            raise Unreachable(f"{LATER}, and an import looks before; {FIRST}")
         with self._work(handler, {}, "update") as (work, warnings):
             found = self._imported(handler, request.id, work)
         answer = message("ImportResourceState.Response")(diagnostics=warnings)
@@ -261,6 +268,11 @@ class ProviderServicer:
     def ReadDataSource(self, request: Message) -> Message:
         raw, function = decode(request.config), self.functions.get(request.type_name)
         handler = None if function else self._configured_handler(request.type_name)
+        if self._ready.offline:
+            # An unknown answer is one that no host takes, and a deferred one is not offered to us.
+            raise Unreachable(
+                f"{LATER}; give the data source a depends_on with what the uri comes from, and the apply reads it"
+            )
         with self._work(handler, {}, "update") as (work, warnings):
             state = self._told(function, raw, work) if handler is None else self._looked_up(handler, raw, work)
         return message("ReadDataSource.Response")(state=encode(state), diagnostics=warnings)
