@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -259,7 +260,7 @@ def servicer(host: Host) -> Any:
     return lambda session: ProviderServicer([Gadgets], [GetGadget], calls, session)
 
 
-def terraform(host: Host) -> Any:
+def terraform(host: Host, notes: Path | None = None) -> Any:
     """The servicer of a Terraform server."""
     from jvp.doors.terraform.provider import ProviderServicer
 
@@ -267,7 +268,7 @@ def terraform(host: Host) -> Any:
         handlers = {"Gadget": Gadgets(host), "Trinket": Trinkets(host)}
         return Calls(handlers, {"getGadget": GetGadget(host)}, lambda: host.uuid)
 
-    return ProviderServicer([Gadgets, Trinkets], [GetGadget], calls)
+    return ProviderServicer([Gadgets, Trinkets], [GetGadget], calls, notes=notes)
 
 
 def main() -> None:
@@ -277,10 +278,11 @@ def main() -> None:
 
         run(sys.argv[1:], servicer(Host()))
         return
-    from jvp.doors.terraform import plugin
+    from jvp.doors.terraform import declared, plugin
     from jvp.doors.terraform.server import Service
 
-    plugin.run(Service(lambda: terraform(Host()), stays="--debug" in sys.argv))
+    notes = declared.folder_of(os.getppid()) if "--shared" in sys.argv else None
+    plugin.run(Service(lambda: terraform(Host(), notes), stays="--debug" in sys.argv))
     os._exit(0)
 
 

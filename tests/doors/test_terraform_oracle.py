@@ -67,7 +67,8 @@ def _whole(block: host_rules.Block, value: Any, numbers: Any) -> Any:
     return {name: _known(one, value[name], numbers) for name, one in block.items()}
 
 
-MADE = {"mac": "52:54:00:99:00:{:02x}", "machine": "pc-q35-7.2", "state": "running", "size": "{}GiB"}
+UUID = "00000000-0000-4000-8000-{:012x}"
+MADE = {"id": UUID, "mac": "52:54:00:99:00:{:02x}", "machine": "pc-q35-7.2", "state": "running", "size": "{}GiB"}
 
 
 def _known(one: host_rules.Attribute, value: Any, numbers: Any) -> Any:

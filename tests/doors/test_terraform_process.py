@@ -112,6 +112,39 @@ def test_two_at_once_are_apart(terraform_gadget: Start) -> None:
         client.close()
 
 
+def test_two_of_one_host_never_make_one_object_for_two_resources(terraform_gadget: Start, tmp_path: Path) -> None:
+    """A host starts a process for each provider block, and ends the first before the second has begun."""
+    told = environment(XDG_CACHE_HOME=str(tmp_path))
+    left = tmp_path / "jvp" / "runs" / "1-1"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+
+    def begun() -> tuple[Client, Engine]:
+        client = Client(handshake(terraform_gadget("--shared", env=told)).socket)
+        host = host_of(client)
+        assert host.configure() == []
+        return client, host
+
+    def twice(host: Engine, name: str) -> list[str]:
+        return [one.detail for one in host.apply(host.plan("jvp_gadget", {"name": name})).errors]
+
+    client, first = begun()
+    made = first.create("jvp_gadget", {"name": "a"})
+    assert twice(first, "b") == []
+    assert not left.exists(), "of a host that is gone"
+    client.shut_down()
+    client.close()
+    client, second = begun()
+    for name in "ab":
+        assert twice(second, name) == [f'name: gadget "{name}" is declared twice, and is made already']
+    (failed,) = second.apply(second.plan("jvp_gadget", {"name": "c", "act": "busy"})).errors
+    assert failed.title == "Busy"
+    assert twice(second, "c") == []
+    second.read(made)
+    assert twice(second, "a") == [], "a state has the first"
+    client.close()
+
+
 # End
 
 

@@ -43,20 +43,26 @@ def test_a_resource_and_a_function_in_the_registry_are_in_both_doors(monkeypatch
     assert "jvp:index:getGadget" in found["functions"]
 
 
-UNKNOWN_URI = [Said("Host not reachable", "the provider's uri is known only after the apply")]
+def unknown_uri(advice: str) -> list[Said]:
+    return [Said("Host not reachable", f"the provider's uri is known only after the apply{advice}")]
 
 
-def test_what_needs_the_host_says_that_the_uri_is_not_known_yet() -> None:
+def test_what_needs_the_host_says_that_the_uri_is_not_known_yet_and_what_to_do() -> None:
+    wait = unknown_uri("; give the data source a depends_on with what the uri comes from, and the apply reads it")
+    first = "apply what the uri comes from first, with -target, or write the uri out"
     with served(server.Service(plugin.registered)) as engine:
         assert engine.configure(uri=UNKNOWN) == []
         told = engine.ask("GetMetadata")
         for one in told.data_sources:
             block = engine.block(f"data.{one.type_name}")
             given = {name: reference_to(one.type_name) for name, attribute in block.items() if attribute.required}
-            assert engine.data(one.type_name, given)[1] == UNKNOWN_URI, one.type_name
+            assert engine.data(one.type_name, given)[1] == wait, one.type_name
         for one in told.resources:
             there = engine.imported(one.type_name, reference_to(one.type_name))
-            assert there.errors == UNKNOWN_URI, one.type_name
+            assert there.errors == unknown_uri(f", and an import looks before; {first}"), one.type_name
+        moved = engine.filled("jvp_network", {"id": "moved:x"})
+        answer = engine.ask("ReadResource", type_name="jvp_network", current_state=moved)
+        assert said(answer) == unknown_uri(f", and a resource that was moved is read before; {first}")
 
 
 def reference_to(kind: str) -> str:

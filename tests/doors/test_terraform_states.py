@@ -95,8 +95,15 @@ def test_a_state_of_a_newer_version_is_refused_in_a_sentence(terraform: Engine) 
         ({"tags": ["a"]}, "the state of the gadget.tags is no map"),
         ({"unfinished": "yes"}, "the state of the gadget.unfinished is no list"),
         ({"timeouts": "1m"}, "the state of the gadget.timeouts is no object"),
+        ({"size": "big"}, 'the state of the gadget.size is broken: "big" is not a size; write it with a unit: '
+         '"512MiB", "20GiB", "1.5TB"'),
+        ({"timeouts": {"create": "soon"}}, 'the state of the gadget.timeouts.create is broken: "soon" is not a '
+         'duration; write it with units: "90s", "5m", "1h30m"'),
+        ({"slots": [{"note": "x"}]}, "the state of the gadget.slots.name is missing"),
+        ({}, "the state of the gadget.id is no id"),
+        ({"id": "a"}, "the state of the gadget.id is no id"),
     ],
-)
+)  # fmt: skip
 def test_a_broken_state_is_one_sentence(terraform: Engine, state: Any, where: str) -> None:
     found, wrong = terraform.upgrade(GADGET, state)
     advice = "restore the state from a backup, or import the object again"
@@ -106,21 +113,33 @@ def test_a_broken_state_is_one_sentence(terraform: Engine, state: Any, where: st
 BROKEN = "what jvp keeps beside the state is broken; remove the resource from the state and import it again"
 
 
+def private(**parts: Any) -> bytes:
+    """The private bytes of a state, with something else in them."""
+    return json.dumps({"version": 1, "inputs": {}, "core": {}, **parts}).encode()
+
+
 @pytest.mark.parametrize(
-    ("private", "sentence"),
+    ("kept", "sentence"),
     [
         (b"nonsense", BROKEN),
         (b"{}", BROKEN),
-        (json.dumps({"version": 9, "inputs": {}, "core": {}}).encode(),
-         "the state was written by a newer version of jvp (its form is 9, this one reads 1)"),
+        (b"[1]", BROKEN),
+        (private(inputs={"size": 5}), BROKEN),
+        (private(inputs={"size": "big"}), BROKEN),
+        (private(inputs={"slots": {"a": 1}}), BROKEN),
+        (private(inputs=["name"]), BROKEN),
+        (private(core={"unfinished": 5}), BROKEN),
+        (private(core=None), BROKEN),
+        (private(version=9),
+         "the state was written by a newer version of jvp (its form is 9, this one reads 1); install that version"),
     ],
 )  # fmt: skip
 def test_broken_private_bytes_are_one_sentence_and_change_nothing(
-    terraform: Engine, host: Host, private: bytes, sentence: str
+    terraform: Engine, host: Host, kept: bytes, sentence: str
 ) -> None:
-    made = replace(terraform.create(GADGET, {"name": "a"}), private=private)
+    made = replace(terraform.create(GADGET, {"name": "a"}), private=kept)
     host.calls.clear()
-    answer = terraform.ask("ReadResource", type_name=GADGET, current_state=made.state, private=private)
+    answer = terraform.ask("ReadResource", type_name=GADGET, current_state=made.state, private=kept)
     assert said(answer) == [Said("Invalid value", sentence)]
     assert said(terraform.planning(GADGET, {"name": "a"}, made)) == [Said("Invalid value", sentence)]
     method, values = terraform.applying(terraform.plan_delete(made))
@@ -191,3 +210,15 @@ def test_what_a_plan_did_not_know_comes_with_the_apply(terraform: Engine, host: 
     terraform.apply(replace(planned, config=terraform.filled(GADGET, {"name": "a", "size": "3GiB", "mode": "slow"})))
     (gadget,) = host.gadgets.values()
     assert (gadget["size"], gadget["mode"]) == ("3GiB", "fast")
+
+
+@pytest.mark.parametrize("plan", [5, {}, {"given": 5, "open": []}, {"given": {}, "open": 5}])
+def test_what_a_plan_keeps_and_is_broken_is_one_sentence_and_changes_nothing(
+    terraform: Engine, host: Host, plan: Any
+) -> None:
+    made = terraform.create(GADGET, {"name": "a"})
+    planned = replace(terraform.plan(GADGET, {"name": "a", "size": "2GiB"}, made), private=private(plan=plan))
+    host.calls.clear()
+    after = terraform.apply(planned)
+    assert after.errors == [Said("Invalid value", "what jvp keeps beside the plan is broken; make the plan again")]
+    assert (after.state, host.calls) == (made.state, [])

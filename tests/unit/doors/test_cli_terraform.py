@@ -117,6 +117,20 @@ def test_uninstall_takes_away_what_install_made_and_nothing_else(
     assert run(capsys, "uninstall") == (0, f"jvp {jvp.__version__} was not in {mirror}", "")
 
 
+def test_uninstall_leaves_what_others_put_beside_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "install", "--write")
+    folder = home / ".local" / "share" / "jvp" / "terraform" / "mirror" / VERSION
+    foreign = (folder / "darwin_arm64" / "terraform-provider-jvp", folder / "linux_amd64" / "notes")
+    foreign[0].parent.mkdir()
+    for file in foreign:
+        file.write_text("theirs")
+    said = f"removed jvp {jvp.__version__} from {folder}; what else is there stays"
+    assert run(capsys, "uninstall") == (0, said, "")
+    assert {path for path in folder.rglob("*") if path.is_file()} == set(foreign)
+    assert (home / ".terraformrc").exists()
+    assert run(capsys, "uninstall")[1].startswith(f"jvp {jvp.__version__} was not in ")
+
+
 def test_lines_among_others_are_named_not_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "install", "--write")
     config = home / ".terraformrc"

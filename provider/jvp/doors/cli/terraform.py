@@ -61,7 +61,12 @@ def uninstall(parsed: argparse.Namespace) -> int:
     """Again: says that there is nothing, and is content."""
     mirror = terraformmirror.mirror(parsed.mirror)
     gone = terraformmirror.uninstall(mirror)
-    print(f"removed {gone}" if gone else f"jvp {jvp.__version__} was not in {mirror}")
+    if gone is None:
+        print(f"jvp {jvp.__version__} was not in {mirror}")
+    elif gone.exists():
+        print(f"removed jvp {jvp.__version__} from {gone}; what else is there stays")
+    else:
+        print(f"removed {gone}")
     if not (mirror / terraformmirror.SOURCE).exists():
         for file in terraformmirror.take_back(terraformmirror.configuration(mirror)):
             print(f"removed {file}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,20 +125,26 @@ def install(mirror: Path) -> Path:
 
 
 def uninstall(mirror: Path) -> Path | None:
-    """Take this version out of the mirror; its folder, None when there was none. Raises Rejected.
+    """Take this version's launchers out of the mirror; its folder, None when there was none. Raises Rejected.
 
-    With the last version the note of the interpreter goes too.
+    What else is there stays: others' files, other platforms. With the last version the interpreter's note goes too.
     """
     folder = mirror / SOURCE / jvp.__version__
+    ours = [folder / platform / PROGRAM for platform in PLATFORMS]
     try:
         if not folder.is_dir():
             return None
-        for platform in PLATFORMS:
-            _refuse_foreign(folder / platform / PROGRAM)
-        shutil.rmtree(folder)
-        if not any(folder.parent.iterdir()):
+        for one in ours:
+            _refuse_foreign(one)
+        if any(folder.iterdir()) and not any(one.exists() for one in ours):
+            return None
+        for one in ours:
+            one.unlink(missing_ok=True)
+            if one.parent.is_dir():
+                _remove_empty(one.parent, one.parent)
+        if set(folder.parent.iterdir()) == {folder}:
             (data_folder() / "python").unlink(missing_ok=True)
-        _remove_empty(folder.parent, data_folder() if data_folder() in mirror.parents else mirror)
+        _remove_empty(folder, data_folder() if data_folder() in mirror.parents else mirror)
         if data_folder().exists():
             _remove_empty(data_folder(), data_folder())
     except OSError as error:

@@ -35,9 +35,15 @@ def credentials() -> tuple[grpc.ServerCredentials, str]:
 
 
 def _file() -> Path | None:
-    """Where it is kept: in the user's cache, None where there is none."""
+    """Where it is kept; None where there is no cache."""
+    folder = cache_folder()
+    return folder / "plugin.pem" if folder is not None else None
+
+
+def cache_folder() -> Path | None:
+    """Our part of the user's cache; None where there is none."""
     with contextlib.suppress(RuntimeError):  # no home
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jvp" / "plugin.pem"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jvp"
     return None
 
 

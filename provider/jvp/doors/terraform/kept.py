@@ -9,9 +9,13 @@ from jvp.core.calls import AnyHandler, Stored
 from jvp.core.check import hide
 from jvp.core.errors import Invalid
 from jvp.core.values import Bag, has_unknown, reveal
-from jvp.doors.terraform.values import Raw, to_bag
+from jvp.doors.terraform.upgrade import refuse_broken
+from jvp.doors.terraform.values import Raw, to_bag, to_raw
 
 VERSION = 1
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, Invalid)
+_CORE: dict[str, type] = {"host": str, "unfinished": list, "unmanaged": list}
+"""What the core reads of its own."""
 _EMPTY = {"version": VERSION, "inputs": {}, "core": {}}
 
 
@@ -32,12 +36,18 @@ def planned(private: bytes, given: Bag) -> bytes:
 
 
 def given(handler: AnyHandler, private: bytes, config: Bag) -> Bag:
-    """What a planned update applies: what its plan was made of, with what `config` has where that was not known yet."""
+    """What a planned update applies: what its plan was made of, with what `config` has where that was not known yet.
+
+    Raises Invalid.
+    """
     plan = json.loads(private).get("plan") if private else None
     if plan is None:
         return config
-    later = {name: config[name] for name in plan["open"] if name in config}
-    return hide({**plan["given"], **later}, set(), handler.spec)
+    try:
+        later = {name: config[name] for name in plan["open"] if name in config}
+        return hide({**plan["given"], **later}, set(), handler.spec)
+    except _BROKEN:
+        raise Invalid("what jvp keeps beside the plan is broken; make the plan again") from None
 
 
 def stored(handler: AnyHandler, raw: Raw, private: bytes) -> Stored:
@@ -51,13 +61,23 @@ def _opened(handler: AnyHandler, private: bytes) -> tuple[Bag, Bag]:
         return {}, {}
     try:
         found: dict[str, Any] = json.loads(private)
-        version, inputs, core = int(found["version"]), dict(found["inputs"]), dict(found["core"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        version = int(found["version"])
+        if version <= VERSION:
+            return _intact(handler, found["inputs"], found["core"])
+    except _BROKEN:
         raise Invalid(
             "what jvp keeps beside the state is broken; remove the resource from the state and import it again"
         ) from None
-    if version > VERSION:
-        raise Invalid(
-            f"the state was written by a newer version of jvp (its form is {version}, this one reads {VERSION})"
-        )
+    raise Invalid(
+        f"the state was written by a newer version of jvp (its form is {version}, this one reads {VERSION}); install "
+        "that version"
+    )
+
+
+def _intact(handler: AnyHandler, inputs: Bag, core: Bag) -> tuple[Bag, Bag]:
+    """Both, the inputs with Secrets. Raises one of _BROKEN for what nobody has packed."""
+    refuse_broken(handler.spec, to_raw(handler.spec, inputs), "inputs")
+    for name, kind in _CORE.items():
+        if not isinstance(core.get(name, kind()), kind):
+            raise TypeError(name)
     return hide(inputs, set(), handler.spec), core

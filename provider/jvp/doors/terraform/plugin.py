@@ -7,6 +7,7 @@ times for one command, and waits for that line each time.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -48,7 +49,7 @@ def main() -> int:
     if refused := None if debug else _refusal():
         print(refused, file=sys.stderr)
         return 1
-    run(Service(registered, stays=debug))
+    run(Service(functools.partial(registered, shared=not debug), stays=debug))
     sys.stdout.flush()
     os._exit(0)
 
@@ -93,12 +94,14 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="jvp-", dir=wanted if len(os.fsencode(wanted)) <= room else "/tmp"))
 
 
-def registered() -> ProviderServicer:
-    """The servicer over everything that JVP can declare."""
+def registered(*, shared: bool = False) -> ProviderServicer:
+    """The servicer over everything that JVP can declare. `shared` says that our host may have more processes of us."""
+    from jvp.doors.terraform import declared
     from jvp.doors.terraform.provider import ProviderServicer
     from jvp.resources import registry
 
-    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls)
+    notes = declared.folder_of(os.getppid()) if shared else None
+    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, notes=notes)
 
 
 def _refusal() -> str | None:
@@ -109,7 +112,7 @@ def _refusal() -> str | None:
             "terraform-provider-jvp is a plugin: tofu and terraform start it themselves. "
             'Install it with "jvp terraform install", or debug it with --debug.'
         )
-    offered = os.environ.get("PLUGIN_PROTOCOL_VERSIONS", str(VERSION)).split(",")
+    offered = (os.environ.get("PLUGIN_PROTOCOL_VERSIONS") or str(VERSION)).split(",")
     if str(VERSION) not in offered:
         return f"this provider speaks version {VERSION} of the protocol, and the host {', '.join(offered)}"
     return None

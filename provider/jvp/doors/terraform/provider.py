@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Plan, Stored
 from jvp.core.check import Failure, check
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
@@ -25,6 +25,7 @@ from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, schema, writeonly
+from jvp.doors.terraform.declared import Declared
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.upgrade import upgraded
@@ -33,6 +34,9 @@ from jvp.resources.provider import Provider, Timeouts
 
 BEFORE = "Before you apply this"
 """The title of a plan's warnings."""
+LATER = "the provider's uri is known only after the apply"
+FIRST = "apply what the uri comes from first, with -target, or write the uri out"
+"""What to do where an answer cannot wait for the apply."""
 PREVIEW_S = 15.0
 """How long a plan may ask the host for its warnings."""
 ASKED = ("timeouts", "adopt")
@@ -49,8 +53,8 @@ class _Configured:
     provider: Provider
     offline: bool
     """Whether the uri is known only after the apply."""
-    made: dict[str, str] = field(default_factory=dict)
-    """The ids of what this process made and no state has yet, by key: two resources of one name are one object."""
+    declared: Declared
+    """What this run makes: two resources of one name would be one object."""
 
 
 class ProviderServicer:
@@ -62,14 +66,16 @@ class ProviderServicer:
         functions: Iterable[type[AnyFunction]],
         make_calls: MakeCalls,
         folder: Path | None = None,
+        notes: Path | None = None,
     ) -> None:
+        """`folder` is the root module's; `notes` is where processes of one host tell each other what they make."""
         self.handlers = {schema.type_name(handler.token): handler for handler in handlers}
         self.functions = {schema.type_name(function.token): function for function in functions}
         self.stopped = threading.Event()
         self._make_calls = make_calls
         self._folder = folder or Path.cwd()
         self._configured: _Configured | None = None
-        self._lock = threading.Lock()
+        self._notes = notes
 
     # Schemas
 
@@ -122,7 +128,8 @@ class ProviderServicer:
         if provider.owner is None:
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
         self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
-        self._configured = _Configured(self._make_calls(provider), provider, not known(provider.uri))
+        declared = Declared(self._notes)
+        self._configured = _Configured(self._make_calls(provider), provider, not known(provider.uri), declared)
         return answer()
 
     # Resources
@@ -155,7 +162,9 @@ class ProviderServicer:
         answer = message("ReadResource.Response")
         same = answer(new_state=request.current_state, private=request.private)
         if self._ready.offline:
-            sentence = "the provider's uri is known only after the apply: this is the state as it was"
+            if moved.reference_of(raw) is not None:
+                raise Unreachable(f"{LATER}, and a resource that was moved is read before; {FIRST}")
+            sentence = f"{LATER}: this is the state as it was"
             same.diagnostics.append(diagnostics.warning("Not refreshed", sentence))
             return same
         with self._work(handler, raw, "update") as (work, warnings):
@@ -203,7 +212,7 @@ class ProviderServicer:
         then, now = writeonly.compared(handler.spec, prior, config, promised)
         adopt = (config or {}).get("adopt")
         adopt = self._ready.provider.adopt if adopt is None else adopt
-        self._known_to_a_state(before.id)
+        self._ready.declared.in_a_state(before.id)
         with self._work(handler, config or prior, verb.__name__.strip("_")) as (work, warnings):
             try:
                 given = to_bag(handler.spec, config or {})
@@ -231,6 +240,8 @@ class ProviderServicer:
 
     def ImportResourceState(self, request: Message) -> Message:
         handler = self._configured_handler(request.type_name)
+        if self._ready.offline:
+            raise Unreachable(f"{LATER}, and an import looks before; {FIRST}")
         with self._work(handler, {}, "update") as (work, warnings):
             found = self._imported(handler, request.id, work)
         answer = message("ImportResourceState.Response")(diagnostics=warnings)
@@ -267,6 +278,11 @@ class ProviderServicer:
     def ReadDataSource(self, request: Message) -> Message:
         raw, function = decode(request.config), self.functions.get(request.type_name)
         handler = None if function else self._configured_handler(request.type_name)
+        if self._ready.offline:
+            # An unknown answer is one that no host takes, and a deferred one is not offered to us.
+            raise Unreachable(
+                f"{LATER}; give the data source a depends_on with what the uri comes from, and the apply reads it"
+            )
         with self._work(handler, {}, "update") as (work, warnings):
             state = self._told(function, raw, work) if handler is None else self._looked_up(handler, raw, work)
         return message("ReadDataSource.Response")(state=encode(state), diagnostics=warnings)
@@ -292,33 +308,16 @@ class ProviderServicer:
     # The verbs of an apply
 
     def _create(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
-        calls, key = self._ready.calls, self._key(handler, given)
-        with self._declared_once(handler, key):
-            made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
-            self._ready.made[key.digest] = made.id
-        return made
-
-    @contextmanager
-    def _declared_once(self, handler: AnyHandler, key: Key) -> Iterator[None]:
-        """Without this the second of two resources of one name would go on with what the first has made."""
-        made = self._ready.made
-        with self._lock:
-            if key.digest in made:
-                raise NameTaken(f'{handler.kind} "{key.label}" is declared twice, and is made already', path=("name",))
-            made[key.digest] = ""
+        calls, key, declared = self._ready.calls, self._key(handler, given), self._ready.declared
+        if not declared.take(key.digest):
+            raise NameTaken(f'{handler.kind} "{key.label}" is declared twice, and is made already', path=("name",))
         try:
-            yield
-        finally:
-            if not made[key.digest]:
-                del made[key.digest]
-
-    def _known_to_a_state(self, object_id: str) -> None:
-        """Who asks for an object by its id has it in a state, and the object is acknowledged by that."""
-        if not object_id:
-            return  # what is being made has none yet
-        with self._lock:
-            for digest in [digest for digest, made in self._ready.made.items() if made == object_id]:
-                del self._ready.made[digest]
+            made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
+        except BaseException:
+            declared.drop(key.digest)
+            raise
+        declared.made(key.digest, made.id)
+        return made
 
     def _update(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
         calls = self._ready.calls
@@ -369,7 +368,7 @@ class ProviderServicer:
         if (reference := moved.reference_of(raw)) is not None:
             return self._imported(handler, reference, work)
         stored = kept.stored(handler, raw, private)
-        self._known_to_a_state(stored.id)
+        self._ready.declared.in_a_state(stored.id)
         return self._ready.calls.read(handler.token, stored, work)
 
     def _imported(self, handler: AnyHandler, reference: str, work: Work) -> Stored:

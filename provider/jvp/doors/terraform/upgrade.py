@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from jvp.core.calls import AnyHandler
 from jvp.core.errors import Invalid, dotted
 from jvp.core.handler import Handler
-from jvp.core.model import fields
-from jvp.doors.terraform import writeonly
+from jvp.core.model import FieldFacts, Spec, fields
+from jvp.core.types import is_uuid
+from jvp.doors.terraform import moved, writeonly
 from jvp.doors.terraform.schema import cty
 from jvp.doors.terraform.values import Raw, to_bag, to_raw
 from jvp.resources.provider import Timeouts
@@ -31,33 +32,54 @@ def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
         raw = json.loads(text)
     except ValueError:
         raw = None
-    _refuse(handler.state, raw, what)
+    refuse_broken(handler.state, raw, what)
     ours = {name: raw.get(name) for name in BESIDE}
     for name, kind in BESIDE.items():
         _refuse_plain(kind, ours[name], f"{what}.{name}")
     timeouts = raw.get("timeouts")
     if timeouts is not None:
-        _refuse(Timeouts, timeouts, f"{what}.timeouts")
+        refuse_broken(Timeouts, timeouts, f"{what}.timeouts")
         timeouts = to_raw(Timeouts, to_bag(Timeouts, timeouts))
     for place, one in writeonly.written(handler.state, raw):
         _refuse_plain("number", one.version, f"{what}.{dotted(place)}")
+    # Every id begins with a uuid: the object's own, its pool's, its domain's.
+    if moved.reference_of(ours) is None and not is_uuid(str(ours["id"]).partition("/")[0]):
+        raise Invalid(f"{what}.id is no id; {ADVICE}")
     whole = writeonly.closed(handler.state, to_raw(handler.state, to_bag(handler.state, raw)), raw)
     return {**whole, **ours, "timeouts": timeouts}
 
 
-def _refuse(model: type[BaseModel], raw: Any, where: str) -> None:
-    """Raises Invalid for what cannot be a value of the model."""
+def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:
+    """Raises Invalid for what cannot be a value of the model: no state of any version has it."""
     if not isinstance(raw, dict):
         raise Invalid(f"{where} is no object; {ADVICE}")
     for facts in fields(model).values():
         value, name = raw.get(facts.attribute), f"{where}.{facts.attribute}"
         if facts.item is None:
             _refuse_plain(cty(facts.annotation), value, name)
+            _refuse_meaningless(facts, value, name)
         elif value is not None and facts.is_list and not isinstance(value, list):
             raise Invalid(f"{name} is no list; {ADVICE}")
         elif value is not None:
             for item in value if facts.is_list else [value]:
-                _refuse(facts.item, item, name)
+                refuse_broken(facts.item, item, name)
+                if facts.is_list and facts.output is None:
+                    _refuse_without_key(facts.item, item, name)
+
+
+def _refuse_meaningless(facts: FieldFacts, value: Any, where: str) -> None:
+    """A size that is none, and the like: nothing could be compared with it."""
+    try:
+        facts.canonical(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        what = "" if facts.sensitive else f": {error}"
+        raise Invalid(f"{where} is broken{what}; {ADVICE}") from None
+
+
+def _refuse_without_key(model: type[Spec], item: Raw, where: str) -> None:
+    key = fields(model).get(model.key)
+    if key is not None and item.get(key.attribute) is None:
+        raise Invalid(f"{where}.{key.attribute} is missing; {ADVICE}")
 
 
 def _refuse_plain(kind: Any, value: Any, where: str) -> None:
