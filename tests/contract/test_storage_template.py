@@ -63,8 +63,9 @@ def test_life(provider: Provider, pool: str, folder: Path, image: Path) -> None:
     assert provider.templates.find(Work(), made.id) == made.id
     assert made.id in {one.id for one in provider.templates.list(Work())}
     assert not [one for one in provider.volumes.list(Work()) if one.name.startswith(f"{pool}/")]
-    with pytest.raises(NameTaken, match=f'import it by the id "{made.id}"'):
+    with pytest.raises(NameTaken, match="choose another name") as refused:
         create(provider, pool, path=str(image))
+    assert refused.value.id == made.id
     with pytest.raises(NameTaken, match="another resource of jvp"):
         create(provider, pool, "other", path=str(image))
     drop(provider, made)

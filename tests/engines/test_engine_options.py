@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 from engine_stack import Stack
@@ -54,7 +55,13 @@ def test_what_was_retained_is_never_taken_over_by_the_next_up(stack: Stack, daem
     stack.destroy()
     assert networks(daemon, stack) == ["net"]
     refused = stack.up(ok=False)
-    assert f"with the id {uuid}, which this resource did not make; import it by that id" in refused.errors
+    said = f"with the id {uuid}, which this resource did not make; choose another name, or import it: pulumi "
+    assert said in refused.errors
+    command = shlex.split(refused.errors.partition(said)[2].splitlines()[0])
+    assert command == ["import", "jvp:index:Network", "net", uuid]
+    stack(*command, "--yes", "--protect=false", "--generate-code=false")
+    assert stack.state()["net"]["id"] == uuid
+    stack("state", "delete", stack.state()["net"]["urn"], "--yes")
     stack.write(program, name="other", cidr="203.0.113.0/24")
     stack.up()
     assert networks(daemon, stack) == ["net", "other"]

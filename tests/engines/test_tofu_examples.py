@@ -118,7 +118,11 @@ def test_two_workspaces_never_share_an_object(make_module: MakeModule, image: Pa
     before = network.XMLDesc(0)
     tofu("workspace", "new", "-no-color", "other")
     refused = tofu.apply(only, ok=False)
-    assert "already, with the id" in refused.errors
+    told = re.search(r"already, with the id \S+, .* stands above: (\w+) import ADDRESS (\S+)$", refused.errors)
+    assert told is not None, refused
+    assert told[1] == tofu.program.name
+    tofu.import_("jvp_network.network", told[2])
+    tofu("state", "rm", "jvp_network.network")
     assert network.XMLDesc(0) == before
     tofu("workspace", "select", "-no-color", "default")
     tofu.destroy()

@@ -104,7 +104,7 @@ def test_they_stay_as_they_are(stage: Stage, foreign: dict[str, str]) -> None:
 
 def test_their_names_macs_ranges_and_bridges_are_refused(stage: Stage, foreign: dict[str, str]) -> None:
     root = {"rootDisk": {"pool": stage.pool, "size": "8MiB"}, "powerState": "stopped"}
-    taken = ("NameTaken", "import it by")
+    taken = ("NameTaken", "choose another name")
     wanted: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
         ("Network", {"name": "theirs", "cidr": "192.168.92.0/24"}, taken),
         ("StoragePool", {"name": "theirs", "path": str(stage.host.pools / "other")}, taken),
@@ -167,7 +167,7 @@ def test_theirs_in_the_place_of_ours(stage: Stage, room: None) -> None:
         properties, later = wanted[token]
         inputs = stage.forks("check", token, {**properties, **later})
         refused(stage, "NotFound", "refresh the stack", "update", token, stored, inputs)
-        refused(stage, "NameTaken", "import it by", "create", token, key(token, "mine"), inputs)
+        refused(stage, "NameTaken", "choose another name", "create", token, key(token, "mine"), inputs)
         if token == "Volume":
             # A volume has no uuid: without its record nobody can tell.
             refused(stage, "Rejected", "lost its record", "delete", token, stored)

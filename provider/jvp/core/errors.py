@@ -3,7 +3,7 @@
     JvpError
     ├── Invalid       the input is wrong; nothing was touched            -> change the program
     ├── NotFound      something that the input names does not exist      -> create it, or name another
-    ├── NameTaken     an object that is not ours holds the name          -> import it, or take another name
+    ├── NameTaken     an object that is not ours holds the name          -> take another name, or import it
     ├── Unreachable   the daemon did not answer; the outcome is unknown  -> run again, it converges
     ├── Busy          the object is locked by another operation          -> run again later
     ├── NoSpace       the pool cannot hold it                            -> free space, or another pool
@@ -61,10 +61,12 @@ class NotFound(JvpError):
 
 
 class NameTaken(JvpError):
-    """`holder` is the mark of the object that has the name, as far as it is one of ours."""
+    """`id` is what the object that has the name can be imported by, empty where it cannot; `holder` is its mark, as far
+    as it is one of ours. How to import it says the door, for each engine has its own command."""
 
-    def __init__(self, message: str, *, path: Path = (), holder: Mark | None = None) -> None:
+    def __init__(self, message: str, *, path: Path = (), id: str = "", holder: Mark | None = None) -> None:
         super().__init__(message, path=path)
+        self.id = id
         self.holder = holder
 
 

@@ -103,9 +103,8 @@ def holder(work: Work, pool: libvirt.virStoragePool, name: str, key: Key) -> Hol
 
 
 def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, path: Path) -> NameTaken:
-    """The error for a name that another object holds, with how to import it."""
+    """The error for a name that another object holds."""
     where = f'"{shortened(name)}" in the storage pool "{pool.name()}"'
-    identity = f'import it by the id "{pool.UUIDString()}/{name}", or choose another name'
     if found.volume is None:
         return NameTaken(
             f"{kind} {where} is being made by another resource of jvp; if none is, remove the volume "
@@ -116,7 +115,12 @@ def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, pat
     if found.standing is Standing.MOVED_ON:
         maker = "this program made under another name or kept"
     holder = found.record.mark if found.record else None
-    return NameTaken(f"there is a {kind} {where} already, which {maker}; {identity}", path=path, holder=holder)
+    return NameTaken(
+        f"there is a {kind} {where} already, which {maker}; choose another name",
+        path=path,
+        id=f"{pool.UUIDString()}/{name}",
+        holder=holder,
+    )
 
 
 class Claim:

@@ -195,16 +195,18 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 if other.name() == spec.name:
                     raise NameTaken(
                         f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, which this resource '
-                        "did not make; import it by that id, or choose another name",
+                        "did not make; choose another name",
                         path=("name",),
+                        id=other_uuid,
                         holder=self._mark(other),
                     )
                 # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     raise NameTaken(
                         f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}; '
-                        "import that by its id, or choose another folder",
+                        "choose another folder",
                         path=("path",),
+                        id=other_uuid,
                     )
 
     def _same_folder(self, work: Work, found: Any, spec: StoragePool) -> Any:

@@ -252,8 +252,9 @@ class Templates(Handler[Template, TemplateState]):
                 )  # fmt: skip
                 raise NameTaken(
                     f'there is a template "{name}" in the storage pool "{pool.name()}" already, which {maker}; '
-                    f'import it by the id "{pool.UUIDString()}/{name}", or choose another name',
+                    "choose another name",
                     path=("name",),
+                    id=f"{pool.UUIDString()}/{name}",
                     holder=Mark(key.digest, generation, acknowledged=True) if standing is Standing.MOVED_ON else None,
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")

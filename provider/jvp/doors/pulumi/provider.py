@@ -6,6 +6,7 @@ Every one turns its message into bags, makes one call of the core, and turns the
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import grpc
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Stored, failures_text
 from jvp.core.check import Failure
-from jvp.core.errors import Invalid, OtherHost, Path, Rejected, Unreachable, dotted
+from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import fields
@@ -149,7 +150,13 @@ class ProviderServicer:
             if request.preview:
                 return answer(properties=encode(calls.preview_create(handler.token, inputs, work)))
             key, adopt = self._key(handler, request.urn), self._ready.provider.adopt
-            result = calls.create(handler.token, key, inputs, work, adopt=adopt)
+            try:
+                result = calls.create(handler.token, key, inputs, work, adopt=adopt)
+            except NameTaken as error:
+                if error.id:
+                    words = (token(handler.token), key.label, error.id)
+                    error.message += f", or import it: pulumi import {' '.join(map(shlex.quote, words))}"
+                raise
         if result.reasons:
             raise Unfinished(result.stored)
         return answer(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pathlib
 import re
+import shlex
 from collections.abc import Iterable
 from functools import cache
 
@@ -46,6 +50,23 @@ TITLES: dict[type[JvpError], str] = {
 def of_error(error: JvpError, model: type[BaseModel] | None = None) -> Message:
     """`error` as a diagnostic; its path is one of `model`."""
     return _diagnostic(ERROR, TITLES.get(type(error), "Error"), error.path, error.message, model)
+
+
+def importable(error: NameTaken) -> NameTaken:
+    """`error` with the command that imports what has the name. The address, which only the host knows, it prints."""
+    if error.id:
+        command = f"{_program()} import ADDRESS {shlex.quote(error.id)}"
+        error.message += f", or import it to the address that stands above: {command}"
+    return error
+
+
+def _program() -> str:
+    """The command of the host that started us."""
+    with contextlib.suppress(OSError):
+        name = pathlib.Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+        if name == "terraform":
+            return name
+    return "tofu"
 
 
 def of_failures(failures: Iterable[Failure], model: type[BaseModel]) -> list[Message]:

@@ -313,6 +313,9 @@ class ProviderServicer:
             raise NameTaken(f'{handler.kind} "{key.label}" is declared twice, and is made already', path=("name",))
         try:
             made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
+        except NameTaken as error:
+            declared.drop(key.digest)
+            raise diagnostics.importable(error) from None
         except BaseException:
             declared.drop(key.digest)
             raise

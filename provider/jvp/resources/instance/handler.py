@@ -197,8 +197,9 @@ class Instances(Handler[Instance, InstanceState]):
         if other is not None and other.UUIDString() != uuid:
             raise NameTaken(
                 f'there is an instance "{name}" already, with the id {other.UUIDString()}, which this resource did '
-                "not make; import it by that id, or choose another name",
+                "not make; choose another name",
                 path=("name",),
+                id=other.UUIDString(),
                 holder=_mark(other),
             )
 

@@ -153,8 +153,9 @@ class Networks(Handler[Network, NetworkState]):
                 if other.name() == name and other_uuid != uuid:
                     raise NameTaken(
                         f'there is a network "{name}" already, with the id {other_uuid}, which this resource did not '
-                        f"make; import it by that id, or choose another name",
+                        "make; choose another name",
                         path=("name",),
+                        id=other_uuid,
                         holder=self._mark(other),
                     )
         self._refuse_collision(spec, uuid)
