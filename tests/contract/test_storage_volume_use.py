@@ -77,10 +77,16 @@ def test_references_in_other_spellings_are_no_change(provider: Provider, pool: s
     calls = Calls({"Volume": provider.volumes}, {})
     inputs = check(Volume, {"name": "v", "pool": pool, "template": f"{pool}/t"}).inputs
     stored = calls.create("Volume", key("volume", "v"), inputs, Work()).stored
-    for other in ({"pool": stored.state["poolUuid"]}, {"template": template.id}, {"template": "t"}):
+    uuid = stored.state["poolUuid"]
+    upper = {"pool": uuid.upper(), "template": f"{uuid.upper()}/t"}
+    for other in ({"pool": uuid}, {"template": template.id}, {"template": "t"}, upper):
         assert calls.diff("Volume", stored, {**inputs, **other}).changes == ()
     assert calls.diff("Volume", stored, {**inputs, "template": f"{pool}/u"}).replaces
     calls.delete("Volume", Stored(stored.id, stored.inputs, stored.state), Work())
+    again = calls.create("Volume", key("volume", "v"), {**inputs, **upper}, Work()).stored
+    assert {name: again.state[name] for name in ("pool", "template", "poolUuid")} == {**upper, "poolUuid": uuid}
+    assert calls.preview_create("Volume", {**inputs, **upper}, Work())["poolUuid"] == uuid
+    calls.delete("Volume", again, Work())
 
 
 @pytest.mark.parametrize(

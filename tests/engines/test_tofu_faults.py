@@ -14,6 +14,7 @@ from tests.conftest import objects
 from tofu_stack import Tofu
 
 SHIM = ROOT / "tests" / "faults" / "shim"
+# Ids in capitals mean the same, and stay as they are written.
 MODULE = """
 provider "jvp" {
   uri       = "qemu:///system"
@@ -34,7 +35,7 @@ resource "jvp_network" "net" {
 resource "jvp_volume" "data" {
   count = local.stage > 1 ? 1 : 0
   name  = "${local.P}-data"
-  pool  = jvp_storage_pool.pool.id
+  pool  = upper(jvp_storage_pool.pool.id)
   size  = "2MiB"
 }
 
@@ -42,9 +43,9 @@ resource "jvp_instance" "vm" {
   count     = local.stage > 2 ? 1 : 0
   name      = "${local.P}-vm"
   memory    = "32MiB"
-  root_disk = { pool = jvp_storage_pool.pool.id, size = "1MiB" }
+  root_disk = { pool = upper(jvp_storage_pool.pool.id), size = "1MiB" }
   disks     = [{ name = "data", volume = jvp_volume.data[0].id }]
-  nics      = [{ name = "eth0", network = jvp_network.net[0].id }]
+  nics      = [{ name = "eth0", network = upper(jvp_network.net[0].id) }]
 
   shutdown_timeout = "0s"
 }

@@ -264,6 +264,12 @@ def reference(text: str) -> str:
     return clean(text)
 
 
+def in_lower_case(text: str) -> str:
+    """A reference with its uuid as libvirt spells it; a name is as it is."""
+    first, slash, rest = text.partition("/")
+    return f"{first.lower()}{slash}{rest}" if is_uuid(first) else text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 """The name of an object on a node."""
 Size = Annotated[str, AfterValidator(_size), Same(size_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
@@ -285,5 +291,5 @@ Text = Annotated[str, AfterValidator(clean)]
 Label = Annotated[str, AfterValidator(_label)]
 """A short free text."""
 Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
-Reference = Annotated[str, AfterValidator(reference)]
+Reference = Annotated[str, AfterValidator(reference), Same(in_lower_case)]
 """Another object, by id or by name."""

@@ -20,7 +20,7 @@ from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Label, LocalPath, Name, Reference, Url, is_uuid
+from jvp.core.types import Label, LocalPath, Name, Reference, Url, in_lower_case, is_uuid
 from jvp.core.types import url as web_url
 from jvp.core.values import UNKNOWN, known, surely
 from jvp.core.work import Work
@@ -209,16 +209,20 @@ class Templates(Handler[Template, TemplateState]):
                     yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
 
     def place(self, inputs: dict[str, Any]) -> str:
-        return f"{inputs['pool']}/{inputs['name']}"
+        return f"{in_lower_case(inputs['pool'])}/{inputs['name']}"
 
     def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
         """A reference to the same pool in another spelling is no change."""
-        return [one for one in changes if one.path != ("pool",) or one.new not in (state.pool_uuid, state.pool_name)]
+        for change in changes:
+            wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
+            same = wanted is not None and wanted in (state.pool_uuid, state.pool_name)
+            if change.path != ("pool",) or not same:
+                yield change
 
     def predict(self, spec: Template, prior: TemplateState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}
         if prior is None and known(spec.pool):
-            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = spec.pool
+            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = in_lower_case(spec.pool)
         source = spec.source
         if not isinstance(source, TemplateSource) or not known(source.path, source.digest) or source.digest is None:
             return bag
@@ -314,7 +318,7 @@ class Templates(Handler[Template, TemplateState]):
         local = source.path is not None
         return TemplateState.model_construct(
             name=found.name,
-            pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
+            pool=spelled.pool if spelled and in_lower_case(spelled.pool) in (name, uuid) else name,
             source=source.model_copy(update={"digest": record.digest if local else None}),
             os=record.os or None,
             digest=record.digest,

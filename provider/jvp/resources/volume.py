@@ -10,12 +10,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, NotFound, Rejected
+from jvp.core.errors import Bug, NotFound, Path, Rejected
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, LocalPath, Name, Reference, disk_bytes, is_uuid, over_qcow2, size_text
+from jvp.core.types import (
+    DiskSize,
+    LocalPath,
+    Name,
+    Reference,
+    disk_bytes,
+    in_lower_case,
+    is_uuid,
+    over_qcow2,
+    size_text,
+)
 from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt import fill, pools, templates
@@ -201,25 +211,26 @@ class Volumes(Handler[Volume, VolumeState]):
                     yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
 
     def place(self, inputs: dict[str, Any]) -> str:
-        return f"{inputs['pool']}/{inputs['name']}"
+        return f"{in_lower_case(inputs['pool'])}/{inputs['name']}"
 
     def effects(self, changes: Sequence[Change], state: VolumeState, new: dict[str, Any]) -> Iterable[Change]:
         """References to the same pool or template in another spelling are no change."""
+        meant: dict[Path, set[str | None]] = {
+            ("pool",): {state.pool_uuid, state.pool_name},
+            ("template",): _spellings(state.template_id, state.template_pool),
+            ("volume",): _spellings(state.volume_id, state.volume_pool),
+        }
         for change in changes:
-            if change.path == ("pool",) and change.new in (state.pool_uuid, state.pool_name):
-                continue
-            if change.path == ("template",) and change.new in _spellings(state.template_id, state.template_pool):
-                continue
-            if change.path == ("volume",) and change.new in _spellings(state.volume_id, state.volume_pool):
-                continue
-            yield change
+            wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
+            if wanted is None or wanted not in meant.get(change.path, ()):
+                yield change
 
     def predict(self, spec: Volume, prior: VolumeState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}
         if spec.size is not None and known(spec.size):
             bag["sizeBytes"] = disk_bytes(spec.size)
         if prior is None and known(spec.pool):
-            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = spec.pool
+            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = in_lower_case(spec.pool)
         return bag
 
     def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
@@ -284,7 +295,7 @@ class Volumes(Handler[Volume, VolumeState]):
         prior = spelled if isinstance(spelled, VolumeState) else None
         return VolumeState.model_construct(
             name=found.name,
-            pool=spelled.pool if spelled and spelled.pool in (name, uuid) else name,
+            pool=spelled.pool if spelled and in_lower_case(spelled.pool) in (name, uuid) else name,
             size=size_text(found.size),
             format=found.format,  # type: ignore[arg-type]
             template=spelled.template if spelled and spelled.template else facts.get("template_id"),
@@ -322,7 +333,7 @@ def _size(spec: Volume, content: Content) -> int | None:
     return size
 
 
-def _spellings(object_id: str | None, pool: str | None) -> set[str]:
+def _spellings(object_id: str | None, pool: str | None) -> set[str | None]:
     """What a template or volume may be called."""
     if not object_id:
         return set()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Set
 from typing import Any
 
 from jvp.core.errors import JvpError
-from jvp.core.types import size_text
+from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
 from jvp.libvirt import addresses, devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import pending_of
@@ -176,7 +176,7 @@ def _root(node: Node, inactive: Element, bus: Any, prior: InstanceState | None) 
     pool = volume.storagePoolLookupByVolume()
     name = pool.name()
     before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
-    if before in (pool.UUIDString(), name):
+    if before is not None and in_lower_case(before) in (pool.UUIDString(), name):
         name = before
     format: Any = root_format(inactive)
     return RootDisk.model_construct(
