@@ -19,7 +19,7 @@ from jvp.core.diff import Change, Kind
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
 from jvp.core.facts import Changes, Computed, Effect, Output, Sensitive, WriteOnly
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
-from jvp.core.identity import Key
+from jvp.core.identity import Key, Mark
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Mac, Name, Size, size_bytes
 from jvp.core.values import UNKNOWN, Secret, known
@@ -128,7 +128,8 @@ class Gadgets(Handler[Gadget, GadgetState]):
         if spec.act == "defect":
             raise KeyError(_text(spec.password))
         if any(one["name"] == name for one in self.host.gadgets.values()):
-            raise NameTaken(f'a gadget "{name}" is there already', path=("name",))
+            holder = Mark(key.digest, 0, acknowledged=True) if uuid in self.host.gadgets else None
+            raise NameTaken(f'a gadget "{name}" is there already', path=("name",), id=uuid, holder=holder)
         if spec.act == "wait":
             for step in range(1000):
                 work.status(f"step {step}")

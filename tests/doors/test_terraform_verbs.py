@@ -366,6 +366,20 @@ def test_two_of_one_name_are_refused_also_while_the_first_is_being_made(terrafor
     assert stopped.detail == "stopped on request; run the command again and it goes on from here"
 
 
+def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(terraform: Engine) -> None:
+    made = terraform.read(terraform.create(GADGET, {"name": "a", "home": "here"}))
+    assert made.state is not None
+    sentence = (
+        'name: gadget "a" is there already, this configuration made it, and a name is there once: leave out '
+        "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
+    )
+    lost = f", or import it to the address that stands above: tofu import ADDRESS {made.state['id']}"
+    for adopt, more in ((None, lost), (True, "")):
+        after = applied(terraform, {"name": "a", "home": "there", "adopt": adopt})
+        assert after.errors == [Said("Name taken", f"{sentence}{more}", ("name",))]
+    assert terraform.read(made).state == made.state
+
+
 def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:
     given = {"name": "a", "act": "hang", "timeouts": {"create": "1s"}}
     made = applied(terraform, given)

@@ -60,6 +60,14 @@ def importable(error: NameTaken) -> NameTaken:
     return error
 
 
+def own(error: NameTaken, kind: str, name: str) -> None:
+    """Say in `error` why there cannot be another where what has the name was made for this very resource."""
+    error.message = (
+        f'{kind} "{name}" is there already, this configuration made it, and a name is there once: leave out '
+        "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
+    )
+
+
 def _program() -> str:
     """The command of the host that started us."""
     with contextlib.suppress(OSError):
