@@ -203,6 +203,28 @@ def test_it_ends_with_its_host_however_that_ends(terraform_gadget: Start) -> Non
         stream.close()
 
 
+def test_it_ends_with_a_host_that_was_gone_before_it_looked(tmp_path: Path) -> None:
+    """Killed at once: the plugin's parent is another process when it asks for the first time."""
+    starts = (
+        "import subprocess, sys, time\n"
+        "print(subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE).pid, flush=True)\n"
+        "time.sleep(600)"
+    )
+    path = f"{ROOT / 'provider'}:{ROOT / 'tests' / 'doors'}"
+    told = {**os.environ, **environment(PYTHONPATH=path, PLUGIN_UNIX_SOCKET_DIR=str(tmp_path))}
+    command = [sys.executable, "-c", starts, sys.executable, "-m", "gadget", "--terraform"]
+    with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as host:
+        assert host.stdout is not None
+        watched = os.pidfd_open(int(host.stdout.readline()))
+        host.kill()
+    ready, _, _ = select.select([watched], [], [], LIMIT_S)
+    if not ready:
+        signal.pidfd_send_signal(watched, signal.SIGKILL)
+    os.close(watched)
+    assert ready, "the provider outlived its host"
+    assert list(tmp_path.iterdir()) == []
+
+
 # Debugging
 
 
