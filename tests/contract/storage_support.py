@@ -90,12 +90,10 @@ class Provider:
 
     def exit(self) -> None:
         """Close the connections, as the end of a process does."""
-        for name in ("_control", "_jobs"):
-            connection = getattr(self.node, name)
-            setattr(self.node, name, None)
-            if connection is not None:
-                with contextlib.suppress(libvirt.libvirtError):
-                    connection.close()
+        opened, self.node._connections = self.node._connections, {}
+        for connection in opened.values():
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
 
 
 def cuts(act: Callable[[Provider], Any], *, limit: int = 400) -> Iterator[str]:

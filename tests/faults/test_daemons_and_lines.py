@@ -16,7 +16,7 @@ from faults.trial import Trial
 from hosts.daemon import SystemHost
 
 LOST_S = 90.0
-"""A peer that vanished is noticed after 15 s."""
+"""A peer that vanished is noticed after 20 s."""
 
 
 @pytest.fixture

@@ -48,8 +48,8 @@ _LOST = re.compile(
     r"client socket is closed|end of file while reading|connection (was )?reset|broken pipe|"
     r"keepalive|server closed|cannot (send|recv|write|read) data|connection closed", re.I
 )  # fmt: skip
-_ENDED = re.compile(r"^end of file while reading data", re.I)
-"""The daemon ended while it was asked: an error of the system, not of the connection, to libvirt."""
+_CUT = re.compile(r"^(end of file while reading data|cannot (recv|write) data: )", re.I)
+"""The daemon ended, or closed the connection, while it was asked: to libvirt an error of the system."""
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
@@ -85,8 +85,8 @@ def reason(error: libvirt.libvirtError) -> str:
 def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpError:
     """The JvpError for a libvirt error; `what` says what was being done: `network "a"`."""
     code, text = error.get_error_code(), reason(error)
-    ended = error.get_error_domain() == libvirt.VIR_FROM_RPC and _ENDED.search(text)
-    if ended or (code in _CONNECTION_LOST and _LOST.search(text)):
+    cut = error.get_error_domain() == libvirt.VIR_FROM_RPC and _CUT.search(text)
+    if cut or (code in _CONNECTION_LOST and _LOST.search(text)):
         return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)
@@ -165,6 +165,14 @@ def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
     else:
         advice = text
     return Unreachable(f'cannot connect to "{uri}": {advice}')
+
+
+def silent(uri: str, seconds: float) -> JvpError:
+    """A daemon that is there, and says nothing."""
+    return Unreachable(
+        f'cannot connect to "{uri}": no answer within {seconds:.0f} s; restart libvirtd there, '
+        "or set the provider's uri"
+    )
 
 
 def _user() -> str:

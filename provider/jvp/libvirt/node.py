@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +15,14 @@ import libvirt
 from jvp.core.errors import Rejected, Unreachable
 from jvp.core.values import Unknown
 from jvp.core.work import Work
-from jvp.libvirt import events
-from jvp.libvirt.errors import connect_error, libvirt_errors
+from jvp.libvirt import calls, events
+from jvp.libvirt.errors import connect_error, libvirt_errors, silent
 from jvp.libvirt.xml import parse, value
 
-CALLS_PER_CONNECTION = 4
-"""libvirtd serves five calls of one client at a time (max_client_requests); the fifth stays free."""
+KEEPALIVE = 5, 3
+"""Every 5 seconds, 3 times: a peer that vanished without a word is noticed after 5 * (3 + 1) seconds."""
+OPEN_S = 60.0
+"""A daemon that has just been started may be busy for long with asking QEMU."""
 DEFAULT_URI = "qemu:///system"
 
 
@@ -52,17 +55,15 @@ class Node:
         self._unknown = isinstance(uri, Unknown)
         self.uri = "" if isinstance(uri, Unknown) else uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
         self._lock = threading.Lock()
-        self._control: libvirt.virConnect | None = None
-        self._jobs: libvirt.virConnect | None = None
-        self._job_slots = threading.BoundedSemaphore(CALLS_PER_CONNECTION)
+        self._connections: dict[str, libvirt.virConnect] = {}
+        self._opening: dict[str, Future[libvirt.virConnect]] = {}
+        self._job_slots = threading.BoundedSemaphore(calls.IN_FLIGHT)
         self._pool_locks: dict[str, threading.Lock] = {}
 
     @property
     def connection(self) -> libvirt.virConnect:
         """The control connection. Raises Unreachable with advice when there is no daemon to talk to."""
-        with self._lock:
-            self._control = self._alive(self._control)
-            return self._control
+        return self._alive("control")
 
     @contextlib.contextmanager
     def job(self, work: Work) -> Iterator[libvirt.virConnect]:
@@ -70,10 +71,7 @@ class Node:
         while not self._job_slots.acquire(timeout=0.2):
             work.check()
         try:
-            with self._lock:
-                self._jobs = self._alive(self._jobs)
-                connection = self._jobs
-            yield connection
+            yield self._alive("jobs")
         finally:
             self._job_slots.release()
 
@@ -116,21 +114,39 @@ class Node:
         with libvirt_errors(f'the node "{self.uri}"'):
             return f"{self.host_uuid} (session)" if self.is_session else self.host_uuid
 
-    def _alive(self, connection: libvirt.virConnect | None) -> libvirt.virConnect:
-        if connection is not None:
-            with contextlib.suppress(libvirt.libvirtError):
-                if connection.isAlive():
-                    return connection
-        return self._open()
-
-    def _open(self) -> libvirt.virConnect:
+    def _alive(self, which: str) -> libvirt.virConnect:
+        """The connection of this name, or a new one when it is dead: all who ask meanwhile wait for the same."""
         if self._unknown:
             raise Unreachable("the provider's uri is known only after the apply")
-        events.start_loop()
+        with self._lock:
+            found = self._connections.get(which)
+            with contextlib.suppress(libvirt.libvirtError):
+                if found is not None and found.isAlive():
+                    return found
+            opening = self._opening.get(which)
+            if opening is None:
+                opening = self._opening[which] = Future()
+                # In a thread, because nothing ends the call when a daemon that hangs does not answer.
+                threading.Thread(target=self._open, args=(which, opening), name="jvp-open", daemon=True).start()
         try:
-            connection = libvirt.open(self.uri)
-            # A peer that vanished without a word is noticed after 5 * 3 seconds.
-            connection.setKeepAlive(5, 3)
+            return opening.result(OPEN_S)
+        except TimeoutError:
+            raise silent(self.uri, OPEN_S) from None
         except libvirt.libvirtError as error:
             raise connect_error(self.uri, error) from None
-        return connection
+
+    def _open(self, which: str, opening: Future[libvirt.virConnect]) -> None:
+        try:
+            events.start_loop()
+            connection = libvirt.open(self.uri)
+            connection.setKeepAlive(*KEEPALIVE)
+            calls.limit(connection)
+        except BaseException as error:
+            with self._lock:
+                del self._opening[which]
+            opening.set_exception(error)
+        else:
+            with self._lock:
+                self._connections[which] = connection
+                del self._opening[which]
+            opening.set_result(connection)

@@ -69,8 +69,16 @@ def test_the_same_words_of_another_code_are_no_lost_connection(text: str) -> Non
     assert not isinstance(translated(error(OTHER, text), "x"), Unreachable)
 
 
-def test_a_daemon_that_ends_while_it_is_asked_is_a_lost_connection() -> None:
-    ended = error(libvirt.VIR_ERR_SYSTEM_ERROR, "End of file while reading data: Input/output error")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "End of file while reading data: Input/output error",
+        "Cannot recv data: Connection reset by peer",
+        "Cannot write data: Broken pipe",
+    ],
+)
+def test_a_connection_that_ends_while_the_daemon_is_asked_is_lost(text: str) -> None:
+    ended = error(libvirt.VIR_ERR_SYSTEM_ERROR, text)
     ended.err = (ended.err[0], libvirt.VIR_FROM_RPC, *ended.err[2:])
     assert type(translated(ended, "x")) is Unreachable
 
