@@ -15,6 +15,7 @@ from jvp.core.errors import Rejected, Unreachable
 from jvp.core.values import Unknown
 from jvp.core.work import Work
 from jvp.libvirt import events
+from jvp.libvirt.claims import Claims
 from jvp.libvirt.errors import connect_error, libvirt_errors
 from jvp.libvirt.xml import parse, value
 
@@ -56,6 +57,7 @@ class Node:
         self._jobs: libvirt.virConnect | None = None
         self._job_slots = threading.BoundedSemaphore(CALLS_PER_CONNECTION)
         self._pool_locks: dict[str, threading.Lock] = {}
+        self.claims = Claims()
 
     @property
     def connection(self) -> libvirt.virConnect:
