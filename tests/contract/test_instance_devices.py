@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import drop, parse, put, text_of, value
+from jvp.resources.instance import storage
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -302,6 +304,45 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
         time.sleep(0.3)
         bench.update("Instance", first, {**giver, "disks": []})
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("shared", "says"),
+    [
+        ({"nics": []}, r'disks\[0\].volume: volume ".*" is attached to .* already'),
+        ({"disks": [], "nics": [{"name": "a", "mac": "52:54:00:0d:1f:79"}]}, r'nics\[0\].mac: ".*" is (the MAC|given)'),
+    ],
+)
+def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume_or_a_mac(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, shared: Bag, says: str
+) -> None:
+    monkeypatch.setattr(storage, "RELEASE_S", 1.0)
+    raws = [{**stopped(bench, bench.name("both")), **shared} for _ in range(2)]
+
+    def make(raw: Bag) -> Stored | Rejected:
+        try:
+            return bench.create("Instance", raw["name"], raw).stored
+        except Rejected as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(make, raws))
+    made = [one for one in found if isinstance(one, Stored)]
+    for stored in made:
+        bench.delete("Instance", stored)
+    assert len(made) == 1
+    assert re.search(says, " ".join(map(str, found)))
+
+
+def test_two_instances_exchange_their_volumes(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    data = {"name": "data", "volume": bench.volumes[0].id}, {"name": "data", "volume": bench.volumes[1].id}
+    before = [{**stopped(bench, bench.name("swap")), "nics": [], "disks": [disk]} for disk in data]
+    stored = [made(raw) for raw in before]
+    after = [{**raw, "disks": [disk]} for raw, disk in zip(before, reversed(data), strict=True)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda one, raw: bench.update("Instance", one, raw).stored, stored, after))
+    for one, raw in zip(found, after, strict=True):
+        bench.converged("Instance", one, raw)
 
 
 def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:

@@ -46,7 +46,7 @@ def test_life(provider: Provider, daemon: Any, pool: str, folder: Path, format: 
     )
     assert (grown.state.size, grown.state.size_bytes) == ("8MiB", 8 * MIB)
     assert _info(folder / "v")["virtual-size"] == 8 * MIB
-    with pytest.raises(Invalid, match="8388608 bytes and cannot shrink to 4194304") as caught:
+    with pytest.raises(Invalid, match=r'has 8MiB and cannot shrink to 4MiB: .*; declare "8MiB"') as caught:
         provider.volumes.update(Work(), made.id, grown.state, volume_spec(name="v", pool=pool, size="4MiB"), ())
     assert caught.value.path == ("size",)
     drop(provider, made)
@@ -112,15 +112,19 @@ def test_gone_by_every_way(provider: Provider, daemon: Any, pool: str, folder: P
     drop(provider, second)
 
 
-def test_stopped_missing_and_unmounted_pools_are_errors(
+def test_a_stopped_pool_tells_nothing_and_missing_and_unmounted_ones_are_errors(
     provider: Provider, daemon: Any, pool: str, folder: Path
 ) -> None:
     made = create(provider, name="v", pool=pool, size="4MiB")
     storage = daemon.storagePoolLookupByName(pool)
     storage.destroy()
-    for call in (provider.volumes.read, provider.volumes.delete):
-        with pytest.raises(Rejected, match="is not active; start it"):
-            call(Work(), made.id, made.state)
+    said: list[str] = []
+    assert provider.volumes.read(Work(warn=said.append), made.id, made.state) == made.state
+    assert said == [f'volume "v" is taken to be as it was: storage pool "{pool}" is not active']
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.volumes.read(Work(), made.id, None)
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.volumes.delete(Work(), made.id, made.state)
     storage.create()
     hidden = folder.rename(folder.with_name("hidden"))
     folder.mkdir()

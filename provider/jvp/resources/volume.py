@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, NotFound, Path, Rejected
+from jvp.core.errors import Bug, NotFound, Path, Rejected, Stopped
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -166,7 +166,10 @@ class Volumes(Handler[Volume, VolumeState]):
 
     def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
-            found = self.api.find(work, object_id)
+            try:
+                found = self.api.find(work, object_id)
+            except Stopped as stopped:
+                return pools.unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
             if found is None:
                 if prior is not None and prior.nonce:
                     self.api.forget(work, object_id, prior.nonce)
@@ -237,7 +240,7 @@ class Volumes(Handler[Volume, VolumeState]):
         if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
             least = prior.size_bytes
             if disk_bytes(spec.size) < least:
-                yield f'volume "{prior.name}" has {least} bytes and cannot shrink to {spec.size}: this will fail'
+                yield f'volume "{prior.name}" has {size_text(least)} and cannot shrink to {spec.size}: this will fail'
 
     def _name(self, work: Work, pool: Any, key: Key, spec: Volume) -> tuple[str, int, Holder]:
         """The name to take, its generation, and what holds it: nothing, or an earlier try. Raises NameTaken."""
