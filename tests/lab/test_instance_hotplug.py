@@ -149,14 +149,21 @@ def deaf(lab: Bench, volumes: list[Any], monkeypatch: pytest.MonkeyPatch, leftov
     found.close()
 
 
-def test_what_a_guest_does_not_let_go_waits_until_it_does(deaf: Guest, volumes: list[Any]) -> None:
+def test_what_a_guest_does_not_let_go_waits_until_it_does(
+    deaf: Guest, volumes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = sources(deaf)
+    asked: list[str | None] = []
+    ask = devices._ask
+    monkeypatch.setattr(devices, "_ask", lambda domain, alias: (asked.append(alias), ask(domain, alias)))
     result = deaf.update(disks=[{"name": "a", "volume": volumes[1].id}], nics=[])
     assert result.reasons == ()
     held = [f"{path}: the guest does not let go of it; takes effect at the next power cycle"
             for path in ("disks.a", "nics.eth0")]  # fmt: skip
     assert deaf.state["pending"] == held
     assert sources(deaf) == before
+    # Asked together: the second one does not wait until the first one is given up.
+    assert set(asked[:2]) == {"ua-jvp-disk-a", "ua-jvp-nic-eth0"}
     # A reset is when QEMU takes out what it was asked for: the new volume can be plugged in now.
     deaf.domain.reset(0)
     Work().until(

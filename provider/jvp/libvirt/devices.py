@@ -91,44 +91,55 @@ def alias_of(device: Element) -> str | None:
 
 
 def unplug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
-    """Take a device out of a running guest; False when the guest does not let go of it in time.
+    """Take a device out of a running guest; False when the guest does not let go of it in time."""
+    return not unplug_all(work, domain, [device])
 
-    `device` is its element in the live XML. Source: virDomainDetachDeviceFlags only asks; the answer is the event
-    DEVICE_REMOVED, and while a guest boots the request is lost (measured).
+
+def unplug_all(work: Work, domain: libvirt.virDomain, devices: Iterable[Element]) -> list[Element]:
+    """Take devices out of a running guest, all at the same time; those that it does not let go of.
+
+    A device is its element in the live XML. Source: virDomainDetachDeviceAlias only asks and does not wait; the
+    answer is the event DEVICE_REMOVED, and while a guest boots the request is lost (measured).
     """
-    alias = alias_of(device)
-    connection = domain.connect()
-    with events.watch(connection, domain, "device removed", "removal failed", "lifecycle") as seen:
+    held = {alias_of(device): device for device in devices}
+    with events.watch(domain.connect(), domain, "device removed", "lifecycle") as seen:
         end = time.monotonic() + work.left(UNPLUG_S)
-        while time.monotonic() < end:
-            _ask(domain, device)
-            until = min(end, time.monotonic() + RESEND_S)
-            while (left := until - time.monotonic()) > 0:
-                event = seen.next(work, left)
-                if event is None:
-                    break
-                if event.kind == "removal failed" and event.detail == alias:
-                    break
-                if event.kind == "device removed" and event.detail == alias:
-                    return True
-                if event.kind == "lifecycle" and not domain.isActive():
-                    return True
-            if not has_device(domain, alias):
-                return True
-    return not has_device(domain, alias)
+        while held := _still(domain, held):
+            if time.monotonic() >= end:
+                break
+            for alias in held:
+                _ask(domain, alias)
+            for alias in _removed(work, domain, seen, set(held), min(end, time.monotonic() + RESEND_S)):
+                held.pop(alias, None)
+    return list(held.values())
 
 
-def has_device(domain: libvirt.virDomain, alias: str | None) -> bool:
-    """Whether the running guest still has the device."""
-    if not domain.isActive():
-        return False
-    return any(one.get("name") == alias for one in live_xml(domain).iterfind("devices/*/alias"))
+def _still(domain: libvirt.virDomain, held: dict[str | None, Element]) -> dict[str | None, Element]:
+    """Those of the devices that the guest has; none when it does not run."""
+    if not held or not domain.isActive():
+        return {}
+    there = {one.get("name") for one in live_xml(domain).iterfind("devices/*/alias")}
+    return {alias: device for alias, device in held.items() if alias in there}
 
 
-def _ask(domain: libvirt.virDomain, device: Element) -> None:
+def _removed(
+    work: Work, domain: libvirt.virDomain, seen: events.Watch, waited: set[str | None], until: float
+) -> set[str | None]:
+    """What the guest has let go of when all that is waited for is gone, the time is over or the guest has stopped."""
+    gone: set[str | None] = set()
+    while not waited <= gone and (left := until - time.monotonic()) > 0:
+        event = seen.next(work, left)
+        if event is None or (event.kind == "lifecycle" and not domain.isActive()):
+            break
+        if event.kind == "device removed":
+            gone.add(event.detail)
+    return gone
+
+
+def _ask(domain: libvirt.virDomain, alias: str | None) -> None:
     # "already in the process of unplug" and "not found" are both answered by what the XML says afterwards.
     with contextlib.suppress(libvirt.libvirtError):
-        domain.detachDeviceFlags(text_of(device), LIVE)
+        domain.detachDeviceAlias(alias, LIVE)
 
 
 def plug(domain: libvirt.virDomain, device: Element) -> None:
@@ -146,13 +157,14 @@ def change_medium(domain: libvirt.virDomain, drive: Element, path: str | None) -
     domain.updateDeviceFlags(text_of(changed), LIVE)
 
 
-def replug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
-    """Take a device out of a running guest and put it in again; False when the guest does not let go."""
-    if not unplug(work, domain, device):
-        return False
-    if domain.isActive():
-        plug(domain, plugged_again(device))
-    return True
+def replug(work: Work, domain: libvirt.virDomain, devices: Iterable[Element]) -> list[Element]:
+    """Take devices out of a running guest and put them in again; those that it does not let go of."""
+    every = list(devices)
+    held = unplug_all(work, domain, every)
+    for device in every:
+        if device not in held and domain.isActive():
+            plug(domain, plugged_again(device))
+    return held
 
 
 def plugged_again(device: Element) -> Element:

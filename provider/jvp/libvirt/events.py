@@ -72,7 +72,6 @@ _KINDS = {
     "lifecycle": libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     "device added": libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     "device removed": libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-    "removal failed": libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
     "balloon": libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
     "agent": libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import libvirt
@@ -22,6 +24,9 @@ from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, text_of, value
 
 REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
+AT_ONCE = 8
+"""So many guests are asked to let go of their cards at the same time."""
+GuestCards = tuple[libvirt.virDomain, list[Element]]
 
 
 class NetworkApi:
@@ -205,9 +210,12 @@ class Restart:
         if not self.is_noted(root):
             return
         self._warn_of_others(work)
-        for domain, nic in self._nics():
+        guests = list(self._guests())
+        for domain, _ in guests:
             work.status(f'plugging "{domain.name()}" into network "{self.name}" again')
-            if not devices.replug(work, domain, nic):
+        # All of them are cut off until then: one that does not answer keeps no other waiting.
+        for (domain, _), held in zip(guests, self._each(functools.partial(devices.replug, work), guests), strict=True):
+            for nic in held:
                 self._defer(work, domain, nic)
         element = marks.find(root)
         assert element is not None
@@ -246,20 +254,33 @@ class Restart:
         foreign = sorted(domain.name() for domain, root in using if not devices.is_ours(root))
         if foreign:
             raise Rejected(f'network "{self.name}" is used by {", ".join(foreign)}, which jvp does not manage')
+        running = []
         for domain, root in using:
             for nic in self._of(root):
                 parent = nic.getparent()
                 assert parent is not None
                 parent.remove(nic)
             domain.connect().defineXML(text_of(root))
-            for nic in self._of(devices.live_xml(domain)) if domain.isActive() else ():
-                if not devices.unplug(work, domain, nic):
-                    raise Busy(f'network "{self.name}" is in use: "{domain.name()}" does not let go of its NIC')
+            if domain.isActive():
+                running.append((domain, self._of(devices.live_xml(domain))))
+        held = self._each(functools.partial(devices.unplug_all, work), running)
+        names = [domain.name() for (domain, _), nics in zip(running, held, strict=True) if nics]
+        if names:
+            holding = ", ".join(f'"{name}" does not let go of its NIC' for name in names)
+            raise Busy(f'network "{self.name}" is in use: {holding}')
 
-    def _nics(self) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    def _each(
+        self, step: Callable[[libvirt.virDomain, list[Element]], list[Element]], guests: list[GuestCards]
+    ) -> list[list[Element]]:
+        """Take a step with each guest and its cards, with several guests at the same time."""
+        with ThreadPoolExecutor(AT_ONCE) as workers:
+            return list(workers.map(lambda one: step(*one), guests))
+
+    def _guests(self) -> Iterator[GuestCards]:
+        """Our running guests with a card on the network."""
         for domain, root in devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
-            if devices.is_ours(root):
-                yield from ((domain, nic) for nic in self._of(_live(domain, root)))
+            if devices.is_ours(root) and (nics := self._of(_live(domain, root))):
+                yield domain, nics
 
     def _domains(self, flags: int = 0) -> list[libvirt.virDomain]:
         domains: list[libvirt.virDomain] = self.node.connection.listAllDomains(flags)

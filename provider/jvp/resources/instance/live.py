@@ -61,11 +61,7 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
         if why is not None:
             pending[path] = why
     # All that goes out goes out first: two disks may have swapped their volumes.
-    for path in pluggable:
-        work.status(f"changing {path} of the running guest")
-        why = _out(work, domain, device_at(running_root, path), device_at(inactive, path))
-        if why is not None:
-            pending[path] = why
+    pending |= _out(work, domain, pluggable, running_root, inactive)
     for path in pluggable:
         why = None if path in pending else _in(domain, path, running_root, inactive)
         if why is not None:
@@ -126,14 +122,21 @@ def _cpus(domain: Any, target: int, now: int, room: int) -> str | None:
     return devices.refused(domain.setVcpusFlags, target, devices.LIVE)
 
 
-def _out(work: Work, domain: Any, old: Element | None, new: Element | None) -> str | None:
-    """Take out what the guest has and the inactive definition has not, or has otherwise."""
-    if old is None or (new is not None and _moved(domain, old, new)):
-        return None
+def _out(work: Work, domain: Any, paths: list[str], running: Element, inactive: Element) -> dict[str, str]:
+    """Take out what the guest has and the inactive definition has not, or has otherwise; what stays, and why."""
+    going: dict[str, Element] = {}
+    for path in paths:
+        old, new = device_at(running, path), device_at(inactive, path)
+        if old is not None and (new is None or not _moved(domain, old, new)):
+            going[path] = old
+    if not going:
+        return {}
     if guest.stands_still(domain):
         # Asked now, it would let go when it goes on, whatever is wanted by then.
-        return STANDS_STILL
-    return None if devices.unplug(work, domain, old) else HOLDS
+        return dict.fromkeys(going, STANDS_STILL)
+    work.status(f"changing {', '.join(going)} of the running guest")
+    held = devices.unplug_all(work, domain, going.values())
+    return {path: HOLDS for path, device in going.items() if device in held}
 
 
 def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | None:
