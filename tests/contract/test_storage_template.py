@@ -165,13 +165,17 @@ def test_gone_by_every_way(provider: Provider, pool: str, folder: Path, image: P
     drop(provider, again)
 
 
-def test_stopped_pool_is_an_error(provider: Provider, daemon: Any, pool: str, image: Path) -> None:
+def test_a_stopped_pool_tells_nothing(provider: Provider, daemon: Any, pool: str, image: Path) -> None:
     made = create(provider, pool, path=str(image))
     storage = daemon.storagePoolLookupByName(pool)
     storage.destroy()
-    for call in (provider.templates.read, provider.templates.delete):
-        with pytest.raises(Rejected, match="is not active; start it"):
-            call(Work(), made.id, made.state)
+    said: list[str] = []
+    assert provider.templates.read(Work(warn=said.append), made.id, made.state) == made.state
+    assert said == [f'template "{made.state.name}" is taken to be as it was: storage pool "{pool}" is not active']
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.templates.read(Work(), made.id, None)
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.templates.delete(Work(), made.id, made.state)
     storage.create()
     drop(provider, made)
 

@@ -112,15 +112,19 @@ def test_gone_by_every_way(provider: Provider, daemon: Any, pool: str, folder: P
     drop(provider, second)
 
 
-def test_stopped_missing_and_unmounted_pools_are_errors(
+def test_a_stopped_pool_tells_nothing_and_missing_and_unmounted_ones_are_errors(
     provider: Provider, daemon: Any, pool: str, folder: Path
 ) -> None:
     made = create(provider, name="v", pool=pool, size="4MiB")
     storage = daemon.storagePoolLookupByName(pool)
     storage.destroy()
-    for call in (provider.volumes.read, provider.volumes.delete):
-        with pytest.raises(Rejected, match="is not active; start it"):
-            call(Work(), made.id, made.state)
+    said: list[str] = []
+    assert provider.volumes.read(Work(warn=said.append), made.id, made.state) == made.state
+    assert said == [f'volume "v" is taken to be as it was: storage pool "{pool}" is not active']
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.volumes.read(Work(), made.id, None)
+    with pytest.raises(Rejected, match="is not active; start it"):
+        provider.volumes.delete(Work(), made.id, made.state)
     storage.create()
     hidden = folder.rename(folder.with_name("hidden"))
     folder.mkdir()

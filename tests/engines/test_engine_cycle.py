@@ -130,10 +130,12 @@ def test_a_refresh_takes_drift_into_the_state(cycle: Stack, daemon: Any) -> None
 
 
 def test_a_stopped_pool_and_a_stopped_network_are_started_again(stack: Stack, daemon: Any) -> None:
-    stack.write("""
-        jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
+    program = """
+        pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER, active=active)
+        jvp.Volume("data", name=P + "data", pool=pool.id, size=size)
         jvp.Network("net", name=P + "net", cidr=CIDR)
-    """)
+    """
+    stack.write(program, active=True, size="1MiB")
     stack.up()
     pool = daemon.storagePoolLookupByName(stack.names["P"] + "pool")
     network = daemon.networkLookupByName(stack.names["P"] + "net")
@@ -144,6 +146,13 @@ def test_a_stopped_pool_and_a_stopped_network_are_started_again(stack: Stack, da
     stack.up()
     assert pool.isActive()
     assert network.isActive()
+    stack.settle()
+    # Stopped by the program it can be started by it again, and what is in it changes after that.
+    stack.write(program, active=False, size="1MiB")
+    stack.up()
+    stack.settle()
+    stack.write(program, active=True, size="2MiB")
+    assert stack.up().ops == {"pool": ["update"], "data": ["update"]}
     stack.settle()
 
 

@@ -8,7 +8,8 @@
     ├── Busy          the object is locked by another operation          -> run again later
     ├── NoSpace       the pool cannot hold it                            -> free space, or another pool
     ├── Rejected      libvirt or QEMU refused, for the reason given      -> as the reason says
-    │   └── OtherHost the object is on another host than the uri's       -> set the uri back
+    │   ├── OtherHost the object is on another host than the uri's       -> set the uri back
+    │   └── Stopped   what it is in does not run, and tells nothing of it -> start that
     ├── Cancelled     the engine asked us to stop                        -> run again, it converges
     └── Bug           ours                                               -> report it
 
@@ -87,6 +88,10 @@ class Rejected(JvpError):
 
 
 class OtherHost(Rejected):
+    pass
+
+
+class Stopped(Rejected):
     pass
 
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import libvirt
 
-from jvp.core.errors import Busy, NotFound, Path, Rejected
+from jvp.core.errors import Busy, NotFound, Path, Stopped
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import sidecar
@@ -85,9 +85,20 @@ def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virSt
     return pool
 
 
-def inactive(name: str, path: Path = ()) -> Rejected:
+def inactive(name: str, path: Path = ()) -> Stopped:
     """The error for a pool that is stopped: nothing can be said of its volumes."""
-    return Rejected(f'storage pool "{name}" is not active; start it', path=path)
+    return Stopped(f'storage pool "{name}" is not active; start it', path=path)
+
+
+def unread(work: Work, stopped: Stopped, what: str, prior: T | None) -> T:
+    """What was known of an object whose pool is stopped, said with a warning; the error where nothing was.
+
+    An engine reads everything before it changes anything: as an error it would keep the pool from being started.
+    """
+    if prior is None:
+        raise stopped
+    work.warn(f"{what} is taken to be as it was: {stopped.message.partition(';')[0]}")
+    return prior
 
 
 def volume_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStorageVol:

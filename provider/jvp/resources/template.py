@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 from jvp import images
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path
+from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
 from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -172,7 +172,10 @@ class Templates(Handler[Template, TemplateState]):
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
         pool, name = self._place(object_id)
         with libvirt_errors(f'template "{name}"'):
-            found = self.api.find(work, pool, name)
+            try:
+                found = self.api.find(work, pool, name)
+            except Stopped as stopped:
+                return pools.unread(work, stopped, f'template "{name}"', prior)
             if found is None and prior is not None and prior.nonce:
                 self.api.forget(work, pool, name, prior.nonce)
             if found is None or (prior is not None and prior.nonce and found.record.birth != prior.nonce):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, NotFound, Path, Rejected
+from jvp.core.errors import Bug, NotFound, Path, Rejected, Stopped
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -166,7 +166,10 @@ class Volumes(Handler[Volume, VolumeState]):
 
     def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
-            found = self.api.find(work, object_id)
+            try:
+                found = self.api.find(work, object_id)
+            except Stopped as stopped:
+                return pools.unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
             if found is None:
                 if prior is not None and prior.nonce:
                     self.api.forget(work, object_id, prior.nonce)

@@ -21,6 +21,7 @@ from jvp.core.errors import (
     NotFound,
     OtherHost,
     Rejected,
+    Stopped,
     Unreachable,
 )
 from jvp.core.values import Bag
@@ -40,6 +41,7 @@ CODES: dict[type[JvpError], Code] = {
     NoSpace: Code.RESOURCE_EXHAUSTED,
     Rejected: Code.FAILED_PRECONDITION,
     OtherHost: Code.FAILED_PRECONDITION,
+    Stopped: Code.FAILED_PRECONDITION,
     Cancelled: Code.CANCELLED,
 }
 _InitFailed = message("ErrorResourceInitFailed")

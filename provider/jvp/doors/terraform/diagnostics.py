@@ -26,6 +26,7 @@ from jvp.core.errors import (
     OtherHost,
     Path,
     Rejected,
+    Stopped,
     Unreachable,
     dotted,
 )
@@ -42,6 +43,7 @@ TITLES: dict[type[JvpError], str] = {
     NoSpace: "No space",
     Rejected: "Refused",
     OtherHost: "Another host",
+    Stopped: "Refused",
     Cancelled: "Stopped",
     Bug: "Defect of jvp",
 }
