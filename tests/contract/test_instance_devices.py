@@ -304,6 +304,17 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
 
 
+def test_two_instances_exchange_their_volumes(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    data = {"name": "data", "volume": bench.volumes[0].id}, {"name": "data", "volume": bench.volumes[1].id}
+    before = [{**stopped(bench, bench.name("swap")), "nics": [], "disks": [disk]} for disk in data]
+    stored = [made(raw) for raw in before]
+    after = [{**raw, "disks": [disk]} for raw, disk in zip(before, reversed(data), strict=True)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda one, raw: bench.update("Instance", one, raw).stored, stored, after))
+    for one, raw in zip(found, after, strict=True):
+        bench.converged("Instance", one, raw)
+
+
 def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:
     assert bench.pool is not None
     pool = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)

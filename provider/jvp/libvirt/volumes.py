@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import libvirt
 
 from jvp.core.errors import Invalid, JvpError, Rejected
+from jvp.core.types import size_text
 from jvp.core.work import Work
 from jvp.libvirt import copying, disks, poolmarks, pools, sidecar, templates
 from jvp.libvirt.errors import Gone, is_gone
@@ -108,7 +109,8 @@ class VolumeApi:
         """
         if size < found.size:
             raise Invalid(
-                f'volume "{found.name}" has {found.size} bytes and cannot shrink to {size}: that would cut off data',
+                f'volume "{found.name}" has {size_text(found.size)} and cannot shrink to {size_text(size)}: that would cut '
+                f'off data; declare "{size_text(found.size)}"',
                 path=("size",),
             )
         if size == found.size:

@@ -240,7 +240,7 @@ class Volumes(Handler[Volume, VolumeState]):
         if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
             least = prior.size_bytes
             if disk_bytes(spec.size) < least:
-                yield f'volume "{prior.name}" has {least} bytes and cannot shrink to {spec.size}: this will fail'
+                yield f'volume "{prior.name}" has {size_text(least)} and cannot shrink to {spec.size}: this will fail'
 
     def _name(self, work: Work, pool: Any, key: Key, spec: Volume) -> tuple[str, int, Holder]:
         """The name to take, its generation, and what holds it: nothing, or an earlier try. Raises NameTaken."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from jvp.core.diff import Change
@@ -20,7 +21,7 @@ from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors, start_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import refresh, release_template
+from jvp.libvirt.storage import refresh, release_template, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, live, machine, planning, reading, storage
 from jvp.resources.instance.definition import (
@@ -122,14 +123,16 @@ class Instances(Handler[Instance, InstanceState]):
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
-            resolved = self._resolve(work, spec, object_id, None)
             before = self._refuse_addresses(spec, object_id, domain)
             self._refuse_shrink(inactive, spec)
             _refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
+            resolved = self._resolve(
+                work, spec, object_id, None, partial(self._give_up, work, domain, spec, known_names)
+            )
             if name != domain.name():
                 self._rename(work, domain, name, spec)
-                inactive = devices.inactive_xml(domain)
+            inactive = devices.inactive_xml(domain)
             if (lost := self._lost_root(inactive, prior)) is not None:
                 add_root(inactive, lost)
             resolved = dataclasses.replace(
@@ -203,18 +206,28 @@ class Instances(Handler[Instance, InstanceState]):
                 holder=_mark(other),
             )
 
-    def _resolve(self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None) -> Resolved:
-        """What the spec's references mean. Raises for whatever is missing, before anything is written."""
-        disks: dict[str, DiskSource] = {}
-        for index, disk in enumerate(spec.disks):
-            path = ("disks", index, "volume")
-            source = storage.disk_source(work, self.node, disk.volume, path, user=uuid)
-            if twice := [name for name, other in disks.items() if other.path == source.path]:
-                raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
-            disks[disk.name] = source
+    def _resolve(
+        self,
+        work: Work,
+        spec: Instance,
+        uuid: str,
+        plan: storage.RootPlan | None,
+        give_up: Callable[[], None] | None = None,
+    ) -> Resolved:
+        """What the spec's references mean. Raises for whatever is missing, before anything is written.
+
+        But for a volume that another instance of ours has still: then `give_up` is called.
+        """
         networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
+        disks: dict[str, DiskSource] = {}
+        for index, disk in enumerate(spec.disks):
+            path = ("disks", index, "volume")
+            source = storage.disk_source(work, self.node, disk.volume, path, user=uuid, give_up=give_up)
+            if twice := [name for name, other in disks.items() if other.path == source.path]:
+                raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
+            disks[disk.name] = source
         root = seed = nvram = None
         if plan is not None:
             root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), plan.format)
@@ -222,6 +235,15 @@ class Instances(Handler[Instance, InstanceState]):
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
         return Resolved(disks, networks, root, seed, iso, nvram)
+
+    def _give_up(self, work: Work, domain: Any, spec: Instance, known_names: Names) -> None:
+        """Let go of the volumes that the program has taken out of the instance."""
+        wanted = {volume_of(self.node, disk.volume, ("disks", index, "volume")).path()
+                  for index, disk in enumerate(spec.disks)}  # fmt: skip
+        ours = (
+            disk for disk in devices.inactive_xml(domain).iterfind("devices/disk") if is_declared(disk, known_names)
+        )
+        storage.give_up(work, self.node, domain, {path for disk in ours if (path := source_of(disk))} - wanted)
 
     def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
         """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""

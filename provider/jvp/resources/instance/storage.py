@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from jvp.libvirt.storage import (
     active_pool_of,
     create_volume,
     delete_volume,
+    detach,
     disk_users,
     find_volume,
     refuse_going,
@@ -182,10 +184,13 @@ def _file(file: File) -> ConfigFile:
     return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
 
 
-def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str) -> DiskSource:
+def disk_source(
+    work: Work, node: Node, reference: str, path: Path, *, user: str, give_up: Callable[[], None] | None = None
+) -> DiskSource:
     """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
+    It may wait for one of ours then, when they exchange volumes: `give_up` is called before the wait.
     """
     volume = volume_of(node, reference, path)
     where = volume.path()
@@ -197,9 +202,21 @@ def disk_source(work: Work, node: Node, reference: str, path: Path, *, user: str
     while others := holders():
         if time.monotonic() >= end or not all(disk.ours for disk in others):
             raise Rejected(f'volume "{reference}" is attached to "{others[0].name}" already', path=path)
+        if give_up is not None:
+            give_up()
+            give_up = None
         work.status(f'waiting for "{others[0].name}" to let go of the volume "{reference}"')
         work.wait(0.5)
     return DiskSource(where, format_of(volume))
+
+
+def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
+    """Take disks out of a domain, which runs or not. Raises Busy when the guest does not let go, libvirtError."""
+    users = disk_users(node.connection)
+    for path in sorted(paths):
+        for disk in users.get(path, ()):
+            if disk.domain.UUIDString() == domain.UUIDString() and not disk.backing:
+                detach(work, disk, path)
 
 
 def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
