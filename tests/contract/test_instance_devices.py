@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import drop, parse, put, text_of, value
+from jvp.resources.instance import storage
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -302,6 +304,27 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
         time.sleep(0.3)
         bench.update("Instance", first, {**giver, "disks": []})
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
+
+
+def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "RELEASE_S", 1.0)
+    raws = [{**stopped(bench, bench.name("both")), "nics": []} for _ in range(2)]
+
+    def make(raw: Bag) -> Stored | Rejected:
+        try:
+            return bench.create("Instance", raw["name"], raw).stored
+        except Rejected as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(make, raws))
+    made = [one for one in found if isinstance(one, Stored)]
+    for stored in made:
+        bench.delete("Instance", stored)
+    assert len(made) == 1
+    assert re.search(r'disks\[0\].volume: volume ".*" is attached to .* already', " ".join(map(str, found)))
 
 
 def test_two_instances_exchange_their_volumes(bench: Bench, made: Callable[[Bag], Stored]) -> None:

@@ -46,7 +46,7 @@ def test_life(provider: Provider, daemon: Any, pool: str, folder: Path, format: 
     )
     assert (grown.state.size, grown.state.size_bytes) == ("8MiB", 8 * MIB)
     assert _info(folder / "v")["virtual-size"] == 8 * MIB
-    with pytest.raises(Invalid, match="has 8MiB and cannot shrink to 4MiB: .*; declare "8MiB"") as caught:
+    with pytest.raises(Invalid, match=r'has 8MiB and cannot shrink to 4MiB: .*; declare "8MiB"') as caught:
         provider.volumes.update(Work(), made.id, grown.state, volume_spec(name="v", pool=pool, size="4MiB"), ())
     assert caught.value.path == ("size",)
     drop(provider, made)

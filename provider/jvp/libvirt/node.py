@@ -16,6 +16,7 @@ from jvp.core.errors import Rejected, Unreachable
 from jvp.core.values import Unknown
 from jvp.core.work import Work
 from jvp.libvirt import calls, events
+from jvp.libvirt.claims import Claims
 from jvp.libvirt.errors import connect_error, libvirt_errors, silent
 from jvp.libvirt.xml import parse, value
 
@@ -59,6 +60,7 @@ class Node:
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
         self._job_slots = threading.BoundedSemaphore(calls.IN_FLIGHT)
         self._pool_locks: dict[str, threading.Lock] = {}
+        self.claims = Claims()
 
     @property
     def connection(self) -> libvirt.virConnect:

@@ -109,8 +109,8 @@ class VolumeApi:
         """
         if size < found.size:
             raise Invalid(
-                f'volume "{found.name}" has {size_text(found.size)} and cannot shrink to {size_text(size)}: that would cut '
-                f'off data; declare "{size_text(found.size)}"',
+                f'volume "{found.name}" has {size_text(found.size)} and cannot shrink to {size_text(size)}: '
+                f'that would cut off data; declare "{size_text(found.size)}"',
                 path=("size",),
             )
         if size == found.size:

@@ -56,7 +56,7 @@ class Instances(Handler[Instance, InstanceState]):
         self.api = DomainApi(node)
 
     def create(self, work: Work, key: Key, spec: Instance) -> Outcome[InstanceState]:
-        with libvirt_errors(f'instance "{spec.name or key.label}"'):
+        with libvirt_errors(f'instance "{spec.name or key.label}"'), self.node.claims.held():
             number, uuid, found = generation(key, self.api.find, _mark)
             name = spec.name or key.auto_name(uuid)
             self._refuse_taken(name, uuid)
@@ -116,7 +116,7 @@ class Instances(Handler[Instance, InstanceState]):
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]
     ) -> Outcome[InstanceState]:
         what = f'instance "{prior.name}"'
-        with libvirt_errors(what):
+        with libvirt_errors(what), self.node.claims.held():
             domain = self.api.find(object_id)
             if domain is None:
                 raise NotFound(f"{what} is gone; refresh the stack")
@@ -335,7 +335,8 @@ class Instances(Handler[Instance, InstanceState]):
         """libvirt renames only what is off; `finish` starts it again."""
         guest.shut_down(work, domain, spec.shutdown_timeout)
         work.status(f'renaming to "{name}"')
-        domain.rename(name, 0)
+        with libvirt_errors(f'instance "{domain.name()}"', ("name",)):
+            domain.rename(name, 0)
 
     def _refuse_shrink(self, inactive: Element, spec: Instance) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None

@@ -25,7 +25,6 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
-    DomainDisk,
     TemplateVolume,
     active_pool_of,
     create_volume,
@@ -195,19 +194,21 @@ def disk_source(
     volume = volume_of(node, reference, path)
     where = volume.path()
 
-    def holders() -> list[DomainDisk]:
-        return [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
-
     end = time.monotonic() + work.left(RELEASE_S)
-    while others := holders():
+    while True:
+        # Claimed before it is asked who has it: another thread may be about to write it down.
+        claimed = node.claims.take(where)
+        others = [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+        if claimed and not others:
+            return DiskSource(where, format_of(volume))
+        holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
-            raise Rejected(f'volume "{reference}" is attached to "{others[0].name}" already', path=path)
+            raise Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
         if give_up is not None:
             give_up()
             give_up = None
-        work.status(f'waiting for "{others[0].name}" to let go of the volume "{reference}"')
+        work.status(f'waiting for {holder} to let go of the volume "{reference}"')
         work.wait(0.5)
-    return DiskSource(where, format_of(volume))
 
 
 def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
