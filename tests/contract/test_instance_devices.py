@@ -306,11 +306,18 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
 
 
-def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("shared", "says"),
+    [
+        ({"nics": []}, r'disks\[0\].volume: volume ".*" is attached to .* already'),
+        ({"disks": [], "nics": [{"name": "a", "mac": "52:54:00:0d:1f:79"}]}, r'nics\[0\].mac: ".*" is (the MAC|given)'),
+    ],
+)
+def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume_or_a_mac(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, shared: Bag, says: str
 ) -> None:
     monkeypatch.setattr(storage, "RELEASE_S", 1.0)
-    raws = [{**stopped(bench, bench.name("both")), "nics": []} for _ in range(2)]
+    raws = [{**stopped(bench, bench.name("both")), **shared} for _ in range(2)]
 
     def make(raw: Bag) -> Stored | Rejected:
         try:
@@ -324,7 +331,7 @@ def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume(
     for stored in made:
         bench.delete("Instance", stored)
     assert len(made) == 1
-    assert re.search(r'disks\[0\].volume: volume ".*" is attached to .* already', " ".join(map(str, found)))
+    assert re.search(says, " ".join(map(str, found)))
 
 
 def test_two_instances_exchange_their_volumes(bench: Bench, made: Callable[[Bag], Stored]) -> None:

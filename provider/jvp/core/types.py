@@ -12,7 +12,7 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from jvp.core.facts import Same, Unit
 
@@ -270,12 +270,24 @@ def in_lower_case(text: str) -> str:
     return f"{first.lower()}{slash}{rest}" if is_uuid(first) else text
 
 
+def _bare(value: object) -> object:
+    """A bare number as text, so that what is said of it is that it lacks its unit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else str(value)
+
+
+_BARE = BeforeValidator(_bare)
 Name = Annotated[str, AfterValidator(_name)]
 """The name of an object on a node."""
-Size = Annotated[str, AfterValidator(_size), Same(size_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
-DiskSize = Annotated[str, AfterValidator(_size), Same(disk_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
-MemorySize = Annotated[str, AfterValidator(_size), Same(memory_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
-Duration = Annotated[str, AfterValidator(_duration), Same(duration_s), Unit("duration like 90s, 5m or 1h30m")]
+Size = Annotated[str, _BARE, AfterValidator(_size), Same(size_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
+DiskSize = Annotated[
+    str, _BARE, AfterValidator(_size), Same(disk_bytes), Unit("size with a unit, like 512MiB or 20GiB")
+]
+MemorySize = Annotated[
+    str, _BARE, AfterValidator(_size), Same(memory_bytes), Unit("size with a unit, like 512MiB or 20GiB")
+]
+Duration = Annotated[str, _BARE, AfterValidator(_duration), Same(duration_s), Unit("duration like 90s, 5m or 1h30m")]
 Cidr = Annotated[str, AfterValidator(_cidr), Same(network_of), Unit("CIDR like 192.168.50.0/24")]
 Address = Annotated[str, AfterValidator(_address), Same(address_of), Unit("IP address")]
 Mac = Annotated[str, AfterValidator(_mac), Same(str.lower), Unit("MAC address like 52:54:00:12:34:56")]

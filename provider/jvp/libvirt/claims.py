@@ -1,4 +1,4 @@
-"""Claims on volumes: which call of this process is about to attach which volume to a machine."""
+"""Claims on volumes and MACs: which call of this process is about to give which one to a machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 
 
 class Claims:
-    """Claims by path, each of one thread.
+    """Claims by path or MAC, each of one thread.
 
-    Two machines that are made at once would both find a volume free, and both write it down: libvirt lets them.
+    Two machines that are made at once would both find it free, and both write it down: libvirt lets them.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: dict[str, int] = {}
 
-    def take(self, path: str) -> bool:
-        """Claim the volume at a path until `held` ends; False when another thread has."""
+    def take(self, what: str) -> bool:
+        """Claim a volume's path or a MAC until `held` ends; False when another thread has."""
         me = threading.get_ident()
         with self._lock:
-            return self._threads.setdefault(path, me) == me
+            return self._threads.setdefault(what, me) == me
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -31,4 +31,4 @@ class Claims:
         finally:
             me = threading.get_ident()
             with self._lock:
-                self._threads = {path: thread for path, thread in self._threads.items() if thread != me}
+                self._threads = {what: thread for what, thread in self._threads.items() if thread != me}

@@ -80,6 +80,7 @@ def test_an_explicit_null_means_not_set() -> None:
         ({"engine": {"power": 901}}, "engine.power", "must be at most 900, not 901"),
         ({"engine": {"fuel": "coal"}}, "engine.fuel", "must be one of 'diesel' or 'petrol', not \"coal\""),
         ({"size": "1G"}, "size", '"G" is not a unit of size'),
+        ({"size": 20}, "size", '"20" is not a size; write it with a unit'),
         ({"name": "../x"}, "name", '"../x" is not a name'),
         ({"labels": {"a": 1}}, "labels.a", "must be a string, not 1"),
         ({"doors": 10}, "doors", "has 10, more than any car"),

@@ -276,6 +276,9 @@ class Instances(Handler[Instance, InstanceState]):
         wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
         if not wanted:
             return
+        for mac, nic in wanted.items():
+            if not self.node.claims.take(mac):
+                raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
         for other, root in devices.definitions(self.node.connection.listAllDomains(0)):
             if other.UUIDString() == uuid:
                 continue
