@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
+from queue import Empty, LifoQueue
 
 import libvirt
 
@@ -22,6 +24,10 @@ from jvp.libvirt.xml import parse, value
 
 KEEPALIVE = 5, 3
 """Every 5 seconds, 3 times: a peer that vanished without a word is noticed after 5 * (3 + 1) seconds."""
+CONTROLS, CONTROLS_BY_SSH = 4, 2
+"""Connections for short calls: a login by ssh takes seconds."""
+JOBS = 4
+"""Connections for long ones. With the others never more than 8 of libvirtd's 20 workers, which all clients share."""
 OPEN_S = 60.0
 """A daemon that has just been started may be busy for long with asking QEMU."""
 DEFAULT_URI = "qemu:///system"
@@ -49,7 +55,7 @@ def _version(number: int) -> str:
 class Node:
     """Connections to one daemon: `connection` for short calls, `job()` for calls that take long.
 
-    Safe to use from many threads. Nothing connects before the first use.
+    Safe to use from many threads. Nothing connects before the first use, and one thread alone needs one connection.
     """
 
     def __init__(self, uri: str | Unknown | None) -> None:
@@ -58,24 +64,37 @@ class Node:
         self._lock = threading.Lock()
         self._connections: dict[str, libvirt.virConnect] = {}
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
-        self._job_slots = threading.BoundedSemaphore(calls.IN_FLIGHT)
+        self._controls = CONTROLS_BY_SSH if "ssh" in self.uri.partition(":")[0] else CONTROLS
+        self._mine = threading.local()
+        self._threads = itertools.count()
+        self._free_jobs: LifoQueue[int] = LifoQueue()
+        for number in reversed(range(JOBS)):
+            self._free_jobs.put(number)
         self._pool_locks: dict[str, threading.Lock] = {}
         self.claims = Claims()
 
     @property
     def connection(self) -> libvirt.virConnect:
-        """The control connection. Raises Unreachable with advice when there is no daemon to talk to."""
-        return self._alive("control")
+        """The control connection of this thread, always the same one, for what is found through one is bound to it.
+
+        Raises Unreachable with advice when there is no daemon to talk to.
+        """
+        if not hasattr(self._mine, "number"):
+            self._mine.number = next(self._threads) % self._controls
+        return self._alive(f"control {self._mine.number}")
 
     @contextlib.contextmanager
     def job(self, work: Work) -> Iterator[libvirt.virConnect]:
-        """A connection for one long call; waits for a free slot."""
-        while not self._job_slots.acquire(timeout=0.2):
+        """A connection for one long call, and for nobody else meanwhile; waits for a free one."""
+        while True:
+            with contextlib.suppress(Empty):
+                number = self._free_jobs.get(timeout=0.2)
+                break
             work.check()
         try:
-            yield self._alive("jobs")
+            yield self._alive(f"job {number}")
         finally:
-            self._job_slots.release()
+            self._free_jobs.put(number)
 
     def pool_lock(self, pool_uuid: str) -> threading.Lock:
         """Held for short metadata calls on one pool, never for a transfer."""
@@ -142,7 +161,7 @@ class Node:
             events.start_loop()
             connection = libvirt.open(self.uri)
             connection.setKeepAlive(*KEEPALIVE)
-            calls.limit(connection)
+            calls.one_by_one(connection)
         except BaseException as error:
             with self._lock:
                 del self._opening[which]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 import libvirt
 
@@ -28,7 +27,8 @@ _SHOWN = 12
 """Names that a sentence lists before it says how many more there are."""
 PERMISSION_MODE = "0600"
 _REMEMBERED_S = 5.0
-_bases: WeakKeyDictionary[libvirt.virConnect, dict[tuple[str, str], tuple[float, str | None]]] = WeakKeyDictionary()
+_bases: dict[str, dict[tuple[str, str], tuple[float, str | None]]] = {}
+"""What volumes stand on, and when that was read, by uri and by pool and name."""
 _REFRESH_S = 30.0
 _ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
 
@@ -234,7 +234,7 @@ def create_volume(
     if backing is not None:
         put(root, "backingStore/path", backing.path)
         put(root, "backingStore/format/@type", backing.format)
-    _bases.get(node.connection, {}).pop((pool.UUIDString(), name), None)
+    _bases.get(node.connection.getURI(), {}).pop((pool.UUIDString(), name), None)
     return pool.createXML(text_of(root), 0)
 
 
@@ -265,7 +265,7 @@ def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
 
 def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[str, list[str]]:
     """Every file that a volume of an active pool stands on, with those volumes as `pool/name`. Raises libvirtError."""
-    before = {} if fresh else _bases.get(connection, {})
+    before = {} if fresh else _bases.get(connection.getURI(), {})
     known: dict[tuple[str, str], tuple[float, str | None]] = {}
     users: dict[str, list[str]] = {}
     now = time.monotonic()
@@ -280,7 +280,7 @@ def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[
             known[place] = seen
             if seen[1]:
                 users.setdefault(seen[1], []).append(f"{pool.name()}/{name}")
-    _bases[connection] = known
+    _bases[connection.getURI()] = known
     return users
 
 

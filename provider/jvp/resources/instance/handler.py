@@ -127,9 +127,8 @@ class Instances(Handler[Instance, InstanceState]):
             self._refuse_shrink(inactive, spec)
             _refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
-            resolved = self._resolve(
-                work, spec, object_id, None, partial(self._give_up, work, domain, spec, known_names)
-            )
+            give_up = partial(self._give_up, work, domain, spec, known_names)
+            resolved = self._resolve(work, spec, object_id, None, give_up)
             if name != domain.name():
                 self._rename(work, domain, name, spec)
             inactive = devices.inactive_xml(domain)
@@ -207,13 +206,9 @@ class Instances(Handler[Instance, InstanceState]):
             )
 
     def _resolve(
-        self,
-        work: Work,
-        spec: Instance,
-        uuid: str,
-        plan: storage.RootPlan | None,
+        self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None,
         give_up: Callable[[], None] | None = None,
-    ) -> Resolved:
+    ) -> Resolved:  # fmt: skip
         """What the spec's references mean. Raises for whatever is missing, before anything is written.
 
         But for a volume that another instance of ours has still: then `give_up` is called.
@@ -240,10 +235,9 @@ class Instances(Handler[Instance, InstanceState]):
         """Let go of the volumes that the program has taken out of the instance."""
         wanted = {volume_of(self.node, disk.volume, ("disks", index, "volume")).path()
                   for index, disk in enumerate(spec.disks)}  # fmt: skip
-        ours = (
-            disk for disk in devices.inactive_xml(domain).iterfind("devices/disk") if is_declared(disk, known_names)
-        )
-        storage.give_up(work, self.node, domain, {path for disk in ours if (path := source_of(disk))} - wanted)
+        every = devices.inactive_xml(domain).iterfind("devices/disk")
+        had = {path for disk in every if is_declared(disk, known_names) and (path := source_of(disk))}
+        storage.give_up(work, self.node, domain, had - wanted)
 
     def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
         """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
