@@ -100,6 +100,19 @@ def test_nothing_heavy_is_imported_before_the_line() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_what_killed_ones_left_is_swept_when_it_is_old(terraform_plugin: Start, tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, fresh, used = (tmp_path / f"jvp-{name}" for name in (f"{dead.pid}-a", f"{dead.pid}-b", f"{os.getpid()}-c"))
+    for folder in (left, fresh, used):
+        folder.mkdir()
+        (folder / "s").touch()
+    for folder in (left, used):
+        os.utime(folder, (0, 0))
+    line = handshake(terraform_plugin(env=environment(PLUGIN_UNIX_SOCKET_DIR=str(tmp_path))))
+    assert set(tmp_path.iterdir()) == {fresh, used, line.socket.parent}
+
+
 def test_two_at_once_are_apart(terraform_gadget: Start) -> None:
     lines = [handshake(terraform_gadget(env=environment())) for _ in range(2)]
     clients = [Client(line.socket) for line in lines]

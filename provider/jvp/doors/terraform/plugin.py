@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ SOURCE = "jvp.internal/jvp/jvp"
 SOCKET = "s"
 GRACE_S = 1.5
 """The host kills what is still there 2 s after its Shutdown (go-plugin, `client.go`, Kill)."""
+KEPT_S = 86400
+"""How long the folder of a process that is gone stays."""
 ORPHAN_GRACE_S = 30.0
 """With the host gone nobody hurries us: what runs may take back what it made."""
 
@@ -90,8 +93,20 @@ def run(service: Service) -> None:
 def _folder() -> Path:
     """A folder of our own, 0700, for the socket: its whole path must fit into 107 bytes. Source: unix(7)."""
     wanted = os.environ.get("PLUGIN_UNIX_SOCKET_DIR") or tempfile.gettempdir()
-    room = 107 - len(f"/jvp-12345678/{SOCKET}")
-    return Path(tempfile.mkdtemp(prefix="jvp-", dir=wanted if len(os.fsencode(wanted)) <= room else "/tmp"))
+    prefix = f"jvp-{os.getpid()}-"
+    there = wanted if len(os.fsencode(f"{wanted}/{prefix}12345678/{SOCKET}")) <= 107 else "/tmp"
+    _sweep(Path(there))
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=there))
+
+
+def _sweep(there: Path) -> None:
+    """Remove the folders of processes of this user that were killed. (In a container others' seem to be gone.)"""
+    for folder in there.glob("jvp-*-*"):
+        with contextlib.suppress(OSError):
+            pid, status = folder.name.split("-")[1], folder.lstat()
+            old = status.st_uid == os.getuid() and time.time() - status.st_mtime > KEPT_S
+            if old and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(folder)
 
 
 def registered(*, shared: bool = False) -> ProviderServicer:
