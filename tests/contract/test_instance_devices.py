@@ -16,7 +16,7 @@ from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
 from jvp.core.calls import Stored
-from jvp.core.errors import Invalid, Rejected, dotted
+from jvp.core.errors import Cancelled, Invalid, Rejected, dotted
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
@@ -366,3 +366,35 @@ def test_more_cpus_than_the_node_gives_are_refused(bench: Bench, raw: Bag, path:
     name = bench.name("many")
     with pytest.raises(Rejected, match=rf"^{path}: is 500, and the node gives a machine of the type \S+ at most \d+$"):
         bench.create("Instance", name, {**stopped(bench, name), **raw})
+
+
+def test_a_root_disk_outlives_a_machine_that_was_undefined(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    """Nothing that a guest has written is lost, whatever goes wrong on the way back."""
+    raw = stopped(bench, bench.name("outlived"))
+    raw["rootDisk"] = {**raw["rootDisk"], "format": "raw"}
+    stored, data, warned = made(raw), b"all that the guest has", list[str]()
+
+    def disk() -> Any:
+        return bench.connection.storageVolLookupByPath(stored.state["rootDiskPath"])
+
+    write_small(bench.connection, disk(), data)
+    domain_of(bench, stored).undefine()
+    assert bench.calls.read("Instance", stored, Work(warn=warned.append)) is None
+    assert "is taken over when the instance is made again" in warned.pop()
+
+    work = Work(status=lambda _: work.cancelled.set())
+    with pytest.raises(Cancelled):
+        bench.create("Instance", raw["name"], raw, work)
+    assert read_small(bench.connection, disk(), len(data)) == data
+    other = {**raw, "rootDisk": {**raw["rootDisk"], "format": "qcow2"}}
+    with pytest.raises(Rejected, match="is not what is declared now") as refused:
+        bench.create("Instance", raw["name"], other)
+    assert refused.value.path == ("rootDisk",)
+
+    raw["rootDisk"]["size"] = "2MiB"
+    again = bench.create("Instance", raw["name"], raw, Work(warn=warned.append)).stored
+    assert (again.id, again.state["rootDiskBytes"]) == (stored.id, 2 << 20)
+    assert read_small(bench.connection, disk(), len(data)) == data
+    assert "is kept with all that is on it" in warned[0]
+    assert f" {storage.OUTLIVED}=" not in domain_of(bench, again).XMLDesc(INACTIVE)
+    bench.converged("Instance", again, raw)

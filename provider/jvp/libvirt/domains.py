@@ -122,6 +122,12 @@ class DomainApi:
         marks.put(root, marks.element_of(mark, facts, pending))
         self.define(root)
 
+    def forget(self, domain: libvirt.virDomain, fact: str) -> None:
+        """Take a fact out of the mark."""
+        root = devices.inactive_xml(domain)
+        marks.set_fact(root, fact, "")
+        self.define(root)
+
     def undefine(self, domain: libvirt.virDomain) -> None:
         """Undefine with managed save, NVRAM and the metadata of snapshots; gone already is fine."""
         try:

@@ -31,11 +31,9 @@ from jvp.resources.instance.definition import (
     Resolved,
     add_root,
     comparable,
-    disk_key,
     is_declared,
     iso_of,
     names_of,
-    nic_key,
     patch,
     root_disk,
     root_format,
@@ -67,6 +65,8 @@ class Instances(Handler[Instance, InstanceState]):
             before = self._refuse_addresses(spec, uuid, found)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
+            keep = root_plan is not None and storage.outlived(root_plan, uuid, found)
+            facts[storage.OUTLIVED] = "yes" if keep else ""
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format
             facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
@@ -84,10 +84,10 @@ class Instances(Handler[Instance, InstanceState]):
             cards.drop(self.node, before - kept.keys())
             hosts.note_cards(root, set(kept))
             with contextlib.ExitStack() as undo:
-                undo.callback(self._remove_quietly, uuid)
+                undo.callback(self._remove_quietly, uuid, keep)
                 domain = self.api.define(root)
                 if root_plan is not None:
-                    storage.make_root(work, self.node, root_plan, uuid)
+                    storage.make_root(work, self.node, root_plan, uuid, keep=keep)
                 if seed:
                     storage.write_seed(work, self.node, pool, uuid, seed)
                 work.check()
@@ -95,12 +95,15 @@ class Instances(Handler[Instance, InstanceState]):
                 leases = set(self._old_leases(root))
                 outcome = self._finish(work, domain, spec, leases)
                 undo.pop_all()
+                if keep:
+                    self.api.forget(domain, storage.OUTLIVED)
                 return outcome
 
     def read(self, work: Work, object_id: str, prior: InstanceState | None) -> InstanceState | None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             domain = self.api.find(object_id)
             if domain is None:
+                reading.warn_of_left(work, self.node, prior)
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
@@ -125,7 +128,7 @@ class Instances(Handler[Instance, InstanceState]):
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
             before = self._refuse_addresses(spec, object_id, domain)
             self._refuse_shrink(inactive, spec)
-            _refuse_foreign_devices(inactive, spec, known_names)
+            planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)
             resolved = self._resolve(work, spec, object_id, None, give_up)
@@ -424,16 +427,18 @@ class Instances(Handler[Instance, InstanceState]):
             if network and mac:
                 yield from guest.leases_of(self.node.connection, network, mac)
 
-    def _remove_quietly(self, uuid: str) -> None:
+    def _remove_quietly(self, uuid: str, keep: bool) -> None:
         """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
         with contextlib.suppress(JvpError), libvirt_errors("instance"):
-            self._remove(Work(), uuid, None)
+            self._remove(Work(), uuid, None, keep=keep)
 
-    def _remove(self, work: Work, uuid: str, path: str | None, patience: str | None = None) -> None:
+    def _remove(
+        self, work: Work, uuid: str, path: str | None, patience: str | None = None, *, keep: bool = False
+    ) -> None:
         """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-        A guest may take `patience` to shut down. Raises Rejected, before that, when the root disk is out of reach, or
-        another machine has it.
+        With `keep` the root disk stays. A guest may take `patience` to shut down. Raises Rejected, before that, when
+        the root disk is out of reach, or another machine has it.
         """
         domain = self.api.find(uuid)
         ours, iso, kept = True, None, set[hosts.Card]()
@@ -453,7 +458,8 @@ class Instances(Handler[Instance, InstanceState]):
                 guest.cut_off(domain)
             if pool is not None and machine.firmware_of(root) == "bios":
                 refresh(work, pool)
-        storage.remove(work, self.node, uuid, path if ours else None, imported=not ours)
+        imported = not ours or keep
+        storage.remove(work, self.node, uuid, None if imported else path, imported=imported)
         cards.drop(self.node, kept)
         if domain is not None:
             self.api.undefine(domain)
@@ -463,18 +469,6 @@ class Instances(Handler[Instance, InstanceState]):
 
 _NVRAM = "nvram"
 """A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
-
-
-def _refuse_foreign_devices(inactive: Element, spec: Instance, known_names: Names) -> None:
-    """A new disk or card cannot have the name by which one goes that the program does not declare."""
-    for field, tag, key_of in (("disks", "disk", disk_key), ("nics", "interface", nic_key)):
-        others = {key_of(one) for one in inactive.iterfind(f"devices/{tag}") if not is_declared(one, known_names)}
-        for index, item in enumerate(getattr(spec, field)):
-            if item.name in others:
-                raise Rejected(
-                    f'"{item.name}" is what a device is called that the program does not declare; take another name',
-                    path=(field, index, "name"),
-                )
 
 
 def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) -> DiskSource | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import JvpError, Path
+from jvp.core.errors import JvpError, Path, Rejected
 from jvp.core.facts import Effect
 from jvp.core.types import disk_bytes, memory_bytes, size_text
 from jvp.core.values import known
@@ -19,7 +19,18 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import machine, storage
-from jvp.resources.instance.definition import SEED_ALIAS, comparable, root_disk, root_format, source_of, told_format
+from jvp.resources.instance.definition import (
+    SEED_ALIAS,
+    Names,
+    comparable,
+    disk_key,
+    is_declared,
+    nic_key,
+    root_disk,
+    root_format,
+    source_of,
+    told_format,
+)
 from jvp.resources.instance.model import Instance, InstanceState, RootDisk
 
 ON_CHANGE = ("cloudInit", "onChange")
@@ -157,3 +168,15 @@ def less(wanted: str, now: int) -> str:
 
 def rewrites_seed(changes: Sequence[Change]) -> bool:
     return any(change.path[0] == "cloudInit" and change.path != ON_CHANGE for change in changes)
+
+
+def refuse_foreign_devices(inactive: Element, spec: Instance, known_names: Names) -> None:
+    """A new disk or card cannot have the name by which one goes that the program does not declare."""
+    for field, tag, key_of in (("disks", "disk", disk_key), ("nics", "interface", nic_key)):
+        others = {key_of(one) for one in inactive.iterfind(f"devices/{tag}") if not is_declared(one, known_names)}
+        for index, item in enumerate(getattr(spec, field)):
+            if item.name in others:
+                raise Rejected(
+                    f'"{item.name}" is what a device is called that the program does not declare; take another name',
+                    path=(field, index, "name"),
+                )

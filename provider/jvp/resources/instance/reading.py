@@ -83,6 +83,17 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     )
 
 
+def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
+    """Say of an instance that is gone when its root disk is not: somebody undefined it by hand."""
+    if prior is None or not (path := prior.root_disk_path):
+        return
+    if posixpath.basename(path) == storage.root_name(str(prior.uuid)) and storage.volume_at(node, path):
+        work.warn(
+            f'"{prior.name}" was undefined, and its root disk {path} is still there: it is taken over when the '
+            "instance is made again, and a destroy leaves it"
+        )
+
+
 def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     noted, still = pending_of(domain, inactive), guest.stands_still(domain)

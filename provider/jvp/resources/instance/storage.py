@@ -18,7 +18,7 @@ from jvp.core.work import Work
 from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt import copying, poolmarks, sidecar
+from jvp.libvirt import copying, devices, marks, poolmarks, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
@@ -61,6 +61,8 @@ RELEASE_S = 10.0
 """So long another instance of ours may take to let go of a volume."""
 SEED = "seed"
 """A fact of the mark: the seal of the cloud-init disk as it was last written."""
+OUTLIVED = "outlived"
+"""A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
 _SALT_BYTES = 512
 _SEED_BYTES = 128 * 1024
 """BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
@@ -111,11 +113,27 @@ def path_in(pool: Any, name: str) -> str:
     return f"{folder}/{name}"
 
 
-def make_root(work: Work, node: Node, plan: RootPlan, uuid: str) -> None:
-    """Make the root disk anew; what an earlier try left is discarded."""
+def outlived(plan: RootPlan, uuid: str, found: Any) -> bool:
+    """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
+
+    `found` is what there is of the machine: an earlier try, which has noted it, or nothing.
+    """
+    if found is not None:
+        return bool(marks.facts_of(devices.inactive_xml(found)).get(OUTLIVED))
+    return find_volume(plan.pool, root_name(uuid)) is not None
+
+
+def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) -> None:
+    """Make the root disk anew; what an earlier try left is discarded. With `keep` the one that is there is taken over.
+
+    Raises Rejected when that one is not what the program declares.
+    """
     work.status("making the root disk")
     name = root_name(uuid)
     stale = find_volume(plan.pool, name)
+    if stale is not None and keep:
+        _take_over(work, stale, plan)
+        return
     if stale is not None:
         remove_when_free(work, stale)  # the node may still be converting for one that died
     if plan.template is not None and plan.format == "raw":
@@ -137,6 +155,23 @@ def seed_image(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
 def seed_seal(image: bytes) -> str:
     """Length and digest of the disk, by which a later plan tells whether it is still the one that was written."""
     return f"{len(image)}:{hashlib.sha256(image).hexdigest()[:32]}"
+
+
+def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
+    root = parse(volume.XMLDesc(0))
+    backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
+    if plan.format == "raw":
+        wanted = None  # a copy, or blank
+    other = copying.format_of(root) != plan.format or backing != wanted
+    if other or int(value(root, "capacity") or 0) > plan.size:
+        raise Rejected(
+            f"its root disk {volume.path()} outlived a machine that was undefined, and is not what is declared "
+            f"now; delete that volume, or declare the disk as it was",
+            path=("rootDisk",),
+        )
+    work.warn(f"its root disk {volume.path()} outlived a machine that was undefined: it is kept with all that is on it")
+    if int(value(root, "capacity") or 0) < plan.size:
+        volume.resize(plan.size, 0)
 
 
 def write_seed(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
