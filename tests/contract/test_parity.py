@@ -72,7 +72,8 @@ class Scene:
 
 
 def _same(text: str) -> str:
-    """Without uuids, and what is made of them."""
+    """Without uuids, what is made of them, and each engine's own command of an import."""
+    text = re.sub(r", or import it.*? import .* ", ", or import ", text)
     text = GUID.sub("UUID", text)
     text = re.sub(r"(<metadata>).*?(</metadata>)", r"\1\2", text, flags=re.DOTALL)
     text = re.sub(r"52:54:00(:[0-9a-f]{2}){3}", "MAC", text)

@@ -96,9 +96,10 @@ def test_one_name(stage: Stage, rival: Forks, name: str) -> None:
         good = [reply.result.stored for reply in replies if reply.error is None]
         bad = [(reply.kind, reply.error) for reply in replies if reply.error is not None]
         try:
-            assert len(good) == 1, f"round {turn}: {len(good)} won; {bad}"
             assert all(kind in LOSING for kind, _ in bad), bad
-            trial.delete(trial.read(good[0]))
+            # A reader of the other's note may be in the way of its writer: then both are refused, and run again.
+            assert len(good) == 1 or "Busy" in dict(bad), f"round {turn}: {len(good)} won; {bad}"
+            trial.delete(trial.read(good[0]) if good else trial.create())
         finally:
             trial.sweep()
 
