@@ -66,6 +66,8 @@ class Instances(Handler[Instance, InstanceState]):
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
             keep = root_plan is not None and storage.outlived(root_plan, uuid, found)
+            # Another run of this key may have begun since, which makes the domain before the disk.
+            keep = keep and (found is not None or self.api.find(uuid) is None)
             facts[storage.OUTLIVED] = "yes" if keep else ""
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format
