@@ -103,14 +103,22 @@ def test_nothing_heavy_is_imported_before_the_line() -> None:
 def test_what_killed_ones_left_is_swept_when_it_is_old(terraform_plugin: Start, tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
-    left, fresh, used = (tmp_path / f"jvp-{name}" for name in (f"{dead.pid}-a", f"{dead.pid}-b", f"{os.getpid()}-c"))
-    for folder in (left, fresh, used):
+    names = (
+        f"{dead.pid}-aaaaaaaa",
+        f"{dead.pid}-bbbbbbbb",
+        f"{os.getpid()}-cccccccc",
+        "my-projects",
+        f"{dead.pid}-dddddddd",
+    )
+    left, fresh, used, theirs, full = (tmp_path / f"jvp-{name}" for name in names)
+    for folder in (left, fresh, used, theirs, full):
         folder.mkdir()
         (folder / "s").touch()
-    for folder in (left, used):
+    (full / "kept").touch()
+    for folder in (left, used, theirs, full):
         os.utime(folder, (0, 0))
     line = handshake(terraform_plugin(env=environment(PLUGIN_UNIX_SOCKET_DIR=str(tmp_path))))
-    assert set(tmp_path.iterdir()) == {fresh, used, line.socket.parent}
+    assert set(tmp_path.iterdir()) == {fresh, used, theirs, full, line.socket.parent}
 
 
 def test_two_at_once_are_apart(terraform_gadget: Start) -> None:

@@ -10,6 +10,8 @@ from gadget import Host
 from terraform_rpc import Applied, Engine
 
 from jvp.core.values import UNKNOWN
+from jvp.doors.terraform import writeonly
+from jvp.resources.instance.cloudinit import CloudInit
 
 GADGET = "jvp_gadget"
 FIRST, SECOND = "hunter22", "hunter33"
@@ -108,6 +110,15 @@ def test_ignored_changes_keep_version_and_value(terraform: Engine, host: Host) -
     assert hidden(made)
 
 
+def test_a_value_that_is_ignored_reaches_nothing(terraform: Engine, host: Host) -> None:
+    made = terraform.create(GADGET, {"name": "a"})
+    planned = terraform.plan(GADGET, {"name": "a", "speed": 3}, made)
+    made = terraform.apply(replace(planned, config=terraform.filled(GADGET, of(SECOND, 1, speed=3))))
+    assert not made.errors
+    assert hidden(made)
+    assert password(host) is None
+
+
 @pytest.mark.parametrize(
     ("given", "path", "sentence"),
     [
@@ -130,3 +141,13 @@ def test_an_older_host_is_told_what_to_do(terraform: Engine) -> None:
     (one,) = terraform.failures(GADGET, of(FIRST, 1))
     assert one.detail.endswith("from 1.11 on alone; give password")
     assert terraform.failures(GADGET, {"name": "a", "password": FIRST}) == []
+
+
+def test_items_whose_names_are_not_known_yet_keep_their_own_versions() -> None:
+    def item(name: Any, **more: Any) -> dict[str, Any]:
+        return {"name": name, "password": None, "password_wo_version": None, **more}
+
+    planned = {"users": [item(UNKNOWN, password="plain"), item(UNKNOWN)]}
+    config = {"users": [item(UNKNOWN, password="plain"), item(UNKNOWN, password_wo_version=2)]}
+    made = writeonly.closed(CloudInit, planned, config)["users"]
+    assert [(one["password"], one["password_wo_version"]) for one in made] == [("plain", None), (None, 2)]

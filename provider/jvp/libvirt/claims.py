@@ -23,6 +23,11 @@ class Claims:
         with self._lock:
             return self._threads.setdefault(what, me) == me
 
+    def wanted(self, what: str) -> bool:
+        """Whether another thread has claimed it."""
+        with self._lock:
+            return self._threads.get(what, threading.get_ident()) != threading.get_ident()
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """At the end what this thread has claimed is free again."""

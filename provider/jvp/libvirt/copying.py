@@ -149,7 +149,8 @@ def convert(
             raise Cancelled("stopped on request; the node finishes the conversion, and the next run goes on from there")
     if isinstance(result[0], BaseException):
         raise result[0]
-    return result[0]
+    # Not the one that was made: it is bound to the job's connection, which somebody else has now.
+    return pool.storageVolLookupByName(name)
 
 
 def refuse_other_format(root: Element, recorded: str, name: str) -> None:

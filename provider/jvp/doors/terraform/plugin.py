@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -101,12 +102,15 @@ def _folder() -> Path:
 
 def _sweep(there: Path) -> None:
     """Remove the folders of processes of this user that were killed. (In a container others' seem to be gone.)"""
-    for folder in there.glob("jvp-*-*"):
+    for folder in there.glob("jvp-*-????????"):
+        # Somebody else's folder may be called alike: only ours has this form, and nothing but the socket in it.
+        ours = re.fullmatch(r"jvp-(\d+)-\w{8}", folder.name)
         with contextlib.suppress(OSError):
-            pid, status = folder.name.split("-")[1], folder.lstat()
+            status = folder.lstat()
             old = status.st_uid == os.getuid() and time.time() - status.st_mtime > KEPT_S
-            if old and not Path(f"/proc/{pid}").exists():
-                shutil.rmtree(folder)
+            if ours and old and not Path(f"/proc/{ours[1]}").exists() and {*folder.iterdir()} <= {folder / SOCKET}:
+                (folder / SOCKET).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 def registered(*, shared: bool = False) -> ProviderServicer:

@@ -229,7 +229,8 @@ class ProviderServicer:
                 )
         if done is None:
             return answer(new_state=encode(None), diagnostics=warnings)
-        done = replace(done, inputs=writeonly.without(handler.spec, done.inputs, promised))
+        for raw in (config, promised):
+            done = replace(done, inputs=writeonly.without(handler.spec, done.inputs, raw))
         # An object that is not finished is told as it is: there the host compares nothing.
         left = plan.untouched(handler.spec if done.unfinished else handler.state, promised, prior or {})
         return answer(
@@ -350,14 +351,13 @@ class ProviderServicer:
     ) -> Raw:
         # Where the last apply left something, this is a difference: else the host would not call us.
         ours = {"id": prior["id"], "unfinished": [], **_asked(config)}
-        # An object that is not configured may stay as it was, with its versions.
-        left = {name: was for name, was in prior.items() if isinstance(was, dict | list) and config[name] is None}
-        like = {**config, **left}
-        if not changes.changes:
+        changed = {str(change.path[0]) for change in changes.changes}
+        # An object that does not change stays as it was, with its versions.
+        like = {**config, **writeonly.unchanged(handler.state, config, prior, changed)}
+        if not changed:
             spelled = plan.planned(handler.state, config, stored.state, prior, ())
             return {**writeonly.closed(handler.state, spelled, like), **ours}
         preview = self._ready.calls.preview_update(handler.token, stored, inputs, work)
-        changed = {str(change.path[0]) for change in changes.changes}
         spelled = plan.planned(handler.state, config, preview, prior, changed)
         raw = {**writeonly.closed(handler.state, spelled, like), **ours}
         # A change that no attribute shows, a disk that was taken out of its guest, is to be seen too.

@@ -110,7 +110,7 @@ def _attribute(facts: FieldFacts, part: Part) -> Message:
 def _write_only(facts: FieldFacts, name: str, version: str) -> Iterator[Message]:
     text = (
         f"`{facts.attribute}` as a value that neither the state nor a plan keeps, and that may be ephemeral. It is "
-        f"written when the object is made and when `{version}` changes."
+        f"written when the object is made, when `{version}` changes, and whenever what holds it is written anew."
     )
     yield Attribute(
         name=name,

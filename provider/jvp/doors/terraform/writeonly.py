@@ -7,7 +7,7 @@ property itself: here it is put into what comes from a configuration, and taken 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +95,12 @@ def compared(
     given = dict(written(model, config or {}))
     planned = dict(written(model, promised or {}))
     before: dict[Place, Any] = {}
-    now = {place: one.value for place, one in given.items()}
-    for place, was in written(model, prior or {}):
+    # What the plan has not is ignored: it must reach neither the object nor what is kept.
+    now = {place: one.value for place, one in given.items() if promised is None or place in planned}
+    had = dict(written(model, prior or {}))
+    # What the state holds in the clear is to leave it.
+    before |= {place: _BEFORE for place in now if place not in had}
+    for place, was in had.items():
         new = planned.get(place) or given.get(place)
         if new is None or new.version != was.version:
             before[place] = _BEFORE
@@ -105,6 +109,16 @@ def compared(
         else:
             before[place] = now.get(place)
     return before, now
+
+
+def unchanged(model: type[BaseModel], config: Raw, prior: Raw, changed: Collection[str]) -> Raw:
+    """The objects and lists of `prior` that a plan leaves as they are. `changed` are properties."""
+    return {
+        facts.attribute: was
+        for name, facts in fields(model).items()
+        if isinstance(was := prior.get(facts.attribute), dict | list)
+        and (name not in changed or config.get(facts.attribute) is None)
+    }
 
 
 def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any], place: Place = ()) -> Bag:
@@ -145,12 +159,21 @@ def closed(model: type[BaseModel], raw: Raw, like: Raw) -> Raw:
         elif facts.item is None or not _is_set_by_users(facts):
             continue
         elif isinstance(value, list):
-            key = _key(facts.item)
-            there = {item.get(key): item for item in was if isinstance(item, dict)} if isinstance(was, list) else {}
-            made[facts.attribute] = [
-                closed(facts.item, item, there.get(item.get(key), {})) if isinstance(item, dict) else item
-                for item in value
-            ]
+            made[facts.attribute] = _closed_items(facts.item, value, was if isinstance(was, list) else [])
         elif isinstance(value, dict):
             made[facts.attribute] = closed(facts.item, value, was if isinstance(was, dict) else {})
     return made
+
+
+def _closed_items(model: Any, items: list[Any], like: list[Any]) -> list[Any]:
+    """Items stand for those of the same key; where that is not known yet, for the one at the same place."""
+    key = _key(model)
+    there = {item[key]: item for item in like if isinstance(item, dict) and isinstance(item.get(key), str)}
+
+    def of(index: int, item: Raw) -> Raw:
+        found = there.get(item[key]) if isinstance(item.get(key), str) else like[index] if index < len(like) else None
+        return found if isinstance(found, dict) else {}
+
+    return [
+        closed(model, item, of(index, item)) if isinstance(item, dict) else item for index, item in enumerate(items)
+    ]

@@ -24,6 +24,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.storage import refresh, release_template, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, live, machine, planning, reading, storage
+from jvp.resources.instance.cloudinit import CloudInit
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -59,6 +60,8 @@ class Instances(Handler[Instance, InstanceState]):
             name = spec.name or key.auto_name(uuid)
             self._refuse_taken(name, uuid)
             if found is not None and found.isActive():
+                if spec.cloud_init is not None:
+                    self._refuse_old_seed(found, uuid, name, spec.cloud_init)
                 return self._finish(work, found, spec, set())
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
@@ -237,12 +240,16 @@ class Instances(Handler[Instance, InstanceState]):
         return Resolved(disks, networks, root, seed, iso, nvram)
 
     def _give_up(self, work: Work, domain: Any, spec: Instance, known_names: Names) -> None:
-        """Let go of the volumes that the program has taken out of the instance."""
+        """Let go of the volumes that the program has taken out of the instance, and another one waits for.
+
+        The others stay: the wait may come to nothing, and then nothing is to have been touched.
+        """
         wanted = {volume_of(self.node, disk.volume, ("disks", index, "volume")).path()
                   for index, disk in enumerate(spec.disks)}  # fmt: skip
         every = devices.inactive_xml(domain).iterfind("devices/disk")
         had = {path for disk in every if is_declared(disk, known_names) and (path := source_of(disk))}
-        storage.give_up(work, self.node, domain, had - wanted)
+        asked = {path for path in had - wanted if self.node.claims.wanted(path)}
+        storage.give_up(work, self.node, domain, asked)
 
     def _nvram(self, uuid: str, pool: Any, spec: Instance) -> str | None:
         """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
@@ -324,6 +331,13 @@ class Instances(Handler[Instance, InstanceState]):
             storage.write_seed(work, self.node, pool, uuid, image)
             marks.note_fact(inactive, storage.SEED, storage.seed_seal(image))
         return DiskSource(path, "raw")
+
+    def _refuse_old_seed(self, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
+        """Have the next plan write the seed anew, when the program has changed since the try that made it."""
+        root = devices.inactive_xml(domain)
+        if storage.holds_old_seed(self.node, root, uuid, name, cloud_init):
+            marks.set_fact(root, storage.SEED, "0:")
+            self.api.define(root)
 
     def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:
         """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""

@@ -39,9 +39,9 @@ from jvp.libvirt.storage import (
 )
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.instance.cloudinit import CloudInit, File
-from jvp.resources.instance.definition import DiskSource
+from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
 from jvp.resources.instance.model import Instance
 
 
@@ -57,7 +57,7 @@ class RootPlan:
 
 FORMAT = "qcow2"
 """A root disk's, unless the program says another."""
-RELEASE_S = 10.0
+RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
 SEED = "seed"
 """A fact of the mark: the seal of the cloud-init disk as it was last written."""
@@ -197,6 +197,14 @@ def holds_other_seed(node: Node, path: str, seal: str) -> bool:
     return seed_seal(read_small(node.connection, volume, length)) != seal
 
 
+def holds_old_seed(node: Node, root: Element, uuid: str, name: str, cloud_init: CloudInit) -> bool:
+    """Whether a domain's seed is not what these make, which have their passwords. No where it cannot be asked."""
+    device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
+    volume = volume_at(node, source_of(device) or "") if device is not None else None
+    wanted = seed_of(uuid, name, cloud_init)
+    return volume is not None and read_small(node.connection, volume, len(wanted)) != wanted
+
+
 def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     """The NoCloud image. The instance-id stays for the instance's life: a new one would run every module again."""
     hostname = cloud_init.hostname or name.replace("_", "-").replace("+", "-").replace(".", "-")
@@ -224,7 +232,7 @@ def disk_source(
     """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
-    It may wait for one of ours then, when they exchange volumes: `give_up` is called before the wait.
+    It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
     """
     volume = volume_of(node, reference, path)
     where = volume.path()
@@ -241,7 +249,6 @@ def disk_source(
             raise Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
         if give_up is not None:
             give_up()
-            give_up = None
         work.status(f'waiting for {holder} to let go of the volume "{reference}"')
         work.wait(0.5)
 
