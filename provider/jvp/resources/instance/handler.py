@@ -95,6 +95,7 @@ class Instances(Handler[Instance, InstanceState]):
                     storage.make_root(work, self.node, root_plan, uuid, keep=keep)
                 if seed:
                     storage.write_seed(work, self.node, pool, uuid, seed)
+                    self._agree_on_seed(domain, storage.path_in(pool, storage.seed_name(uuid)), facts[storage.SEED])
                 work.check()
                 cards.keep(self.node, kept)
                 leases = set(self._old_leases(root))
@@ -331,6 +332,13 @@ class Instances(Handler[Instance, InstanceState]):
             storage.write_seed(work, self.node, pool, uuid, image)
             marks.note_fact(inactive, storage.SEED, storage.seed_seal(image))
         return DiskSource(path, "raw")
+
+    def _agree_on_seed(self, domain: Any, path: str, seal: str) -> None:
+        """Note the disk that is there, when another run of this key wrote it or defined the domain since."""
+        root = devices.inactive_xml(domain)
+        if marks.facts_of(root).get(storage.SEED) != seal:
+            marks.set_fact(root, storage.SEED, storage.seal_at(self.node, path))
+            self.api.define(root)
 
     def _refuse_old_seed(self, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
         """Have the next plan write the seed anew, when the program has changed since the try that made it."""

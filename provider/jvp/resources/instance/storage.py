@@ -191,10 +191,15 @@ def holds_other_seed(node: Node, path: str, seal: str) -> bool:
     volume = volume_at(node, path)
     if volume is None:
         return pool_at(node, path.rpartition("/")[0]) is not None
-    length = int(volume.info()[1])
-    if not seal.startswith(f"{length}:"):
+    if not seal.startswith(f"{volume.info()[1]}:"):
         return bool(seal)  # an older version left none
-    return seed_seal(read_small(node.connection, volume, length)) != seal
+    return seal_at(node, path) != seal
+
+
+def seal_at(node: Node, path: str) -> str:
+    """The seal of the seed at `path`; empty when there is none, or it cannot be asked."""
+    volume = volume_at(node, path)
+    return seed_seal(read_small(node.connection, volume, int(volume.info()[1]))) if volume is not None else ""
 
 
 def holds_old_seed(node: Node, root: Element, uuid: str, name: str, cloud_init: CloudInit) -> bool:
