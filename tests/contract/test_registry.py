@@ -227,6 +227,8 @@ def test_what_is_there_already_is_taken_over_when_that_is_asked_for(bench: Bench
     assert made.id == left.id
     assert any("was there already and is adopted" in line for line in lines)
     bench.converged(kind.token, made, changed)
+    with pytest.raises(Rejected, match="is not adopted, for another resource of this program has just done so"):
+        bench.calls.create(kind.token, bench.key(kind.token, f"{name}-twice"), inputs, Work(), adopt=True)
     bench.delete(kind.token, made)
     assert bench.read(kind.token, made) is None
 

@@ -89,6 +89,8 @@ class Calls:
         self.secrets: set[str] = set()
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self.host = host
+        self._adopters: dict[tuple[str, str], str] = {}
+        """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
         """Offline validation with defaults filled in."""
@@ -147,10 +149,10 @@ class Calls:
                     error.message += "; it is not adopted, for a resource of this program has it already"
                     error.id = ""
                     raise
-                return self._adopted(token, inputs, work)
+                return self._adopted(token, key, inputs, work)
             return self._result(handler, outcome, inputs, {})
 
-    def _adopted(self, token: str, inputs: Bag, work: Work) -> Result:
+    def _adopted(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
         """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
         handler = self.handlers[token]
         place, name = handler.place(inputs), inputs["name"]
@@ -163,6 +165,10 @@ class Calls:
         what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
         if what:
             raise Rejected(f'{handler.kind} "{name}" is there already and cannot be adopted: it differs in {what}')
+        if self._adopters.setdefault((token, found.id), key.digest) != key.digest:
+            raise Rejected(
+                f'{handler.kind} "{name}" is not adopted, for another resource of this program has just done so'
+            )
         work.warn(f'{handler.kind} "{name}" was there already and is adopted')
         return self.update(token, found, inputs, work)
 
@@ -221,6 +227,7 @@ class Calls:
             self._refuse_other_host(handler, stored, work)
             work = self._discreet(work, stored.inputs, stored.state)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
+            self._adopters.pop((token, stored.id), None)
 
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
