@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.contract.conftest import Bench
 
 from jvp.libvirt.streams import read_small
-from jvp.resources.instance.storage import seed_name, seed_of
+from jvp.resources.instance.nocloud import content_of
+from jvp.resources.instance.storage import seed_name
 
 
 def test_a_seed_of_any_length_is_written_whole_and_its_content_is_secret(bench: Bench) -> None:
@@ -26,7 +27,7 @@ def test_a_seed_of_any_length_is_written_whole_and_its_content_is_secret(bench: 
         volume = bench.connection.storagePoolLookupByUUIDString(bench.pool.id).storageVolLookupByName(
             seed_name(stored.id)
         )
-        wanted = seed_of(stored.id, name, spec.cloud_init)
+        wanted = content_of(stored.id, name, spec.cloud_init)
         assert read_small(bench.connection, volume, len(wanted)) == wanted
         stored = bench.converged("Instance", stored, raw)
         raw["cloudInit"]["files"] = [{"path": "/b", "content": "short"}]

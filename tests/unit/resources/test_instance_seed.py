@@ -10,7 +10,7 @@ import pytest
 
 from jvp.core.check import check
 from jvp.resources.instance.model import Instance
-from jvp.resources.instance.storage import seed_of
+from jvp.resources.instance.nocloud import content_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
@@ -35,7 +35,7 @@ def seed(cloud_init: dict[str, Any]) -> bytes:
     checked = check(Instance, {"name": "web_1.a", "template": "t", "cloudInit": cloud_init})
     assert checked.spec is not None, checked.failures
     assert checked.spec.cloud_init is not None
-    return seed_of(UUID, "web_1.a", checked.spec.cloud_init)
+    return content_of(UUID, "web_1.a", checked.spec.cloud_init)
 
 
 @pytest.mark.parametrize("name", sorted(SEEDS))

@@ -28,7 +28,7 @@ from jvp.resources.instance.definition import (
 )
 from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
 from jvp.resources.instance.model import Instance, RootDisk
-from jvp.resources.instance.storage import seed_of
+from jvp.resources.instance.nocloud import content_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 
@@ -365,7 +365,7 @@ def test_a_guest_with_hot_plugged_cpus_is_redefined_with_a_plain_number() -> Non
 
 def test_a_seed_is_large_enough_for_busybox_to_recognise_it() -> None:
     """Its findfs reads 64 KiB and more before it believes a label."""
-    data = seed_of(UUID, "web", CloudInit(hostname="h"))
+    data = content_of(UUID, "web", CloudInit(hostname="h"))
     assert len(data) >= 72 * 1024
     assert len(data) % 512 == 0
-    assert data == seed_of(UUID, "web", CloudInit(hostname="h"))
+    assert data == content_of(UUID, "web", CloudInit(hostname="h"))

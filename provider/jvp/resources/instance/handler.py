@@ -23,8 +23,7 @@ from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import refresh, release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, live, machine, planning, reading, storage
-from jvp.resources.instance.cloudinit import CloudInit
+from jvp.resources.instance import cards, live, machine, nocloud, planning, reading, storage
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -61,7 +60,7 @@ class Instances(Handler[Instance, InstanceState]):
             self._refuse_taken(name, uuid)
             if found is not None and found.isActive():
                 if spec.cloud_init is not None:
-                    self._refuse_old_seed(found, uuid, name, spec.cloud_init)
+                    nocloud.disown_old(self.api, found, uuid, name, spec.cloud_init)
                 return self._finish(work, found, spec, set())
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
@@ -75,8 +74,8 @@ class Instances(Handler[Instance, InstanceState]):
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format
             facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
-            seed = storage.seed_image(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
-            facts[storage.SEED] = storage.seed_seal(seed) if seed else ""
+            seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
+            facts[nocloud.FACT] = nocloud.seal_of(seed) if seed else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
@@ -94,8 +93,8 @@ class Instances(Handler[Instance, InstanceState]):
                 if root_plan is not None:
                     storage.make_root(work, self.node, root_plan, uuid, keep=keep)
                 if seed:
-                    storage.write_seed(work, self.node, pool, uuid, seed)
-                    self._agree_on_seed(domain, storage.path_in(pool, storage.seed_name(uuid)), facts[storage.SEED])
+                    nocloud.write(work, self.node, pool, uuid, seed)
+                    nocloud.agree(self.api, domain, storage.path_in(pool, storage.seed_name(uuid)), seed)
                 work.check()
                 cards.keep(self.node, kept)
                 leases = set(self._old_leases(root))
@@ -328,24 +327,10 @@ class Instances(Handler[Instance, InstanceState]):
         path = storage.path_in(pool, storage.seed_name(uuid))
         missing = storage.volume_at(self.node, path) is None
         if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
-            image = storage.seed_image(uuid, name, spec.cloud_init)
-            storage.write_seed(work, self.node, pool, uuid, image)
-            marks.note_fact(inactive, storage.SEED, storage.seed_seal(image))
+            image = nocloud.image_of(uuid, name, spec.cloud_init)
+            nocloud.write(work, self.node, pool, uuid, image)
+            marks.note_fact(inactive, nocloud.FACT, nocloud.seal_of(image))
         return DiskSource(path, "raw")
-
-    def _agree_on_seed(self, domain: Any, path: str, seal: str) -> None:
-        """Note the disk that is there, when another run of this key wrote it or defined the domain since."""
-        root = devices.inactive_xml(domain)
-        if marks.facts_of(root).get(storage.SEED) != seal:
-            marks.set_fact(root, storage.SEED, storage.seal_at(self.node, path))
-            self.api.define(root)
-
-    def _refuse_old_seed(self, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
-        """Have the next plan write the seed anew, when the program has changed since the try that made it."""
-        root = devices.inactive_xml(domain)
-        if storage.holds_old_seed(self.node, root, uuid, name, cloud_init):
-            marks.set_fact(root, storage.SEED, "0:")
-            self.api.define(root)
 
     def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:
         """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""

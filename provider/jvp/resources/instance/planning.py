@@ -18,7 +18,7 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element
-from jvp.resources.instance import machine, storage
+from jvp.resources.instance import machine, nocloud, storage
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     Names,
@@ -159,7 +159,7 @@ def _seed_is_other(node: Node, inactive: Element, state: InstanceState, new: dic
     wanted = new.get("cloudInit")
     if device is None or state.cloud_init is None or not isinstance(wanted, dict) or wanted.get("onChange") == "ignore":
         return False
-    return storage.holds_other_seed(node, source_of(device) or "", marks.facts_of(inactive).get(storage.SEED, ""))
+    return nocloud.is_other(node, source_of(device) or "", marks.facts_of(inactive).get(nocloud.FACT, ""))
 
 
 def less(wanted: str, now: int) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +11,7 @@ from typing import Any
 
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
-from jvp.core.values import reveal
 from jvp.core.work import Work
-from jvp.images.cloudconfig import File as ConfigFile
-from jvp.images.cloudconfig import cloud_config
-from jvp.images.seed import build_seed
 from jvp.libvirt import copying, devices, marks, poolmarks, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
@@ -37,11 +31,9 @@ from jvp.libvirt.storage import (
     template_of,
     volume_of,
 )
-from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import Element, parse, value
-from jvp.resources.instance.cloudinit import CloudInit, File
-from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
+from jvp.libvirt.xml import parse, value
+from jvp.resources.instance.definition import DiskSource
 from jvp.resources.instance.model import Instance
 
 
@@ -59,13 +51,8 @@ FORMAT = "qcow2"
 """A root disk's, unless the program says another."""
 RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
-SEED = "seed"
-"""A fact of the mark: the seal of the cloud-init disk as it was last written."""
 OUTLIVED = "outlived"
 """A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
-_SALT_BYTES = 512
-_SEED_BYTES = 128 * 1024
-"""BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
 
 
 def root_name(uuid: str) -> str:
@@ -147,16 +134,6 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
         refuse_going(plan.template, ("template",))
 
 
-def seed_image(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
-    """The NoCloud disk as it is written: behind the image a sector of salt, so that its digest tells nothing of it."""
-    return seed_of(uuid, name, cloud_init) + secrets.token_bytes(_SALT_BYTES)
-
-
-def seed_seal(image: bytes) -> str:
-    """Length and digest of the disk, by which a later plan tells whether it is still the one that was written."""
-    return f"{len(image)}:{hashlib.sha256(image).hexdigest()[:32]}"
-
-
 def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
     root = parse(volume.XMLDesc(0))
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
@@ -172,63 +149,6 @@ def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
     work.warn(f"its root disk {volume.path()} outlived a machine that was undefined: it is kept with all that is on it")
     if int(value(root, "capacity") or 0) < plan.size:
         volume.resize(plan.size, 0)
-
-
-def write_seed(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
-    """Write the NoCloud disk; one that is there is replaced. Mode 0600, because user data is secret."""
-    stale = find_volume(pool, seed_name(uuid))
-    if stale is not None:
-        delete_volume(stale)
-    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(image), format="raw", mode="0600")
-    write_small(node.connection, volume, image)
-
-
-def holds_other_seed(node: Node, path: str, seal: str) -> bool:
-    """Whether the seed at `path` is gone, or not the one of this seal. No while its pool cannot be asked.
-
-    Not what its properties make is compared: a program may have forgotten its passwords.
-    """
-    volume = volume_at(node, path)
-    if volume is None:
-        return pool_at(node, path.rpartition("/")[0]) is not None
-    if not seal.startswith(f"{volume.info()[1]}:"):
-        return bool(seal)  # an older version left none
-    return seal_at(node, path) != seal
-
-
-def seal_at(node: Node, path: str) -> str:
-    """The seal of the seed at `path`; empty when there is none, or it cannot be asked."""
-    volume = volume_at(node, path)
-    return seed_seal(read_small(node.connection, volume, int(volume.info()[1]))) if volume is not None else ""
-
-
-def holds_old_seed(node: Node, root: Element, uuid: str, name: str, cloud_init: CloudInit) -> bool:
-    """Whether a domain's seed is not what these make, which have their passwords. No where it cannot be asked."""
-    device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
-    volume = volume_at(node, source_of(device) or "") if device is not None else None
-    wanted = seed_of(uuid, name, cloud_init)
-    return volume is not None and read_small(node.connection, volume, len(wanted)) != wanted
-
-
-def seed_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
-    """The NoCloud image. The instance-id stays for the instance's life: a new one would run every module again."""
-    hostname = cloud_init.hostname or name.replace("_", "-").replace("+", "-").replace(".", "-")
-    if cloud_init.user_data is not None:
-        text = reveal(cloud_init.user_data)
-    else:
-        text = cloud_config(
-            users=[reveal(user.bag()) for user in cloud_init.users],
-            ssh_keys=cloud_init.ssh_keys,
-            packages=cloud_init.packages,
-            files=[_file(file) for file in cloud_init.files],
-            run=cloud_init.run_commands,
-        )
-    meta = {"instance-id": uuid, "local-hostname": hostname}
-    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
-
-
-def _file(file: File) -> ConfigFile:
-    return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
 
 
 def disk_source(

@@ -1,0 +1,106 @@
+"""The cloud-init disk of an instance: what stands on it, and whether the one that is there is what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from jvp.core.values import reveal
+from jvp.core.work import Work
+from jvp.images.cloudconfig import File as ConfigFile
+from jvp.images.cloudconfig import cloud_config
+from jvp.images.seed import build_seed
+from jvp.libvirt import devices, marks
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.pools import pool_at
+from jvp.libvirt.storage import create_volume, delete_volume, find_volume
+from jvp.libvirt.streams import read_small, write_small
+from jvp.resources.instance.cloudinit import CloudInit, File
+from jvp.resources.instance.definition import SEED_ALIAS, source_of
+from jvp.resources.instance.storage import seed_name, volume_at
+
+FACT = "seed"
+"""A fact of the mark: the seal of the cloud-init disk as it was last written."""
+_SALT_BYTES = 512
+_SEED_BYTES = 128 * 1024
+"""BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
+
+
+def image_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
+    """The NoCloud disk as it is written: behind the image a sector of salt, so that its digest tells nothing of it."""
+    return content_of(uuid, name, cloud_init) + secrets.token_bytes(_SALT_BYTES)
+
+
+def seal_of(image: bytes) -> str:
+    """Length and digest of the disk, by which a later plan tells whether it is still the one that was written."""
+    return f"{len(image)}:{hashlib.sha256(image).hexdigest()[:32]}"
+
+
+def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
+    """Write the NoCloud disk; one that is there is replaced. Mode 0600, because user data is secret."""
+    stale = find_volume(pool, seed_name(uuid))
+    if stale is not None:
+        delete_volume(stale)
+    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(image), format="raw", mode="0600")
+    write_small(node.connection, volume, image)
+
+
+def is_other(node: Node, path: str, seal: str) -> bool:
+    """Whether the seed at `path` is gone, or not the one of this seal. No while its pool cannot be asked.
+
+    Not what its properties make is compared: a program may have forgotten its passwords.
+    """
+    volume = volume_at(node, path)
+    if volume is None:
+        return pool_at(node, path.rpartition("/")[0]) is not None
+    if not seal.startswith(f"{volume.info()[1]}:"):
+        return bool(seal)  # an older version left none
+    return seal_at(node, path) != seal
+
+
+def seal_at(node: Node, path: str) -> str:
+    """The seal of the seed at `path`; empty when there is none, or it cannot be asked."""
+    volume = volume_at(node, path)
+    return seal_of(read_small(node.connection, volume, int(volume.info()[1]))) if volume is not None else ""
+
+
+def agree(api: DomainApi, domain: Any, path: str, written: bytes) -> None:
+    """Note the disk that is there, when another run of this key wrote it or defined the domain since."""
+    root = devices.inactive_xml(domain)
+    if marks.facts_of(root).get(FACT) != seal_of(written):
+        marks.set_fact(root, FACT, seal_at(api.node, path))
+        api.define(root)
+
+
+def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
+    """Have the next plan write the disk anew, when the program has changed since the try that made it."""
+    root = devices.inactive_xml(domain)
+    device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
+    volume = volume_at(api.node, source_of(device) or "") if device is not None else None
+    wanted = content_of(uuid, name, cloud_init)
+    if volume is not None and read_small(api.node.connection, volume, len(wanted)) != wanted:
+        marks.set_fact(root, FACT, "0:")
+        api.define(root)
+
+
+def content_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
+    """The NoCloud image. The instance-id stays for the instance's life: a new one would run every module again."""
+    hostname = cloud_init.hostname or name.replace("_", "-").replace("+", "-").replace(".", "-")
+    if cloud_init.user_data is not None:
+        text = reveal(cloud_init.user_data)
+    else:
+        text = cloud_config(
+            users=[reveal(user.bag()) for user in cloud_init.users],
+            ssh_keys=cloud_init.ssh_keys,
+            packages=cloud_init.packages,
+            files=[_file(file) for file in cloud_init.files],
+            run=cloud_init.run_commands,
+        )
+    meta = {"instance-id": uuid, "local-hostname": hostname}
+    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
+
+
+def _file(file: File) -> ConfigFile:
+    return {"path": file.path, "content": reveal(file.content), "mode": file.permissions, "owner": file.owner}
