@@ -23,6 +23,7 @@ from jvp.core.work import Work
 
 ASKED = [
     ("getInstance", "instance"),
+    ("getInstanceXml", "instance"),
     ("getNetwork", "network"),
     ("getNetworkLeases", "network"),
     ("getStoragePool", "storagePool"),
@@ -59,6 +60,37 @@ def test_get_instance_of_somebody_else(bench: Bench) -> None:
         assert found["id"] == domain.UUIDString()
         assert found["cpus"] == 1
         assert domain.XMLDesc(2) == before
+    finally:
+        domain.undefine()
+
+
+def test_get_instance_xml_is_what_virsh_prints(bench: Bench) -> None:
+    """Running, stopped and transient; with no password that libvirt knows."""
+    name = bench.name("words")
+    graphics = "<graphics type='vnc' listen='127.0.0.1' passwd='hushhush'/>"
+    define = f"""<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><os><type>hvm</type></os>
+        <devices>{graphics}</devices></domain>"""
+
+    def asked() -> dict[str, str]:
+        found, failures = bench.calls.invoke("getInstanceXml", {"instance": name}, Work())
+        assert failures == ()
+        assert found is not None
+        assert "hushhush" not in repr(found)
+        return found
+
+    domain = bench.connection.createXML(define.replace(graphics, ""), 0)
+    try:
+        assert asked() == {"id": domain.UUIDString(), "live": domain.XMLDesc(0)}
+    finally:
+        domain.destroy()
+    domain = bench.connection.defineXML(define)
+    try:
+        assert asked() == {"id": domain.UUIDString(), "persistent": domain.XMLDesc(2)}
+        domain.create()
+        found = asked()
+        assert found == {"id": domain.UUIDString(), "live": domain.XMLDesc(0), "persistent": domain.XMLDesc(2)}
+        assert found["live"] != found["persistent"]
+        domain.destroy()
     finally:
         domain.undefine()
 

@@ -45,6 +45,15 @@ def inactive_xml(domain: libvirt.virDomain) -> Element:
     return _definition(domain, INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
 
 
+def texts(domain: libvirt.virDomain) -> tuple[str | None, str | None]:
+    """The running and the persistent definition as libvirt writes them, for people: without secrets.
+
+    None for what it has not: it does not run, or it is transient.
+    """
+    live = domain.XMLDesc(0) if domain.isActive() else None
+    return live, domain.XMLDesc(INACTIVE) if domain.isPersistent() else None
+
+
 def _definition(domain: libvirt.virDomain, flags: int) -> Element:
     """A definition in which every disk says its path: one that names a pool and a volume is given it beside them.
 

@@ -12,7 +12,7 @@ from jvp.core.facts import Unit
 from jvp.core.model import Spec
 from jvp.core.types import Reference
 from jvp.core.work import Work
-from jvp.libvirt import probe
+from jvp.libvirt import devices, probe
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
@@ -51,6 +51,37 @@ class GetInstance:
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
             state = reading.read(work, self.node, domain, None)
             return InstanceFound.model_construct(**dict(state), id=domain.UUIDString())
+
+
+class InstanceXml(Spec):
+    """An instance in libvirt's own words."""
+
+    id: Annotated[str, Field(description="The instance's id, by which it is imported.")]
+    live: Annotated[
+        str | None, Field(description="The definition that the guest runs with; unset while it is stopped.")
+    ] = None
+    persistent: Annotated[
+        str | None,
+        Field(description="The definition of its next start; unset for a guest that is gone once it stops."),
+    ] = None
+
+
+class GetInstanceXml:
+    """An instance's definition as libvirt writes it, the running and the persistent one, without passwords."""
+
+    token: ClassVar[str] = "getInstanceXml"
+    args: ClassVar[type[Spec]] = GetInstanceArgs
+    result: ClassVar[type[Spec]] = InstanceXml
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, args: GetInstanceArgs) -> InstanceXml:
+        """Raises NotFound with the names that exist."""
+        with libvirt_errors(f'instance "{args.instance}"'):
+            domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
+            live, persistent = devices.texts(domain)
+            return InstanceXml(id=domain.UUIDString(), live=live, persistent=persistent)
 
 
 class GetNetworkArgs(Spec):

@@ -7,7 +7,7 @@ from typing import Any
 from jvp.core.calls import Calls
 from jvp.core.handler import Handler
 from jvp.libvirt.node import Node
-from jvp.resources.functions import GetInstance, GetNetwork, GetNetworkLeases, GetNode
+from jvp.resources.functions import GetInstance, GetInstanceXml, GetNetwork, GetNetworkLeases, GetNode
 from jvp.resources.instance.handler import Instances
 from jvp.resources.network.handler import Networks
 from jvp.resources.provider import Provider
@@ -19,6 +19,7 @@ from jvp.resources.volume import Volumes
 HANDLERS: tuple[type[Handler[Any, Any]], ...] = (StoragePools, Templates, Volumes, Networks, Instances)
 FUNCTIONS: tuple[type[Any], ...] = (
     GetInstance,
+    GetInstanceXml,
     GetNetwork,
     GetNetworkLeases,
     GetNode,

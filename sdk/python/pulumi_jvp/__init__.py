@@ -8,6 +8,7 @@ import typing
 # Export this package's modules as members:
 from ._enums import *
 from .get_instance import *
+from .get_instance_xml import *
 from .get_network import *
 from .get_network_leases import *
 from .get_node import *
