@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 from pathlib import Path
@@ -45,6 +46,11 @@ def test_get_instance_by_name_and_id(bench: Bench) -> None:
             assert found["memory"] == "32MiB"
             assert [nic["name"] for nic in found["nics"]] == ["eth0"]
             assert found["rootDiskBytes"] == 1024**2
+            assert found["node"] == stored.state["node"] == socket.gethostname()
+            made = datetime.datetime.fromisoformat(found["createdAt"])
+            assert datetime.timedelta(0) <= datetime.datetime.now(datetime.UTC) - made < datetime.timedelta(minutes=5)
+            assert stored.state["createdAt"] == found["createdAt"]
+            assert "console" not in found
             assert "not-to-be-shown" not in repr(found)
     finally:
         bench.delete("Instance", stored)
@@ -58,7 +64,8 @@ def test_get_instance_of_somebody_else(bench: Bench) -> None:
         found, _ = bench.calls.invoke("getInstance", {"instance": name}, Work())
         assert found is not None
         assert found["id"] == domain.UUIDString()
-        assert found["cpus"] == 1
+        assert (found["cpus"], found["node"]) == (1, socket.gethostname())
+        assert "createdAt" not in found
         assert domain.XMLDesc(2) == before
     finally:
         domain.undefine()

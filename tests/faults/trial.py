@@ -23,7 +23,7 @@ LONG = {
 """Calls that libvirtd works on while the next process may begin. The others are over before anybody comes."""
 NOWHERE = "never:0"
 _BRIDGE_MAC = re.compile(r"<mac address='[^']*'/>")
-_DRAWN = re.compile(r' (boot|seed)="[:0-9a-f]+"')
+_DRAWN = re.compile(r' (boot|created|seed)="[-:0-9TZa-f]+"')
 _DEFINITION = re.compile(r"file \S+/etc/qemu/[^/]+\.xml")
 
 

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,7 @@ def test_a_new_guest_has_its_address_and_its_seed(guest: Guest, lab: Bench) -> N
     found, _ = lab.calls.invoke("getInstance", {"instance": guest.raw["name"]}, Work())
     assert found is not None
     assert (found["id"], found["ipAddress"], found["state"]) == (guest.stored.id, address, "running")
+    assert Path(found["console"]).is_char_device()
     assert "secretpw" not in repr(guest.stored)
 
 

@@ -5,6 +5,7 @@ A value keeps the user's spelling; `Same` says what it means.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 import uuid
@@ -305,3 +306,8 @@ Label = Annotated[str, AfterValidator(_label)]
 Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
 Reference = Annotated[str, AfterValidator(reference), Same(in_lower_case)]
 """Another object, by id or by name."""
+
+
+def utc_text(seconds: float) -> str:
+    """A time, given in seconds since 1970, to the second and in UTC (RFC 3339)."""
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -45,6 +45,11 @@ def inactive_xml(domain: libvirt.virDomain) -> Element:
     return _definition(domain, INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
 
 
+def console_of(domain: libvirt.virDomain) -> str | None:
+    """The node's terminal that is the guest's first console; None while it does not run, or has none there."""
+    return value(live_xml(domain), "devices/console/@tty") if domain.isActive() else None
+
+
 def texts(domain: libvirt.virDomain) -> tuple[str | None, str | None]:
     """The running and the persistent definition as libvirt writes them, for people: without secrets.
 

@@ -114,13 +114,18 @@ class Node:
             raise Rejected(f'"{self.uri}" does not tell its host uuid')
         return uuid
 
+    @cached_property
+    def hostname(self) -> str:
+        """The host's name. Raises libvirtError."""
+        return str(self.connection.getHostname())
+
     def facts(self) -> NodeFacts:
         """What the node says of itself. Raises libvirtError."""
         connection = self.connection
         root = parse(connection.getCapabilities())
         model, memory_mib, cpus, *_ = connection.getInfo()
         return NodeFacts(
-            hostname=connection.getHostname(),
+            hostname=self.hostname,
             arch=value(root, "host/cpu/arch") or model,
             cpus=int(cpus),
             memory_bytes=int(memory_mib) << 20,

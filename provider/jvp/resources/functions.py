@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from jvp.core.facts import Unit
 from jvp.core.model import Spec
-from jvp.core.types import Reference
+from jvp.core.types import Reference, utc_text
 from jvp.core.work import Work
 from jvp.libvirt import devices, probe
 from jvp.libvirt.domains import DomainApi
@@ -33,6 +32,9 @@ class InstanceFound(InstanceState):
     """An instance as it is, whoever made it."""
 
     id: Annotated[str | None, Field(description="The instance's id, by which it is imported.")] = None
+    console: Annotated[
+        str | None, Field(description="The node's terminal that is the guest's serial console, while it runs.")
+    ] = None
 
 
 class GetInstance:
@@ -50,7 +52,8 @@ class GetInstance:
         with libvirt_errors(f'instance "{args.instance}"'):
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
             state = reading.read(work, self.node, domain, None)
-            return InstanceFound.model_construct(**dict(state), id=domain.UUIDString())
+            console = devices.console_of(domain)
+            return InstanceFound.model_construct(**dict(state), id=domain.UUIDString(), console=console)
 
 
 class InstanceXml(Spec):
@@ -164,7 +167,7 @@ class GetNetworkLeases:
                 mac=row["mac"],
                 address=row["ipaddr"],
                 hostname=row["hostname"] or None,
-                expires=_time(row["expirytime"]),
+                expires=utc_text(row["expirytime"]) if row["expirytime"] else None,
             )
             for row in rows
         ]
@@ -213,9 +216,3 @@ class GetNode:
                 session=self.node.is_session,
                 **facts,
             )
-
-
-def _time(seconds: int) -> str | None:
-    if not seconds:
-        return None
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Label, LocalPath, Name, Reference, Url, in_lower_case, is_uuid
+from jvp.core.types import Label, LocalPath, Name, Reference, Url, in_lower_case, is_uuid, utc_text
 from jvp.core.types import url as web_url
 from jvp.core.values import UNKNOWN, known, surely
 from jvp.core.work import Work
@@ -276,13 +276,13 @@ class Templates(Handler[Template, TemplateState]):
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
         volume = self.api.has(slot, digest)
         if volume is None:
-            self._fill(work, slot, source, digest, {**facts, "created": _now()})
+            self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
             _verify(work, source)
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
-            facts["created"] = _now()
+            facts["created"] = utc_text(time.time())
         self.api.switch(work, slot, digest, facts)
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
@@ -377,7 +377,3 @@ def _verify(work: Work, source: TemplateSource) -> None:
         verifier.check()
 
     at(("source", "path"), read)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

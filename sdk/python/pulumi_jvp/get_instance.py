@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetInstanceResult:
-    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, cpu_mode=None, cpus=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, memory=None, name=None, nics=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
+    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, memory=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
         if acceleration and not isinstance(acceleration, str):
             raise TypeError("Expected argument 'acceleration' to be a str")
         pulumi.set(__self__, "acceleration", acceleration)
@@ -38,12 +38,18 @@ class GetInstanceResult:
         if cloud_init and not isinstance(cloud_init, dict):
             raise TypeError("Expected argument 'cloud_init' to be a dict")
         pulumi.set(__self__, "cloud_init", cloud_init)
+        if console and not isinstance(console, str):
+            raise TypeError("Expected argument 'console' to be a str")
+        pulumi.set(__self__, "console", console)
         if cpu_mode and not isinstance(cpu_mode, str):
             raise TypeError("Expected argument 'cpu_mode' to be a str")
         pulumi.set(__self__, "cpu_mode", cpu_mode)
         if cpus and not isinstance(cpus, int):
             raise TypeError("Expected argument 'cpus' to be a int")
         pulumi.set(__self__, "cpus", cpus)
+        if created_at and not isinstance(created_at, str):
+            raise TypeError("Expected argument 'created_at' to be a str")
+        pulumi.set(__self__, "created_at", created_at)
         if direct_kernel and not isinstance(direct_kernel, dict):
             raise TypeError("Expected argument 'direct_kernel' to be a dict")
         pulumi.set(__self__, "direct_kernel", direct_kernel)
@@ -80,6 +86,9 @@ class GetInstanceResult:
         if nics and not isinstance(nics, list):
             raise TypeError("Expected argument 'nics' to be a list")
         pulumi.set(__self__, "nics", nics)
+        if node and not isinstance(node, str):
+            raise TypeError("Expected argument 'node' to be a str")
+        pulumi.set(__self__, "node", node)
         if pending and not isinstance(pending, list):
             raise TypeError("Expected argument 'pending' to be a list")
         pulumi.set(__self__, "pending", pending)
@@ -159,6 +168,14 @@ class GetInstanceResult:
         return pulumi.get(self, "cloud_init")
 
     @_builtins.property
+    @pulumi.getter
+    def console(self) -> Optional[_builtins.str]:
+        """
+        The node's terminal that is the guest's serial console, while it runs.
+        """
+        return pulumi.get(self, "console")
+
+    @_builtins.property
     @pulumi.getter(name="cpuMode")
     def cpu_mode(self) -> _builtins.str:
         """
@@ -173,6 +190,14 @@ class GetInstanceResult:
         Virtual CPUs.
         """
         return pulumi.get(self, "cpus")
+
+    @_builtins.property
+    @pulumi.getter(name="createdAt")
+    def created_at(self) -> Optional[_builtins.str]:
+        """
+        When it was made, UTC; unset for one that was imported.
+        """
+        return pulumi.get(self, "created_at")
 
     @_builtins.property
     @pulumi.getter(name="directKernel")
@@ -269,6 +294,14 @@ class GetInstanceResult:
         Network cards, plugged in and out live.
         """
         return pulumi.get(self, "nics")
+
+    @_builtins.property
+    @pulumi.getter
+    def node(self) -> Optional[_builtins.str]:
+        """
+        The name of the host that it is on.
+        """
+        return pulumi.get(self, "node")
 
     @_builtins.property
     @pulumi.getter
@@ -401,8 +434,10 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             addresses=self.addresses,
             autostart=self.autostart,
             cloud_init=self.cloud_init,
+            console=self.console,
             cpu_mode=self.cpu_mode,
             cpus=self.cpus,
+            created_at=self.created_at,
             direct_kernel=self.direct_kernel,
             disks=self.disks,
             firmware=self.firmware,
@@ -415,6 +450,7 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             memory=self.memory,
             name=self.name,
             nics=self.nics,
+            node=self.node,
             pending=self.pending,
             pending_restart=self.pending_restart,
             power_state=self.power_state,
@@ -449,8 +485,10 @@ def get_instance(instance: Optional[_builtins.str] = None,
         addresses=pulumi.get(__ret__, 'addresses'),
         autostart=pulumi.get(__ret__, 'autostart'),
         cloud_init=pulumi.get(__ret__, 'cloud_init'),
+        console=pulumi.get(__ret__, 'console'),
         cpu_mode=pulumi.get(__ret__, 'cpu_mode'),
         cpus=pulumi.get(__ret__, 'cpus'),
+        created_at=pulumi.get(__ret__, 'created_at'),
         direct_kernel=pulumi.get(__ret__, 'direct_kernel'),
         disks=pulumi.get(__ret__, 'disks'),
         firmware=pulumi.get(__ret__, 'firmware'),
@@ -463,6 +501,7 @@ def get_instance(instance: Optional[_builtins.str] = None,
         memory=pulumi.get(__ret__, 'memory'),
         name=pulumi.get(__ret__, 'name'),
         nics=pulumi.get(__ret__, 'nics'),
+        node=pulumi.get(__ret__, 'node'),
         pending=pulumi.get(__ret__, 'pending'),
         pending_restart=pulumi.get(__ret__, 'pending_restart'),
         power_state=pulumi.get(__ret__, 'power_state'),
@@ -494,8 +533,10 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         addresses=pulumi.get(__response__, 'addresses'),
         autostart=pulumi.get(__response__, 'autostart'),
         cloud_init=pulumi.get(__response__, 'cloud_init'),
+        console=pulumi.get(__response__, 'console'),
         cpu_mode=pulumi.get(__response__, 'cpu_mode'),
         cpus=pulumi.get(__response__, 'cpus'),
+        created_at=pulumi.get(__response__, 'created_at'),
         direct_kernel=pulumi.get(__response__, 'direct_kernel'),
         disks=pulumi.get(__response__, 'disks'),
         firmware=pulumi.get(__response__, 'firmware'),
@@ -508,6 +549,7 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         memory=pulumi.get(__response__, 'memory'),
         name=pulumi.get(__response__, 'name'),
         nics=pulumi.get(__response__, 'nics'),
+        node=pulumi.get(__response__, 'node'),
         pending=pulumi.get(__response__, 'pending'),
         pending_restart=pulumi.get(__response__, 'pending_restart'),
         power_state=pulumi.get(__response__, 'power_state'),

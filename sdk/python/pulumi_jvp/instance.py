@@ -552,7 +552,9 @@ class Instance(pulumi.CustomResource):
             __props__.__dict__["wait_timeout"] = wait_timeout
             __props__.__dict__["acceleration"] = None
             __props__.__dict__["addresses"] = None
+            __props__.__dict__["created_at"] = None
             __props__.__dict__["ip_address"] = None
+            __props__.__dict__["node"] = None
             __props__.__dict__["pending"] = None
             __props__.__dict__["pending_restart"] = None
             __props__.__dict__["root_disk_bytes"] = None
@@ -588,6 +590,7 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["cloud_init"] = None
         __props__.__dict__["cpu_mode"] = None
         __props__.__dict__["cpus"] = None
+        __props__.__dict__["created_at"] = None
         __props__.__dict__["direct_kernel"] = None
         __props__.__dict__["disks"] = None
         __props__.__dict__["firmware"] = None
@@ -599,6 +602,7 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["memory"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nics"] = None
+        __props__.__dict__["node"] = None
         __props__.__dict__["pending"] = None
         __props__.__dict__["pending_restart"] = None
         __props__.__dict__["power_state"] = None
@@ -663,6 +667,14 @@ class Instance(pulumi.CustomResource):
         Virtual CPUs.
         """
         return pulumi.get(self, "cpus")
+
+    @_builtins.property
+    @pulumi.getter(name="createdAt")
+    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        When it was made, UTC; unset for one that was imported.
+        """
+        return pulumi.get(self, "created_at")
 
     @_builtins.property
     @pulumi.getter(name="directKernel")
@@ -751,6 +763,14 @@ class Instance(pulumi.CustomResource):
         Network cards, plugged in and out live.
         """
         return pulumi.get(self, "nics")
+
+    @_builtins.property
+    @pulumi.getter
+    def node(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The name of the host that it is on.
+        """
+        return pulumi.get(self, "node")
 
     @_builtins.property
     @pulumi.getter

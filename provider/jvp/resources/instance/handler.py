@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation
-from jvp.core.types import disk_bytes, memory_bytes
+from jvp.core.types import disk_bytes, memory_bytes, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
@@ -70,6 +71,7 @@ class Instances(Handler[Instance, InstanceState]):
             keep = root_plan is not None and storage.outlived(root_plan, uuid, found)
             # Another run of this key may have begun since, which makes the domain before the disk.
             keep = keep and (found is not None or self.api.find(uuid) is None)
+            facts[reading.CREATED] = utc_text(time.time())
             facts[storage.OUTLIVED] = "yes" if keep else ""
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format

@@ -325,6 +325,10 @@ class InstanceState(Instance):
     """An instance as it is."""
 
     uuid: Annotated[str, Output(), Field(description="libvirt's uuid.")]
+    node: Annotated[str | None, Output(), Field(description="The name of the host that it is on.")] = None
+    created_at: Annotated[
+        str | None, Output(), Field(description="When it was made, UTC; unset for one that was imported.")
+    ] = None
     state: Annotated[
         str | None,
         Output(follows=("powerState",)),

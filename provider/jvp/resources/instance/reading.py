@@ -34,6 +34,9 @@ from jvp.resources.instance.live import waits
 from jvp.resources.instance.machine import cpu_of, means
 from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
 
+CREATED = "created"
+"""A fact of the mark: when the instance was made."""
+
 
 def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> InstanceState:
     """The state of a domain, with references spelled as in `prior` where they mean the same. Raises libvirtError.
@@ -73,6 +76,8 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         power_state=_power(domain, prior),
         autostart=bool(domain.autostart()),
         uuid=domain.UUIDString(),
+        node=node.hostname,
+        created_at=facts.get(CREATED),
         state=guest.state_of(domain),
         acceleration=live.get("type"),
         pending_restart=bool(pending),
