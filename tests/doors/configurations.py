@@ -65,7 +65,8 @@ POOLS: dict[str, Raw] = {
         "timeouts": TIMEOUTS,
     },
     "jvp_instance": {
-        "name": ["vm", "other"], "template": ["t"], "root_disk": {"pool": ["p"], "size": SIZES}, "iso": ["p/cd"],
+        "name": ["vm", "other"], "template": ["t"], "iso": ["p/cd"],
+        "root_disk": {"pool": ["p"], "size": SIZES, "delete_with_instance": [True, False]},
         "cpus": [1, 2], "max_cpus": [2, 4], "memory": SIZES, "max_memory": ["2GiB", "2048MiB"],
         "disks": [{"name": NAMES, "volume": ["p/x", "p/y"], "read_only": [True, False]}],
         "nics": [{"name": NAMES, "network": ["n"], "mac": MACS, "model": ["virtio", "e1000"],

@@ -737,6 +737,10 @@ class InstanceRootDiskArgsDict(TypedDict):
     """
     How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
     """
+    delete_with_instance: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
+    """
     format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]]
     """
     qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
@@ -754,6 +758,7 @@ class InstanceRootDiskArgsDict(TypedDict):
 class InstanceRootDiskArgs:
     def __init__(__self__, *,
                  bus: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]] = None,
+                 delete_with_instance: pulumi.Input[Optional[_builtins.bool]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None):
@@ -761,12 +766,17 @@ class InstanceRootDiskArgs:
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
         :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.bool] delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
         """
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if delete_with_instance is None:
+            delete_with_instance = False
+        if delete_with_instance is not None:
+            pulumi.set(__self__, "delete_with_instance", delete_with_instance)
         if format is not None:
             pulumi.set(__self__, "format", format)
         if pool is not None:
@@ -785,6 +795,18 @@ class InstanceRootDiskArgs:
     @bus.setter
     def bus(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]):
         pulumi.set(self, "bus", value)
+
+    @_builtins.property
+    @pulumi.getter(name="deleteWithInstance")
+    def delete_with_instance(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
+        """
+        return pulumi.get(self, "delete_with_instance")
+
+    @delete_with_instance.setter
+    def delete_with_instance(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "delete_with_instance", value)
 
     @_builtins.property
     @pulumi.getter

@@ -589,8 +589,26 @@ class InstanceRootDisk(dict):
     """
     The disk that the instance boots from. It belongs to the instance and goes with it.
     """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "deleteWithInstance":
+            suggest = "delete_with_instance"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceRootDisk. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceRootDisk.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceRootDisk.__key_warning(key)
+        return super().get(key, default)
+
     def __init__(__self__, *,
                  bus: Optional[_builtins.str] = None,
+                 delete_with_instance: Optional[_builtins.bool] = None,
                  format: Optional[_builtins.str] = None,
                  pool: Optional[_builtins.str] = None,
                  size: Optional[_builtins.str] = None):
@@ -598,12 +616,17 @@ class InstanceRootDisk(dict):
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
         :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param _builtins.bool delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
         :param Union[_builtins.str, 'VolumeFormat'] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param _builtins.str pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
         :param _builtins.str size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
         """
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if delete_with_instance is None:
+            delete_with_instance = False
+        if delete_with_instance is not None:
+            pulumi.set(__self__, "delete_with_instance", delete_with_instance)
         if format is not None:
             pulumi.set(__self__, "format", format)
         if pool is not None:
@@ -618,6 +641,14 @@ class InstanceRootDisk(dict):
         How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
         """
         return pulumi.get(self, "bus")
+
+    @_builtins.property
+    @pulumi.getter(name="deleteWithInstance")
+    def delete_with_instance(self) -> Optional[_builtins.bool]:
+        """
+        Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
+        """
+        return pulumi.get(self, "delete_with_instance")
 
     @_builtins.property
     @pulumi.getter

@@ -26,7 +26,7 @@ K = {"directKernel": KERNEL}
 NETWORK = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
 FULL: dict[str, Any] = {
     "name": "web", "template": "debian", "cpus": 2, "maxCpus": 4,
-    "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "sata"},
+    "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "sata", "deleteWithInstance": True},
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
     "disks": [{"name": "data", "volume": "p/data", "readOnly": True}],
     "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "address": "10.0.0.9", "model": "e1000e"}],

@@ -183,7 +183,8 @@ class Instances(Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             # Volumes outlive the instance: the guest gets the chance to write out what it holds.
             patience = prior.shutdown_timeout if prior is not None and prior.disks else None
-            self._remove(work, object_id, prior.root_disk_path if prior else None, patience)
+            path = prior.root_disk_path if prior else None
+            self._remove(work, object_id, path, patience, whole=reading.goes_too(prior))
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
@@ -444,12 +445,19 @@ class Instances(Handler[Instance, InstanceState]):
             self._remove(Work(), uuid, None, keep=keep)
 
     def _remove(
-        self, work: Work, uuid: str, path: str | None, patience: str | None = None, *, keep: bool = False
+        self,
+        work: Work,
+        uuid: str,
+        path: str | None,
+        patience: str | None = None,
+        *,
+        keep: bool = False,
+        whole: bool = False,
     ) -> None:
         """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-        With `keep` the root disk stays. A guest may take `patience` to shut down. Raises Rejected, before that, when
-        the root disk is out of reach, or another machine has it.
+        With `keep` the root disk stays, with `whole` also one that was imported goes. A guest may take `patience` to
+        shut down. Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
         """
         domain = self.api.find(uuid)
         ours, iso, kept = True, None, set[hosts.Card]()
@@ -458,9 +466,11 @@ class Instances(Handler[Instance, InstanceState]):
             ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
             device = root_disk(root)
             path = path or (source_of(device) if device is not None else None)
-            if ours and path:
+            if (ours or whole) and path:
                 storage.refuse_unreachable(work, self.node, path)
                 storage.refuse_shared(self.node, path, uuid)
+                if not ours:
+                    storage.refuse_declared(self.node, path)
             pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
             # A domain that was undefined while it ran is gone with this.
             if patience is not None:
@@ -470,6 +480,8 @@ class Instances(Handler[Instance, InstanceState]):
             if pool is not None and machine.firmware_of(root) == "bios":
                 refresh(work, pool)
         imported = not ours or keep
+        if not ours and whole and path:
+            storage.remove_imported(self.node, path)
         storage.remove(work, self.node, uuid, None if imported else path, imported=imported)
         cards.drop(self.node, kept)
         if domain is not None:

@@ -90,6 +90,13 @@ class RootDisk(Spec):
             "virtio's driver."
         ),
     ] = None
+    delete_with_instance: Annotated[
+        bool,
+        Field(
+            description="Whether the root disk of an instance that was imported is deleted with it. That of one that "
+            "was made here always is."
+        ),
+    ] = False
 
 
 class Disk(Spec):

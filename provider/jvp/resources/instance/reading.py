@@ -200,7 +200,13 @@ def _root(node: Node, inactive: Element, bus: Any, prior: InstanceState | None) 
         size=size_text(storage.size_of(volume, format)),
         format=format if format in ("qcow2", "raw") else None,
         bus=bus if bus in PREFIXES else None,
+        delete_with_instance=goes_too(prior),
     )
+
+
+def goes_too(prior: InstanceState | None) -> bool:
+    """Whether the program wants the root disk of an import to go with the instance."""
+    return prior is not None and isinstance(prior.root_disk, RootDisk) and prior.root_disk.delete_with_instance
 
 
 def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:

@@ -281,6 +281,23 @@ def refuse_shared(node: Node, path: str, uuid: str) -> None:
         raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
 
 
+def refuse_declared(node: Node, path: str) -> None:
+    """Raise Rejected when the root disk at `path` is a volume that a program declares. Raises libvirtError."""
+    volume = volume_at(node, path)
+    if volume is not None and sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) is not None:
+        raise Rejected(
+            f"its root disk {path} is a volume that a program declares, so it does not go with the instance",
+            path=("rootDisk", "deleteWithInstance"),
+        )
+
+
+def remove_imported(node: Node, path: str) -> None:
+    """Remove the root disk of an instance that was imported; gone already is success. Raises libvirtError."""
+    volume = volume_at(node, path)
+    if volume is not None:
+        delete_volume(volume)
+
+
 def remove(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:
     """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
 
