@@ -21,7 +21,7 @@ from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
 from jvp.core.types import reference as known_by
 from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_paths_in, secret_texts
-from jvp.core.work import Work
+from jvp.core.work import Work, current, running
 
 AnyHandler = Handler[Any, Any]
 AnyFunction = Function[Any, Any]
@@ -137,7 +137,7 @@ class Calls:
         With `adopt` an object that is there already under the declared name is taken over: imported and updated.
         """
         handler = self.handlers[token]
-        with self._guarded(inputs):
+        with self._guarded(inputs, work=work):
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
                 outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
@@ -175,7 +175,7 @@ class Calls:
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state):
+        with self._guarded(stored.inputs, stored.state, work=work):
             state = self._read(handler, stored, work)
             if state is None:
                 return None
@@ -186,7 +186,7 @@ class Calls:
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
-        with self._guarded():
+        with self._guarded(work=work):
             _refuse_id(reference)
             object_id = handler.find(work, reference)
             state = handler.read(work, object_id, None)
@@ -210,7 +210,7 @@ class Calls:
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, new):
+        with self._guarded(stored.inputs, new, work=work):
             self._refuse_other_host(handler, stored, work)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
@@ -223,7 +223,7 @@ class Calls:
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state):
+        with self._guarded(stored.inputs, stored.state, work=work):
             self._refuse_other_host(handler, stored, work)
             work = self._discreet(work, stored.inputs, stored.state)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
@@ -231,7 +231,7 @@ class Calls:
 
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
-        with self._guarded():
+        with self._guarded(work=work):
             yield from self.handlers[token].list(work)
 
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
@@ -240,7 +240,7 @@ class Calls:
         checked = check(function.args, raw)
         if checked.spec is None:
             return None, checked.failures
-        with self._guarded(raw, checked.inputs):
+        with self._guarded(raw, checked.inputs, work=work):
             result: Spec = function.call(work, checked.spec)
             return hide(result.bag(), set(), function.result), ()
 
@@ -259,11 +259,15 @@ class Calls:
         return self.secrets | {text for bag in bags for text in secret_texts(bag)}
 
     @contextlib.contextmanager
-    def _guarded(self, *bags: Bag) -> Iterator[None]:
-        """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence."""
+    def _guarded(self, *bags: Bag, work: Work | None = None) -> Iterator[None]:
+        """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence.
+
+        A `work` is the thread's current one meanwhile: to connect is a wait that no verb asks for by name.
+        """
         secrets = self._secrets_of(bags)
         try:
-            yield
+            with running(work or current()):
+                yield
         except JvpError as error:
             error.message = masked(error.message, secrets)
             raise
@@ -309,7 +313,7 @@ class Calls:
         return bool(recorded) and recorded != self.host()
 
     def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
-        with self._guarded(inputs):
+        with self._guarded(inputs, work=work):
             spec = handler.spec.model_validate(reveal(inputs))
             with contextlib.suppress(JvpError):
                 for line in handler.warnings(work, spec, prior):

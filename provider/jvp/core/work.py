@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from jvp.core.errors import Busy, Cancelled
@@ -51,3 +52,22 @@ class Work:
             if time.monotonic() >= end:
                 raise Busy(what)
             self.wait(every_s)
+
+
+_here = threading.local()
+
+
+def current() -> Work:
+    """The Work of the call that this thread runs, for a wait deep below it that is given none."""
+    return getattr(_here, "work", None) or Work()
+
+
+@contextlib.contextmanager
+def running(work: Work) -> Iterator[None]:
+    """Have `work` be the current one of this thread."""
+    before = getattr(_here, "work", None)
+    _here.work = work
+    try:
+        yield
+    finally:
+        _here.work = before

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import libvirt
 
 from jvp.core.errors import Rejected, Unreachable
 from jvp.core.values import Unknown
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import calls, events
 from jvp.libvirt.claims import Claims
 from jvp.libvirt.errors import connect_error, libvirt_errors, silent
@@ -30,6 +31,10 @@ JOBS = 4
 """Connections for long ones. With the others never more than 8 of libvirtd's 20 workers, which all clients share."""
 OPEN_S = 60.0
 """A daemon that has just been started may be busy for long with asking QEMU."""
+AGAIN_S = 1.0
+"""So long each waits who asks a daemon that has been silent for OPEN_S."""
+SLICE_S = 0.2
+"""So long a wait lasts before it looks whether it was cancelled."""
 DEFAULT_URI = "qemu:///system"
 
 
@@ -64,6 +69,8 @@ class Node:
         self._lock = threading.Lock()
         self._connections: dict[str, libvirt.virConnect] = {}
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
+        self._silent_since = 0.0
+        """While something opens: when the daemon was first asked, or last answered."""
         self._controls = CONTROLS_BY_SSH if "ssh" in self.uri.partition(":")[0] else CONTROLS
         self._mine = threading.local()
         self._threads = itertools.count()
@@ -81,18 +88,18 @@ class Node:
         """
         if not hasattr(self._mine, "number"):
             self._mine.number = next(self._threads) % self._controls
-        return self._alive(f"control {self._mine.number}")
+        return self._alive(f"control {self._mine.number}", current())
 
     @contextlib.contextmanager
     def job(self, work: Work) -> Iterator[libvirt.virConnect]:
         """A connection for one long call, and for nobody else meanwhile; waits for a free one."""
         while True:
             with contextlib.suppress(Empty):
-                number = self._free_jobs.get(timeout=0.2)
+                number = self._free_jobs.get(timeout=SLICE_S)
                 break
             work.check()
         try:
-            yield self._alive(f"job {number}")
+            yield self._alive(f"job {number}", work)
         finally:
             self._free_jobs.put(number)
 
@@ -140,7 +147,7 @@ class Node:
         with libvirt_errors(f'the node "{self.uri}"'):
             return f"{self.host_uuid} (session)" if self.is_session else self.host_uuid
 
-    def _alive(self, which: str) -> libvirt.virConnect:
+    def _alive(self, which: str, work: Work) -> libvirt.virConnect:
         """The connection of this name, or a new one when it is dead: all who ask meanwhile wait for the same."""
         if self._unknown:
             raise Unreachable("the provider's uri is known only after the apply")
@@ -151,15 +158,22 @@ class Node:
                     return found
             opening = self._opening.get(which)
             if opening is None:
+                if not self._opening:
+                    self._silent_since = time.monotonic()
                 opening = self._opening[which] = Future()
                 # In a thread, because nothing ends the call when a daemon that hangs does not answer.
                 threading.Thread(target=self._open, args=(which, opening), name="jvp-open", daemon=True).start()
-        try:
-            return opening.result(OPEN_S)
-        except TimeoutError:
-            raise silent(self.uri, OPEN_S) from None
-        except libvirt.libvirtError as error:
-            raise connect_error(self.uri, error) from None
+            # One wait for the node: those for its connections, one after the other, would add up.
+            end = max(self._silent_since + OPEN_S, time.monotonic() + AGAIN_S)
+        while True:
+            try:
+                return opening.result(max(0.0, min(SLICE_S, end - time.monotonic())))
+            except TimeoutError:
+                if time.monotonic() >= end:
+                    raise silent(self.uri, OPEN_S) from None
+            except libvirt.libvirtError as error:
+                raise connect_error(self.uri, error) from None
+            work.check()
 
     def _open(self, which: str, opening: Future[libvirt.virConnect]) -> None:
         try:
@@ -170,9 +184,11 @@ class Node:
         except BaseException as error:
             with self._lock:
                 del self._opening[which]
+                self._silent_since = time.monotonic()
             opening.set_exception(error)
         else:
             with self._lock:
                 self._connections[which] = connection
                 del self._opening[which]
+                self._silent_since = time.monotonic()
             opening.set_result(connection)

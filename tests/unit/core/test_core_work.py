@@ -8,7 +8,7 @@ import time
 import pytest
 
 from jvp.core.errors import Busy, Cancelled
-from jvp.core.work import Work
+from jvp.core.work import Work, current, running
 
 
 def test_left_is_bounded_by_deadline_and_limit() -> None:
@@ -69,3 +69,16 @@ def test_until_ends_with_a_cancel() -> None:
     threading.Timer(0.05, work.cancelled.set).start()
     with pytest.raises(Cancelled):
         work.until(lambda: False, limit_s=30, every_s=10, what="x")
+
+
+def test_the_current_work_is_the_threads_own() -> None:
+    outer, inner, others = Work(), Work(), list[Work]()
+    with running(outer):
+        with running(inner):
+            assert current() is inner
+            other = threading.Thread(target=lambda: others.append(current()))
+            other.start()
+            other.join()
+        assert current() is outer
+    assert outer not in (current(), *others)
+    assert inner not in others
