@@ -373,7 +373,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
         'name: gadget "a" is there already, this configuration made it, and a name is there once: leave out '
         "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
     )
-    lost = f", or import it to the address that stands above: tofu import ADDRESS {made.state['id']}"
+    lost = (
+        f"; if the state was lost, import it to the address that stands above: tofu import ADDRESS {made.state['id']}"
+    )
     for adopt, more in ((None, lost), (True, "")):
         after = applied(terraform, {"name": "a", "home": "there", "adopt": adopt})
         assert after.errors == [Said("Name taken", f"{sentence}{more}", ("name",))]

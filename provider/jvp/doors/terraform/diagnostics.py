@@ -54,11 +54,15 @@ def of_error(error: JvpError, model: type[BaseModel] | None = None) -> Message:
     return _diagnostic(ERROR, TITLES.get(type(error), "Error"), error.path, error.message, model)
 
 
-def importable(error: NameTaken) -> NameTaken:
-    """`error` with the command that imports what has the name. The address, which only the host knows, it prints."""
+def importable(error: NameTaken, *, own: bool = False) -> NameTaken:
+    """`error` with the command that imports what has the name. The address, which only the host knows, it prints.
+
+    What is our `own` is imported only when the state that had it is lost.
+    """
     if error.id:
         command = f"{_program()} import ADDRESS {shlex.quote(error.id)}"
-        error.message += f", or import it to the address that stands above: {command}"
+        way = "; if the state was lost, import it" if own else ", or import it"
+        error.message += f"{way} to the address that stands above: {command}"
     return error
 
 

@@ -316,9 +316,10 @@ class ProviderServicer:
             made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
         except NameTaken as error:
             declared.drop(key.digest)
-            if error.holder is not None and error.holder.of(key):
+            own = error.holder is not None and error.holder.of(key)
+            if own:
                 diagnostics.own(error, handler.kind, key.label)
-            raise diagnostics.importable(error) from None
+            raise diagnostics.importable(error, own=own) from None
         except BaseException:
             declared.drop(key.digest)
             raise
