@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import libvirt
@@ -10,7 +11,7 @@ import pytest
 from tests.contract.conftest import Bench
 
 from jvp.core.calls import Stored
-from jvp.core.errors import JvpError, NotFound, dotted
+from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, dotted
 from jvp.libvirt.xml import parse
 
 MAC = "52:54:00:0d:2a:0"
@@ -129,6 +130,28 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_made(bench: Bench, ne
         assert network.state["name"] in caught.value.message
         with pytest.raises(libvirt.libvirtError):
             bench.connection.lookupByName(raw["name"])
+
+
+def test_instances_that_are_made_at_once_do_not_both_get_an_address(bench: Bench, network: Stored) -> None:
+    """Each finds it free; the one that comes later hears it from us, whenever it comes."""
+
+    def make(card: str) -> Stored | Invalid | Rejected:
+        raw = declaration(bench, network, {card: "11"})
+        try:
+            return bench.create("Instance", f"both{card}", raw | {"name": f"{raw['name']}{card}"}).stored
+        except (Invalid, Rejected) as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(make, "1234"))
+    made = [one for one in found if isinstance(one, Stored)]
+    for stored in made:
+        bench.delete("Instance", stored)
+    assert len(made) == 1
+    for one in found:
+        if isinstance(one, JvpError):
+            assert dotted(one.path) == "nics[0].address"
+            assert "is given to another instance now" in one.message or "keeps" in one.message
 
 
 def test_an_address_of_another_range_and_a_network_without_dhcp(bench: Bench, network: Stored) -> None:

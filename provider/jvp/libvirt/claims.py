@@ -1,4 +1,4 @@
-"""Claims on volumes and MACs: which call of this process is about to give which one to a machine."""
+"""Claims on volumes, MACs and addresses: which call of this process is about to give which one to a machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 class Claims:
-    """Claims by path or MAC, each of one thread.
+    """Claims by path, MAC or network and address, each of one thread.
 
     Two machines that are made at once would both find it free, and both write it down: libvirt lets them.
     """
@@ -18,7 +18,7 @@ class Claims:
         self._threads: dict[str, int] = {}
 
     def take(self, what: str) -> bool:
-        """Claim a volume's path or a MAC until `held` ends; False when another thread has."""
+        """Claim a volume's path, a MAC or an address until `held` ends; False when another thread has."""
         me = threading.get_ident()
         with self._lock:
             return self._threads.setdefault(what, me) == me

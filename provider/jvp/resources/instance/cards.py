@@ -83,7 +83,10 @@ def refuse(node: Node, spec: Instance, uuid: str, inactive: Element | None) -> N
             continue
         path = ("nics", index, "address")
         network = api.by_reference(nic.network, ("nics", index, "network"))
-        root, name = parse(network.XMLDesc(hosts.INACTIVE)), network.name()
+        name = network.name()
+        if not node.claims.take(f"{name}/{nic.address}"):
+            raise Rejected(f'"{nic.address}" is given to another instance now', path=path)
+        root = parse(network.XMLDesc(hosts.INACTIVE))
         _refuse_place(root, name, nic.address, path)
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
         _refuse_taken(root, name, nic.address, _mac(nic, uuid, inactive), macs, path)
