@@ -103,7 +103,7 @@ def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_
     name = bench.name("on")
     raw = {
         "name": name, "memory": "32MiB", "rootDisk": {"pool": bench.pool.id if bench.pool else "", "size": "1MiB"},
-        "nics": [{"name": "eth0", "network": stored.id}], "shutdownTimeout": "0s",
+        "nics": [{"name": card, "network": stored.id} for card in ("eth0", "eth1")], "shutdownTimeout": "0s",
     }  # fmt: skip
     instance = bench.create("Instance", name, raw).stored
     theirs = bench.connection.createXML(THEIRS.format(name=bench.name("theirs"), network=made.name()), 0)
@@ -112,11 +112,13 @@ def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_
         program = {"name": made.name(), "cidr": stored.state["cidr"], "dhcp": stored.state["dhcp"], "mtu": 1400}
         stored = bench.update("Network", stored, program, Work(warn=said.append)).stored
         assert any(line.startswith(f"{theirs.name()} of others on network") for line in said), said
-        assert any(line.startswith(f'"{name}" does not let go of its card') for line in said), said
+        for card in ("eth0", "eth1"):
+            begin = f'"{name}" does not let go of its card "{card}" to be plugged into'
+            assert len([line for line in said if line.startswith(begin)]) == 1, said
         assert "urn:jvp" not in made.XMLDesc(1)
         read = bench.read("Instance", instance)
         assert read is not None
-        assert [one.partition(":")[0] for one in read.state["pending"]] == ["nics.eth0"]
+        assert [one.partition(":")[0] for one in read.state["pending"]] == ["nics.eth0", "nics.eth1"]
     finally:
         theirs.destroy()
         bench.delete("Instance", instance)

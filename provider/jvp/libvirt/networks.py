@@ -236,11 +236,11 @@ class Restart:
 
     def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
         """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""
+        card = (devices.alias_of(nic) or "").removeprefix(devices.NIC_ALIAS)
         work.warn(
-            f'"{domain.name()}" does not let go of its card to be plugged into network "{self.name}" again; '
+            f'"{domain.name()}" does not let go of its card "{card}" to be plugged into network "{self.name}" again; '
             "it is cut off until its next power cycle"
         )
-        card = (devices.alias_of(nic) or "").removeprefix(devices.NIC_ALIAS)
         api, inactive = DomainApi(self.node), devices.inactive_xml(domain)
         api.note(domain, {**pending_of(domain, inactive), f"nics.{card}": REPLUG})
 
