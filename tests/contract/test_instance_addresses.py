@@ -12,6 +12,7 @@ from tests.contract.conftest import Bench
 
 from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, dotted
+from jvp.core.work import Work
 from jvp.libvirt.xml import parse
 
 MAC = "52:54:00:0d:2a:0"
@@ -109,6 +110,45 @@ def test_an_address_goes_with_its_network_and_comes_back(bench: Bench, network: 
     bench.delete("Instance", stored)
 
 
+def test_a_range_that_leaves_an_instances_address_outside_is_warned_of_in_the_plan(
+    bench: Bench, network: Stored
+) -> None:
+    name, cidr = bench.name("moved"), bench.cidr()
+    base, other = cidr.rpartition(".")[0], bench.cidr()
+    before = {"name": name, "cidr": cidr, "reservations": [{"name": "o", "mac": f"{MAC}8", "address": f"{base}.8"}]}
+    moved = bench.create("Network", name, before).stored
+    raw = declaration(bench, moved, {"1": "11", "2": None, "3": "200"})
+    stored = bench.create("Instance", "moved", raw).stored
+
+    def told(cidr: str) -> list[str]:
+        said: list[str] = []
+        bench.calls.preview_update(
+            "Network", moved, bench.inputs("Network", {"name": name, "cidr": cidr}), Work(warn=said.append)
+        )
+        return [line for line in said if "outside" in line]
+
+    def line(end: str, card: str, net: str) -> str:
+        return (
+            f'cidr: {base}.{end}, which instance "{raw["name"]}" declares for its card "{card}", is outside of {net}: '
+            "the guest gets another address until nics[].address there is one of these"
+        )
+
+    try:
+        assert told(other) == [line("11", "eth1", other), line("200", "eth3", other)]
+        half = cidr.replace("/24", "/25")
+        assert told(half) == [line("200", "eth3", half)]
+        assert told(cidr) == []
+        # The network changes first, then the instance, as in one apply.
+        moved = bench.update("Network", moved, {"name": name, "cidr": other}).stored
+        raw = declaration(bench, moved, {"1": "11", "2": None, "3": "200"}) | {"name": raw["name"]}
+        stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+        assert own(bench, moved) == {"1": "11", "3": "200"}
+        assert told(other) == []
+    finally:
+        bench.delete("Instance", stored)
+        bench.delete("Network", moved)
+
+
 REFUSED = [
     ("1", "1", "is the gateway of the network"),
     ("1", "255", "is no address for a guest in"),
@@ -178,8 +218,6 @@ def test_a_missing_network_is_still_the_networks_fault(bench: Bench, network: St
 
 def test_an_import_leaves_each_its_own(bench: Bench, network: Stored) -> None:
     """A network that somebody made, with a host of an instance of ours in it."""
-    from jvp.core.work import Work
-
     name, cidr = bench.name("hand"), bench.cidr()
     base = cidr.rpartition(".")[0]
     made = bench.connection.networkDefineXML(

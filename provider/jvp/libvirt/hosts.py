@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import libvirt
 
 from jvp.core.identity import Mark
-from jvp.core.types import dashed
+from jvp.core.types import IPNetwork, address_of, dashed
 from jvp.libvirt import devices, marks
-from jvp.libvirt.xml import Element, parse, text_of
+from jvp.libvirt.xml import Element, parse, text_of, value
 
 _SECTION = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
 _ADD, _DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
@@ -109,6 +109,22 @@ def note_cards(root: Element, cards: set[Card]) -> None:
 def of_instances(connection: libvirt.virConnect) -> set[Card]:
     """For which cards the instances of a node keep addresses."""
     return set().union(*(cards_of(root) for _, root in devices.definitions(connection.listAllDomains(0))))
+
+
+def outside(connection: libvirt.virConnect, root: Element, net: IPNetwork) -> Iterator[tuple[str, str, str]]:
+    """Instances' cards for which a network (its XML) keeps an address that is not in `net`: the domain, card, address.
+
+    libvirt takes such a host, and dnsmasq does not use it (measured).
+    """
+    network = value(root, "name") or ""
+    kept = {(network, host.mac): host.address for host in hosts_of(root) if address_of(host.address) not in net}
+    for domain, definition in devices.definitions(connection.listAllDomains(0)) if kept else ():
+        noted = cards_of(definition)
+        for device in definition.iterfind("devices/interface"):
+            card = network, (value(device, "mac/@address") or "").lower()
+            if card in noted and card in kept:
+                name = (devices.alias_of(device) or card[1]).removeprefix(devices.NIC_ALIAS)
+                yield domain.name(), name, kept[card]
 
 
 def of_cards(network: libvirt.virNetwork, macs: set[str], wanted: set[Host]) -> None:

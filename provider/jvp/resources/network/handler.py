@@ -134,6 +134,20 @@ class Networks(Handler[Network, NetworkState]):
             found["bridge"] = own_bridge(prior.uuid)
         return found
 
+    def warnings(self, work: Work, spec: Network, prior: NetworkState | None) -> Iterator[str]:
+        """Addresses that instances have in this network are theirs to change: the program may do that as well."""
+        if prior is None or not known(spec.cidr) or spec.cidr is None or spec.cidr == prior.cidr:
+            return
+        with libvirt_errors(f'network "{prior.name}"'):
+            network = self.api.find(prior.uuid)
+            root = parse(network.XMLDesc(self.api.INACTIVE)) if network is not None else None
+            left = hosts.outside(self.node.connection, root, network_of(spec.cidr)) if root is not None else ()
+            for instance, card, address in left:
+                yield (
+                    f'cidr: {address}, which instance "{instance}" declares for its card "{card}", is outside of '
+                    f"{spec.cidr}: the guest gets another address until nics[].address there is one of these"
+                )
+
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'network "{reference}"'):
             return str(self.api.by_reference(reference.rpartition("/")[2], ()).UUIDString())
