@@ -96,10 +96,10 @@ class Calls:
         """Offline validation with defaults filled in."""
         return check(self.handlers[token].spec, raw)
 
-    def diff(self, token: str, stored: Stored, new: Bag) -> Plan:
-        """What leads from `stored` to `new` (checked inputs). Offline."""
+    def diff(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
+        """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked."""
         handler = self.handlers[token]
-        with self._guarded(stored.state, new):
+        with self._guarded(stored.state, new, work=work):
             wanted = _managed(handler, stored, new)
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
@@ -116,7 +116,7 @@ class Calls:
     def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
         """The state that an update would give."""
         handler = self.handlers[token]
-        changes = self.diff(token, stored, new).changes
+        changes = self.diff(token, stored, new, work).changes
         for line in consequences(changes):
             work.warn(line)
         changed = {str(change.path[0]) for change in changes}

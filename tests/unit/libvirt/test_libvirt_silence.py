@@ -65,6 +65,17 @@ def test_a_cancel_ends_the_wait(silent: str, call: Callable[[Calls, Work], objec
     assert time.monotonic() - begin < PROMPT_S
 
 
+def test_a_cancel_ends_the_wait_of_a_plan_too(silent: str) -> None:
+    """A plan that cannot ask the host does without."""
+    work, calls = Work(), registry.calls(Provider(uri=silent))
+    inputs = calls.check("Instance", {"name": "n", "directKernel": {"kernel": "/k"}}).inputs
+    stored = Stored(STORED.id, inputs, {**inputs, "uuid": STORED.id, "maxMemory": inputs["memory"]})
+    threading.Timer(0.3, work.cancelled.set).start()
+    begin = time.monotonic()
+    assert calls.diff("Instance", stored, inputs, work).changes == ()
+    assert 0.2 < time.monotonic() - begin < PROMPT_S
+
+
 def test_a_cancel_ends_the_wait_for_a_long_calls_connection(silent: str) -> None:
     work = Work()
     threading.Timer(0.3, work.cancelled.set).start()

@@ -63,7 +63,8 @@ class Verbs:
         return CheckResult({**encode(outcome.inputs), RESOURCE: news[RESOURCE]}, [])
 
     def diff(self, id_: str, olds: Properties, news: Properties) -> DiffResult:
-        plan = self._called(lambda: self._calls.diff(self.token, self._stored(id_, olds), self._inputs(news)))
+        stored, inputs = self._stored(id_, olds), self._inputs(news)
+        plan = self._called(lambda: self._calls.diff(self.token, stored, inputs, self._work("update")))
         replaces = [str(change.path[0]) for change in plan.changes if change.effect is Effect.REPLACE]
         return DiffResult(
             changes=bool(plan.changes), replaces=list(dict.fromkeys(replaces)), delete_before_replace=bool(replaces)

@@ -140,7 +140,8 @@ class ProviderServicer:
 
     def Diff(self, request: Message, context: grpc.ServicerContext) -> Message:
         handler, stored = self._handler(request), _stored(request, request.olds)
-        plan = self._ready.calls.diff(handler.token, stored, public(decode(request.news)))
+        with self._work(context, request.urn, 0, "update", preview=True) as work:
+            plan = self._ready.calls.diff(handler.token, stored, public(decode(request.news)), work)
         return detail.response(handler, plan, stored, request.ignoreChanges)
 
     def Create(self, request: Message, context: grpc.ServicerContext) -> Message:

@@ -192,7 +192,7 @@ class ProviderServicer:
                 raw = self._planned_create(handler, config, outcome.inputs, work)
                 return answer(planned_state=encode(raw), diagnostics=warnings)
             stored = _having(handler, kept.stored(handler, prior, request.prior_private), before)
-            changes = self._ready.calls.diff(handler.token, stored, outcome.inputs)
+            changes = self._ready.calls.diff(handler.token, stored, outcome.inputs, work)
             raw = self._planned_update(handler, config, stored, outcome.inputs, prior, changes, work)
         if changes.replaces and stored.state.get("state") == "running":
             work.warn(f'{handler.kind} "{prior.get("name")}" is running; it is deleted and made anew')
