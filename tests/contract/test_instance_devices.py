@@ -17,7 +17,7 @@ from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
 from jvp.core.calls import Stored
-from jvp.core.errors import Cancelled, Invalid, Rejected, dotted
+from jvp.core.errors import Cancelled, Invalid, NameTaken, Rejected, dotted
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
@@ -429,3 +429,19 @@ def test_a_root_disk_outlives_a_machine_that_was_undefined(bench: Bench, made: C
     assert "is kept with all that is on it" in warned[0]
     assert f" {storage.OUTLIVED}=" not in domain_of(bench, again).XMLDesc(INACTIVE)
     bench.converged("Instance", again, raw)
+
+
+def test_two_instances_exchange_their_names_by_way_of_a_third(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raws = [{**stopped(bench, bench.name("name")), "nics": [], "disks": [], "cloudInit": None} for _ in range(2)]
+    one, two = (made(raw) for raw in raws)
+    names = [raw["name"] for raw in raws]
+    for stored, raw, name in ((one, raws[0], names[1]), (two, raws[1], names[0])):
+        says = "choose another name, or have .* exchange theirs need a third name"
+        with pytest.raises(NameTaken, match=says) as told:
+            bench.update("Instance", stored, {**raw, "name": name})
+        assert dotted(told.value.path) == "name"
+    one = bench.update("Instance", one, {**raws[0], "name": bench.name("third")}).stored
+    two = bench.update("Instance", two, {**raws[1], "name": names[0]}).stored
+    one = bench.update("Instance", one, {**raws[0], "name": names[1]}).stored
+    bench.converged("Instance", one, {**raws[0], "name": names[1]})
+    bench.converged("Instance", two, {**raws[1], "name": names[0]})

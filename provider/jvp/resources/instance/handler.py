@@ -131,7 +131,7 @@ class Instances(Handler[Instance, InstanceState]):
             if domain is None:
                 raise NotFound(f"{what} is gone; refresh the stack")
             name = spec.name or domain.name()
-            self._refuse_taken(name, object_id)
+            self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
             before = self._refuse_addresses(spec, object_id, domain)
             self._refuse_shrink(inactive, spec)
@@ -205,12 +205,12 @@ class Instances(Handler[Instance, InstanceState]):
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         return planning.warnings(spec, prior)
 
-    def _refuse_taken(self, name: str, uuid: str) -> None:
+    def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
         if other is not None and other.UUIDString() != uuid:
             raise NameTaken(
                 f'there is an instance "{name}" already, with the id {other.UUIDString()}, which this resource did '
-                "not make; choose another name",
+                f"not make; {way}",
                 path=("name",),
                 id=other.UUIDString(),
                 holder=_mark(other),

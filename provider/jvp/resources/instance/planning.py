@@ -34,6 +34,10 @@ from jvp.resources.instance.definition import (
 from jvp.resources.instance.model import Instance, InstanceState, RootDisk
 
 ON_CHANGE = ("cloudInit", "onChange")
+OTHER_NAME = (
+    "choose another name, or have that one take another first: two that exchange theirs need a third name for one run"
+)
+"""What to do where a new name is taken: whether what has it is about to give it up, nothing tells."""
 
 
 def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
