@@ -64,6 +64,14 @@ def test_life(provider: Provider, daemon: Any, prefix: str, folder: Path) -> Non
     assert not folder.exists()
 
 
+def test_folders_above_a_pools_own_are_made_and_stay(provider: Provider, prefix: str, folder: Path) -> None:
+    """libvirt removes the folder of a pool, and no other."""
+    made = create(provider, name=f"{prefix}p", path=str(folder / "a" / "b"))
+    provider.pools.delete(Work(), made.id, made.state)
+    assert [path.name for path in folder.rglob("*")] == ["a"]
+    shutil.rmtree(folder)
+
+
 def test_made_acknowledged_once(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
     """What an engine's state has is never taken up again: a second create takes the next generation."""
     made = create(provider, path=str(folder))

@@ -50,7 +50,8 @@ class StoragePool(Spec):
         Same(posixpath.normpath),
         Field(
             description="The folder; made when it does not exist, and then removed with the pool when it is empty. "
-            "By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder."
+            "Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session "
+            "node jvp/<name> in the user's data folder."
         ),
     ] = None
     autostart: Annotated[bool, Field(description="Whether the pool starts with the node.")] = True
