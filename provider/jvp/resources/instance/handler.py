@@ -22,9 +22,9 @@ from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors, start_errors
 from jvp.libvirt.networks import REPLUG, NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import refresh, release_template, volume_of
+from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, live, machine, nocloud, planning, reading, storage
+from jvp.resources.instance import cards, live, machine, nocloud, planning, reading, removal, storage
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -75,7 +75,7 @@ class Instances(Handler[Instance, InstanceState]):
             facts[storage.OUTLIVED] = "yes" if keep else ""
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format
-            facts[_NVRAM] = "yes" if spec.firmware == "uefi" else ""
+            facts[storage.NVRAM] = "yes" if spec.firmware == "uefi" else ""
             seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
             facts[nocloud.FACT] = nocloud.seal_of(seed) if seed else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
@@ -147,15 +147,15 @@ class Instances(Handler[Instance, InstanceState]):
             resolved = dataclasses.replace(
                 resolved,
                 seed=self._seed(work, object_id, name, inactive, spec, changes),
-                nvram=self._nvram(object_id, self._pool_of_root(inactive), spec),
+                nvram=self._nvram(object_id, storage.pool_of_root(self.node, inactive), spec),
                 iso=_kept_iso(inactive, resolved, changes),
             )
             old_iso = iso_of(inactive)
             patch(inactive, name, spec, resolved, known_names)
             if any(change.path[0] == "virtType" for change in changes):
-                inactive.set("type", self._acceleration(work, spec, self._pool_of_root(inactive)))
+                inactive.set("type", self._acceleration(work, spec, storage.pool_of_root(self.node, inactive)))
             if spec.firmware == "uefi":
-                marks.set_fact(inactive, _NVRAM, "yes")
+                marks.set_fact(inactive, storage.NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
             kept = cards.wanted(inactive, spec)
             cards.drop(self.node, before - kept.keys())
@@ -184,7 +184,7 @@ class Instances(Handler[Instance, InstanceState]):
             # Volumes outlive the instance: the guest gets the chance to write out what it holds.
             patience = prior.shutdown_timeout if prior is not None and prior.disks else None
             path = prior.root_disk_path if prior else None
-            self._remove(work, object_id, path, patience, whole=reading.goes_too(prior))
+            removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
@@ -263,7 +263,7 @@ class Instances(Handler[Instance, InstanceState]):
     def _refuse_machine(self, inactive: Element, spec: Instance, changes: Sequence[Change]) -> None:
         """Try the changed definition against what the node offers, before anything is written."""
         tried = copy.deepcopy(inactive)
-        nvram = self._nvram("", self._pool_of_root(inactive), spec)
+        nvram = self._nvram("", storage.pool_of_root(self.node, inactive), spec)
         machine.refuse_without_disk(spec, inactive, nvram)
         machine.patch_machine(tried, spec, nvram)
         asked = {str(change.path[0]) for change in changes}
@@ -313,18 +313,13 @@ class Instances(Handler[Instance, InstanceState]):
             raise Rejected('the node offers no KVM; use "qemu", or "auto"', path=("virtType",))
         return wanted
 
-    def _pool_of_root(self, root: Element) -> Any:
-        device = root_disk(root)
-        volume = storage.volume_at(self.node, source_of(device) or "") if device is not None else None
-        return volume.storagePoolLookupByVolume() if volume is not None else None
-
     def _seed(
         self, work: Work, uuid: str, name: str, inactive: Element, spec: Instance, changes: Sequence[Change]
     ) -> DiskSource | None:
         """Rewrite the seed when its content changes, and note it in the definition; where it is."""
         if spec.cloud_init is None:
             return None
-        pool = self._pool_of_root(inactive)
+        pool = storage.pool_of_root(self.node, inactive)
         if pool is None:
             raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))
         path = storage.path_in(pool, storage.seed_name(uuid))
@@ -442,56 +437,7 @@ class Instances(Handler[Instance, InstanceState]):
     def _remove_quietly(self, uuid: str, keep: bool) -> None:
         """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
         with contextlib.suppress(JvpError), libvirt_errors("instance"):
-            self._remove(Work(), uuid, None, keep=keep)
-
-    def _remove(
-        self,
-        work: Work,
-        uuid: str,
-        path: str | None,
-        patience: str | None = None,
-        *,
-        keep: bool = False,
-        whole: bool = False,
-    ) -> None:
-        """Everything that belongs to the instance; the domain goes last, so that a crash finds it again.
-
-        With `keep` the root disk stays, with `whole` also one that was imported goes. A guest may take `patience` to
-        shut down. Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
-        """
-        domain = self.api.find(uuid)
-        ours, iso, kept = True, None, set[hosts.Card]()
-        if domain is not None:
-            root = devices.inactive_xml(domain)
-            ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
-            device = root_disk(root)
-            path = path or (source_of(device) if device is not None else None)
-            if (ours or whole) and path:
-                storage.refuse_unreachable(work, self.node, path)
-                storage.refuse_shared(self.node, path, uuid)
-                if not ours:
-                    storage.refuse_declared(self.node, path)
-            pool = self._pool_of_root(root) if marks.facts_of(root).get(_NVRAM) else None
-            # A domain that was undefined while it ran is gone with this.
-            if patience is not None:
-                guest.shut_down(work, domain, patience)
-            elif domain.isActive():
-                guest.cut_off(domain)
-            if pool is not None and machine.firmware_of(root) == "bios":
-                refresh(work, pool)
-        imported = not ours or keep
-        if not ours and whole and path:
-            storage.remove_imported(self.node, path)
-        storage.remove(work, self.node, uuid, None if imported else path, imported=imported)
-        cards.drop(self.node, kept)
-        if domain is not None:
-            self.api.undefine(domain)
-        if iso is not None:
-            release_template(work, self.node, iso)
-
-
-_NVRAM = "nvram"
-"""A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
+            removal.remove(Work(), self.api, uuid, None, keep=keep)
 
 
 def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) -> DiskSource | None:

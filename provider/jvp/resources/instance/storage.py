@@ -6,34 +6,30 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.work import Work
-from jvp.libvirt import copying, devices, marks, poolmarks, sidecar
+from jvp.libvirt import copying, devices, marks, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
     TemplateVolume,
     active_pool_of,
     create_volume,
-    delete_volume,
     detach,
     disk_users,
     find_volume,
     refuse_going,
-    release_template,
     template_of,
     volume_of,
 )
 from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import parse, value
-from jvp.resources.instance.definition import DiskSource
+from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.instance.definition import DiskSource, root_disk, source_of
 from jvp.resources.instance.model import Instance
 
 
@@ -53,6 +49,8 @@ RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
 OUTLIVED = "outlived"
 """A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
+NVRAM = "nvram"
+"""A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
 
 
 def root_name(uuid: str) -> str:
@@ -253,68 +251,15 @@ def grow(node: Node, path: str, format: str, size: int) -> None:
     volume.resize(size, 0)
 
 
+def pool_of_root(node: Node, root: Element) -> Any:
+    """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
+    device = root_disk(root)
+    volume = volume_at(node, source_of(device) or "") if device is not None else None
+    return volume.storagePoolLookupByVolume() if volume is not None else None
+
+
 def volume_at(node: Node, path: str) -> Any:
     """The volume at a path, None when no active pool has it."""
     with contextlib.suppress(NotFound):
         return volume_of(node, path, ())
     return None
-
-
-def refuse_unreachable(work: Work, node: Node, path: str) -> None:
-    """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
-    if volume_at(node, path) is not None:
-        return
-    folder, _, name = path.rpartition("/")
-    pool = pool_at(node, folder)
-    if pool is None:
-        raise Rejected(
-            f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
-            f"{folder}, or define it again, and repeat this; if it is lost for good, undefine the domain by hand"
-        )
-    poolmarks.is_gone(work, pool, name)
-
-
-def refuse_shared(node: Node, path: str, uuid: str) -> None:
-    """Raise Rejected when another machine has the root disk at `path`, which would lose it. Raises libvirtError."""
-    others = {disk.name for disk in disk_users(node.connection).get(path, ()) if disk.domain.UUIDString() != uuid}
-    if others:
-        raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
-
-
-def refuse_declared(node: Node, path: str) -> None:
-    """Raise Rejected when the root disk at `path` is a volume that a program declares. Raises libvirtError."""
-    volume = volume_at(node, path)
-    if volume is not None and sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) is not None:
-        raise Rejected(
-            f"its root disk {path} is a volume that a program declares, so it does not go with the instance",
-            path=("rootDisk", "deleteWithInstance"),
-        )
-
-
-def remove_imported(node: Node, path: str) -> None:
-    """Remove the root disk of an instance that was imported; gone already is success. Raises libvirtError."""
-    volume = volume_at(node, path)
-    if volume is not None:
-        delete_volume(volume)
-
-
-def remove(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:
-    """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
-
-    Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
-    the uuid are touched; of an imported instance what an update made, and never the root disk.
-    """
-    released = None
-    made = [seed_name(uuid), nvram_name(uuid)]
-    for pool in active_pools(node.connection):
-        for name in made if imported else [root_name(uuid), *made]:
-            # Pools of others may stop or go while ours are searched.
-            volume = unless_lost(pool, partial(find_volume, pool, name))
-            if volume is None:
-                continue
-            released = value(parse(volume.XMLDesc(0)), "backingStore/path") or released
-            delete_volume(volume)
-    if path and (left := volume_at(node, path)) is not None and left.name() in (root_name(uuid), seed_name(uuid)):
-        delete_volume(left)
-    if released:
-        release_template(work, node, released)

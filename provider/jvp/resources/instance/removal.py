@@ -1,0 +1,123 @@
+"""The end of an instance: what goes with it, what stays, and what is refused before anything goes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from jvp.core.errors import Rejected
+from jvp.core.work import Work
+from jvp.libvirt import devices, guest, hosts, marks, poolmarks, sidecar
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
+from jvp.libvirt.storage import delete_volume, disk_users, find_volume, refresh, release_template
+from jvp.libvirt.xml import parse, value
+from jvp.resources.instance import cards, machine
+from jvp.resources.instance.definition import iso_of, root_disk, source_of
+from jvp.resources.instance.storage import NVRAM, nvram_name, pool_of_root, root_name, seed_name, volume_at
+
+
+def remove(
+    work: Work,
+    api: DomainApi,
+    uuid: str,
+    path: str | None,
+    patience: str | None = None,
+    *,
+    keep: bool = False,
+    whole: bool = False,
+) -> None:
+    """Remove everything that belongs to the instance; the domain goes last, so that a crash finds it again.
+
+    With `keep` the root disk stays, with `whole` also one that was imported goes. A guest may take `patience` to
+    shut down. Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
+    """
+    node, domain = api.node, api.find(uuid)
+    ours, iso, kept = True, None, set[hosts.Card]()
+    if domain is not None:
+        root = devices.inactive_xml(domain)
+        ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
+        device = root_disk(root)
+        path = path or (source_of(device) if device is not None else None)
+        if (ours or whole) and path:
+            _refuse_unreachable(work, node, path)
+            _refuse_shared(node, path, uuid)
+            if not ours:
+                _refuse_declared(node, path)
+        pool = pool_of_root(node, root) if marks.facts_of(root).get(NVRAM) else None
+        # A domain that was undefined while it ran is gone with this.
+        if patience is not None:
+            guest.shut_down(work, domain, patience)
+        elif domain.isActive():
+            guest.cut_off(domain)
+        if pool is not None and machine.firmware_of(root) == "bios":
+            refresh(work, pool)
+    imported = not ours or keep
+    if not ours and whole and path:
+        _remove_imported(node, path)
+    _remove_made(work, node, uuid, None if imported else path, imported=imported)
+    cards.drop(node, kept)
+    if domain is not None:
+        api.undefine(domain)
+    if iso is not None:
+        release_template(work, node, iso)
+
+
+def _refuse_unreachable(work: Work, node: Node, path: str) -> None:
+    """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
+    if volume_at(node, path) is not None:
+        return
+    folder, _, name = path.rpartition("/")
+    pool = pool_at(node, folder)
+    if pool is None:
+        raise Rejected(
+            f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
+            f"{folder}, or define it again, and repeat this; if it is lost for good, undefine the domain by hand"
+        )
+    poolmarks.is_gone(work, pool, name)
+
+
+def _refuse_shared(node: Node, path: str, uuid: str) -> None:
+    """Raise Rejected when another machine has the root disk at `path`, which would lose it. Raises libvirtError."""
+    others = {disk.name for disk in disk_users(node.connection).get(path, ()) if disk.domain.UUIDString() != uuid}
+    if others:
+        raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
+
+
+def _refuse_declared(node: Node, path: str) -> None:
+    """Raise Rejected when the root disk at `path` is a volume that a program declares. Raises libvirtError."""
+    volume = volume_at(node, path)
+    if volume is not None and sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) is not None:
+        raise Rejected(
+            f"its root disk {path} is a volume that a program declares, so it does not go with the instance",
+            path=("rootDisk", "deleteWithInstance"),
+        )
+
+
+def _remove_imported(node: Node, path: str) -> None:
+    """Remove the root disk of an instance that was imported; gone already is success. Raises libvirtError."""
+    volume = volume_at(node, path)
+    if volume is not None:
+        delete_volume(volume)
+
+
+def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:
+    """Remove root disk, seed and UEFI's variables of an instance, wherever they are.
+
+    Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
+    the uuid are touched; of an imported instance what an update made, and never the root disk.
+    """
+    released = None
+    made = [seed_name(uuid), nvram_name(uuid)]
+    for pool in active_pools(node.connection):
+        for name in made if imported else [root_name(uuid), *made]:
+            # Pools of others may stop or go while ours are searched.
+            volume = unless_lost(pool, partial(find_volume, pool, name))
+            if volume is None:
+                continue
+            released = value(parse(volume.XMLDesc(0)), "backingStore/path") or released
+            delete_volume(volume)
+    if path and (left := volume_at(node, path)) is not None and left.name() in (root_name(uuid), seed_name(uuid)):
+        delete_volume(left)
+    if released:
+        release_template(work, node, released)
