@@ -16,7 +16,7 @@ image = config.require("image")
 debian = "https://cloud.debian.org/images/cloud/"
 published = f"sha512:{image.rpartition('/')[0]}/SHA512SUMS" if image.startswith(debian) else None
 ssh_key = config.get("sshKey")
-disks: dict[str, str] = config.get_object("disks") or {"data": "1GiB"}
+disks: dict[str, str] = {"data": "1GiB", **(config.get_object("disks") or {})}
 
 pool = jvp.StoragePool("pool", name=f"{prefix}-pool")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.contract.conftest import Bench
 
+from jvp.core.work import Work
 from jvp.libvirt.streams import read_small
 from jvp.resources.instance.nocloud import content_of
 from jvp.resources.instance.storage import seed_name
@@ -34,5 +35,32 @@ def test_a_seed_of_any_length_is_written_whole_and_its_content_is_secret(bench: 
         stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
         volume = bench.connection.storageVolLookupByPath(volume.path())
         assert b"not-to-be-shown" not in read_small(bench.connection, volume, 2**20)
+    finally:
+        bench.delete("Instance", stored)
+
+
+def test_a_machine_that_is_imported_again_keeps_the_disk_that_nobody_declares(bench: Bench) -> None:
+    """Its state was lost: what its cloud-init disk was made from, an import cannot know."""
+    assert bench.pool is not None
+    name = bench.name("again")
+    raw = {
+        "name": name, "powerState": "stopped", "memory": "32MiB", "rootDisk": {"pool": bench.pool.id, "size": "1MiB"},
+        "cloudInit": {"hostname": "kept"},
+    }  # fmt: skip
+    stored = bench.create("Instance", name, raw).stored
+    try:
+        assert bench.read("Instance", stored) is not None
+        found = bench.calls.import_("Instance", name, Work())
+        assert found is not None
+        changed = {**found.inputs, "autostart": True}
+        assert bench.plan("Instance", found, changed) == ["autostart"]
+        found = bench.converged("Instance", bench.update("Instance", found, changed).stored, changed)
+        xml = bench.connection.lookupByName(name).XMLDesc(2)
+        assert seed_name(stored.id) in xml
+        # Declared again it is ours again, and goes when it is taken out.
+        for more, there in (({"cloudInit": {"hostname": "kept"}}, True), ({}, False)):
+            declared = {**changed, **more}
+            found = bench.converged("Instance", bench.update("Instance", found, declared).stored, declared)
+            assert (seed_name(stored.id) in bench.connection.lookupByName(name).XMLDesc(2)) is there
     finally:
         bench.delete("Instance", stored)

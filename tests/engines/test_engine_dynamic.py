@@ -58,7 +58,6 @@ def test_the_second_example_lives_from_nothing_to_nothing(
     }  # fmt: skip
     words = [word for key, value in settings.items() for word in ("--plaintext", f"{key}={value}")]
     dynamic("config", "set-all", *words)
-    dynamic("config", "set", "--path", "disks.data", "8MiB")
 
     first = dynamic.up(ok=None)
     if first.code != 0 and "no address after" in first.errors:
@@ -77,7 +76,7 @@ def test_the_second_example_lives_from_nothing_to_nothing(
     assert dynamic.preview().ops == {"scratch": ["create"], "instance": ["update"]}
     dynamic.up()
     assert (domain("vm").info()[2], domain("vm").ID()) == (160 * 1024, life)
-    assert f"{name}-scratch" in domain("vm").XMLDesc(0)
+    assert all(f"{name}-{disk}" in domain("vm").XMLDesc(0) for disk in ("data", "scratch"))
     dynamic.settle()
 
     dynamic.destroy()

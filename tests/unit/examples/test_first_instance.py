@@ -96,10 +96,11 @@ def test_every_setting_reaches_what_it_is_for(node: Node) -> None:
     ]  # fmt: skip
     assert made["image"]["source"] == {"path": "/srv/image.qcow2", "checksum": "sha256:" + 64 * "0"}
     assert made["network"]["cidr"] == "10.1.2.0/24"
-    assert (made["db"]["size"], made["log"]["size"]) == ("5GiB", "1GiB")
+    # One more disk takes the first one from nobody.
+    assert (made["data"]["size"], made["db"]["size"], made["log"]["size"]) == ("1GiB", "5GiB", "1GiB")
     instance = made["instance"]
     assert (instance["memory"], instance["maxMemory"]) == ("2GiB", "4GiB")
-    assert [disk["name"] for disk in instance["disks"]] == ["db", "log"]
+    assert [disk["name"] for disk in instance["disks"]] == ["data", "db", "log"]
     assert instance["cloudInit"]["hostname"] == "web1"
     assert instance["cloudInit"]["users"] == [{"name": "eve", "sshKeys": [KEY], "sudo": True}]
 

@@ -318,7 +318,8 @@ class Instances(Handler[Instance, InstanceState]):
     ) -> DiskSource | None:
         """Rewrite the seed when its content changes, and note it in the definition; where it is."""
         if spec.cloud_init is None:
-            return None
+            # After an import nobody has declared it, and a machine that we made once has one all the same.
+            return None if any(change.path[0] == "cloudInit" for change in changes) else nocloud.source_in(inactive)
         pool = storage.pool_of_root(self.node, inactive)
         if pool is None:
             raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))

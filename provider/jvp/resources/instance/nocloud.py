@@ -17,8 +17,9 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.pools import pool_at
 from jvp.libvirt.storage import create_volume, delete_volume, find_volume
 from jvp.libvirt.streams import read_small, write_small
+from jvp.libvirt.xml import Element
 from jvp.resources.instance.cloudinit import CloudInit, File
-from jvp.resources.instance.definition import SEED_ALIAS, source_of
+from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
 from jvp.resources.instance.storage import seed_name, volume_at
 
 FACT = "seed"
@@ -66,6 +67,13 @@ def seal_at(node: Node, path: str) -> str:
     return seal_of(read_small(node.connection, volume, int(volume.info()[1]))) if volume is not None else ""
 
 
+def source_in(root: Element) -> DiskSource | None:
+    """The cloud-init disk of a definition."""
+    device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
+    path = source_of(device) if device is not None else None
+    return DiskSource(path, "raw") if path else None
+
+
 def agree(api: DomainApi, domain: Any, path: str, written: bytes) -> None:
     """Note the disk that is there, when another run of this key wrote it or defined the domain since."""
     root = devices.inactive_xml(domain)
@@ -77,8 +85,8 @@ def agree(api: DomainApi, domain: Any, path: str, written: bytes) -> None:
 def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
     """Have the next plan write the disk anew, when the program has changed since the try that made it."""
     root = devices.inactive_xml(domain)
-    device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
-    volume = volume_at(api.node, source_of(device) or "") if device is not None else None
+    seed = source_in(root)
+    volume = volume_at(api.node, seed.path) if seed is not None else None
     wanted = content_of(uuid, name, cloud_init)
     if volume is not None and read_small(api.node.connection, volume, len(wanted)) != wanted:
         marks.set_fact(root, FACT, "0:")
