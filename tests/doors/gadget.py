@@ -107,6 +107,8 @@ class Host:
         self.damaged: set[str] = set()
         """Those that lack something which no property tells; an update mends them."""
         self.uuid = "the-host"
+        self.waking: set[str] = set()
+        """Those that are not up yet; an update waits for them."""
 
 
 class Gadgets(Handler[Gadget, GadgetState]):
@@ -150,6 +152,10 @@ class Gadgets(Handler[Gadget, GadgetState]):
         with self.host.lock:
             self.host.gadgets[uuid] = {**bag, "act": spec.act}
             self.host.passwords[uuid] = spec.password.reveal() if spec.password is not None else None
+        if spec.act == "slow" and not before:
+            self.host.waking.add(uuid)
+            return Partial(uuid, self._state(uuid), ("the gadget is not up yet",))
+        self.host.waking.discard(uuid)
         state = self._state(uuid)
         if spec.act == "partial":
             return Partial(uuid, state, (f"the gadget does not answer, said {_text(spec.password)}",))
@@ -164,7 +170,7 @@ class Gadgets(Handler[Gadget, GadgetState]):
         bag = self.host.gadgets[uuid]
         extra = {
             "size_bytes": size_bytes(bag["size"]), "serial": f"serial-{uuid[:8]}", "password": None,
-            "state": "running" if bag["act"] == "run" else "idle", "weather": self.host.weather,
+            "state": None if uuid in self.host.waking else "running" if bag["act"] == "run" else "idle", "weather": self.host.weather,
         }  # fmt: skip
         return GadgetState.model_construct(**{"rack": None, **bag}, **extra)
 

@@ -306,6 +306,19 @@ def test_an_unfinished_object_is_in_the_state_and_the_next_plan_goes_on(terrafor
     assert terraform.plan(GADGET, {"name": "a", "password": SECRET}, after).is_nothing
 
 
+def test_what_an_unfinished_object_tells_once_it_is_finished_is_in_the_state(terraform: Engine) -> None:
+    """An address that came with the second try: nothing was changed, and the plan promises no old value of it."""
+    given = {"name": "a", "act": "slow"}
+    made = applied(terraform, given)
+    assert made.state is not None
+    assert (made.state["state"], made.state["unfinished"]) == (None, ["the gadget is not up yet"])
+    after = applied(terraform, given, terraform.read(made))
+    assert after.errors == []
+    assert after.state is not None
+    assert (after.state["state"], after.state["unfinished"]) == ("idle", [])
+    assert terraform.plan(GADGET, given, terraform.read(after)).is_nothing
+
+
 TITLES = {
     "invalid": "Invalid value", "missing": "Not found", "taken": "Name taken", "unreachable": "Host not reachable",
     "busy": "Busy", "full": "No space", "refused": "Refused",

@@ -123,7 +123,8 @@ class Calls:
         bag: Bag = {}
         for name, facts in fields(handler.state).items():
             if facts.output is not None:
-                moved = changed.intersection(facts.output.follows)
+                # What is not finished may move whatever can.
+                moved = facts.output.follows if stored.unfinished else changed.intersection(facts.output.follows)
                 bag[name] = UNKNOWN if moved else stored.state.get(name)
             elif facts.computed and name not in new:
                 bag[name] = stored.state.get(name)

@@ -355,7 +355,7 @@ class ProviderServicer:
         changed = {str(change.path[0]) for change in changes.changes}
         # An object that does not change stays as it was, with its versions.
         like = {**config, **writeonly.unchanged(handler.state, config, prior, changed)}
-        if not changed:
+        if not changed and not stored.unfinished:
             spelled = plan.planned(handler.state, config, stored.state, prior, ())
             return {**writeonly.closed(handler.state, spelled, like), **ours}
         preview = self._ready.calls.preview_update(handler.token, stored, inputs, work)
