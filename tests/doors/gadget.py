@@ -170,7 +170,8 @@ class Gadgets(Handler[Gadget, GadgetState]):
         bag = self.host.gadgets[uuid]
         extra = {
             "size_bytes": size_bytes(bag["size"]), "serial": f"serial-{uuid[:8]}", "password": None,
-            "state": None if uuid in self.host.waking else "running" if bag["act"] == "run" else "idle", "weather": self.host.weather,
+            "state": None if uuid in self.host.waking else "running" if bag["act"] == "run" else "idle",
+            "weather": self.host.weather,
         }  # fmt: skip
         return GadgetState.model_construct(**{"rack": None, **bag}, **extra)
 
