@@ -59,6 +59,8 @@ def ideal(planned: Planned) -> Applied:
     assert planned.config is not None
     state = _whole(engine.block(planned.kind), planned.state, itertools.count(1))
     inputs = servicer._ready.calls.check(handler.token, to_bag(handler.spec, planned.config)).inputs
+    if planned.kind == "jvp_template":
+        state["source"]["digest"] = inputs["source"].get("digest")  # of a file that is there
     stored = Stored(state["id"], inputs, to_bag(handler.state, state), {"schema": handler.spec.schema_version})
     return Applied(planned.kind, state, kept.packed(stored), [], [])
 
@@ -200,9 +202,21 @@ def test_what_is_told_of_a_file_waits_for_it_and_goes_with_it(tmp_path: Path) ->
     image.write_bytes(bytes(1024))
     planned = engine.plan("jvp_template", {**pool, "source": {"path": str(image)}})
     assert host_rules.broken_promises(early.state, planned.state) == []
+    # Another file may be there when the host plans once more, in the apply.
+    assert planned.state is not None
+    assert planned.state["source"]["digest"] is UNKNOWN
+    assert planned.state["digest"] is planned.state["volume_name"] is UNKNOWN
     there = ideal(planned)
     assert there.state is not None
     assert there.state["source"]["digest"]
+    image.write_bytes(b"other")
+    after = engine.plan("jvp_template", {**pool, "source": {"path": str(image)}}, there)
+    assert not after.is_nothing
+    assert after.state is not None
+    assert after.state["source"]["digest"] is after.state["digest"] is UNKNOWN
+    # `ignore_changes` gives the configuration what is in the state.
+    assert engine.plan("jvp_template", {**pool, "source": there.state["source"]}, there).is_nothing
+    image.write_bytes(bytes(1024))
     for source in ({"path": UNKNOWN}, {"url": "https://host.example/image"}):
         after = engine.plan("jvp_template", {**pool, "source": source}, there)
         assert after.state is not None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from jvp.core.errors import Path
+from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, Spec, fields, plain
 from jvp.core.types import shortened
 from jvp.core.values import UNKNOWN, Bag, Secret, masked, reveal, secret_paths, secret_texts
@@ -93,6 +94,18 @@ def _hidden_item(value: Any, paths: set[Path], model: type[BaseModel] | None) ->
     if model and isinstance(value, dict) and () not in paths:
         return hide(value, paths, model)
     return _hidden(value, paths, None)
+
+
+def underived(model: type[BaseModel], raw: Bag) -> Bag:
+    """`raw` without what follows from the rest: a program may have it from an import, where it is of that time."""
+    found: Bag = {}
+    for name, value in raw.items():
+        field = fields(model).get(name)
+        if field is not None and field.fact(Derived) is not None:
+            continue
+        nested = field is not None and field.item is not None and isinstance(value, dict)
+        found[name] = underived(field.item, value) if nested and field and field.item else value
+    return found
 
 
 def _without_none(value: Any) -> Any:

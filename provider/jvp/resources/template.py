@@ -116,8 +116,8 @@ class Template(Spec):
     def derived(self) -> dict[str, Any]:
         """The digest of a local file; none while there is no file, which is an error only when it is needed."""
         source = self.source
-        if not isinstance(source, TemplateSource):
-            return {}
+        if not isinstance(source, TemplateSource) or surely(source.digest):
+            return {}  # the file that was planned, or what an engine was told to leave as it is
         digest: Any = None if known(source.path) else UNKNOWN
         if source.path is not None and known(source.path):
             with contextlib.suppress(JvpError):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
 from jvp.core.calls import Calls, Result, Stored, failures_text
-from jvp.core.check import Failure, check, hide
+from jvp.core.check import Failure, check, hide, underived
 from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.identity import Key
@@ -54,7 +54,7 @@ class Verbs:
             text = f"the stack's settings of jvp are wrong: {failures_text(failures)}"
             return CheckResult(news, [CheckFailure("", text)])
         try:
-            given = self._inputs(news)
+            given = underived(self._calls.handlers[self.token].spec, self._inputs(news))
         except Invalid as error:
             return CheckResult(news, [self._failure(Failure(error.path, error.message), {})])
         outcome = self._calls.check(self.token, given)

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Stored, failures_text
-from jvp.core.check import Failure
+from jvp.core.check import Failure, underived
 from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
@@ -121,7 +121,7 @@ class ProviderServicer:
         handler = self._handler(request)
         answer = message("CheckResponse")(inputs=request.news)
         try:
-            given = public(decode(request.news))
+            given = underived(handler.spec, public(decode(request.news)))
         except Invalid as error:
             _fail(answer, (Failure(error.path, error.message),), {})
             return answer

@@ -23,13 +23,17 @@ from jvp.doors.terraform.values import Raw, to_bag, to_raw
 def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, changed: Collection[str]) -> Raw:
     """Every attribute: as configured, else as `preview` has it; what does not change stays as it is in `prior`.
 
-    `changed` are the properties that differ, in the users' spelling.
+    `changed` are the properties that differ, in the users' spelling. What a file says is known when it is read: the
+    host plans once more in the apply, and another file must break no promise.
     """
     found = {}
+    open_ = {name for name in changed if _follows_a_file(fields(model).get(name), config)}
     for name, facts in fields(model).items():
         was, given = prior.get(facts.attribute), config.get(facts.attribute)
         if name not in changed and was is not None and facts.output is None:
             found[facts.attribute] = was
+        elif facts.output is not None and open_.intersection(facts.output.follows):
+            found[facts.attribute] = UNKNOWN
         else:
             found[facts.attribute] = _configured(
                 facts, given, to_raw(model, {name: preview.get(name)})[facts.attribute]
@@ -37,11 +41,19 @@ def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, chang
     return found
 
 
+def _follows_a_file(facts: FieldFacts | None, config: Raw) -> bool:
+    """Whether a part of this property is filled in from a file, and nobody has said that it stays as it was."""
+    if facts is None or facts.item is None:
+        return False
+    given = config.get(facts.attribute)
+    parts = (one.attribute for one in fields(facts.item).values() if one.fact(Derived) is not None)
+    return any(not isinstance(given, dict) or given.get(part) is None for part in parts)
+
+
 def _configured(facts: FieldFacts, given: Any, chosen: Any) -> Any:
     """What is configured, and what is chosen for the rest of it."""
     if given is None:
-        # What it follows from, a file, may be there only when everything before it is applied.
-        return UNKNOWN if chosen is None and facts.fact(Derived) is not None else chosen
+        return UNKNOWN if facts.fact(Derived) is not None else chosen
     if given is UNKNOWN or facts.item is None:
         return given
     if facts.is_list:
