@@ -89,6 +89,9 @@ def attributes(model: type[BaseModel], part: Part, inputs: Mapping[str, FieldFac
 def _attribute(facts: FieldFacts, part: Part) -> Message:
     if facts.fact(Derived) is not None:
         part = Part.OUTPUT  # a configured value would have to be the planned one
+    # Only the configuration tells these: what is not configured is not there. (A mock of the host's fills in all that
+    # may be computed, and must not fill in the write-only values inside.)
+    told = facts.write_only and facts.item is not None
     made = Attribute(
         name=facts.attribute,
         description=_description(facts, part),
@@ -96,7 +99,7 @@ def _attribute(facts: FieldFacts, part: Part) -> Message:
         sensitive=facts.sensitive,
         required=part is not Part.OUTPUT and facts.required,
         optional=part is not Part.OUTPUT and not facts.required,
-        computed=part is Part.OUTPUT or (part is Part.RESOURCE and not facts.required),
+        computed=part is Part.OUTPUT or (part is Part.RESOURCE and not facts.required and not told),
     )
     if facts.item is None:
         made.type = json.dumps(cty(facts.annotation)).encode()
