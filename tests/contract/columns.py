@@ -6,6 +6,7 @@ run did comes back as `Told`, in the same words for every door. Properties are i
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,8 @@ class Pulumi:
 
     def __init__(self, _folder: Path) -> None:
         self.kept: dict[str, Kept] = {}
+        # Two test runs on one node are two programs.
+        self._project = f"parity-{uuid.uuid4()}"
         from jvp.doors.pulumi.plugin import registered
 
         self._server, port = pulumi_server.serve(pulumi_server.Service(registered))
@@ -232,7 +235,7 @@ class Pulumi:
 
     def _verb(self, method: str, token: str, label: str, **given: Any) -> Any:
         kind = pulumi_type(token)
-        return self._call(method, urn=f"urn:pulumi:dev::parity::{kind}::{label}", type=kind, **given)
+        return self._call(method, urn=f"urn:pulumi:dev::{self._project}::{kind}::{label}", type=kind, **given)
 
     def _call(self, method: str, **given: Any) -> Any:
         kind = self._methods[method]
