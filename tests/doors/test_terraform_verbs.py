@@ -294,9 +294,14 @@ def test_an_unfinished_object_is_in_the_state_and_the_next_plan_goes_on(terrafor
     given = {"name": "a", "act": "partial", "password": SECRET}
     made = applied(terraform, given)
     reason = "the gadget does not answer, said [secret]"
-    assert made.errors == [Said("The gadget is not finished", reason)]
+    (said,) = made.errors
+    way = "to go on with it instead, run tofu untaint ADDRESS, with the address that stands above, and apply again"
+    assert said.title == "The gadget is not finished"
+    assert said.detail.startswith(f"{reason}; the gadget stays as it is, but the next apply would replace it: {way}")
     assert made.state is not None
     assert made.state["unfinished"] == [reason]
+    again = applied(terraform, given, made)
+    assert again.errors == [Said("The gadget is not finished", reason)], "after an update there is nothing to undo"
     read = terraform.read(made)
     assert read.state == made.state
     assert not terraform.plan(GADGET, given, read).is_nothing
@@ -398,7 +403,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
 def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:
     given = {"name": "a", "act": "hang", "timeouts": {"create": "1s"}}
     made = applied(terraform, given)
-    assert made.errors == [Said("The gadget is not finished", "the gadget does not answer")]
+    (wrong,) = made.errors
+    assert wrong.title == "The gadget is not finished"
+    assert wrong.detail.startswith("the gadget does not answer; ")
     assert made.state is not None
     assert made.state["timeouts"] == {"create": "1s", "update": None, "delete": None}
 
@@ -406,7 +413,8 @@ def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:
 def test_the_providers_limit_counts_where_the_resource_has_none(unconfigured: Engine) -> None:
     assert unconfigured.configure(timeouts={"create": "1s"}) == []
     made = applied(unconfigured, {"name": "a", "act": "hang", "timeouts": {"update": "1h"}})
-    assert [one.detail for one in made.errors] == ["the gadget does not answer"]
+    (wrong,) = made.errors
+    assert wrong.detail.startswith("the gadget does not answer; ")
 
 
 def test_a_stop_ends_a_wait_and_keeps_what_was_made(terraform: Engine, host: Host) -> None:

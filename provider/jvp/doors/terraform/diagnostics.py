@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from pydantic import BaseModel
@@ -88,10 +88,16 @@ def of_failures(failures: Iterable[Failure], model: type[BaseModel]) -> list[Mes
     return [_diagnostic(ERROR, TITLES[Invalid], one.path, one.message, model) for one in failures]
 
 
-def unfinished(handler: AnyHandler, reasons: Iterable[str]) -> list[Message]:
-    """An object that exists and is not as declared."""
+def unfinished(handler: AnyHandler, reasons: Sequence[str], *, created: bool) -> list[Message]:
+    """An object that exists and is not as declared. One that this apply `created` is tainted by its host."""
     title = f"The {handler.kind} is not finished"
-    return [_diagnostic(ERROR, title, (), reason, handler.spec) for reason in reasons]
+    told = list(reasons)
+    if created and told:
+        told[-1] += (
+            f"; the {handler.kind} stays as it is, but the next apply would replace it: to go on with it instead, run "
+            f"{_program()} untaint ADDRESS, with the address that stands above, and apply again"
+        )
+    return [_diagnostic(ERROR, title, (), reason, handler.spec) for reason in told]
 
 
 def warning(title: str, sentence: str, model: type[BaseModel] | None = None) -> Message:

@@ -233,10 +233,11 @@ class ProviderServicer:
             done = replace(done, inputs=writeonly.without(handler.spec, done.inputs, raw))
         # An object that is not finished is told as it is: there the host compares nothing.
         left = plan.untouched(handler.spec if done.unfinished else handler.state, promised, prior or {})
+        missing = diagnostics.unfinished(handler, done.unfinished, created=prior is None)
         return answer(
             new_state=encode({**self._whole(handler, done, promised), **left}),
             private=kept.packed(done),
-            diagnostics=[*warnings, *diagnostics.unfinished(handler, done.unfinished)],
+            diagnostics=[*warnings, *missing],
         )
 
     def ImportResourceState(self, request: Message) -> Message:
