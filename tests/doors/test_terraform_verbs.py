@@ -50,23 +50,24 @@ def test_who_sets_what_is_told(unconfigured: Engine) -> None:
 # Validate
 
 
+# A path leads as far as a host follows it to a line, and the sentence names it whole.
 @pytest.mark.parametrize(
     ("given", "path", "sentence"),
     [
         ({"speed": 0}, ("speed",), "speed: must be at least 1, not 0"),
         ({"size": "big"}, ("size",), 'size: "big" is not a size; write it with a unit: "512MiB", "20GiB", "1.5TB"'),
-        ({"slots": [{"name": "a"}, {"name": "b", "mac": "zz"}]}, ("slots", 1, "mac"),
+        ({"slots": [{"name": "a"}, {"name": "b", "mac": "zz"}]}, ("slots", 1),
          'slots[1].mac: "zz" is not a MAC address; write it like "52:54:00:12:34:56"'),
-        ({"slots": [{}]}, ("slots", 0, "name"), "slots[0].name: is required"),
+        ({"slots": [{}]}, ("slots", 0), "slots[0].name: is required"),
         ({"slots": [None]}, ("slots", 0), "slots[0]: must not be null; leave it out"),
-        ({"rack": {"room": "r", "labels": ["x", None]}}, ("rack", "labels", 1),
+        ({"rack": {"room": "r", "labels": ["x", None]}}, ("rack", ["labels"]),
          "rack.labels[1]: must not be null; leave it out"),
-        ({"rack": {"room": "r", "side": "up"}}, ("rack", "side"),
+        ({"rack": {"room": "r", "side": "up"}}, ("rack", ["side"]),
          "rack.side: must be one of 'left' or 'right', not \"up\""),
         ({"tags": {"a b": None}}, ("tags", ["a b"]), "tags.a b: must not be null; leave it out"),
         ({"tags": {"a b": 3}}, ("tags", ["a b"]), "tags.a b: must be a string, not 3"),
         ({"speed": 12, "mode": "slow"}, ("speed",), "speed: is too fast for a slow gadget"),
-        ({"timeouts": {"create": "soon"}}, ("timeouts", "create"),
+        ({"timeouts": {"create": "soon"}}, ("timeouts", ["create"]),
          'timeouts.create: "soon" is not a duration; write it with units: "90s", "5m", "1h30m"'),
     ],
 )  # fmt: skip
@@ -104,8 +105,8 @@ def test_settings_are_checked_with_their_path(unconfigured: Engine) -> None:
     wrong = {"virt_type": "xen", "timeouts": {"create": "soon"}}
     config = unconfigured.filled("provider", wrong)
     found = said(unconfigured.ask("ValidateProviderConfig", config=config))
-    assert [one.path for one in found] == [("virt_type",), ("timeouts", "create")]
-    assert [one.path for one in unconfigured.configure(**wrong)] == [("virt_type",), ("timeouts", "create")]
+    assert [one.path for one in found] == [("virt_type",), ("timeouts", ["create"])]
+    assert [one.path for one in unconfigured.configure(**wrong)] == [("virt_type",), ("timeouts", ["create"])]
 
 
 def test_nothing_but_schemas_and_checks_works_before_the_settings(unconfigured: Engine) -> None:

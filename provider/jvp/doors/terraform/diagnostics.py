@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from pydantic import BaseModel
@@ -110,8 +110,20 @@ def _diagnostic(severity: int, title: str, path: Path, sentence: str, model: typ
     detail = spoken(f"{dotted(steps)}: {sentence}" if steps else sentence, model)
     found = Diagnostic(severity=severity, summary=title, detail=detail)
     if steps:
-        found.attribute.CopyFrom(step_path(steps))
+        found.attribute.CopyFrom(step_path(_shown(steps)))
     return found
+
+
+def _shown(steps: Sequence[str | int]) -> Iterator[str | int]:
+    """The part of a path by which a host finds the line: an attribute of the block, and one item in it.
+
+    A longer path's last name a host looks up in the block itself: for `disks[0].name` it shows the `name` of the
+    instance. And an object's member it finds as the item of a map alone. Source: Terraform,
+    `internal/tfdiags/contextual.go`.
+    """
+    yield from steps[:1]
+    for step in steps[1:2]:
+        yield step if isinstance(step, int) else Key(step)
 
 
 def step_path(steps: Iterable[str | int]) -> Message:
