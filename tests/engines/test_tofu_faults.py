@@ -153,5 +153,12 @@ def test_a_create_whose_wait_ran_out_goes_on_by_the_command_that_it_names(module
     module.apply()
     assert daemon.lookupByName(f"{module.names['P']}-vm").UUIDString() == made
     module.settle()
+
+    # What waits is told in the names that stand in the configuration.
+    module.write(WAITING.replace('"32MiB"', '"48MiB"\n  max_memory = "64MiB"'), wait_for="none")
+    module.apply()
+    pending = module.state()["jvp_instance.vm"]["pending"]
+    assert [one.partition(":")[0] for one in pending] == ["max_memory", "memory"]
+    module.settle()
     module.destroy()
     module.assert_no_complaints()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 
 from pydantic import BaseModel
 
@@ -30,8 +28,8 @@ from jvp.core.errors import (
     Unreachable,
     dotted,
 )
-from jvp.core.model import fields
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
+from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.values import Key, attribute_path
 
 TITLES: dict[type[JvpError], str] = {
@@ -137,22 +135,3 @@ def step_path(steps: Iterable[str | int]) -> Message:
         else:
             path.steps.add(attribute_name=step)
     return path
-
-
-def spoken(sentence: str, model: type[BaseModel] | None) -> str:
-    """A sentence with the model's properties in snake_case, as this engine's users write them."""
-    names = _names(model) if model else {}
-    if not names:
-        return sentence
-    pattern = rf"(?<![\w-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])"
-    return re.sub(pattern, lambda found: names[found.group()], sentence)
-
-
-@cache
-def _names(model: type[BaseModel]) -> dict[str, str]:
-    """The model's properties, the nested ones too, whose spelling differs."""
-    found = {name: facts.attribute for name, facts in fields(model).items() if name != facts.attribute}
-    for facts in fields(model).values():
-        if facts.item is not None:
-            found |= _names(facts.item)
-    return found
