@@ -20,8 +20,8 @@ from jvp.doors.pulumi import protocol as pulumi
 from jvp.doors.pulumi import server as pulumi_server
 from jvp.doors.pulumi.urns import token as pulumi_type
 from jvp.doors.pulumi.wire import decode, encode, public
-from jvp.doors.terraform import diagnostics, schema, values
 from jvp.doors.terraform import protocol as terraform
+from jvp.doors.terraform import schema, spelling, values
 from jvp.doors.terraform import server as terraform_server
 from jvp.resources import registry
 
@@ -83,7 +83,7 @@ class Refused(Exception):
 
 def said(token: str, sentence: str) -> str:
     """A sentence in the spelling that doors differ in."""
-    return diagnostics.spoken(sentence, HANDLERS[token].spec)
+    return spelling.spoken(sentence, HANDLERS[token].spec)
 
 
 class Pulumi:

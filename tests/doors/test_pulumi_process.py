@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 from pulumi_rpc import ROOT, Client, Engine
 
@@ -125,3 +126,15 @@ def test_it_tells_its_version(plugin: Start) -> None:
     process = plugin("--version")
     assert process.stdout is not None
     assert process.stdout.read().decode().strip() == jvp.__version__
+
+
+def test_grpc_says_nothing_in_the_processes_that_libvirt_forks(plugin: Start) -> None:
+    process = plugin()
+    client = Client(port_of(process))
+    client("Configure", args={"uri": "qemu+ssh://nobody@127.0.0.1:1/system"}, acceptSecrets=True)
+    for _ in range(5):
+        with pytest.raises(grpc.RpcError, match="ssh"):
+            client("Read", id="a", urn="urn:pulumi:s::p::jvp:index:Network::a", type="jvp:index:Network")
+    client.close()
+    process.terminate()
+    assert process.communicate(timeout=60)[1] == b""

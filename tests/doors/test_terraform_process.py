@@ -304,3 +304,22 @@ def test_the_log_is_json_and_holds_no_value(terraform_gadget: Start) -> None:
     assert [sorted(line) for line in lines] == [["@level", "@message", "@module", "@timestamp"]] * len(lines)
     assert any(line["@level"] == "error" and "PlanResourceChange" in line["@message"] for line in lines)
     assert "hunter22" not in err
+
+
+# What libvirt forks
+
+
+def test_grpc_says_nothing_in_the_processes_that_libvirt_forks(terraform_plugin: Start) -> None:
+    """It says at least that it leaves a fork alone while it is called; and sometimes more, to whom ssh speaks."""
+    process = terraform_plugin(env=environment())
+    client = Client(handshake(process).socket)
+    engine = host_of(client)
+    engine.configure(uri="qemu+ssh://nobody@127.0.0.1:1/system")
+    for _ in range(5):
+        (wrong,) = engine.imported("jvp_network", "a").errors
+        assert "ssh" in wrong.detail
+    client.close()
+    process.terminate()
+    lines = ended(process)[2].splitlines()
+    assert lines
+    assert not [line for line in lines if not line.startswith("{")]

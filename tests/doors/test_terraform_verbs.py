@@ -50,23 +50,24 @@ def test_who_sets_what_is_told(unconfigured: Engine) -> None:
 # Validate
 
 
+# A path leads as far as a host follows it to a line, and the sentence names it whole.
 @pytest.mark.parametrize(
     ("given", "path", "sentence"),
     [
         ({"speed": 0}, ("speed",), "speed: must be at least 1, not 0"),
         ({"size": "big"}, ("size",), 'size: "big" is not a size; write it with a unit: "512MiB", "20GiB", "1.5TB"'),
-        ({"slots": [{"name": "a"}, {"name": "b", "mac": "zz"}]}, ("slots", 1, "mac"),
+        ({"slots": [{"name": "a"}, {"name": "b", "mac": "zz"}]}, ("slots", 1),
          'slots[1].mac: "zz" is not a MAC address; write it like "52:54:00:12:34:56"'),
-        ({"slots": [{}]}, ("slots", 0, "name"), "slots[0].name: is required"),
+        ({"slots": [{}]}, ("slots", 0), "slots[0].name: is required"),
         ({"slots": [None]}, ("slots", 0), "slots[0]: must not be null; leave it out"),
-        ({"rack": {"room": "r", "labels": ["x", None]}}, ("rack", "labels", 1),
+        ({"rack": {"room": "r", "labels": ["x", None]}}, ("rack", ["labels"]),
          "rack.labels[1]: must not be null; leave it out"),
-        ({"rack": {"room": "r", "side": "up"}}, ("rack", "side"),
+        ({"rack": {"room": "r", "side": "up"}}, ("rack", ["side"]),
          "rack.side: must be one of 'left' or 'right', not \"up\""),
         ({"tags": {"a b": None}}, ("tags", ["a b"]), "tags.a b: must not be null; leave it out"),
         ({"tags": {"a b": 3}}, ("tags", ["a b"]), "tags.a b: must be a string, not 3"),
         ({"speed": 12, "mode": "slow"}, ("speed",), "speed: is too fast for a slow gadget"),
-        ({"timeouts": {"create": "soon"}}, ("timeouts", "create"),
+        ({"timeouts": {"create": "soon"}}, ("timeouts", ["create"]),
          'timeouts.create: "soon" is not a duration; write it with units: "90s", "5m", "1h30m"'),
     ],
 )  # fmt: skip
@@ -104,8 +105,8 @@ def test_settings_are_checked_with_their_path(unconfigured: Engine) -> None:
     wrong = {"virt_type": "xen", "timeouts": {"create": "soon"}}
     config = unconfigured.filled("provider", wrong)
     found = said(unconfigured.ask("ValidateProviderConfig", config=config))
-    assert [one.path for one in found] == [("virt_type",), ("timeouts", "create")]
-    assert [one.path for one in unconfigured.configure(**wrong)] == [("virt_type",), ("timeouts", "create")]
+    assert [one.path for one in found] == [("virt_type",), ("timeouts", ["create"])]
+    assert [one.path for one in unconfigured.configure(**wrong)] == [("virt_type",), ("timeouts", ["create"])]
 
 
 def test_nothing_but_schemas_and_checks_works_before_the_settings(unconfigured: Engine) -> None:
@@ -294,9 +295,14 @@ def test_an_unfinished_object_is_in_the_state_and_the_next_plan_goes_on(terrafor
     given = {"name": "a", "act": "partial", "password": SECRET}
     made = applied(terraform, given)
     reason = "the gadget does not answer, said [secret]"
-    assert made.errors == [Said("The gadget is not finished", reason)]
+    (said,) = made.errors
+    way = "to go on with it instead, run tofu untaint ADDRESS, with the address that stands above, and apply again"
+    assert said.title == "The gadget is not finished"
+    assert said.detail.startswith(f"{reason}; the gadget stays as it is, but the next apply would replace it: {way}")
     assert made.state is not None
     assert made.state["unfinished"] == [reason]
+    again = applied(terraform, given, made)
+    assert again.errors == [Said("The gadget is not finished", reason)], "after an update there is nothing to undo"
     read = terraform.read(made)
     assert read.state == made.state
     assert not terraform.plan(GADGET, given, read).is_nothing
@@ -398,7 +404,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
 def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:
     given = {"name": "a", "act": "hang", "timeouts": {"create": "1s"}}
     made = applied(terraform, given)
-    assert made.errors == [Said("The gadget is not finished", "the gadget does not answer")]
+    (wrong,) = made.errors
+    assert wrong.title == "The gadget is not finished"
+    assert wrong.detail.startswith("the gadget does not answer; ")
     assert made.state is not None
     assert made.state["timeouts"] == {"create": "1s", "update": None, "delete": None}
 
@@ -406,7 +414,8 @@ def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:
 def test_the_providers_limit_counts_where_the_resource_has_none(unconfigured: Engine) -> None:
     assert unconfigured.configure(timeouts={"create": "1s"}) == []
     made = applied(unconfigured, {"name": "a", "act": "hang", "timeouts": {"update": "1h"}})
-    assert [one.detail for one in made.errors] == ["the gadget does not answer"]
+    (wrong,) = made.errors
+    assert wrong.detail.startswith("the gadget does not answer; ")
 
 
 def test_a_stop_ends_a_wait_and_keeps_what_was_made(terraform: Engine, host: Host) -> None:

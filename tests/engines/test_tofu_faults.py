@@ -109,3 +109,56 @@ def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any) -> Non
     module.settle()
     assert [one.name() for one in daemon.listAllDomains(0) if one.name().startswith(name)] == [f"{name}-vm"]
     module.destroy()
+
+
+WAITING = """
+provider "jvp" {
+  uri       = "qemu:///system"
+  virt_type = "qemu"
+}
+
+resource "jvp_network" "net" {
+  name = "${local.P}-net"
+  cidr = local.CIDR
+}
+
+resource "jvp_storage_pool" "pool" {
+  name = "${local.P}-pool"
+  path = local.FOLDER
+}
+
+resource "jvp_instance" "vm" {
+  name             = "${local.P}-vm"
+  memory           = "32MiB"
+  root_disk        = { pool = jvp_storage_pool.pool.id, size = "1MiB" }
+  nics             = [{ name = "eth0", network = jvp_network.net.id }]
+  wait_for         = local.wait_for
+  wait_timeout     = "1s"
+  shutdown_timeout = "0s"
+}
+"""
+
+
+def test_a_create_whose_wait_ran_out_goes_on_by_the_command_that_it_names(module: Tofu, daemon: Any) -> None:
+    module.write(WAITING, wait_for="ip")
+    failed = module.apply(ok=False)
+    command = f"{module.program.name} untaint ADDRESS"
+    assert f"run {command}, with the address that stands above, and apply again" in failed.errors
+    assert "with jvp_instance.vm," in failed.errors
+    made = daemon.lookupByName(f"{module.names['P']}-vm").UUIDString()
+    module.write(WAITING, wait_for="none")
+    module.plan()
+    assert module.changes() == {"jvp_instance.vm": ["delete", "create"]}
+    module("untaint", "-no-color", "jvp_instance.vm")
+    module.apply()
+    assert daemon.lookupByName(f"{module.names['P']}-vm").UUIDString() == made
+    module.settle()
+
+    # What waits is told in the names that stand in the configuration.
+    module.write(WAITING.replace('"32MiB"', '"48MiB"\n  max_memory = "64MiB"'), wait_for="none")
+    module.apply()
+    pending = module.state()["jvp_instance.vm"]["pending"]
+    assert [one.partition(":")[0] for one in pending] == ["max_memory", "memory"]
+    module.settle()
+    module.destroy()
+    module.assert_no_complaints()

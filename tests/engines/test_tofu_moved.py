@@ -109,6 +109,35 @@ resource "jvp_instance" "vm" {
   depends_on = [jvp_volume.root, jvp_volume.seed]
 }
 """
+INDEXED = """
+resource "jvp_storage_pool" "pool" {
+  name = "%(P)spool"
+  path = "%(FOLDER)s"
+}
+
+resource "jvp_volume" "root" {
+  for_each = { root = "qcow2", data = "raw" }
+  name     = "%(P)s${each.key}"
+  pool     = jvp_storage_pool.pool.id
+  size     = each.key == "root" ? "8MiB" : "3MiB"
+  format   = each.value
+}
+
+moved {
+  from = libvirt_pool.pool
+  to   = jvp_storage_pool.pool
+}
+
+moved {
+  from = libvirt_volume.root[0]
+  to   = jvp_volume.root["root"]
+}
+
+moved {
+  from = libvirt_volume.root[1]
+  to   = jvp_volume.root["data"]
+}
+"""
 
 
 @pytest.fixture
@@ -233,3 +262,23 @@ def test_moved_takes_everything_over_and_changes_nothing(
         r"<disk.*?</disk>", before[0], re.DOTALL
     )
     home.tofu(module, "destroy", "-auto-approve")
+
+
+def test_moved_takes_over_the_instances_of_a_count_one_by_one(
+    home: TofuHome, tmp_path: Path, state: dict[str, Any], names: dict[str, str], daemon: Any
+) -> None:
+    """From the second on Terraform says that they are of the target's provider."""
+    pool, _network, root, data, *_rest = state["resources"]
+    instances = [{**one["instances"][0], "index_key": index} for index, one in enumerate((root, data))]
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "main.tf").write_text(REQUIRED + INDEXED % names, encoding="utf-8")
+    held = {**state, "resources": [pool, {**root, "instances": instances}]}
+    (module / "terraform.tfstate").write_text(json.dumps(held), encoding="utf-8")
+    before = _looks(daemon, names)
+    home.tofu(module, "init")
+    planned = home.tofu(module, "plan", "-detailed-exitcode", "-out=plan.bin", codes=(2,))
+    assert "Plan: 0 to add, 0 to change, 0 to destroy." in planned
+    home.tofu(module, "apply", "plan.bin")
+    assert _looks(daemon, names) == before
+    home.tofu(module, "plan", "-detailed-exitcode")

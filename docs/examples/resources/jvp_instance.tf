@@ -20,6 +20,7 @@ resource "jvp_instance" "web" {
   cloud_init = {
     hostname = "web"
     packages = ["nginx"]
+    # The file must be there: name that of your own public key.
     users = [
       { name = "admin", sudo = true, ssh_keys = [file("~/.ssh/id_ed25519.pub")] },
     ]

@@ -76,6 +76,11 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """A list of texts that name properties, which a door writes as its users do."""
+
+
+@dataclass(frozen=True)
 class Unit:
     """The unit of a number or the form of a string, for the schema and the docs."""
 

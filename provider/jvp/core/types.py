@@ -101,7 +101,7 @@ def duration_s(text: str) -> int:
 
 def shortened(text: str, limit: int = 40) -> str:
     """`text` for a sentence: one line, printable, not long."""
-    shown = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 

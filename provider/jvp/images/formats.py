@@ -58,6 +58,10 @@ _FOREIGN: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\x89PNG", "a picture"),
     (0, b"SQLite format 3\x00", "an SQLite database"),
 )
+UNKNOWN: Final = (
+    "the file does not look like a disk image: it has no format that is known, and no partition table, boot sector or "
+    "file system"
+)
 _CONVERTIBLE: Final = ("VMDK", "VDI", "VHD", "QED", "Parallels")
 
 _DISKS: Final[tuple[tuple[int, bytes, str], ...]] = (
@@ -92,7 +96,8 @@ def inspect(head: bytes, size: int | None) -> ImageInfo:
     for offset, magic, name in _DISKS:
         if head.startswith(magic, offset):
             return ImageInfo("raw", size, name)
-    raise Invalid(_refusal(_unknown(head)))
+    unknown = _unknown(head)
+    raise Invalid(_refusal(unknown) if unknown else UNKNOWN)
 
 
 def _refusal(name: str) -> str:
@@ -103,8 +108,8 @@ def _refusal(name: str) -> str:
     return f"the file looks like {name}, not like a disk image"
 
 
-def _unknown(head: bytes) -> str:
-    """A name for what no magic number tells."""
+def _unknown(head: bytes) -> str | None:
+    """A name for what no magic number tells, None where nothing else tells it either."""
     if not head.strip(b"\0"):
         return "an empty disk" if len(head) >= HEAD_BYTES else "nothing but zeros"
     start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -122,6 +127,4 @@ def _unknown(head: bytes) -> str:
     else:
         kind = "a text file"
     binary = any(byte < 0x20 and byte not in b"\t\n\r\f\x1b" for byte in start)
-    if start and not binary:
-        return kind
-    return "no known format: no partition table, boot sector or file system is in it"
+    return kind if start and not binary else None

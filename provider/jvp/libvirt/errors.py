@@ -50,6 +50,8 @@ _LOST = re.compile(
 )  # fmt: skip
 _CUT = re.compile(r"^(end of file while reading data|cannot (recv|write) data: )", re.I)
 """The daemon ended, or closed the connection, while it was asked: to libvirt an error of the system."""
+_GRPC = re.compile(r"\n?[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] [^\n]*?(?=\n|: Connection reset|$)")
+"""A line of gRPC's log: in the fork of a process that is not ours it writes where ssh is to say why it ends."""
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
@@ -74,7 +76,7 @@ def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
 
 def reason(error: libvirt.libvirtError) -> str:
     """libvirt's text as one line without its prefix for the class of error."""
-    text = " ".join((error.get_error_message() or str(error)).split())
+    text = " ".join(_GRPC.sub("", error.get_error_message() or str(error)).split())
     for prefix in ("internal error: ", "operation failed: ", "unsupported configuration: ", "invalid argument: ",
                    "Requested operation is not valid: ", "XML error: ", "internal error "):  # fmt: skip
         text = text.removeprefix(prefix)
@@ -150,6 +152,8 @@ def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
         advice = f'there is no host "{nameless[1]}"; set the provider\'s uri'
     elif tunnel:
         advice = f"{tunnel[1]}; try the same login by hand with ssh, or set the provider's uri"
+    elif "+ssh:" in uri and _LOST.search(text):
+        advice = f"ssh ended and did not say why ({text}); try the same login by hand, or set the provider's uri"
     elif socket and "permission denied" in lowered:
         advice = (
             f"the socket {socket[1]} does not admit the user {_user()}; "

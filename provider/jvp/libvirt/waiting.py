@@ -88,7 +88,7 @@ def _wait(
                     work.status(f"waiting for {what}, {shown} s left")
                 seen.next(work, min(LEASE_POLL_S, left))
     except Cancelled:
-        return f"stopped on request while {what} was awaited; the next update waits again"
+        return f"stopped on request while {what} was awaited; an update of it waits again"
     finally:
         console.close()
 

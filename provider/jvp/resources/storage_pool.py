@@ -141,7 +141,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         with libvirt_errors(what):
             pool = self.api.find(object_id)
             if pool is None:
-                raise NotFound(f"{what} is gone; refresh the stack")
+                raise NotFound(f"{what} is gone; refresh the state and run again")
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)

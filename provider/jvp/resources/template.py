@@ -191,7 +191,9 @@ class Templates(Handler[Template, TemplateState]):
         with libvirt_errors(f'template "{name}"'):
             found = self._found(work, pool, name)
             if prior.nonce and found.record.birth != prior.nonce:
-                raise NotFound(f'template "{name}" is not the one that was made here any more; refresh the stack')
+                raise NotFound(
+                    f'template "{name}" is not the one that was made here any more; refresh the state and run again'
+                )
             kept = found.sidecar.acknowledged()
             self._bring(work, Slot(pool, name, kept.mark, kept), spec)
             return Done(object_id, self.state_of(self._found(work, pool, name), spec))
@@ -242,7 +244,7 @@ class Templates(Handler[Template, TemplateState]):
     def _found(self, work: Work, pool: Any, name: str) -> Found:
         found = self.api.find(work, pool, name)
         if found is None:
-            raise NotFound(f'template "{name}" is gone; refresh the stack')
+            raise NotFound(f'template "{name}" is gone; refresh the state and run again')
         return found
 
     def _slot(self, work: Work, pool: Any, key: Key, spec: Template) -> Slot:

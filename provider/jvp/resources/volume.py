@@ -189,7 +189,9 @@ class Volumes(Handler[Volume, VolumeState]):
         with libvirt_errors(f'volume "{prior.name}"', ("size",)):
             found = self._found(work, object_id)
             if prior.nonce and (found.record is None or found.record.nonce != prior.nonce):
-                raise NotFound(f'volume "{prior.name}" is not the one that was made here any more; refresh the stack')
+                raise NotFound(
+                    f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
+                )
             self.api.acknowledge(found)
             if spec.size is not None:
                 self.api.grow(work, found, disk_bytes(spec.size))
@@ -280,7 +282,7 @@ class Volumes(Handler[Volume, VolumeState]):
     def _found(self, work: Work, object_id: str) -> Found:
         found = self.api.find(work, object_id)
         if found is None:
-            raise NotFound(f'volume "{object_id.partition("/")[2]}" is gone; refresh the stack')
+            raise NotFound(f'volume "{object_id.partition("/")[2]}" is gone; refresh the state and run again')
         return found
 
     def _refuse_import(self, found: Found) -> None:

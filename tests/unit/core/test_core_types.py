@@ -229,6 +229,10 @@ def test_uuid() -> None:
     assert not is_uuid("web")
 
 
+def test_only_what_cannot_be_printed_is_escaped() -> None:
+    assert shortened("café\nü\x07\ud800") == r"café\nü\x07\ud800"
+
+
 @given(st.text(max_size=300))
 def test_shortened_fits_into_a_sentence(text: str) -> None:
     shown = shortened(text)

@@ -83,6 +83,19 @@ def test_the_data_folder_is_the_users_and_the_mirror_may_be_another(
     assert [path.name for path in home.rglob("*")] == ["data"]
 
 
+def test_where_both_look_by_themselves_no_lines_are_needed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins = home / ".terraform.d" / "plugins"
+    own = home / ".terraformrc"
+    for words in ((), ("--write",)):
+        code, said, _ = run(capsys, "install", "--mirror", str(plugins), *words)
+        assert (code, said.splitlines()[1:]) == (0, ["tofu and terraform look there by themselves"])
+        assert not own.exists()
+    own.write_text("disable_checkpoint = true\n")
+    assert "look there by themselves" in run(capsys, "install", "--mirror", str(plugins))[1]
+    own.write_text("provider_installation {\n  direct {}\n}\n")
+    assert f"these lines in {own}:" in run(capsys, "install", "--mirror", str(plugins))[1]
+
+
 def test_write_makes_the_configuration_and_never_touches_one_that_is_there(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

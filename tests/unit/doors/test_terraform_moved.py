@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from jvp.core.errors import Invalid, JvpError, Rejected
 from jvp.doors.terraform import moved
-from jvp.doors.terraform.plugin import registered
+from jvp.doors.terraform.plugin import SOURCE, registered
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.values import decode, encode
 
@@ -34,26 +35,47 @@ def test_a_state_says_which_object_it_is(source: str, target: str, state: dict[s
     assert moved.reference_in(FULL, source, target, json.dumps(state).encode()) == reference
 
 
-@pytest.mark.parametrize("provider", ["libvirt", "dmacvicar/libvirt", FULL, "other.example/dmacvicar/libvirt"])
+# Ours: what Terraform says of every instance after the first.
+@pytest.mark.parametrize(
+    "provider", ["libvirt", "dmacvicar/libvirt", FULL, "other.example/dmacvicar/libvirt", SOURCE, "jvp/jvp", "jvp"]
+)
 def test_the_source_is_known_by_its_short_and_its_full_name(provider: str) -> None:
     assert moved.reference_in(provider, "libvirt_pool", "jvp_storage_pool", json.dumps({"id": UUID}).encode()) == UUID
 
 
 @pytest.mark.parametrize(
-    "provider", ["", "other/libvirt", "libvirt2", "a/b/dmacvicar/libvirt", "dmacvicar/libvirt/x", "/dmacvicar/libvirt"]
-)
+    "provider",
+    ["", "other/libvirt", "libvirt2", "a/b/dmacvicar/libvirt", "dmacvicar/libvirt/x", "/dmacvicar/libvirt",
+     "other/jvp", "jvp2", "a/b/jvp/jvp", "/jvp/jvp"],
+)  # fmt: skip
 def test_a_near_miss_of_the_source_is_refused(provider: str) -> None:
-    with pytest.raises(Rejected, match='only resources of "dmacvicar/libvirt" can be moved to jvp'):
-        moved.reference_in(provider, "libvirt_pool", "jvp_storage_pool", json.dumps({"id": UUID}).encode())
+    said = f'only resources of "dmacvicar/libvirt" can be moved to jvp, and the libvirt_pool "a" is of "{provider}"'
+    with pytest.raises(Rejected, match=f"^{re.escape(said)}$"):
+        moved.reference_in(provider, "libvirt_pool", "jvp_storage_pool", json.dumps({"id": UUID, "name": "a"}).encode())
+
+
+def test_our_own_provider_is_a_source_only_of_what_was_libvirts() -> None:
+    with pytest.raises(Rejected, match=r'the jvp_storage_pool "a" is of "jvp\.internal/jvp/jvp"'):
+        moved.reference_in(SOURCE, "jvp_storage_pool", "jvp_volume", json.dumps({"id": UUID, "name": "a"}).encode())
 
 
 @pytest.mark.parametrize(
     ("source", "target", "state", "error"),
     [
-        ("libvirt_pool", "jvp_volume", {"id": UUID}, "a libvirt_pool cannot become a jvp_volume; what can be moved: "),
-        ("libvirt_ignition", "jvp_volume", {"id": "/a;b"}, "a libvirt_ignition cannot become a jvp_volume"),
+        (
+            "libvirt_pool",
+            "jvp_volume",
+            {"id": UUID},
+            "the libvirt_pool cannot become a jvp_volume; what can be moved: ",
+        ),
+        ("libvirt_ignition", "jvp_volume", {"id": "/a;b"}, "the libvirt_ignition cannot become a jvp_volume"),
         ("libvirt_pool", "jvp_storage_pool", None, "the state of the libvirt_pool cannot be read"),
-        ("libvirt_domain", "jvp_instance", {"id": "vm"}, "the state of the libvirt_domain does not say which object"),
+        (
+            "libvirt_domain",
+            "jvp_instance",
+            {"id": "vm", "name": "n"},
+            'the state of the libvirt_domain "n" does not say',
+        ),
         ("libvirt_volume", "jvp_volume", {"id": 5, "pool": "default"}, "does not say which object it is; import"),
         (
             "libvirt_cloudinit_disk",  # 0.9

@@ -148,7 +148,7 @@ def test_every_foreign_kind(offset: int, magic: bytes, name: str) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (bytes(512), "nothing but zeros"),
         (bytes(HEAD_BYTES), "an empty disk"),
-        (b"\x00\x01\x02\x03" * 300, "no known format"),
+        (b"\x00\x01\x02\x03" * 300, "the file does not look like a disk image: it has no format that is known, and"),
     ],
 )
 def test_what_is_no_image(head: bytes, says: str) -> None:

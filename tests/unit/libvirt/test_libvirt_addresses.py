@@ -107,7 +107,7 @@ class Guest:
     ("stream", "said"),
     [
         (Stream(b"a\r\nlast \x1b[1;31mli", b"ne\x1b[0m\r\n \r\n"), ", which ends with: last line"),
-        (Stream(b"\x07\xff"), ", which ends with: \\x07\\ufffd"),
+        (Stream(b"\x07\xff"), ", which ends with: \\x07\ufffd"),
         (Stream(b"x" * 500), f", which ends with: {'x' * 159}…"),
         (Stream(b"one", refusal(libvirt.VIR_ERR_RPC)), ", which ends with: one"),
         (Stream(b"one", b""), ", which ends with: one"),

@@ -257,3 +257,26 @@ def test_why_a_daemon_cannot_be_reached(code: int, text: str, advice: str) -> No
     assert type(found) is Unreachable
     assert found.message.startswith('cannot connect to "qemu:///system": ')
     assert advice.replace("ME", getpass.getuser()) in found.message
+
+
+LOGGED = "E1127 13:48:01.805659   29362 completion_queue.cc:800] Kick failed: UNKNOWN:eventfd_write: x (9)"
+SSH = "ssh: connect to host h: refused"
+REASON = f"{SSH}; try the same login by hand with ssh, or set the provider's uri"
+ENDED = "ssh ended and did not say why"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (f"Cannot recv data: {LOGGED}\n{SSH}: Connection reset by peer", REASON),
+        (f"Cannot recv data: {SSH}\n{LOGGED}: Connection reset by peer", REASON),
+        (f"Cannot recv data: {LOGGED}\n{LOGGED}: Connection reset by peer", ENDED),
+        ("Cannot recv data: : Connection reset by peer", ENDED),
+        ("Cannot write data: Broken pipe", ENDED),
+        ("internal error: client socket is closed", ENDED),
+    ],
+)
+def test_why_ssh_does_not_lead_there_is_said_by_ssh_alone(text: str, advice: str) -> None:
+    found = connect_error("qemu+ssh://h/system", error(libvirt.VIR_ERR_SYSTEM_ERROR, text))
+    assert found.message.startswith(f'cannot connect to "qemu+ssh://h/system": {advice}')
+    assert "E1127" not in found.message

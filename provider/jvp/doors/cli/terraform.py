@@ -47,6 +47,8 @@ def install(parsed: argparse.Namespace) -> int:
     print(f"jvp {jvp.__version__} is in the mirror, at {there}")
     if needed.told:
         print(f"{_names(needed)} names {terraformmirror.SOURCE} already")
+    elif needed.implied:
+        print("tofu and terraform look there by themselves")
     elif needed.files:
         print(f"tofu and terraform find it with these lines in {_names(needed)}:\n\n{needed.lines}")
     elif parsed.write:

@@ -6,7 +6,8 @@
 
 A project's lock file holds a hash of what is in the last folder, and everybody who works on the project must get the
 same: so the launcher in it is the same text everywhere, and what differs between machines stands in the file beside.
-Source: OpenTofu, `internal/getproviders/filesystem_search.go`, `internal/command/cliconfig/config_unix.go`.
+Source: OpenTofu, `internal/getproviders/filesystem_search.go`, `internal/command/cliconfig/config_unix.go`,
+`cmd/tofu/provider_source.go`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,13 @@ class Configuration:
     """Those that exist already."""
     fresh: Path
     """The one to write when there is none. Both programs read it."""
+    by_itself: bool = False
+    """Whether both programs look into the mirror where no file says where to look."""
+
+    @property
+    def implied(self) -> bool:
+        """Whether nothing needs to be said."""
+        return self.by_itself and not any("provider_installation" in _text(file) for file in self.files)
 
     @property
     def told(self) -> bool:
@@ -99,7 +107,8 @@ def configuration(mirror: Path) -> Configuration:
             places.append(Path(xdg) / "opentofu" / "tofurc")
     lines = CONFIGURATION.format(mirror=str(mirror).replace("\\", "\\\\").replace('"', '\\"'), source=SOURCE)
     existing = tuple(place for place in places if place.exists())
-    return Configuration(lines, existing, places[0] if given else _home() / ".terraformrc")
+    by_itself = mirror == _home() / ".terraform.d" / "plugins"
+    return Configuration(lines, existing, places[0] if given else _home() / ".terraformrc", by_itself)
 
 
 def install(mirror: Path) -> Path:

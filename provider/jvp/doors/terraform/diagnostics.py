@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 import shlex
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel
 
@@ -30,8 +28,8 @@ from jvp.core.errors import (
     Unreachable,
     dotted,
 )
-from jvp.core.model import fields
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
+from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.values import Key, attribute_path
 
 TITLES: dict[type[JvpError], str] = {
@@ -88,10 +86,16 @@ def of_failures(failures: Iterable[Failure], model: type[BaseModel]) -> list[Mes
     return [_diagnostic(ERROR, TITLES[Invalid], one.path, one.message, model) for one in failures]
 
 
-def unfinished(handler: AnyHandler, reasons: Iterable[str]) -> list[Message]:
-    """An object that exists and is not as declared."""
+def unfinished(handler: AnyHandler, reasons: Sequence[str], *, created: bool) -> list[Message]:
+    """An object that exists and is not as declared. One that this apply `created` is tainted by its host."""
     title = f"The {handler.kind} is not finished"
-    return [_diagnostic(ERROR, title, (), reason, handler.spec) for reason in reasons]
+    told = list(reasons)
+    if created and told:
+        told[-1] += (
+            f"; the {handler.kind} stays as it is, but the next apply would replace it: to go on with it instead, run "
+            f"{_program()} untaint ADDRESS, with the address that stands above, and apply again"
+        )
+    return [_diagnostic(ERROR, title, (), reason, handler.spec) for reason in told]
 
 
 def warning(title: str, sentence: str, model: type[BaseModel] | None = None) -> Message:
@@ -104,8 +108,20 @@ def _diagnostic(severity: int, title: str, path: Path, sentence: str, model: typ
     detail = spoken(f"{dotted(steps)}: {sentence}" if steps else sentence, model)
     found = Diagnostic(severity=severity, summary=title, detail=detail)
     if steps:
-        found.attribute.CopyFrom(step_path(steps))
+        found.attribute.CopyFrom(step_path(_shown(steps)))
     return found
+
+
+def _shown(steps: Sequence[str | int]) -> Iterator[str | int]:
+    """The part of a path by which a host finds the line: an attribute of the block, and one item in it.
+
+    A longer path's last name a host looks up in the block itself: for `disks[0].name` it shows the `name` of the
+    instance. And an object's member it finds as the item of a map alone. Source: Terraform,
+    `internal/tfdiags/contextual.go`.
+    """
+    yield from steps[:1]
+    for step in steps[1:2]:
+        yield step if isinstance(step, int) else Key(step)
 
 
 def step_path(steps: Iterable[str | int]) -> Message:
@@ -119,22 +135,3 @@ def step_path(steps: Iterable[str | int]) -> Message:
         else:
             path.steps.add(attribute_name=step)
     return path
-
-
-def spoken(sentence: str, model: type[BaseModel] | None) -> str:
-    """A sentence with the model's properties in snake_case, as this engine's users write them."""
-    names = _names(model) if model else {}
-    if not names:
-        return sentence
-    pattern = rf"(?<![\w-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])"
-    return re.sub(pattern, lambda found: names[found.group()], sentence)
-
-
-@cache
-def _names(model: type[BaseModel]) -> dict[str, str]:
-    """The model's properties, the nested ones too, whose spelling differs."""
-    found = {name: facts.attribute for name, facts in fields(model).items() if name != facts.attribute}
-    for facts in fields(model).values():
-        if facts.item is not None:
-            found |= _names(facts.item)
-    return found

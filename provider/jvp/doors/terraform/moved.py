@@ -18,8 +18,10 @@ from jvp.core.types import is_uuid
 from jvp.doors.terraform.values import Raw
 
 MARK = "moved:"
-PROVIDER = re.compile(r"(?:(?:[^/]+/)?dmacvicar/)?libvirt")
-"""How the host names the source: OpenTofu before 1.12.4 by its type alone, others by the full address."""
+PROVIDER = re.compile(r"(?:(?:[^/]+/)?dmacvicar/)?libvirt|(?:(?:[^/]+/)?jvp/)?jvp")
+"""How the host names the source: OpenTofu before 1.12.4 by its type alone, others by the full address. Terraform names
+the target's provider from the second instance of a resource on, for the first move has set it in the state: there the
+type alone tells whose it was, and no type of ours begins with `libvirt_`."""
 BECOMES = {
     "libvirt_domain": "jvp_instance",
     "libvirt_network": "jvp_network",
@@ -31,22 +33,24 @@ BECOMES = {
 
 def reference_in(provider: str, source: str, target: str, state: bytes) -> str:
     """What the object is found by: a uuid, a path, or pool/name. Raises Rejected, Invalid."""
-    if not PROVIDER.fullmatch(provider):
-        raise Rejected(f'only resources of "dmacvicar/libvirt" can be moved to jvp, and this one is of "{provider}"')
-    if BECOMES.get(source) != target:
-        known = ", ".join(f"{old} -> {new}" for old, new in BECOMES.items())
-        raise Rejected(f"a {source} cannot become a {target}; what can be moved: {known}")
     try:
         raw = json.loads(state)
     except ValueError:
         raw = None
+    name = raw.get("name") if isinstance(raw, dict) else None
+    what = f'{source} "{name}"' if name else source
+    if not PROVIDER.fullmatch(provider) or not source.startswith("libvirt_"):
+        raise Rejected(f'only resources of "dmacvicar/libvirt" can be moved to jvp, and the {what} is of "{provider}"')
+    if BECOMES.get(source) != target:
+        known = ", ".join(f"{old} -> {new}" for old, new in BECOMES.items())
+        raise Rejected(f"the {what} cannot become a {target}; what can be moved: {known}")
     if not isinstance(raw, dict):
         raise Invalid(
             f"the state of the {source} cannot be read; run an apply with the provider libvirt 0.8 or newer first"
         )
     found = _volume(source, raw) if target == "jvp_volume" else _uuid(raw)
     if found is None:
-        raise Invalid(f"the state of the {source} does not say which object it is; import that object instead")
+        raise Invalid(f"the state of the {what} does not say which object it is; import that object instead")
     return found
 
 

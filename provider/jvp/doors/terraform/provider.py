@@ -28,6 +28,7 @@ from jvp.doors.terraform import diagnostics, kept, moved, plan, schema, writeonl
 from jvp.doors.terraform.declared import Declared
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
+from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.upgrade import upgraded
 from jvp.doors.terraform.values import Raw, decode, encode, nulls, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
@@ -233,10 +234,11 @@ class ProviderServicer:
             done = replace(done, inputs=writeonly.without(handler.spec, done.inputs, raw))
         # An object that is not finished is told as it is: there the host compares nothing.
         left = plan.untouched(handler.spec if done.unfinished else handler.state, promised, prior or {})
+        missing = diagnostics.unfinished(handler, done.unfinished, created=prior is None)
         return answer(
             new_state=encode({**self._whole(handler, done, promised), **left}),
             private=kept.packed(done),
-            diagnostics=[*warnings, *diagnostics.unfinished(handler, done.unfinished)],
+            diagnostics=[*warnings, *missing],
         )
 
     def ImportResourceState(self, request: Message) -> Message:
@@ -367,7 +369,8 @@ class ProviderServicer:
     def _whole(self, handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
         """Every attribute of a resource."""
         raw = writeonly.closed(handler.state, plan.kept(handler.state, found.state, promised), promised)
-        return {**raw, "id": found.id, "unfinished": list(found.unfinished), **_asked(promised)}
+        unfinished = [spoken(reason, handler.spec) for reason in found.unfinished]
+        return {**raw, "id": found.id, "unfinished": unfinished, **_asked(promised)}
 
     def _read(self, handler: AnyHandler, raw: Raw, private: bytes, work: Work) -> Stored | None:
         """The object of a state as it is now. One that was moved here comes in as by an import."""

@@ -20,8 +20,8 @@ from jvp.core.facts import Derived, Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
-from jvp.doors.terraform.diagnostics import spoken
 from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema
+from jvp.doors.terraform.spelling import spoken
 from jvp.resources.provider import Provider, Timeouts
 
 PREFIX = "jvp_"

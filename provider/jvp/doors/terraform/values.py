@@ -16,9 +16,11 @@ from pydantic import BaseModel
 
 from jvp.core.check import hide
 from jvp.core.errors import Path
+from jvp.core.facts import Sentences
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, reveal
 from jvp.doors.terraform.protocol import DynamicValue, Message
+from jvp.doors.terraform.spelling import spoken
 
 Raw = dict[str, Any]
 
@@ -75,12 +77,14 @@ def _number(text: str) -> int | float:
 
 def to_raw(model: type[BaseModel], bag: Bag) -> Raw:
     """Every attribute of the model, None where the bag has nothing. Opens Secrets: the host marks them itself."""
-    return {facts.attribute: _to_host(facts, reveal(bag.get(name))) for name, facts in fields(model).items()}
+    return {facts.attribute: _to_host(facts, reveal(bag.get(name)), model) for name, facts in fields(model).items()}
 
 
-def _to_host(facts: FieldFacts, value: Any) -> Any:
+def _to_host(facts: FieldFacts, value: Any, model: type[BaseModel]) -> Any:
     if value is None or value is UNKNOWN:
         return value
+    if facts.fact(Sentences) is not None:
+        return [one if one is UNKNOWN else spoken(one, model) for one in value]
     if facts.item is not None and facts.is_list:
         return [item if item is UNKNOWN else to_raw(facts.item, item) for item in value]
     return to_raw(facts.item, value) if facts.item is not None else value

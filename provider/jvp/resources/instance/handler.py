@@ -129,7 +129,7 @@ class Instances(Handler[Instance, InstanceState]):
         with libvirt_errors(what), self.node.claims.held():
             domain = self.api.find(object_id)
             if domain is None:
-                raise NotFound(f"{what} is gone; refresh the stack")
+                raise NotFound(f"{what} is gone; refresh the state and run again")
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from jvp.core.facts import Changes, Computed, Effect, Output, Unit, WriteOnly
+from jvp.core.facts import Changes, Computed, Effect, Output, Sentences, Unit, WriteOnly
 from jvp.core.model import Rule, Spec
 from jvp.core.types import (
     Address,
@@ -366,6 +366,7 @@ class InstanceState(Instance):
     pending: Annotated[
         list[str],
         Output(follows=_POWER_CYCLED),
+        Sentences(),
         Field(description="What waits for the next power cycle, and why."),
     ] = []
     undeclared: Annotated[

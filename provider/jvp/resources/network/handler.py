@@ -85,7 +85,7 @@ class Networks(Handler[Network, NetworkState]):
         with libvirt_errors(what):
             network = self.api.find(object_id)
             if network is None:
-                raise NotFound(f"{what} is gone; refresh the stack")
+                raise NotFound(f"{what} is gone; refresh the state and run again")
             self._refuse_collision(spec, object_id)
             restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))

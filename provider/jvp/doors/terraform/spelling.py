@@ -1,0 +1,29 @@
+"""Properties in sentences: the core names them as Pulumi's users do, and here they are written in snake_case."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from pydantic import BaseModel
+
+from jvp.core.model import fields
+
+
+def spoken(sentence: str, model: type[BaseModel] | None) -> str:
+    """A sentence with the model's properties in snake_case, as this engine's users write them."""
+    names = _names(model) if model else {}
+    if not names:
+        return sentence
+    pattern = rf"(?<![\w-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])"
+    return re.sub(pattern, lambda found: names[found.group()], sentence)
+
+
+@cache
+def _names(model: type[BaseModel]) -> dict[str, str]:
+    """The model's properties, the nested ones too, whose spelling differs."""
+    found = {name: facts.attribute for name, facts in fields(model).items() if name != facts.attribute}
+    for facts in fields(model).values():
+        if facts.item is not None:
+            found |= _names(facts.item)
+    return found
