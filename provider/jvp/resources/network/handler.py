@@ -58,9 +58,13 @@ class Networks(Handler[Network, NetworkState]):
             new = Ours.of(hosts_in(spec.reservations))
             ours = Ours.recorded(root) or Ours()
             both = ours | new
+            stopped = found is None or not found.isActive() or Restart.is_noted(root)
             patch(root, spec.model_copy(update={"name": name}), both)
             marks.put(root, marks.element_of(mark, {marks.WROTE: marks.wrote(comparable(read(root, both)))}))
             record(root, ours, new, live=found is not None and bool(found.isActive()))
+            if spec.active and stopped and self.api.runs_under(name):
+                # Somebody removed it under guests that run: this makes a new bridge, on which their cards are not.
+                Restart.note(root)
             network = self.api.define(root)
             if found is None:
                 undo.callback(self.api.remove, uuid)
