@@ -18,7 +18,7 @@ from jvp.libvirt.xml import Element, parse, put, text_of, value
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
-NIC_ALIAS = "ua-jvp-nic-"
+DISK_ALIAS, NIC_ALIAS = "ua-jvp-disk-", "ua-jvp-nic-"
 """libvirt keeps an alias of ours only when it begins with `ua-`."""
 RESEND_S = 2.0
 """An unplug request that the guest was not ready for is lost without a word: it is sent again this often."""

@@ -111,8 +111,8 @@ class DomainApi:
         """Keep in the metadata what waits for the next power cycle, and that an engine's state has the object."""
         root = devices.inactive_xml(domain)
         element = marks.find(root)
-        if element is None and not pending:
-            return
+        if (element is None and not pending) or not domain.isPersistent():
+            return  # of one that somebody undefined nothing is left after its next power cycle
         old = marks.parsed(element) if element is not None else Mark("", 0)
         mark = dataclasses.replace(old, acknowledged=old.acknowledged or acknowledge)
         facts = marks.facts_of(root)
