@@ -206,7 +206,7 @@ class Volumes(Handler[Volume, VolumeState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'volume "{reference}"'):
-            parts = reference if reference.startswith("/") else "/".join(reference.split("/")[-2:])
+            parts = reference if reference.startswith("/") else self.node.here(reference, 2)
             volume = pools.volume_of(self.node, parts)
             return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 

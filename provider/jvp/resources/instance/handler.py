@@ -188,7 +188,7 @@ class Instances(Handler[Instance, InstanceState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
-            return str(self.api.by_reference(reference.rpartition("/")[2], ()).UUIDString())
+            return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
 
     def list(self, work: Work) -> Iterator[Listed]:
         with libvirt_errors("instances"):
