@@ -95,6 +95,18 @@ def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.
         yield domain, root
 
 
+def running(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    """The running domains with their running definition; one that ends meanwhile is left out."""
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        try:
+            root = parse(domain.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                continue
+            raise
+        yield domain, root
+
+
 def is_ours(root: Element) -> bool:
     """Whether a domain's XML carries our mark."""
     return marks.mark_of(root) is not None

@@ -102,8 +102,7 @@ class NetworkApi:
 
     def runs_under(self, name: str) -> bool:
         """Whether a running guest has a card on a network of this name, which may be gone."""
-        running = devices.definitions(self.node.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        return any(_cards(_live(domain, root), name) for domain, root in running)
+        return any(_cards(root, name) for _, root in devices.running(self.node.connection))
 
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""

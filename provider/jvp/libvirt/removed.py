@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import libvirt
@@ -9,7 +10,6 @@ import libvirt
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.domains import DomainApi, pending_of
-from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, value
 
@@ -25,30 +25,27 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
     QEMU holds the file open, so it has it for as long as it runs. Raises libvirtError.
     """
     folder = value(parse(pool.XMLDesc(0)), "target/path")
-    for domain, disk in _writers(node.connection, f"{folder}/{name}", (pool.name(), name)):
+    for domain, root, disk in _writers(node.connection, f"{folder}/{name}", (pool.name(), name)):
         work.warn(
             f'"{domain.name()}" still writes to the removed file of volume "{name}": what it writes is lost at its '
             "next power cycle, which gives it the new volume"
         )
-        inactive, alias = devices.inactive_xml(domain), devices.alias_of(disk) or ""
-        if devices.is_ours(inactive) and alias.startswith(devices.DISK_ALIAS):
+        alias = devices.alias_of(disk) or ""
+        if devices.is_ours(root) and alias.startswith(devices.DISK_ALIAS):
             path = f"disks.{alias.removeprefix(devices.DISK_ALIAS)}"
-            DomainApi(node).note(domain, {**pending_of(domain, inactive), path: REMOVED})
+            with contextlib.suppress(libvirt.libvirtError):  # it has ended meanwhile, say
+                noted = pending_of(domain, devices.inactive_xml(domain))
+                DomainApi(node).note(domain, {**noted, path: REMOVED})
 
 
 def _writers(
     connection: libvirt.virConnect, path: str, place: tuple[str, str]
-) -> Iterator[tuple[libvirt.virDomain, Element]]:
-    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-        try:
-            disks = parse(domain.XMLDesc(0)).iterfind("devices/disk")
-        except libvirt.libvirtError as error:
-            if is_gone(error, Gone.DOMAIN):
-                continue
-            raise
-        for disk in disks:
+) -> Iterator[tuple[libvirt.virDomain, Element, Element]]:
+    """The running domains with their running definition and their disk there."""
+    for domain, root in devices.running(connection):
+        for disk in root.iterfind("devices/disk"):
             source = disk.find("source")
             if source is not None and (
                 source.get("file") == path or (source.get("pool"), source.get("volume")) == place
             ):
-                yield domain, disk
+                yield domain, root, disk
