@@ -17,7 +17,7 @@ from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
-from jvp.libvirt.domains import DomainApi, pending_of
+from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
@@ -246,8 +246,7 @@ class Restart:
             f'"{domain.name()}" does not let go of its card "{card}" to be plugged into network "{self.name}" again; '
             "it is cut off until its next power cycle"
         )
-        api, inactive = DomainApi(self.node), devices.inactive_xml(domain)
-        api.note(domain, {**pending_of(domain, inactive), f"nics.{card}": REPLUG})
+        DomainApi(self.node).defer(domain, f"nics.{card}", REPLUG)
 
     def release(self, work: Work) -> None:
         """Before the network goes: unplug the NICs of our own instances. Raises Rejected for those of others.

@@ -9,7 +9,7 @@ import libvirt
 
 from jvp.core.work import Work
 from jvp.libvirt import devices
-from jvp.libvirt.domains import DomainApi, pending_of
+from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, value
 
@@ -34,8 +34,7 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
         if devices.is_ours(root) and alias.startswith(devices.DISK_ALIAS):
             path = f"disks.{alias.removeprefix(devices.DISK_ALIAS)}"
             with contextlib.suppress(libvirt.libvirtError):  # it has ended meanwhile, say
-                noted = pending_of(domain, devices.inactive_xml(domain))
-                DomainApi(node).note(domain, {**noted, path: REMOVED})
+                DomainApi(node).defer(domain, path, REMOVED)
 
 
 def _writers(
