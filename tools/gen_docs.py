@@ -34,7 +34,7 @@ one of the same folder and workspace alone. Where a configuration is applied fro
 EFFECTS = {
     Effect.LIVE: "at once",
     Effect.NEXT_BOOT: "at the next power cycle of the guest; until then it stands in `pending`",
-    Effect.NETWORK_RESTART: "the network stops and starts, and its guests are plugged in again",
+    Effect.NETWORK_RESTART: "the network stops and starts; only guests that JVP made are plugged in again",
     Effect.POWER_OFF: "the guest is shut down, changed and started",
     Effect.REPLACE: "the object is deleted and made anew",
 }

@@ -37,6 +37,21 @@ THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory
 
 
 @pytest.fixture
+def changed(bench: Bench, made: Any) -> Iterator[Any]:
+    """A running machine that somebody made by hand, on the network, and that was imported and changed."""
+    text = THEIRS.format(name=bench.name("changed"), network=made.name())
+    disk = f"<disk type='file'><source file='{bench.volumes[0].state['path']}'/><target dev='vda'/></disk>"
+    found = bench.connection.defineXML(text.replace("<interface", f"{disk}<interface"))
+    found.create()
+    stored = bench.calls.import_("Instance", found.name(), Work())
+    assert stored is not None
+    bench.update("Instance", stored, {**stored.inputs, "autostart": True})
+    yield found
+    found.destroy()
+    found.undefine()
+
+
+@pytest.fixture
 def made(bench: Bench) -> Iterator[Any]:
     base = bench.cidr().rpartition(".")[0]
     _, second, third = base.split(".")
@@ -97,7 +112,9 @@ def test_an_update_changes_only_what_is_declared(bench: Bench, made: Any) -> Non
         assert bench.plan("Network", again, raw) == []
 
 
-def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_named(bench: Bench, made: Any) -> None:
+def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_named(
+    bench: Bench, made: Any, changed: Any
+) -> None:
     """None of these guests has a system that lets go of its card: the restart says what became of each."""
     stored = imported(bench, made)
     name = bench.name("on")
@@ -110,8 +127,11 @@ def test_guests_on_an_imported_network_are_plugged_in_again_and_those_of_others_
     said: list[str] = []
     try:
         program = {"name": made.name(), "cidr": stored.state["cidr"], "dhcp": stored.state["dhcp"], "mtu": 1400}
+        bench.calls.preview_update("Network", stored, bench.inputs("Network", program), Work(warn=said.append))
+        assert said == ["mtu: restarts the network; only guests that jvp made are plugged in again"]
         stored = bench.update("Network", stored, program, Work(warn=said.append)).stored
-        assert any(line.startswith(f"{theirs.name()} of others on network") for line in said), said
+        others = ", ".join(sorted((theirs.name(), changed.name())))
+        assert any(line.startswith(f"{others} of others on network") for line in said), said
         for card in ("eth0", "eth1"):
             begin = f'"{name}" does not let go of its card "{card}" to be plugged into'
             assert len([line for line in said if line.startswith(begin)]) == 1, said

@@ -184,6 +184,23 @@ def test_import_by_name_and_by_id_writes_nothing_and_previews_empty(bench: Bench
         bench.delete(kind.token, stored)
 
 
+def test_a_name_may_say_its_node_and_no_other_one(bench: Bench, kind: Kind) -> None:
+    raw = kind.minimal(bench, bench.name("node"))
+    stored = bench.create(kind.token, raw["name"], raw).stored
+    place = bench.calls.handlers[kind.token].place(raw)
+    host, uuid = bench.connection.getHostname(), bench.calls.host()
+    try:
+        for node in (host, host.upper(), uuid):
+            found = bench.calls.import_(kind.token, f"{node}/{place}", Work())
+            assert found is not None
+            assert found.id == stored.id
+        for prefix in ("another-node", raw["name"], f"{host}/{host}"):
+            with pytest.raises(NotFound, match=f'and this provider works on the node "{host}"'):
+                bench.calls.import_(kind.token, f"{prefix}/{place}", Work())
+    finally:
+        bench.delete(kind.token, stored)
+
+
 def test_import_of_nothing_names_what_there_is(bench: Bench, kind: Kind) -> None:
     assert bench.pool is not None
     reference = f"{bench.pool.id}/no-such" if kind.token in ("Volume", "Template") else "no-such"

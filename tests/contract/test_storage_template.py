@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.contract.storage_support import MARKER, MIB, Provider, key, pool_spec, raw_image, template_spec, volume_spec
@@ -17,6 +18,7 @@ from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFo
 from jvp.core.work import Work
 from jvp.images.segments import Progress
 from jvp.libvirt.storage import template_of
+from jvp.resources.instance.storage import root_name
 from jvp.resources.template import Template
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -141,6 +143,28 @@ def test_overlay_made_behind_libvirts_back_counts(provider: Provider, pool: str,
     with pytest.raises(Rejected, match=f"{pool}/over"):
         drop(provider, made)
     (folder / "over").unlink()
+    drop(provider, made)
+
+
+def test_a_root_disk_whose_instance_was_undefined_is_called_so(
+    provider: Provider, daemon: Any, prefix: str, pool: str, folder: Path, image: Path
+) -> None:
+    made = create(provider, pool, path=str(image))
+    uuid = str(uuid4())
+    root = folder / root_name(uuid)
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", made.state.path, "-F", "raw", root]
+    subprocess.run(command, check=True)
+    domain = daemon.defineXML(
+        f"<domain type='qemu'><name>{prefix}off</name><uuid>{uuid}</uuid><memory>32768</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    with pytest.raises(Rejected, match=f'used by volume "{pool}/{root.name}"; delete those first'):
+        drop(provider, made)
+    domain.undefine()
+    says = f'"{pool}/{root.name}", the root disk of an instance that was undefined; first apply the program'
+    with pytest.raises(Rejected, match=says):
+        drop(provider, made)
+    root.unlink()
     drop(provider, made)
 
 

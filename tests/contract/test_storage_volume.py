@@ -141,7 +141,7 @@ def test_a_stopped_pool_tells_nothing_and_missing_and_unmounted_ones_are_errors(
     assert provider.volumes.read(Work(), made.id, made.state) == made.state
     drop(provider, made)
     absent = f"00000000-0000-0000-0000-000000000000/{made.state.name}"
-    with pytest.raises(Rejected, match="is not defined on the node"):
+    with pytest.raises(Rejected, match="nothing can be said of it; apply the pool alone first, as the target"):
         provider.volumes.read(Work(), absent, made.state)
 
 

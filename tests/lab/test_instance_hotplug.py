@@ -269,6 +269,28 @@ def test_a_card_gets_the_address_that_is_kept_for_it(guest: Guest, lab: Bench) -
     assert "<host" not in network.XMLDesc(0) + network.XMLDesc(1)
 
 
+def test_a_card_is_on_the_bridge_of_a_network_that_was_removed_and_made_again(guest: Guest, lab: Bench) -> None:
+    assert lab.network is not None
+    eth0 = {"name": "eth0", "network": lab.network.id}
+    raw = {"name": lab.name("remade"), "cidr": lab.cidr(), "mode": "isolated"}
+    side = lab.create("Network", "remade", raw).stored
+    try:
+        guest.update(nics=[eth0, {"name": "more", "network": side.id}])
+        found = lab.connection.networkLookupByUUIDString(side.id)
+        found.destroy()
+        found.undefine()
+        at = len(guest.console)
+        assert lab.create("Network", "remade", raw).stored.id == side.id
+        ports = {path.name for path in Path(f"/sys/class/net/{side.state['bridge']}/brif").iterdir()}
+        assert ports & {one.get("dev") for one in parse(guest.domain.XMLDesc(0)).iterfind(".//interface/target")}
+        guest.console.wait(rf"micro: lease eth\d (10\.{raw['cidr'].split('.')[1]}\.\S+)", since=at)
+        assert guest.state["pending"] == []
+        assert guest.plan() == {}
+    finally:
+        guest.update(nics=[eth0])
+        lab.delete("Network", side)
+
+
 def test_a_card_goes_along_to_a_bridge_of_the_node_and_back(guest: Guest, lab: Bench) -> None:
     assert lab.network is not None
     name = f"jb{lab.prefix[-8:-1]}"

@@ -18,7 +18,7 @@ from jvp.libvirt.xml import Element, parse, put, text_of, value
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
-NIC_ALIAS = "ua-jvp-nic-"
+DISK_ALIAS, NIC_ALIAS = "ua-jvp-disk-", "ua-jvp-nic-"
 """libvirt keeps an alias of ours only when it begins with `ua-`."""
 RESEND_S = 2.0
 """An unplug request that the guest was not ready for is lost without a word: it is sent again this often."""
@@ -88,6 +88,18 @@ def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.
     for domain in domains:
         try:
             root = inactive_xml(domain)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                continue
+            raise
+        yield domain, root
+
+
+def running(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    """The running domains with their running definition; one that ends meanwhile is left out."""
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        try:
+            root = parse(domain.XMLDesc(0))
         except libvirt.libvirtError as error:
             if is_gone(error, Gone.DOMAIN):
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 
 import libvirt
 
@@ -24,6 +25,9 @@ _UNDEFINE = (
 )
 BOOT = "boot"
 """A fact of the mark: the domain's runtime number when changes were deferred. Another one means: power-cycled since."""
+
+_DEFERRING = threading.Lock()
+"""A network and a volume may be made at the same time under one guest."""
 
 
 def pending_of(domain: libvirt.virDomain, root: Element) -> dict[str, str]:
@@ -111,8 +115,8 @@ class DomainApi:
         """Keep in the metadata what waits for the next power cycle, and that an engine's state has the object."""
         root = devices.inactive_xml(domain)
         element = marks.find(root)
-        if element is None and not pending:
-            return
+        if (element is None and not pending) or not domain.isPersistent():
+            return  # of one that somebody undefined nothing is left after its next power cycle
         old = marks.parsed(element) if element is not None else Mark("", 0)
         mark = dataclasses.replace(old, acknowledged=old.acknowledged or acknowledge)
         facts = marks.facts_of(root)
@@ -121,6 +125,11 @@ class DomainApi:
             return
         marks.put(root, marks.element_of(mark, facts, pending))
         self.define(root)
+
+    def defer(self, domain: libvirt.virDomain, path: str, why: str) -> None:
+        """Note one thing more that waits for the next power cycle."""
+        with _DEFERRING:
+            self.note(domain, {**pending_of(domain, devices.inactive_xml(domain)), path: why})
 
     def forget(self, domain: libvirt.virDomain, fact: str) -> None:
         """Take a fact out of the mark."""

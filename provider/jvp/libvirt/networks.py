@@ -17,7 +17,7 @@ from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
-from jvp.libvirt.domains import DomainApi, pending_of
+from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
@@ -99,6 +99,10 @@ class NetworkApi:
             return []
         owners = (value(parse(port.XMLDesc(0)), "owner/name") for port in network.listAllPorts())
         return sorted({name for name in owners if name})
+
+    def runs_under(self, name: str) -> bool:
+        """Whether a running guest has a card on a network of this name, which may be gone."""
+        return any(_cards(root, name) for _, root in devices.running(self.node.connection))
 
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
@@ -198,11 +202,12 @@ class Restart:
         """Whether a restart of this network (its inactive XML) was begun and not finished."""
         return cls._FACT in marks.facts_of(root)
 
-    def note(self, root: Element) -> None:
+    @classmethod
+    def note(cls, root: Element) -> None:
         """Write into `root`, which is then defined, that a restart begins. A network that was imported has no mark."""
         if marks.find(root) is None:
             marks.put(root, marks.element_of(Mark("", 0)))
-        marks.set_fact(root, self._FACT, "yes")
+        marks.set_fact(root, cls._FACT, "yes")
 
     def finish(self, work: Work) -> None:
         """Plug the guests' NICs in again when a restart was noted, and take the note away."""
@@ -230,7 +235,7 @@ class Restart:
         others = sorted(domain.name() for domain, root in running if not devices.is_ours(root) and self._of(root))
         if others:
             work.warn(
-                f'{", ".join(others)} of others on network "{self.name}" lost its bridge with the restart, until the '
+                f'{", ".join(others)} of others on network "{self.name}" lost its bridge when that stopped, until the '
                 "next power cycle or until the card is plugged in again"
             )
 
@@ -241,8 +246,7 @@ class Restart:
             f'"{domain.name()}" does not let go of its card "{card}" to be plugged into network "{self.name}" again; '
             "it is cut off until its next power cycle"
         )
-        api, inactive = DomainApi(self.node), devices.inactive_xml(domain)
-        api.note(domain, {**pending_of(domain, inactive), f"nics.{card}": REPLUG})
+        DomainApi(self.node).defer(domain, f"nics.{card}", REPLUG)
 
     def release(self, work: Work) -> None:
         """Before the network goes: unplug the NICs of our own instances. Raises Rejected for those of others.
@@ -287,7 +291,11 @@ class Restart:
         return domains
 
     def _of(self, root: Element) -> list[Element]:
-        return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == self.name]
+        return _cards(root, self.name)
+
+
+def _cards(root: Element, network: str) -> list[Element]:
+    return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == network]
 
 
 def _live(domain: libvirt.virDomain, inactive: Element) -> Element:

@@ -15,7 +15,8 @@ from queue import Empty, LifoQueue
 
 import libvirt
 
-from jvp.core.errors import Rejected, Unreachable
+from jvp.core.errors import NotFound, Rejected, Unreachable
+from jvp.core.types import shortened
 from jvp.core.values import Unknown
 from jvp.core.work import Work, current
 from jvp.libvirt import calls, events
@@ -141,6 +142,18 @@ class Node:
             hypervisor_version=_version(connection.getVersion()),
             libvirt_version=_version(connection.getLibVersion()),
         )
+
+    def here(self, reference: str, parts: int = 1) -> str:
+        """The last `parts` of `[node/]name` or `[node/]pool/name` as typed. Raises NotFound for another node's."""
+        words = reference.split("/")
+        prefix = "/".join(words[:-parts])
+        with libvirt_errors(f'the node "{self.uri}"'):
+            if words[:-parts] and prefix.lower() not in (self.hostname.lower(), self.host_uuid):
+                raise NotFound(
+                    f'"{shortened(reference)}" is on the node "{shortened(prefix)}", and this provider works on the '
+                    f'node "{self.hostname}"'
+                )
+        return "/".join(words[-parts:])
 
     def host(self) -> str:
         """Where objects of this node are: the host, and whether it is a user's own daemon on it."""

@@ -18,7 +18,7 @@ from jvp.libvirt.fill import Claim, Holder, Standing, Wanted
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.streams import VolumeUpload
-from jvp.libvirt.templates import DIGEST_LENGTH, Record, record_name, sweep, users_of, volume_name
+from jvp.libvirt.templates import DIGEST_LENGTH, Record, left_behind, record_name, sweep, users_of, volume_name
 from jvp.libvirt.xml import Element, parse, value
 
 KIND = "template"
@@ -206,6 +206,12 @@ class TemplateApi:
     def _refuse_used(self, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
         volumes = (pools.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
         users = users_of(self.node, [volume.path() for volume in volumes if volume is not None])
+        if left := left_behind(self.node, users):
+            what = "root disk of an instance that was" if len(left) == 1 else "root disks of instances that were"
+            raise Rejected(
+                f'template "{name}" is used by {pools.listed(left)}, the {what} undefined; first apply the program '
+                "that declares it, which takes the disk over, or delete that volume by hand"
+            )
         if users:
             raise Rejected(f'template "{name}" is used by {pools.listed(users)}; delete those first')
 

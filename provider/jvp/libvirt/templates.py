@@ -25,6 +25,8 @@ from jvp.libvirt.sidecar import Sidecar
 
 _RECORD = "template@"
 _VOLUME = re.compile(r"jvp-template-(?P<name>.+)-(?P<digest>[0-9a-f]{12})")
+_ROOT = re.compile(r"/jvp-(?P<uuid>[0-9a-f-]{36})-root\"$")
+"""How the words of `users_of` end for the root disk of an instance."""
 DIGEST_LENGTH = 12
 
 
@@ -175,6 +177,13 @@ def users_of(node: Node, paths: Iterable[str]) -> list[str]:
     wanted, disks = list(paths), disk_users(node.connection)
     found = [f'volume "{name}"' for path in wanted for name in pools.backing_users(node.connection, path)]
     return found + sorted({f'domain "{disk.name}"' for path in wanted for disk in disks.get(path, ())})
+
+
+def left_behind(node: Node, users: Iterable[str]) -> list[str]:
+    """Those of the `users` which are root disks of machines that are not there any more. Raises libvirtError."""
+    roots = [(user, found["uuid"]) for user in users if (found := _ROOT.search(user))]
+    known = {domain.UUIDString() for domain in node.connection.listAllDomains(0)} if roots else set()
+    return [user for user, uuid in roots if uuid not in known]
 
 
 def release_template(work: Work, node: Node, template: str | libvirt.virStorageVol) -> None:

@@ -68,7 +68,8 @@ class VolumeApi:
                 raise
         raise Rejected(
             f'the storage pool {uuid} of "{name}" is not defined on the node any more, so nothing can be said of it; '
-            "define the pool again, or remove this resource from the state"
+            "apply the pool alone first, as the target, when the program declares it; else define it again, or remove "
+            "this resource from the state"
         )
 
     def find(self, work: Work, object_id: str) -> Found | None:

@@ -155,7 +155,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'storage pool "{reference}"'):
-            return str(pool_of(self.node, reference.rpartition("/")[2]).UUIDString())
+            return str(pool_of(self.node, self.node.here(reference)).UUIDString())
 
     def list(self, work: Work) -> Iterator[Listed]:
         with libvirt_errors("storage pools"):

@@ -205,7 +205,7 @@ class Templates(Handler[Template, TemplateState]):
             self.api.remove(work, pool, name, birth=birth, volume=volume)
 
     def find(self, work: Work, reference: str) -> str:
-        return templates.template_of(self.node, "/".join(reference.split("/")[-2:])).id
+        return templates.template_of(self.node, self.node.here(reference, 2)).id
 
     def list(self, work: Work) -> Iterator[Listed]:
         with libvirt_errors("templates"):

@@ -28,7 +28,7 @@ from jvp.core.types import (
 )
 from jvp.core.values import known, surely
 from jvp.core.work import Work
-from jvp.libvirt import fill, pools, templates
+from jvp.libvirt import fill, pools, removed, templates
 from jvp.libvirt.contents import Content
 from jvp.libvirt.copying import format_of
 from jvp.libvirt.errors import libvirt_errors
@@ -161,6 +161,7 @@ class Volumes(Handler[Volume, VolumeState]):
                 size = _size(spec, content)
                 mark = Mark(key.digest, generation, owner=key.owner)
                 record = Sidecar("volume", mark, "filling", "", spec.format, facts)
+                removed.warn_of_writers(work, self.node, pool, name)
                 made = self._fill(work, pool, name, record, content, size, found)
             return Done(object_id, self._state(made, spec))
 
@@ -205,7 +206,7 @@ class Volumes(Handler[Volume, VolumeState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'volume "{reference}"'):
-            parts = reference if reference.startswith("/") else "/".join(reference.split("/")[-2:])
+            parts = reference if reference.startswith("/") else self.node.here(reference, 2)
             volume = pools.volume_of(self.node, parts)
             return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 

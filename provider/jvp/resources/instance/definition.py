@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jvp.core.types import memory_bytes
-from jvp.libvirt.devices import NIC_ALIAS, alias_of
+from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.marks import facts_of, mark_of
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
 from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
@@ -19,7 +19,6 @@ from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
 
 ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
-DISK_ALIAS = "ua-jvp-disk-"
 ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
 FORMAT = "format"
 """A fact of the mark: what the root disk was made as."""

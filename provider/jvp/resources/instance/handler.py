@@ -20,7 +20,7 @@ from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import libvirt_errors, start_errors
-from jvp.libvirt.networks import REPLUG, NetworkApi
+from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
@@ -188,7 +188,7 @@ class Instances(Handler[Instance, InstanceState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
-            return str(self.api.by_reference(reference.rpartition("/")[2], ()).UUIDString())
+            return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
 
     def list(self, work: Work) -> Iterator[Listed]:
         with libvirt_errors("instances"):
@@ -377,7 +377,7 @@ class Instances(Handler[Instance, InstanceState]):
         inactive = devices.inactive_xml(domain)
         # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
         noted = reading.still_pending(domain, inactive, devices.live_xml(domain))
-        kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why == REPLUG}
+        kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why in live.UNTIL_OFF}
         changed = {change.path[0] for change in changes}
         # Every try takes a card out of the guest and puts it in again.
         refused = {path: why for path, why in noted.items() if path.startswith("nics.") and why not in live.RETRIED}

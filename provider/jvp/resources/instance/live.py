@@ -12,6 +12,8 @@ from typing import Any
 
 from jvp.core.work import Work
 from jvp.libvirt import devices, events, guest
+from jvp.libvirt.networks import REPLUG
+from jvp.libvirt.removed import REMOVED
 from jvp.libvirt.xml import Element, drop, ensure, put, text_of, value
 from jvp.resources.instance.definition import (
     Names,
@@ -32,6 +34,8 @@ HOLDS = f"the guest does not let go of it; {NEXT_BOOT}"
 STANDS_STILL = "the guest stands still and lets go of nothing; takes effect with the first update after it goes on"
 RETRIED = (HOLDS, STANDS_STILL)
 """Reasons of the moment: the next update tries again, whatever it is about."""
+UNTIL_OFF = (REPLUG, REMOVED)
+"""What no difference of the definitions tells: the guest has it until it was off, or until it gets another."""
 
 
 def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: dict[str, str]) -> dict[str, str]:
@@ -74,6 +78,8 @@ def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], 
 
     A guest may let go late: when it has booted, or goes on.
     """
+    if why in UNTIL_OFF:
+        return wanted.get(path) == running.get(path)
     if why == STANDS_STILL and not still:
         return False
     late = why in RETRIED and path in wanted and path not in running

@@ -12,7 +12,7 @@ from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
 from jvp.libvirt import addresses, devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import pending_of
-from jvp.libvirt.networks import REPLUG, NetworkApi
+from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import pool_at, template_of, volume_of
 from jvp.libvirt.xml import Element, value
@@ -103,11 +103,7 @@ def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, st
     """What we deferred and the running guest still lacks."""
     noted, still = pending_of(domain, inactive), guest.stands_still(domain)
     wanted, running = comparable(inactive), comparable(live)
-    left = {
-        path: why
-        for path, why in noted.items()
-        if (wanted.get(path) == running.get(path) if why == REPLUG else waits(path, why, wanted, running, still=still))
-    }
+    left = {path: why for path, why in noted.items() if waits(path, why, wanted, running, still=still)}
     # These are in no running definition: that of a host-model CPU names another.
     return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
 

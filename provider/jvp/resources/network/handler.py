@@ -58,9 +58,13 @@ class Networks(Handler[Network, NetworkState]):
             new = Ours.of(hosts_in(spec.reservations))
             ours = Ours.recorded(root) or Ours()
             both = ours | new
+            stopped = found is None or not found.isActive() or Restart.is_noted(root)
             patch(root, spec.model_copy(update={"name": name}), both)
             marks.put(root, marks.element_of(mark, {marks.WROTE: marks.wrote(comparable(read(root, both)))}))
             record(root, ours, new, live=found is not None and bool(found.isActive()))
+            if spec.active and stopped and self.api.runs_under(name):
+                # Somebody removed it under guests that run: this makes a new bridge, on which their cards are not.
+                Restart.note(root)
             network = self.api.define(root)
             if found is None:
                 undo.callback(self.api.remove, uuid)
@@ -150,7 +154,7 @@ class Networks(Handler[Network, NetworkState]):
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'network "{reference}"'):
-            return str(self.api.by_reference(reference.rpartition("/")[2], ()).UUIDString())
+            return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
 
     def list(self, work: Work) -> Iterator[Listed]:
         with libvirt_errors("networks"):
