@@ -49,3 +49,28 @@ def test_every_source_of_a_volume_and_what_is_told_of_it(stack: Stack, tmp_path:
     stack.settle()
     stack.destroy()
     assert not Path(stack.names["FOLDER"]).exists()
+
+
+def test_a_pool_that_somebody_undefined_is_made_again_and_what_is_in_it_stays(
+    stack: Stack, tmp_path: Path, daemon: Any
+) -> None:
+    file = tmp_path / "image.raw"
+    file.write_bytes((bytes(510) + b"\x55\xaa").ljust(MIB, b"\0"))
+    sums = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    stack.write(PROGRAM.replace("9MiB", "2MiB"), source={"path": str(file), "checksum": sums}, os="debian-12")
+    stack.up()
+    before = {name: one["id"] for name, one in stack.state().items()}
+    files = {path.name: path.stat().st_ino for path in Path(stack.names["FOLDER"]).iterdir()}
+
+    pool = daemon.storagePoolLookupByUUIDString(before["pool"])
+    pool.destroy()
+    pool.undefine()
+    preview = stack.preview()
+    assert "is taken to be as it was" in preview.text
+    assert preview.ops["pool"] == ["create"]
+    stack.up()
+    assert {name: one["id"] for name, one in stack.state().items()} == before
+    after = {path.name: path.stat().st_ino for path in Path(stack.names["FOLDER"]).iterdir()}
+    assert {name for name in files if after.get(name) != files[name] and not name.startswith(".")} == set()
+    stack.settle()
+    stack.destroy()

@@ -10,6 +10,7 @@
     ├── Rejected      libvirt or QEMU refused, for the reason given      -> as the reason says
     │   ├── OtherHost the object is on another host than the uri's       -> set the uri back
     │   └── Stopped   what it is in does not run, and tells nothing of it -> start that
+    │       └── Undefined   nor is it defined any more                   -> make that again
     ├── Cancelled     the engine asked us to stop                        -> run again, it converges
     └── Bug           ours                                               -> report it
 
@@ -92,6 +93,10 @@ class OtherHost(Rejected):
 
 
 class Stopped(Rejected):
+    pass
+
+
+class Undefined(Stopped):
     pass
 
 

@@ -30,6 +30,9 @@ class Work:
     cancelled: threading.Event = field(default_factory=threading.Event)
     status: Report = _silent
     warn: Report = _silent
+    replans: bool = False
+    """Whether the engine plans an object anew once all that it stands on was made: an id that was not known in the
+    preview, and is the same as before, then replaces nothing."""
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

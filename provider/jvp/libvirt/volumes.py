@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import libvirt
 
-from jvp.core.errors import Invalid, JvpError, Rejected
+from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
 from jvp.core.types import size_text
 from jvp.core.work import Work
 from jvp.libvirt import copying, disks, poolmarks, pools, sidecar, templates
@@ -59,14 +59,14 @@ class VolumeApi:
         self.node = node
 
     def pool(self, object_id: str) -> tuple[libvirt.virStoragePool, str]:
-        """The pool and the name of an id. Raises Rejected without the pool: nothing is known of its volumes then."""
+        """The pool and the name of an id. Raises Undefined without the pool: nothing is known of its volumes then."""
         uuid, _, name = object_id.partition("/")
         try:
             return self.node.connection.storagePoolLookupByUUIDString(uuid), name
         except libvirt.libvirtError as error:
             if not is_gone(error, Gone.POOL):
                 raise
-        raise Rejected(
+        raise Undefined(
             f'the storage pool {uuid} of "{name}" is not defined on the node any more, so nothing can be said of it; '
             "apply the pool alone first, as the target, when the program declares it; else define it again, or remove "
             "this resource from the state"

@@ -170,9 +170,10 @@ class Templates(Handler[Template, TemplateState]):
             return Done(f"{pool.UUIDString()}/{slot.name}", self.state_of(self._found(work, pool, slot.name), spec))
 
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
-        pool, name = self._place(object_id)
+        name = object_id.partition("/")[2]
         with libvirt_errors(f'template "{name}"'):
             try:
+                pool, _ = self._place(object_id)
                 found = self.api.find(work, pool, name)
             except Stopped as stopped:
                 return pools.unread(work, stopped, f'template "{name}"', prior)

@@ -111,7 +111,7 @@ class Verbs:
 
     def _work(self, verb: str) -> Work:
         limit_s = float(duration_s(getattr(self._provider.timeouts, verb)))
-        return Work(time.monotonic() + limit_s, self._cancelled)
+        return Work(time.monotonic() + limit_s, self._cancelled, replans=True)
 
     def _called(self, call: Callable[[], T]) -> T:
         """What `call` returns. Its error is raised anew, so that the traceback that Pulumi prints is a short one."""

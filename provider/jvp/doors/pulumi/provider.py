@@ -257,7 +257,7 @@ class ProviderServicer:
         with self.session.call() as cancelled:
             context.add_callback(cancelled.set)  # an engine that is gone wants nothing any more
             try:
-                yield Work(time.monotonic() + limit, cancelled, lines.status, lines.warn)
+                yield Work(time.monotonic() + limit, cancelled, lines.status, lines.warn, replans=True)
             finally:
                 lines.close()
 

@@ -22,6 +22,7 @@ from jvp.core.errors import (
     OtherHost,
     Rejected,
     Stopped,
+    Undefined,
     Unreachable,
 )
 from jvp.core.values import Bag
@@ -42,6 +43,7 @@ CODES: dict[type[JvpError], Code] = {
     Rejected: Code.FAILED_PRECONDITION,
     OtherHost: Code.FAILED_PRECONDITION,
     Stopped: Code.FAILED_PRECONDITION,
+    Undefined: Code.FAILED_PRECONDITION,
     Cancelled: Code.CANCELLED,
 }
 _InitFailed = message("ErrorResourceInitFailed")

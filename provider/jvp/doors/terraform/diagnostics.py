@@ -25,6 +25,7 @@ from jvp.core.errors import (
     Path,
     Rejected,
     Stopped,
+    Undefined,
     Unreachable,
     dotted,
 )
@@ -42,6 +43,7 @@ TITLES: dict[type[JvpError], str] = {
     Rejected: "Refused",
     OtherHost: "Another host",
     Stopped: "Refused",
+    Undefined: "Refused",
     Cancelled: "Stopped",
     Bug: "Defect of jvp",
 }
