@@ -223,6 +223,30 @@ def test_import_of_a_foreign_volume_previews_empty(provider: Provider, daemon: A
     assert not (folder / "v").exists()
 
 
+def test_an_imported_volume_whose_pool_went_before_it_is_left(
+    provider: Provider, daemon: Any, pool: str, folder: Path
+) -> None:
+    """A program that an import wrote names the pool, so an engine deletes both at once."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / "v", "5M"], check=True)
+    ours = create(provider, name="ours", pool=pool, size="1MiB")
+    calls = Calls({"Volume": provider.volumes}, {})
+    stored = calls.import_("Volume", f"{pool}/v", Work())
+    assert stored is not None
+    found = daemon.storagePoolLookupByName(pool)
+    xml = found.XMLDesc(0)
+    found.destroy()
+    found.undefine()
+    try:
+        lines: list[str] = []
+        calls.delete("Volume", stored, Work(warn=lines.append))
+        assert lines == [f"{folder}/v is left: it was imported, and its storage pool is not defined any more"]
+        with pytest.raises(Rejected, match="apply the pool alone first"):
+            drop(provider, ours)
+    finally:
+        daemon.storagePoolDefineXML(xml).create()
+    drop(provider, ours)
+
+
 def test_lost_record_makes_deleting_an_error(provider: Provider, pool: str, folder: Path) -> None:
     made = create(provider, name="v", pool=pool, size="4MiB")
     (folder / ".jvp-v.json").unlink()

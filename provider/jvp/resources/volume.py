@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Bug, NotFound, Path, Rejected, Stopped
+from jvp.core.errors import Bug, NotFound, Path, Rejected, Stopped, Undefined
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -202,7 +202,13 @@ class Volumes(Handler[Volume, VolumeState]):
     def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             nonce, detach = (prior.nonce, prior.detach_on_delete) if prior else (None, True)
-            self.api.remove(work, object_id, nonce=nonce, detach=detach is not False)
+            try:
+                self.api.remove(work, object_id, nonce=nonce, detach=detach is not False)
+            except Undefined:
+                # An imported program names its pool, so no engine knows that the pool must go last.
+                if prior is None or nonce:
+                    raise
+                work.warn(f"{prior.path} is left: it was imported, and its storage pool is not defined any more")
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'volume "{reference}"'):
