@@ -245,6 +245,7 @@ def test_an_imported_volume_whose_pool_went_before_it_is_left(
     finally:
         daemon.storagePoolDefineXML(xml).create()
     drop(provider, ours)
+    (folder / "v").unlink()
 
 
 def test_lost_record_makes_deleting_an_error(provider: Provider, pool: str, folder: Path) -> None:
