@@ -395,9 +395,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
     lost = (
         f"; if the state was lost, import it to the address that stands above: tofu import ADDRESS {made.state['id']}"
     )
-    for adopt, more in ((None, lost), (True, "")):
+    for adopt in (None, True):
         after = applied(terraform, {"name": "a", "home": "there", "adopt": adopt})
-        assert after.errors == [Said("Name taken", f"{sentence}{more}", ("name",))]
+        assert after.errors == [Said("Name taken", f"{sentence}{lost}", ("name",))]
     assert terraform.read(made).state == made.state
 
 
