@@ -203,7 +203,13 @@ class Instances(Handler[Instance, InstanceState]):
         return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
-        return planning.warnings(spec, prior)
+        yield from planning.warnings(spec, prior)
+        if prior is not None and known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus:
+            with libvirt_errors(f'instance "{prior.name}"'):
+                domain = self.api.find(prior.uuid)
+                odd = machine.odd_cpus(devices.inactive_xml(domain), spec) if domain is not None else None
+            if odd is not None:
+                yield f"{odd}: this will fail"
 
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
