@@ -65,7 +65,8 @@ def taken(error: NameTaken, kind: str, import_as: tuple[str, str], *, own: bool)
         )
     if error.id:
         command = shlex.join(("pulumi", "import", *import_as, error.id))
-        way = "; if it is in no state any more, import it" if own else ", or import it"
+        # What has our mark is likely to be in a state, of which an import would make a second owner.
+        way = ", or import it" if error.holder is None else "; if it is in no state any more, import it"
         error.message += f"{way}: {command}"
     return error
 

@@ -13,7 +13,7 @@ from typing import Any
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
-from jvp.core.identity import Key, Mark, generation
+from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import disk_bytes, memory_bytes, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -218,12 +218,12 @@ class Instances(Handler[Instance, InstanceState]):
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
         if other is not None and other.UUIDString() != uuid:
+            holder = _mark(other)
             raise NameTaken(
-                f'there is an instance "{name}" already, with the id {other.UUIDString()}, which this resource did '
-                f"not make; {way}",
+                f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
                 path=("name",),
                 id=other.UUIDString(),
-                holder=_mark(other),
+                holder=holder,
             )
 
     def _resolve(
