@@ -41,7 +41,8 @@ schema: ## schema.json, the Python SDK and docs/, from the declared resources
 	@$(PYTHON) -m tools.gen_sdk
 	@$(PYTHON) -m tools.gen_docs
 
-dist: ## the wheel and the source archive of pulumi-jvp, in dist/
+dist: ## the wheel and the source archive of pulumi-jvp, in dist/; makes .venv where it is missing
+	@test -x .venv/bin/pyproject-build || python3 -m tools.setup check packages venv
 	@rm -rf dist
 	@$(PYTHON) -m build --outdir dist .
 

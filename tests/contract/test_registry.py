@@ -233,7 +233,7 @@ def test_what_is_there_already_is_taken_over_when_that_is_asked_for(bench: Bench
     assert bench.read(kind.token, left) is not None
     changed = kind.changed(raw)
     inputs, key = bench.inputs(kind.token, changed), bench.key(kind.token, name)
-    with pytest.raises(NameTaken):
+    with pytest.raises(NameTaken, match=", which another resource of jvp made"):
         bench.calls.create(kind.token, key, inputs, Work())
     # Not from a resource of the same program, which would share it: two of one name, or create_before_destroy.
     same = bench.key(kind.token, f"{name}-other")

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.conftest import Bag, Bench
 
 from jvp.core.calls import Stored
+from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.xml import parse, put, text_of, value
@@ -169,6 +170,32 @@ def test_a_machine_comes_as_it_is_and_only_what_is_declared_changes(hands: Hands
     assert not Path(value(parse(inactive), "os/nvram") or "/none").exists()
     disks = [value(one, "source/@file") for one in parse(inactive).iterfind("devices/disk")]
     assert all(Path(path).exists() for path in disks if path), "a disk of theirs is gone"
+
+
+@pytest.mark.parametrize("machine", ["import"], indirect=True)
+def test_cpus_that_were_laid_out_are_told_from_those_that_can_be_had(hands: Hands, machine: Any) -> None:
+    root = devices.inactive_xml(machine)
+    put(root, "vcpu", "3")
+    put(root, "vcpu/@current", "1")
+    for name, count in (("sockets", "1"), ("cores", "3"), ("threads", "1")):
+        put(root, f"cpu/topology/@{name}", count)
+    hands.bench.connection.defineXML(text_of(root))
+    before = machine.XMLDesc(2)
+    stored, least = hands.imported("Instance", machine.name()), {"name": machine.name()}
+    raw = {**least, "rootDisk": stored.inputs["rootDisk"], "maxCpus": 4}
+    lines: list[str] = []
+    hands.bench.calls.preview_update("Instance", stored, hands.bench.inputs("Instance", raw), Work(warn=lines.append))
+    said = "maxCpus: is 4, and the topology in the machine's definition makes 3 (3 cores): set maxCpus to 3, or"
+    assert [one for one in lines if one.startswith(said) and one.endswith(": this will fail")], lines
+    with pytest.raises(Rejected) as caught:
+        hands.bench.update("Instance", stored, raw)
+    assert str(caught.value).startswith(said)
+    assert machine.XMLDesc(2) == before
+    read = hands.bench.read("Instance", stored)
+    assert read is not None
+    raw = {**raw, "maxCpus": 3, "cpus": 2}
+    hands.same("Instance", hands.bench.update("Instance", read, raw).stored, raw)
+    hands.bench.delete("Instance", read)
 
 
 @pytest.mark.parametrize("machine", ["import"], indirect=True)

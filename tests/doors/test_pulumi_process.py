@@ -138,3 +138,11 @@ def test_grpc_says_nothing_in_the_processes_that_libvirt_forks(plugin: Start) ->
     client.close()
     process.terminate()
     assert process.communicate(timeout=60)[1] == b""
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_it_tells_a_person_what_it_is(plugin: Start, word: str) -> None:
+    process = plugin(word)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert said.decode().startswith("pulumi-resource-jvp is a plugin: pulumi starts it itself. Install it with")

@@ -145,6 +145,21 @@ def test_an_older_engine_is_not_asked_to_refresh(fresh: Client) -> None:
     assert not fresh("Create", properties=fresh.check({})).refresh_before_update
 
 
+@pytest.mark.parametrize("adopt", [False, True])
+def test_a_second_one_for_the_same_resource_is_told_what_a_forced_replacement_needs(
+    provider: Client, adopt: bool
+) -> None:
+    provider("Configure", args={"adopt": adopt})
+    uuid, inputs, _ = provider.create({"name": "mine"})
+    code, text = refusal(lambda: provider("Create", properties=inputs))
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+    assert text == (
+        f"name: the gadget that has it already, with the id {uuid}, was made for this very resource; a forced "
+        "replacement (--replace, a taint) needs delete_before_replace=True in the resource's options, for a name is "
+        f"there once; if it is in no state any more, import it: pulumi import {TYPE} thing {uuid}"
+    )
+
+
 def test_the_key_is_the_urn_without_the_own_type(provider: Client, host: Host) -> None:
     provider("Configure", args={"owner": "me"})
     urn = f"urn:pulumi:dev::shop::my:index:Rack$my:index:Row${TYPE}::a::b"

@@ -10,7 +10,10 @@ from gadget import Host
 from pulumi_rpc import within
 from terraform_rpc import Applied, Engine, Said, said
 
+from jvp.core.errors import NameTaken
+from jvp.core.identity import Mark
 from jvp.core.values import UNKNOWN
+from jvp.doors.terraform.diagnostics import importable
 
 GADGET = "jvp_gadget"
 LIMIT_S = 60
@@ -395,10 +398,17 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
     lost = (
         f"; if the state was lost, import it to the address that stands above: tofu import ADDRESS {made.state['id']}"
     )
-    for adopt, more in ((None, lost), (True, "")):
+    for adopt in (None, True):
         after = applied(terraform, {"name": "a", "home": "there", "adopt": adopt})
-        assert after.errors == [Said("Name taken", f"{sentence}{more}", ("name",))]
+        assert after.errors == [Said("Name taken", f"{sentence}{lost}", ("name",))]
     assert terraform.read(made).state == made.state
+
+
+def test_what_another_resource_has_is_not_told_to_be_imported_at_once() -> None:
+    foreign = importable(NameTaken("taken; choose another name", id="x"))
+    assert foreign.message.startswith("taken; choose another name, or import it to the address")
+    ours = importable(NameTaken("taken; choose another name", id="x", holder=Mark("k", 0)))
+    assert ours.message.startswith("taken; choose another name; if it is in no state any more, import it to the")
 
 
 def test_a_resources_own_limit_ends_its_wait(terraform: Engine) -> None:

@@ -55,7 +55,8 @@ def test_what_was_retained_is_never_taken_over_by_the_next_up(stack: Stack, daem
     stack.destroy()
     assert networks(daemon, stack) == ["net"]
     refused = stack.up(ok=False)
-    said = f"with the id {uuid}, which this resource did not make; choose another name, or import it: pulumi "
+    assert f"name: the network that has it already, with the id {uuid}, was made for this very" in refused.errors
+    said = "if it is in no state any more, import it: pulumi "
     assert said in refused.errors
     command = shlex.split(refused.errors.partition(said)[2].splitlines()[0])
     assert command == ["import", "jvp:index:Network", "net", uuid]
@@ -66,6 +67,31 @@ def test_what_was_retained_is_never_taken_over_by_the_next_up(stack: Stack, daem
     stack.up()
     assert networks(daemon, stack) == ["net", "other"]
     assert stack.state()["net"]["id"] != uuid
+
+
+def test_a_forced_replacement_is_told_what_it_needs(stack: Stack, daemon: Any) -> None:
+    """Asked to replace what has not changed, the engine makes the new one first."""
+    program = """
+        options = pulumi.ResourceOptions(delete_before_replace=first)
+        jvp.Network("net", name=P + "net", cidr=CIDR, opts=options)
+        jvp.StoragePool("pool", name=P + "pool", path=FOLDER, opts=options)
+    """
+    stack.write(program, first=None)
+    stack.up()
+    before = stack.state()
+    stack("state", "taint", before["net"]["urn"], "--yes")
+    tainted, asked = stack.up(ok=False), stack.up("--replace", before["pool"]["urn"], ok=False)
+    for name, refused in (("net", tainted), ("pool", asked)):
+        assert f"with the id {before[name]['id']}, was made for this very resource" in refused.errors
+        assert "needs delete_before_replace=True in the resource's options" in refused.errors
+        assert "choose another name" not in refused.errors
+    assert networks(daemon, stack) == ["net"]
+    stack.write(program, first=True)
+    done = stack.up("--replace", before["pool"]["urn"])
+    replaced = {"delete-replaced", "replace", "create-replacement"}
+    assert {name: set(ops) for name, ops in done.ops.items()} == {"net": replaced, "pool": replaced}
+    assert networks(daemon, stack) == ["net"]
+    stack.settle()
 
 
 def test_two_providers_side_by_side_in_one_program(stack: Stack, daemon: Any) -> None:

@@ -52,3 +52,32 @@ def test_a_wait_that_runs_out_is_partial_and_the_next_update_waits_again(
     finally:
         guest.close()
         lab.delete("Network", network)
+
+
+def test_a_lease_from_before_a_restart_is_no_address(lab: Bench, kernel: dict[str, str], leftovers: None) -> None:
+    """The guest has no driver for the new card, and the network's list still has the lease of the old one."""
+    cidr = lab.cidr()
+    network = lab.create("Network", "relet", {"name": lab.name("relet"), "cidr": cidr, "mode": "isolated"}).stored
+    base = cidr.rpartition(".")[0]
+    card = {"name": "eth0", "network": network.id, "model": "virtio"}
+    guest = Guest(lab, "relet", {
+        "name": lab.name("relet"), "directKernel": kernel, "memory": "128MiB", "waitFor": "ip",
+        "waitTimeout": f"{BOOT_S}s", "nics": [card], "updatePolicy": "restart", "shutdownTimeout": "0s",
+    })  # fmt: skip
+    try:
+        first = guest.create().stored.state["ipAddress"]
+        dumb = guest.update(nics=[{**card, "model": "rtl8139"}], waitTimeout="3s")
+        for result in (dumb, guest.update(), guest.update()):
+            (reason,) = result.reasons
+            assert reason.startswith("no address after 3s: no lease for 52:54:00:")
+            assert f"since it was started (before it had {first}); " in reason
+            assert not result.stored.state.get("ipAddress")
+            assert not result.stored.state["addresses"]
+        # One that is kept for the card counts alone.
+        kept = f"{base}.77"
+        again = guest.update(nics=[{**card, "address": kept}], waitTimeout=f"{BOOT_S}s")
+        assert again.reasons == ()
+        assert again.stored.state["ipAddress"] == kept
+    finally:
+        guest.close()
+        lab.delete("Network", network)

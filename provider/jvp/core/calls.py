@@ -148,7 +148,8 @@ class Calls:
                 if error.holder is not None and error.holder.declared_by(key):
                     # Two resources would share it, and the delete of one of them would take it from the other.
                     error.message += "; it is not adopted, for a resource of this program has it already"
-                    error.id = ""
+                    if not error.holder.of(key):  # else no state may have it any more: the door says the way back
+                        error.id = ""
                     raise
                 return self._adopted(token, key, inputs, work)
             return self._result(handler, outcome, inputs, {})

@@ -69,6 +69,11 @@ class Mark:
         return self.acknowledged and (self.of(key) or (bool(key.owner) and self.owner == key.owner))
 
 
+def maker(holder: Mark | None) -> str:
+    """Who made what has a name that this resource wants, by its mark, as the end of a clause after a comma."""
+    return "which this resource did not make" if holder is None else "which another resource of jvp made"
+
+
 def generation(
     key: Key, find: Callable[[str], F | None], mark_of: Callable[[F], Mark | None]
 ) -> tuple[int, str, F | None]:

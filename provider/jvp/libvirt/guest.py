@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import libvirt
 
 from jvp.core.types import duration_s
 from jvp.core.work import Work
-from jvp.libvirt import devices, events
+from jvp.libvirt import devices, events, marks
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.networks import ranges_of
 from jvp.libvirt.xml import Element, parse, value
@@ -46,6 +47,11 @@ def state_of(domain: Any) -> str | None:
     return STATES.get(domain.state()[0])
 
 
+EARLIER = "leases"
+"""A fact of the mark: the leases that the guest's cards had when it was started. The guest that runs now has not asked
+for them; once it does, they expire at another time."""
+
+
 def leases(domain: Any) -> list[Lease]:
     """The leases of a running guest's cards, from the networks that they are on: in the order of the cards.
 
@@ -53,12 +59,34 @@ def leases(domain: Any) -> list[Lease]:
     """
     if not domain.isActive():
         return []
-    found: list[Lease] = []
-    for card in devices.live_xml(domain).iterfind("devices/interface"):
+    root = devices.live_xml(domain)
+    earlier = set_aside(root)
+    return [lease for lease in _of_cards(domain.connect(), root) if lease not in earlier]
+
+
+def set_aside(root: Element) -> list[Lease]:
+    """The leases that a definition notes to be of an earlier life of the guest."""
+    with contextlib.suppress(ValueError, TypeError):
+        return [Lease(*one) for one in json.loads(marks.facts_of(root).get(EARLIER) or "[]")]
+    return []
+
+
+def set_leases_aside(connection: Any, root: Element) -> None:
+    """Note in the definition of a guest that is off which leases its cards have. One without an end looks the same
+    when it is renewed, so it counts. Raises libvirtError.
+    """
+    found = [[one.mac, one.address, one.expires] for one in _of_cards(connection, root) if one.expires]
+    if found:
+        marks.note_fact(root, EARLIER, json.dumps(found, separators=(",", ":")))
+    else:
+        marks.set_fact(root, EARLIER, "")
+
+
+def _of_cards(connection: Any, root: Element) -> Iterator[Lease]:
+    for card in root.iterfind("devices/interface"):
         network, mac = value(card, "source/@network"), value(card, "mac/@address")
         if network is not None and mac is not None:
-            found += sorted(leases_of(domain.connect(), network, mac), key=lambda lease: -lease.expires)
-    return found
+            yield from sorted(leases_of(connection, network, mac.lower()), key=lambda lease: -lease.expires)
 
 
 def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:

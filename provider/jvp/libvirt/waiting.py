@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import libvirt
@@ -22,18 +22,18 @@ AGENT_POLL_S = 1.0
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])")
 
 
-def wait_for_address(work: Work, domain: Any, before: set[guest.Lease], timeout: str) -> str | None:
-    """Wait until a card has an address: a lease that is not among `before`, or what the guest agent says.
+def wait_for_address(work: Work, domain: Any, kept: Mapping[str, str], timeout: str) -> str | None:
+    """Wait until a card has an address: a lease, or what the agent says. What went wrong as a sentence, else None.
 
-    A lease of an earlier life of the same card is still in the network's list, so it does not count. Of the agent
-    only IPv4 counts: a guest gives itself IPv6 addresses long before it is reached by its name.
-    What went wrong as a sentence, else None.
+    Of a card for whose MAC an address is `kept`, no other lease counts. Of the agent only IPv4 counts: a guest gives
+    itself IPv6 addresses long before it is reached by its name.
     """
     asked = 0.0
 
     def look() -> str | None:
         nonlocal asked
-        fresh = [lease.address for lease in guest.current_leases(domain) if lease not in before]
+        known_leases = guest.current_leases(domain)
+        fresh = [one.address for one in known_leases if kept.get(one.mac, one.address) == one.address]
         if not fresh and time.monotonic() - asked >= AGENT_POLL_S:
             root = devices.live_xml(domain)
             known = addresses.agent_addresses(domain, root) if addresses.channel_state(root) == "connected" else None
@@ -99,7 +99,9 @@ def _no_address(domain: Any, timeout: str) -> str:
         f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
         for card in root.iterfind("devices/interface")
     ]
-    return f"no address after {timeout}: no lease for {', '.join(cards)}; {_agent(domain, root)}; {_arp(domain, root)}"
+    old = ", ".join(lease.address for lease in guest.set_aside(root))
+    leases = f"no lease for {', '.join(cards)}{f' since it was started (before it had {old})' if old else ''}"
+    return f"no address after {timeout}: {leases}; {_agent(domain, root)}; {_arp(domain, root)}"
 
 
 def _arp(domain: Any, root: Element) -> str:

@@ -16,7 +16,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, NameTaken, NotFound
 from jvp.core.facts import At, Changes, Computed, Effect, Output, Same
 from jvp.core.handler import Done, Handler, Listed, Outcome
-from jvp.core.identity import Key, Mark, generation
+from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
@@ -194,12 +194,13 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 if other_uuid == uuid:
                     continue
                 if other.name() == spec.name:
+                    holder = self._mark(other)
                     raise NameTaken(
-                        f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, which this resource '
-                        "did not make; choose another name",
+                        f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, {maker(holder)}; '
+                        "choose another name",
                         path=("name",),
                         id=other_uuid,
-                        holder=self._mark(other),
+                        holder=holder,
                     )
                 # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):

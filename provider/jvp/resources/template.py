@@ -265,7 +265,7 @@ class Templates(Handler[Template, TemplateState]):
                     "choose another name",
                     path=("name",),
                     id=f"{pool.UUIDString()}/{name}",
-                    holder=Mark(key.digest, generation, acknowledged=True) if standing is Standing.MOVED_ON else None,
+                    holder=kept.mark if kept is not None else None,
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 

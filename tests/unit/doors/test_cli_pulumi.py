@@ -40,6 +40,21 @@ def test_a_command_that_does_not_exist_is_refused(words: tuple[str, ...], capsys
     assert "usage: jvp" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pulumi",), "Show the provider to the Pulumi CLI, or hide it again."),
+        (("pulumi", "uninstall"), "Take it out of Pulumi's plugin cache."),
+        (("terraform",), "Show the provider to OpenTofu and Terraform, or hide it again."),
+    ],
+)
+def test_a_command_says_what_it_does(words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0
+    assert said in capsys.readouterr().out
+
+
 def test_install_writes_a_launcher_that_starts_this_very_plugin(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from jvp.libvirt.guest import Lease, leases_of
+from jvp.libvirt.guest import Lease, leases, leases_of, set_aside, set_leases_aside
 from jvp.libvirt.networks import ranges_of
-from jvp.libvirt.xml import parse
+from jvp.libvirt.xml import Element, parse, text_of
 
 MAC = "52:54:00:00:00:01"
 
@@ -18,13 +18,13 @@ class Network:
     """A connection that knows one network, and that network."""
 
     def __init__(self, xml: str, *addresses: str) -> None:
-        self.xml, self.addresses = xml, addresses
+        self.xml, self.expiries = xml, dict.fromkeys(addresses, 9)
 
     def networkLookupByName(self, name: str) -> Network:
         return self
 
     def DHCPLeases(self, mac: str) -> list[dict[str, Any]]:
-        return [{"ipaddr": address, "expirytime": 9, "mac": mac} for address in self.addresses]
+        return [{"ipaddr": address, "expirytime": end, "mac": mac} for address, end in self.expiries.items()]
 
     def isActive(self) -> bool:
         return True
@@ -39,6 +39,38 @@ def test_a_lease_of_the_range_that_the_network_had_before_does_not_count() -> No
     )
     found = leases_of(Network(xml, "10.112.5.14", "10.74.212.14", "fd00:5::9", "fd00:6::9"), "lan", MAC)
     assert found == [Lease(MAC, "10.74.212.14", 9), Lease(MAC, "fd00:5::9", 9)]
+
+
+class Domain:
+    """A guest that runs, on that one network."""
+
+    def __init__(self, network: Network, root: Element) -> None:
+        self.network, self.root = network, root
+
+    def connect(self) -> Network:
+        return self.network
+
+    def isActive(self) -> bool:
+        return True
+
+    def XMLDesc(self, flags: int) -> str:
+        return text_of(self.root)
+
+
+def test_a_lease_of_an_earlier_life_counts_once_it_is_renewed() -> None:
+    card = f"<interface type='network'><mac address='{MAC.upper()}'/><source network='lan'/></interface>"
+    root = parse(f"<domain><devices>{card}</devices></domain>")
+    net = Network("<network><ip address='10.1.2.1' prefix='24'/></network>")
+    net.expiries = {"10.1.2.3": 50, "10.1.2.4": 0}
+    set_leases_aside(net, root)
+    domain = Domain(net, root)
+    assert leases(domain) == [Lease(MAC, "10.1.2.4", 0)]  # it has no end that would tell whether it was renewed
+    assert set_aside(root) == [Lease(MAC, "10.1.2.3", 50)]
+    net.expiries["10.1.2.3"] = 51
+    assert leases(domain) == [Lease(MAC, "10.1.2.3", 51), Lease(MAC, "10.1.2.4", 0)]
+    net.expiries.clear()
+    set_leases_aside(net, root)
+    assert set_aside(root) == []
 
 
 class Unanswered:

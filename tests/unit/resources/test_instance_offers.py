@@ -12,6 +12,7 @@ from jvp.libvirt.xml import parse
 from jvp.resources.instance.definition import skeleton
 from jvp.resources.instance.machine import (
     machine_of,
+    odd_cpus,
     patch_machine,
     pin_machine,
     refuse_too_large,
@@ -118,6 +119,23 @@ def test_what_the_node_is_too_small_for(raw: dict[str, Any], path: str, part: st
         refuse_too_large(Api(), skeleton("u", "x86_64", "qemu"), spec, {"memory"})  # type: ignore[arg-type]
     assert dotted(caught.value.path) == path
     assert part in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("topology", "raw", "path"),
+    [
+        ("sockets='1' cores='3' threads='1'", {"maxCpus": 4}, "maxCpus"),
+        ("sockets='1' cores='3' threads='1'", {"cpus": 4}, "cpus"),
+        ("sockets='1' cores='3' threads='1'", {"cpus": 2}, "maxCpus"),
+        ("sockets='1' dies='1' cores='3' threads='1'", {"cpus": 2, "maxCpus": 3}, None),
+        ("sockets='2' cores='2' threads='2'", {"maxCpus": 8}, None),
+    ],
+)
+def test_cpus_that_somebody_has_laid_out(topology: str, raw: dict[str, Any], path: str | None) -> None:
+    spec = check(Instance, {"template": "t", **raw}).spec
+    assert spec is not None
+    odd = odd_cpus(parse(f"<domain><cpu><topology {topology}/></cpu></domain>"), spec)
+    assert (dotted(odd.path) if odd else None) == path
 
 
 def test_a_new_machine_is_of_the_version_that_its_name_means_now() -> None:

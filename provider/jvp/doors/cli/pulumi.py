@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jvp
 from jvp.doors.cli import plugincache
+from jvp.doors.cli.words import sentence
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command with those below it."""
     about = "show the provider to the Pulumi CLI, or hide it again"
-    below = commands.add_parser("pulumi", help=about, description=about.capitalize() + ".").add_subparsers(
+    below = commands.add_parser("pulumi", help=about, description=sentence(about)).add_subparsers(
         metavar="command", required=True
     )
     for name, run, text in (
         ("install", install, "put a launcher for this version into Pulumi's plugin cache"),
         ("uninstall", uninstall, "take it out of Pulumi's plugin cache"),
     ):
-        command = below.add_parser(name, help=text, description=text.capitalize() + ".")
+        command = below.add_parser(name, help=text, description=sentence(text))
         command.add_argument(
             "--pulumi-home",
             metavar="DIR",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jvp
 from jvp.doors.cli import terraformmirror
+from jvp.doors.cli.words import sentence
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command with those below it."""
     about = "show the provider to OpenTofu and Terraform, or hide it again"
-    below = commands.add_parser("terraform", help=about, description=about.capitalize() + ".").add_subparsers(
+    below = commands.add_parser("terraform", help=about, description=sentence(about)).add_subparsers(
         metavar="command", required=True
     )
     text = "put a launcher for this version into a mirror of providers, and say how the CLI finds it"
-    command = below.add_parser("install", help=text, description=text.capitalize() + ".")
+    command = below.add_parser("install", help=text, description=sentence(text))
     _add_mirror(command)
     command.add_argument(
         "--write",
@@ -28,7 +29,7 @@ def add_to(commands: Commands) -> None:
     )
     command.set_defaults(run=install)
     text = "take it out of the mirror"
-    command = below.add_parser("uninstall", help=text, description=text.capitalize() + ".")
+    command = below.add_parser("uninstall", help=text, description=sentence(text))
     _add_mirror(command)
     command.set_defaults(run=uninstall)
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # Pydantic else looks through every installed distribution for plugins of its own (30 ms).
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+ABOUT = (
+    "pulumi-resource-jvp is a plugin: pulumi starts it itself. "
+    'Install it with "jvp pulumi install", or name its folder under "plugins" in Pulumi.yaml.'
+)
 WITH_VALUE = ("--tracing", "-tracing")
 """Options of engines whose value is the next argument."""
 
@@ -38,6 +42,9 @@ def main() -> int:
     """The command. Ends with the process: a verb deep inside a library cannot be waited for."""
     if "--version" in sys.argv[1:]:
         print(jvp.__version__)
+        return 0
+    if {"-h", "-help", "--help"} & set(sys.argv[1:]):
+        print(ABOUT)
         return 0
     run(sys.argv[1:], registered)
     sys.stdout.flush()

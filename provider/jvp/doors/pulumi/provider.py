@@ -6,7 +6,6 @@ Every one turns its message into bags, makes one call of the core, and turns the
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from jvp.doors.pulumi.naming import named
 from jvp.doors.pulumi.protocol import DIFF_NONE, DIFF_SOME, UPDATE, Empty, Message, message
 from jvp.doors.pulumi.reporter import Lines, Reporter
 from jvp.doors.pulumi.session import Session
-from jvp.doors.pulumi.status import Unfinished, outputs
+from jvp.doors.pulumi.status import Unfinished, outputs, taken
 from jvp.doors.pulumi.urns import Urn, name_of, token
 from jvp.doors.pulumi.wire import PRIVATE, decode, encode, public
 from jvp.resources.provider import Provider
@@ -154,10 +153,8 @@ class ProviderServicer:
             try:
                 result = calls.create(handler.token, key, inputs, work, adopt=adopt)
             except NameTaken as error:
-                if error.id:
-                    words = (token(handler.token), key.label, error.id)
-                    error.message += f", or import it: pulumi import {' '.join(map(shlex.quote, words))}"
-                raise
+                own = error.holder is not None and error.holder.of(key)
+                raise taken(error, handler.kind, (token(handler.token), key.label), own=own) from None
         if result.reasons:
             raise Unfinished(result.stored)
         return answer(

@@ -7,6 +7,7 @@ None of our errors is either: whatever happened, the next run converges.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, NoReturn
 
 import grpc
@@ -48,6 +49,26 @@ CODES: dict[type[JvpError], Code] = {
 }
 _InitFailed = message("ErrorResourceInitFailed")
 _DETAILS = "grpc-status-details-bin"
+
+
+def taken(error: NameTaken, kind: str, import_as: tuple[str, str], *, own: bool) -> NameTaken:
+    """`error` with the command that imports what has the name, as this type and name.
+
+    `own` says that it was made for this very resource. To replace on request (`--replace`, a taint) the engine asks for
+    no diff, and so makes the new one first, unless the program says otherwise (`deploy/step_generator.go`).
+    """
+    if own:
+        error.message = (
+            f"the {kind} that has it already, with the id {error.id}, was made for this very resource; a forced "
+            "replacement (--replace, a taint) needs delete_before_replace=True in the resource's options, for a name "
+            "is there once"
+        )
+    if error.id:
+        command = shlex.join(("pulumi", "import", *import_as, error.id))
+        # What has our mark is likely to be in a state, of which an import would make a second owner.
+        way = ", or import it" if error.holder is None else "; if it is in no state any more, import it"
+        error.message += f"{way}: {command}"
+    return error
 
 
 class Unfinished(Exception):

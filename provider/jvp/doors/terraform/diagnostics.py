@@ -57,11 +57,12 @@ def of_error(error: JvpError, model: type[BaseModel] | None = None) -> Message:
 def importable(error: NameTaken, *, own: bool = False) -> NameTaken:
     """`error` with the command that imports what has the name. The address, which only the host knows, it prints.
 
-    What is our `own` is imported only when the state that had it is lost.
+    What has our mark, our `own` above all, is imported only when no state has it any more.
     """
     if error.id:
         command = f"{_program()} import ADDRESS {shlex.quote(error.id)}"
-        way = "; if the state was lost, import it" if own else ", or import it"
+        way = ", or import it" if error.holder is None else "; if it is in no state any more, import it"
+        way = "; if the state was lost, import it" if own else way
         error.message += f"{way} to the address that stands above: {command}"
     return error
 

@@ -13,7 +13,7 @@ from typing import Any
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
-from jvp.core.identity import Key, Mark, generation
+from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import disk_bytes, memory_bytes, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -62,7 +62,7 @@ class Instances(Handler[Instance, InstanceState]):
             if found is not None and found.isActive():
                 if spec.cloud_init is not None:
                     nocloud.disown_old(self.api, found, uuid, name, spec.cloud_init)
-                return self._finish(work, found, spec, set())
+                return self._finish(work, found, spec)
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
             before = self._refuse_addresses(spec, uuid, found)
@@ -89,6 +89,7 @@ class Instances(Handler[Instance, InstanceState]):
             kept = cards.wanted(root, spec)
             cards.drop(self.node, before - kept.keys())
             hosts.note_cards(root, set(kept))
+            self._set_leases_aside(None, root, spec)
             with contextlib.ExitStack() as undo:
                 undo.callback(self._remove_quietly, uuid, keep)
                 domain = self.api.define(root)
@@ -99,8 +100,7 @@ class Instances(Handler[Instance, InstanceState]):
                     nocloud.agree(self.api, domain, storage.path_in(pool, storage.seed_name(uuid)), seed)
                 work.check()
                 cards.keep(self.node, kept)
-                leases = set(self._old_leases(root))
-                outcome = self._finish(work, domain, spec, leases)
+                outcome = self._finish(work, domain, spec)
                 undo.pop_all()
                 if keep:
                     self.api.forget(domain, storage.OUTLIVED)
@@ -160,6 +160,8 @@ class Instances(Handler[Instance, InstanceState]):
             kept = cards.wanted(inactive, spec)
             cards.drop(self.node, before - kept.keys())
             hosts.note_cards(inactive, set(kept))
+            if not domain.isActive():
+                self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
             cards.keep(self.node, kept)
             self._grow_root(domain, inactive, spec)
@@ -169,15 +171,17 @@ class Instances(Handler[Instance, InstanceState]):
             self.api.note(domain, pending)
             if old_iso is not None and old_iso != iso_of(inactive):
                 release_template(work, self.node, old_iso)
-            leases = set(self._old_leases(inactive))
             restarted = bool(pending) and _restarts(spec, domain)
             if restarted:
                 guest.shut_down(work, domain, spec.shutdown_timeout)
                 # While it is off, so that a death on either side of this leaves the same definition.
                 self.api.note(domain, {})
+                off = devices.inactive_xml(domain)
+                self._set_leases_aside(domain, off, spec)
+                self.api.define(off)
                 with start_errors(what, *machine.at_fault(spec)):
                     guest.start(work, domain)
-            return self._finish(work, domain, spec, leases, prior, restarted=restarted)
+            return self._finish(work, domain, spec, prior, restarted=restarted)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -203,17 +207,23 @@ class Instances(Handler[Instance, InstanceState]):
         return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
-        return planning.warnings(spec, prior)
+        yield from planning.warnings(spec, prior)
+        if prior is not None and known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus:
+            with libvirt_errors(f'instance "{prior.name}"'):
+                domain = self.api.find(prior.uuid)
+                odd = machine.odd_cpus(devices.inactive_xml(domain), spec) if domain is not None else None
+            if odd is not None:
+                yield f"{odd}: this will fail"
 
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
         if other is not None and other.UUIDString() != uuid:
+            holder = _mark(other)
             raise NameTaken(
-                f'there is an instance "{name}" already, with the id {other.UUIDString()}, which this resource did '
-                f"not make; {way}",
+                f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
                 path=("name",),
                 id=other.UUIDString(),
-                holder=_mark(other),
+                holder=holder,
             )
 
     def _resolve(
@@ -397,7 +407,6 @@ class Instances(Handler[Instance, InstanceState]):
         work: Work,
         domain: Any,
         spec: Instance,
-        before: set[Any],
         prior: InstanceState | None = None,
         *,
         restarted: bool = False,
@@ -411,7 +420,10 @@ class Instances(Handler[Instance, InstanceState]):
         why = None
         # A guest that had its address already is not waited for because its memory changed.
         if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):
-            why = waiting.wait_for_address(work, domain, before if started else set(), spec.wait_timeout)
+            kept = cards.wanted(devices.inactive_xml(domain), spec)
+            why = waiting.wait_for_address(
+                work, domain, {mac: host.address for (_, mac), host in kept.items()}, spec.wait_timeout
+            )
         elif spec.wait_for == "agent" and domain.isActive():
             why = waiting.wait_for_agent(work, domain, spec.wait_timeout)
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
@@ -428,12 +440,15 @@ class Instances(Handler[Instance, InstanceState]):
         pending = pending_of(domain, devices.inactive_xml(domain))
         self.api.note(domain, {**pending, "memory": live.NO_BALLOON}, acknowledge=acknowledge)
 
-    def _old_leases(self, root: Element) -> Iterator[Any]:
-        """Leases that the cards of this definition still have from an earlier life."""
-        for card in root.iterfind("devices/interface"):
-            network, mac = value(card, "source/@network"), value(card, "mac/@address")
-            if network and mac:
-                yield from guest.leases_of(self.node.connection, network, mac)
+    def _set_leases_aside(self, domain: Any, root: Element, spec: Instance) -> None:
+        """Note which leases do not answer the wait after the next start: those from before it.
+
+        A guest that goes on from a saved image has its leases still.
+        """
+        if spec.wait_for != "ip":
+            marks.set_fact(root, guest.EARLIER, "")
+        elif domain is None or not domain.hasManagedSaveImage(0):
+            guest.set_leases_aside(self.node.connection, root)
 
     def _remove_quietly(self, uuid: str, keep: bool) -> None:
         """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""

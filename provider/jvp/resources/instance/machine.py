@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from jvp.core.errors import Invalid, Path, Rejected
@@ -130,7 +131,29 @@ def refuse_too_large(api: DomainApi, root: Element, spec: Instance, asked: set[s
     """
     if "memory" in asked and memory_bytes(spec.memory) > (there := api.memory_bytes()):
         raise Rejected(f'is "{spec.memory}", and the node has {there // 1024**2}MiB', path=("memory",))
+    if (odd := odd_cpus(root, spec)) is not None:
+        raise odd
     _refuse_cpus(api, root, spec)
+
+
+def odd_cpus(root: Element, spec: Instance) -> Rejected | None:
+    """What is to be said of another number of CPUs than somebody has laid out in the definition.
+
+    Source: libvirt, virDomainDefCPUValidate; it multiplies whatever parts it knows.
+    """
+    topology, room = root.find("cpu/topology"), max(spec.max_cpus or 0, spec.cpus)
+    if topology is None:
+        return None
+    parts = {str(name): int(count) for name, count in topology.attrib.items()}
+    there = math.prod(parts.values())
+    if room == there:
+        return None
+    shape = " by ".join(f"{count} {name}" for name, count in parts.items() if count != 1) or "1 of each part"
+    return Rejected(
+        f"is {room}, and the topology in the machine's definition makes {there} ({shape}): set maxCpus to {there}, or "
+        'take <topology> out of the definition with "virsh edit"',
+        path=("cpus",) if spec.cpus > there else ("maxCpus",),
+    )
 
 
 def _refuse_cpus(api: DomainApi, root: Element, spec: Instance) -> None:

@@ -11,7 +11,7 @@ from jvp.core.diff import Change, Kind
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Path, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
-from jvp.core.identity import Key, Mark, generation
+from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -169,12 +169,13 @@ class Networks(Handler[Network, NetworkState]):
             for other in self.node.connection.listAllNetworks(0):
                 other_uuid = other.UUIDString()
                 if other.name() == name and other_uuid != uuid:
+                    holder = self._mark(other)
                     raise NameTaken(
-                        f'there is a network "{name}" already, with the id {other_uuid}, which this resource did not '
-                        "make; choose another name",
+                        f'there is a network "{name}" already, with the id {other_uuid}, {maker(holder)}; choose '
+                        "another name",
                         path=("name",),
                         id=other_uuid,
-                        holder=self._mark(other),
+                        holder=holder,
                     )
         self._refuse_collision(spec, uuid)
 
