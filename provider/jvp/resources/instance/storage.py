@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,25 +12,27 @@ from typing import Any
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.work import Work
-from jvp.libvirt import copying, devices, marks, sidecar
+from jvp.libvirt import copying, devices, marks, overlays, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import (
     BackingFile,
+    DomainDisk,
     TemplateVolume,
     active_pool_of,
     create_volume,
     detach,
     disk_users,
     find_volume,
+    listed,
     refuse_going,
     template_of,
     volume_of,
 )
 from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import Element, parse, value
-from jvp.resources.instance.definition import DiskSource, root_disk, source_of
+from jvp.resources.instance.definition import DiskSource, is_ours, root_disk, root_format, root_name, source_of
 from jvp.resources.instance.model import Instance
 
 
@@ -51,10 +54,6 @@ OUTLIVED = "outlived"
 """A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
 NVRAM = "nvram"
 """A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
-
-
-def root_name(uuid: str) -> str:
-    return f"jvp-{uuid}-root"
 
 
 def seed_name(uuid: str) -> str:
@@ -150,9 +149,12 @@ def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
 
 
 def disk_source(
-    work: Work, node: Node, reference: str, path: Path, *, user: str, give_up: Callable[[], None] | None = None
-) -> DiskSource:
+    work: Work, node: Node, reference: str, path: Path, *, user: str, writes: bool,
+    give_up: Callable[[], None] | None = None,
+) -> DiskSource:  # fmt: skip
     """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
+
+    One that `writes` would break what stands on the volume: it is refused then too.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
     It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
@@ -164,8 +166,11 @@ def disk_source(
     while True:
         # Claimed before it is asked who has it: another thread may be about to write it down.
         claimed = node.claims.take(where)
-        others = [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+        users = disk_users(node.connection)
+        others = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() != user]
         if claimed and not others:
+            if writes and not users.get(where):
+                _refuse_base(node, volume, users, user, path)
             return DiskSource(where, format_of(volume))
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
@@ -174,6 +179,17 @@ def disk_source(
             give_up()
         work.status(f'waiting for {holder} to let go of the volume "{reference}"')
         work.wait(0.5)
+
+
+def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:
+    """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
+    tops = overlays.standing(node, volume.storagePoolLookupByVolume(), volume.path(), users)
+    if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
+        raise Rejected(
+            f'volume "{volume.name()}" lies under {listed(tops)}, which writing to it would break; merge that into it '
+            '("qemu-img commit"), or delete it',
+            path=path,
+        )
 
 
 def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
@@ -251,10 +267,42 @@ def grow(node: Node, path: str, format: str, size: int) -> None:
     volume.resize(size, 0)
 
 
+def root_path(node: Node, root: Element, known: str | None = None) -> str | None:
+    """The file that is the instance's root disk, also under overlays that another tool laid over it.
+
+    An imported one is told from them by the path that it is `known` by. None without a disk. Raises libvirtError.
+    """
+    device = root_disk(root)
+    top = source_of(device) if device is not None else None
+    if device is None or top is None or is_ours(root):
+        return top
+    if marks.mark_of(root) is None:
+        return known if known and overlays.over(node, device, known) else top
+    name = root_name(value(root, "uuid") or "")
+    return next((path for path in overlays.layers(node, device) if posixpath.basename(path) == name), top)
+
+
+def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | None:
+    """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
+    device = root_disk(root)
+    top = source_of(device) if device is not None else None
+    if top is not None and top != own:
+        return overlays.size(domain, top)
+    return size_at(node, own, root_format(root)) if own else None
+
+
+def refuse_covered(domain: Any, root: Element, own: str | None) -> None:
+    """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
+    device = root_disk(root)
+    if device is not None and source_of(device) != own:
+        why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+        raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))
+
+
 def pool_of_root(node: Node, root: Element) -> Any:
     """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
-    device = root_disk(root)
-    volume = volume_at(node, source_of(device) or "") if device is not None else None
+    path = root_path(node, root)
+    volume = volume_at(node, path) if path is not None else None
     return volume.storagePoolLookupByVolume() if volume is not None else None
 
 
