@@ -9,6 +9,7 @@ from typing import Any
 import libvirt
 import pytest
 from tests.contract.conftest import Bag, Bench, steady
+from tests.contract.storage_support import Lines
 
 from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
@@ -136,3 +137,46 @@ def test_imported_under_a_snapshot(make: Any, bench: Bench) -> None:
     assert read is not None
     assert read.state["disks"][0]["volume"] == machine.volume.id
     assert read.state["rootDiskPath"] == machine.stored.state["rootDiskPath"]
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_the_overlays_of_the_root_disk_go_with_the_instance(make: Any, bench: Bench, state: str) -> None:
+    machine = make(state)
+    snapshot(machine.domain, "s1", PLAIN & ~libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
+    snapshot(machine.domain, "s2", PLAIN & ~libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
+    bench.delete("Instance", machine.stored)
+    volume = machine.volume_raw["name"]
+    assert machine.files() == {volume, f"{volume}.s1", f"{volume}.s2"}
+    with pytest.raises(Rejected, match="which writing to it would break") as caught:
+        bench.create("Instance", machine.raw["name"], machine.raw)
+    assert caught.value.path == ("disks", 0, "volume")
+    disks = [{"name": "data", "volume": machine.volume.id, "readOnly": True}]
+    machine.stored = bench.create("Instance", machine.raw["name"], {**machine.raw, "disks": disks}).stored
+
+
+def test_a_removal_that_was_cut_off_is_finished(make: Any, bench: Bench) -> None:
+    machine = make("stopped")
+    for name in ("s1", "s2", "s3"):
+        snapshot(machine.domain, name)
+    own = machine.stored.state["rootDiskPath"]
+    for path in (own, f"{own}.s1"):  # these two were gone when it was cut off
+        Path(path).unlink()
+    bench.connection.storagePoolLookupByUUIDString(machine.volume.state["poolUuid"]).refresh()
+    bench.delete("Instance", machine.stored)
+    assert not any(machine.stored.id in name for name in machine.files())
+
+
+def test_snapshots_of_other_kinds_go_too(make: Any, bench: Bench, run_folder: Path) -> None:
+    internal = make("stopped")
+    snapshot(internal.domain, "s1", 0)
+    bench.delete("Instance", internal.stored)
+    assert internal.files() == {internal.volume_raw["name"]}
+
+    memory = run_folder / "base" / internal.stored.id
+    external = make("running")
+    snapshot(external.domain, "s1", 0, memory)
+    said = Lines()
+    bench.calls.delete("Instance", external.stored, said.work())
+    assert any(f'"s1" stays, which whoever made that put into {memory}' in line for line in said.warnings)
+    assert not any(external.stored.id in name for name in external.files())
+    memory.unlink()

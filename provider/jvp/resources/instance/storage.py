@@ -282,6 +282,22 @@ def root_path(node: Node, root: Element, known: str | None = None) -> str | None
     return next((path for path in overlays.layers(node, device) if posixpath.basename(path) == name), top)
 
 
+def root_overlays(node: Node, root: Element, known: str | None) -> list[str]:
+    """The overlays over the root disk, top first. Of one that we made also those whose base is gone already.
+
+    Raises libvirtError.
+    """
+    device, own = root_disk(root), root_path(node, root, known)
+    if device is None or own is None:
+        return []
+    found = overlays.layers(node, device)
+    if found[0] != own:
+        return overlays.over(node, device, own)
+    # Only a removal that was cut off leaves this.
+    cut = marks.mark_of(root) is not None and len(found) > 1 and volume_at(node, found[-1]) is None
+    return found[:-1] if cut and not any(overlays.is_recorded(node, path) for path in found) else []
+
+
 def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | None:
     """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
     device = root_disk(root)
