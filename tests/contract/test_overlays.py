@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.contract.storage_support import Lines
 
 from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
-from jvp.libvirt.xml import parse, put, sub, text_of
+from jvp.libvirt.xml import parse, put, sub, text_of, value
 
 PLAIN = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 
@@ -24,9 +25,6 @@ def snapshot(domain: Any, name: str, flags: int = PLAIN, memory: Path | None = N
     put(root, "name", name)
     if memory is not None:
         sub(root, "memory", snapshot="external", file=str(memory))
-        disks = sub(root, "disks")
-        for target in ("vda", "vdb"):
-            sub(disks, "disk", name=target, snapshot="external")
     domain.snapshotCreateXML(text_of(root), flags)
 
 
@@ -41,6 +39,7 @@ class Machine:
         self.raw: Bag = {
             "name": bench.name("i"), "memory": "32MiB", "rootDisk": {"pool": pool, "size": "1MiB", "format": format},
             "disks": [{"name": "data", "volume": self.volume.id}], "powerState": state, "shutdownTimeout": "1s",
+            "cloudInit": {"hostname": "a"},
         }  # fmt: skip
         self.stored = bench.create("Instance", self.raw["name"], self.raw).stored
         self.domain = bench.connection.lookupByUUIDString(self.stored.id)
@@ -48,7 +47,8 @@ class Machine:
     def sources(self) -> list[tuple[str, str]]:
         """Format and path of the disks, as QEMU is told them."""
         disks = parse(self.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).iterfind("devices/disk")
-        return [(disk.find("driver").get("type"), disk.find("source").get("file")) for disk in disks]  # type: ignore
+        found = [(str(value(disk, "driver/@type")), str(value(disk, "source/@file"))) for disk in disks]
+        return [one for one in found if not one[1].endswith("-seed")]
 
     def read(self) -> Stored:
         read = self.bench.read("Instance", self.stored)
@@ -102,7 +102,7 @@ def test_what_would_break_the_overlay_is_refused(make: Any, bench: Bench, state:
     snapshot(machine.domain, "s1")
     before = machine.sources(), machine.files()
     name = machine.raw["name"]
-    why = f'under an overlay of "{name}".*"virsh blockcommit {name} vd[ab] --active --pivot"'
+    why = f'under an overlay of "{name}".*"virsh blockcommit {name} (vd[ac]) --active --pivot"'
     for path, change in (
         (("disks",), {"disks": []}),
         (("disks", 0, "volume"), {"disks": [{"name": "data", "volume": bench.volumes[0].id}]}),
@@ -117,6 +117,16 @@ def test_what_would_break_the_overlay_is_refused(make: Any, bench: Bench, state:
     with pytest.raises(Rejected, match=why):
         bench.delete("Volume", machine.volume)
     assert (machine.sources(), machine.files()) == before
+    if state == "running":
+        for target in ("vda", "vdc"):
+            words = ["virsh", "-c", bench.connection.getURI(), "blockcommit", name, target, "--active", "--pivot"]
+            subprocess.run(words, check=True, capture_output=True)
+        for _, path in before[0]:
+            Path(path).unlink()
+        root = {**machine.raw["rootDisk"], "size": "2MiB"}
+        machine.stored = bench.update("Instance", machine.read(), {**machine.raw, "rootDisk": root}).stored
+        assert bench.update("Volume", machine.volume, {**machine.volume_raw, "size": "2MiB"}).stored.state["sizeBytes"]
+        assert machine.stored.state["rootDiskBytes"] == 2 << 20
 
 
 def test_a_disk_can_become_read_only_under_an_overlay(make: Any, bench: Bench) -> None:
@@ -152,6 +162,19 @@ def test_the_overlays_of_the_root_disk_go_with_the_instance(make: Any, bench: Be
     assert caught.value.path == ("disks", 0, "volume")
     disks = [{"name": "data", "volume": machine.volume.id, "readOnly": True}]
     machine.stored = bench.create("Instance", machine.raw["name"], {**machine.raw, "disks": disks}).stored
+
+
+def test_a_root_disk_that_outlived_its_machine_under_an_overlay(make: Any, bench: Bench) -> None:
+    machine = make("stopped")
+    snapshot(machine.domain, "s1")
+    machine.domain.undefine()
+    bench.connection.storagePoolLookupByUUIDString(machine.volume.state["poolUuid"]).refresh()
+    raw = {name: value for name, value in machine.raw.items() if name != "disks"}
+    with pytest.raises(Rejected, match=r"-root.s1, which writing to it would break") as caught:
+        bench.create("Instance", machine.raw["name"], raw)
+    assert caught.value.path == ("rootDisk",)
+    own = machine.stored.state["rootDiskPath"]
+    Path(f"{own}.s1").unlink()
 
 
 def test_a_removal_that_was_cut_off_is_finished(make: Any, bench: Bench) -> None:

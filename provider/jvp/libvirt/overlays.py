@@ -79,15 +79,17 @@ def size(domain: libvirt.virDomain, path: str) -> int | None:
 
 def refuse_covered(
     node: Node, pool: libvirt.virStoragePool, path: str, users: dict[str, list[DomainDisk]], where: Path = ()
-) -> None:
+) -> bool:
     """Raise Rejected when a domain's disk is an overlay over the volume at `path`. `users` are all domains' disks.
 
-    Raises libvirtError.
+    Whether other volumes stand on it, which no domain has. Raises libvirtError.
     """
+    tops = standing(node, pool, path, users)
     below = {(disk.name, disk.target) for disk in users.get(path, ()) if disk.backing}
-    above = {(disk.name, disk.target) for top in standing(node, pool, path, users) for disk in users.get(top, ())}
+    above = {(disk.name, disk.target) for top in tops for disk in users.get(top, ())}
     if found := sorted(below | above):
         raise Rejected(f'volume "{posixpath.basename(path)}" {covered(*found[0])}', path=where)
+    return bool(tops)
 
 
 def standing(node: Node, pool: libvirt.virStoragePool, path: str, users: dict[str, list[DomainDisk]]) -> set[str]:
@@ -102,6 +104,13 @@ def standing(node: Node, pool: libvirt.virStoragePool, path: str, users: dict[st
                 going += [] if top in found else [top]
                 found.add(top)
     return found
+
+
+def has_foreign(pool: libvirt.virStoragePool) -> bool:
+    """Whether the pool holds a volume that is not ours, as every overlay is. Raises libvirtError."""
+    names = set(pool.listVolumes())
+    ours = {name for name in names if sidecar.is_sidecar(name) or name.startswith("jvp-")}
+    return any(sidecar.volume_name(name) not in names for name in names - ours)
 
 
 def covered(domain: str, target: str) -> str:

@@ -180,13 +180,12 @@ class VolumeApi:
         """Have the users let go, or raise."""
         connection = self.node.connection
         every = disks.disk_users(connection)
-        overlays.refuse_covered(self.node, found.pool, found.path, every)
+        is_base = overlays.refuse_covered(self.node, found.pool, found.path, every)
         users = every.get(found.path, [])
         foreign = sorted({disk.name for disk in users if not disk.ours})
         if foreign:
             raise Rejected(f'volume "{found.name}" is used by {pools.listed(foreign)}; detach it there first')
-        based = pools.backing_users(connection, found.path)
-        if based:
+        if is_base and (based := pools.backing_users(connection, found.path)):
             raise Rejected(f'volume "{found.name}" is the base of {pools.listed(based)}; delete those first')
         if users and not detach:
             names = pools.listed({disk.name for disk in users})

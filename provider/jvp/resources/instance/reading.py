@@ -260,7 +260,7 @@ def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
     reference = actual
     if before is not None:
         reference = same_or(before, actual, lambda text: _volume_id(node, text)) or actual
-    if reference == actual and (below := _covered(node, device, before)) is not None:
+    if reference != before and (below := _covered(node, device, before)) is not None:
         reference = below
     return Disk.model_construct(name=key, volume=reference, read_only=device.find("readonly") is not None)
 

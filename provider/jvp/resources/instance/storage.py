@@ -116,7 +116,7 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
     name = root_name(uuid)
     stale = find_volume(plan.pool, name)
     if stale is not None and keep:
-        _take_over(work, stale, plan)
+        _take_over(work, node, stale, plan)
         return
     if stale is not None:
         remove_when_free(work, stale)  # the node may still be converting for one that died
@@ -131,11 +131,17 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
         refuse_going(plan.template, ("template",))
 
 
-def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
+def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
     root = parse(volume.XMLDesc(0))
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
     if plan.format == "raw":
         wanted = None  # a copy, or blank
+    if tops := overlays.standing(node, plan.pool, volume.path(), disk_users(node.connection)):
+        raise Rejected(
+            f"its root disk {volume.path()} outlived a machine that was undefined, and lies under {listed(tops)}, "
+            'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',
+            path=("rootDisk",),
+        )
     other = copying.format_of(root) != plan.format or backing != wanted
     if other or int(value(root, "capacity") or 0) > plan.size:
         raise Rejected(
@@ -183,7 +189,8 @@ def disk_source(
 
 def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:
     """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
-    tops = overlays.standing(node, volume.storagePoolLookupByVolume(), volume.path(), users)
+    pool = volume.storagePoolLookupByVolume()
+    tops = overlays.standing(node, pool, volume.path(), users) if overlays.has_foreign(pool) else set()
     if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
         raise Rejected(
             f'volume "{volume.name()}" lies under {listed(tops)}, which writing to it would break; merge that into it '
@@ -288,13 +295,13 @@ def root_overlays(node: Node, root: Element, known: str | None) -> list[str]:
     Raises libvirtError.
     """
     device, own = root_disk(root), root_path(node, root, known)
-    if device is None or own is None:
+    if device is None or own is None or is_ours(root):
         return []
-    found = overlays.layers(node, device)
-    if found[0] != own:
+    if source_of(device) != own:
         return overlays.over(node, device, own)
+    found = overlays.layers(node, device) if marks.mark_of(root) is not None else []
     # Only a removal that was cut off leaves this.
-    cut = marks.mark_of(root) is not None and len(found) > 1 and volume_at(node, found[-1]) is None
+    cut = len(found) > 1 and volume_at(node, found[-1]) is None
     return found[:-1] if cut and not any(overlays.is_recorded(node, path) for path in found) else []
 
 
