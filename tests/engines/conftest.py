@@ -91,6 +91,8 @@ def make_module(
 ) -> Iterator[Callable[..., Tofu]]:
     """Makes root modules for OpenTofu or Terraform: of an example, or empty ones. Swept as stacks are.
 
+    At the end none of the programs may have complained of the provider, not even in its log.
+
     A configuration finds `local.P`, `local.FOLDER` and `local.CIDR`; an example its variables in `given`.
     """
     if (why := tofu_stack.missing()) is not None:
@@ -113,3 +115,6 @@ def make_module(
         sweep(daemon, one.names["P"])
         shutil.rmtree(one.names["FOLDER"], ignore_errors=True)
         shutil.rmtree(f"/var/lib/jvp/{one.names['P']}-pool", ignore_errors=True)
+    for one in made:
+        # A test that cares whether something changed under a refresh says so itself.
+        one.assert_no_complaints(drift=True)

@@ -15,7 +15,7 @@ from jvp.libvirt import devices, marks
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
-from jvp.libvirt.xml import Element, parse, text_of
+from jvp.libvirt.xml import Element, parse, text_of, value
 
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -136,6 +136,11 @@ class DomainApi:
         root = devices.inactive_xml(domain)
         marks.set_fact(root, fact, "")
         self.define(root)
+
+    def memories(self, domain: libvirt.virDomain) -> list[tuple[str, str]]:
+        """Its external snapshots with memory: their names, and the files that hold it."""
+        found = [(one.getName(), parse(one.getXMLDesc(0))) for one in domain.listAllSnapshots(0)]
+        return [(name, file) for name, root in found if (file := value(root, "memory/@file"))]
 
     def undefine(self, domain: libvirt.virDomain) -> None:
         """Undefine with managed save, NVRAM and the metadata of snapshots; gone already is fine."""

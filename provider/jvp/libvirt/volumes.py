@@ -10,7 +10,7 @@ import libvirt
 from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
 from jvp.core.types import size_text
 from jvp.core.work import Work
-from jvp.libvirt import copying, disks, poolmarks, pools, sidecar, templates
+from jvp.libvirt import copying, disks, overlays, poolmarks, pools, sidecar, templates
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
@@ -106,7 +106,8 @@ class VolumeApi:
     def grow(self, work: Work, found: Found, size: int) -> None:
         """Bring the volume to `size`, through the guest that runs from it when there is one.
 
-        Raises Invalid for less than it has; Rejected when its bytes claim another format. Again: yes.
+        Raises Invalid for less than it has; Rejected when its bytes claim another format, or it is under an overlay.
+        Again: yes.
         """
         if size < found.size:
             raise Invalid(
@@ -118,7 +119,9 @@ class VolumeApi:
             return
         copying.refuse_other_format(found.root, found.format, found.name)
         work.check()
-        users = disks.disk_users(self.node.connection).get(found.path, [])
+        every = disks.disk_users(self.node.connection)
+        overlays.refuse_covered(self.node, found.pool, found.path, every, ("size",))
+        users = every.get(found.path, [])
         running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
         if running is not None:
             disks.resize_live(running, size)
@@ -176,12 +179,13 @@ class VolumeApi:
     def _release(self, work: Work, found: Found, detach: bool) -> None:
         """Have the users let go, or raise."""
         connection = self.node.connection
-        users = disks.disk_users(connection).get(found.path, [])
-        foreign = sorted({disk.name for disk in users if not disk.ours or disk.backing})
+        every = disks.disk_users(connection)
+        is_base = overlays.refuse_covered(self.node, found.pool, found.path, every)
+        users = every.get(found.path, [])
+        foreign = sorted({disk.name for disk in users if not disk.ours})
         if foreign:
             raise Rejected(f'volume "{found.name}" is used by {pools.listed(foreign)}; detach it there first')
-        based = pools.backing_users(connection, found.path)
-        if based:
+        if is_base and (based := pools.backing_users(connection, found.path)):
             raise Rejected(f'volume "{found.name}" is the base of {pools.listed(based)}; delete those first')
         if users and not detach:
             names = pools.listed({disk.name for disk in users})

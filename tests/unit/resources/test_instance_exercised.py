@@ -1,16 +1,21 @@
-"""Every declared property is in the drift table; those with XML are in the golden files and the round trips too."""
+"""Every declared property is in the drift table and has a class of change; most are in the golden files too."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 from tests.contract import drift
 from tests.unit.resources import test_instance_model, test_instance_xml, test_network_model, test_network_xml
 
+from jvp.core.calls import Stored
+from jvp.core.facts import Effect
 from jvp.core.model import Spec, fields
+from jvp.resources import registry
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network
+from jvp.resources.provider import Provider
 from jvp.resources.storage_pool import StoragePool
 from jvp.resources.template import Template
 from jvp.resources.volume import Volume
@@ -78,3 +83,100 @@ def test_drift(model: type[Spec], table: list[drift.Drift], exempt: dict[str, st
     assert exercised | set(exempt) == set(fields(model))
     assert not exercised & set(exempt)
     assert all(exempt.values())
+
+
+LIVE, BOOT, RESTART, OFF, NEW = Effect
+NET = "192.168.50"
+CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
+    "StoragePool": {
+        "name": (NEW, "b"), "path": (NEW, "/b"), "active": (LIVE, False), "autostart": (LIVE, False),
+        "deleteData": (LIVE, True),
+    },
+    "Template": {
+        "name": (NEW, "b"), "pool": (NEW, "q"), "os": (LIVE, "debian-13"), "source.path": (LIVE, "/b"),
+        "source.url": (LIVE, "https://example.org/b"), "source.checksum": (LIVE, "sha256:" + "b" * 64),
+        "source.digest": (LIVE, "b" * 64), "source.allowPrivateRedirects": (LIVE, True),
+    },
+    "Volume": {
+        "name": (NEW, "b"), "pool": (NEW, "q"), "size": (LIVE, "2GiB"), "format": (NEW, "raw"), "template": (NEW, "u"),
+        "volume": (NEW, "p/w"), "imagePath": (NEW, "/b"), "fullClone": (NEW, True), "detachOnDelete": (LIVE, False),
+    },
+    "Network": {
+        "name": (NEW, "b"), "mode": (RESTART, "route"), "cidr": (RESTART, f"{NET}.0/25"),
+        "gateway": (RESTART, f"{NET}.2"), "bridge": (RESTART, "br8"), "domain": (RESTART, "other.example"),
+        "mtu": (RESTART, 1500), "active": (LIVE, False), "autostart": (LIVE, False), "dhcp.enabled": (LIVE, False),
+        "dhcp.start": (LIVE, f"{NET}.8"), "dhcp.end": (LIVE, f"{NET}.11"), "dhcp.leaseTime": (LIVE, "3h"),
+        "reservations.mac": (LIVE, "52:54:00:00:00:09"), "reservations.address": (LIVE, f"{NET}.12"),
+        "reservations.name": (LIVE, "other"), "ipv6.cidr": (RESTART, "fd01::/64"), "ipv6.gateway": (RESTART, "fd00::2"),
+        "ipv6.dhcp.enabled": (LIVE, False), "ipv6.dhcp.start": (LIVE, "fd00::8"), "ipv6.dhcp.end": (LIVE, "fd00::11"),
+        "ipv6.dhcp.leaseTime": (LIVE, "3h"),
+    },
+    "Instance": {
+        "name": (OFF, "b"), "template": (NEW, "u"), "cpus": (LIVE, 3), "maxCpus": (BOOT, 8), "memory": (LIVE, "2GiB"),
+        "maxMemory": (BOOT, "4GiB"), "iso": (LIVE, "p/other"), "firmware": (BOOT, "bios"),
+        "machine": (BOOT, "pc-q35-6.1"), "cpuMode": (BOOT, "Nehalem"), "virtType": (BOOT, "kvm"),
+        "powerState": (LIVE, "unmanaged"), "autostart": (LIVE, False), "updatePolicy": (LIVE, "live"),
+        "waitFor": (LIVE, "agent"), "waitTimeout": (LIVE, "91s"), "shutdownTimeout": (LIVE, "6s"),
+        "rootDisk.pool": (NEW, "q"), "rootDisk.size": (LIVE, "20GiB"), "rootDisk.format": (NEW, "qcow2"),
+        "rootDisk.bus": (BOOT, "virtio"), "rootDisk.deleteWithInstance": (LIVE, False),
+        "disks.name": (LIVE, "other"), "disks.volume": (LIVE, "p/other"), "disks.readOnly": (LIVE, False),
+        "nics.name": (LIVE, "other"), "nics.network": (LIVE, "m"), "nics.mac": (LIVE, "52:54:00:00:00:09"),
+        "nics.address": (LIVE, "10.0.0.8"), "nics.model": (LIVE, "virtio"), "directKernel.kernel": (BOOT, "/l"),
+        "directKernel.initrd": (BOOT, "/j"), "directKernel.cmdline": (BOOT, "debug"),
+        "cloudInit.onChange": (LIVE, "ignore"), "cloudInit.hostname": (BOOT, "other"),
+        "cloudInit.userData": (BOOT, "#cloud-config\n{}"), "cloudInit.sshKeys": (BOOT, []),
+        "cloudInit.packages": (BOOT, []), "cloudInit.runCommands": (BOOT, []),
+        "cloudInit.networkConfig": (BOOT, "version: 2\n"), "cloudInit.files.path": (BOOT, "/etc/issue"),
+        "cloudInit.files.content": (BOOT, "other"), "cloudInit.files.permissions": (BOOT, "0644"),
+        "cloudInit.files.owner": (BOOT, "root:root"), "cloudInit.users.name": (BOOT, "other"),
+        "cloudInit.users.password": (BOOT, "otherpw"), "cloudInit.users.sudo": (BOOT, False),
+        "cloudInit.users.groups": (BOOT, []), "cloudInit.users.shell": (BOOT, "/bin/bash"),
+        "cloudInit.users.sshKeys": (BOOT, []),
+    },
+}  # fmt: skip
+"""How a change of each property takes effect, nested ones too, and a value to change it to."""
+FULLY: dict[str, dict[str, Any]] = {
+    "StoragePool": {"name": "a", "path": "/a"},
+    "Template": {"name": "a", "pool": "p", "source": {"path": "/a", "digest": "a" * 64}},
+    "Volume": {"name": "a", "pool": "p", "size": "1GiB", "template": "t"},
+    "Network": test_network_model.FULL,
+    "Instance": test_instance_model.FULL,
+}
+URL = {"name": "a", "pool": "p", "source": {"url": "https://example.org/a", "checksum": "sha256:" + "a" * 64}}
+INSTEAD: dict[str, dict[str, Any]] = {
+    "source.url": URL, "source.checksum": URL,
+    "source.allowPrivateRedirects": {**URL, "source": {"url": "https://example.org/a"}},
+    "volume": {"name": "a", "pool": "p", "volume": "p/v"}, "imagePath": {"name": "a", "pool": "p", "imagePath": "/a"},
+    "dhcp.enabled": {"cidr": f"{NET}.0/24", "dhcp": {"enabled": True}}, "ipv6.cidr": {"ipv6": {"cidr": "fd00::/64"}},
+    "ipv6.dhcp.enabled": {"ipv6": {"cidr": "fd00::/64", "dhcp": {"enabled": True}}},
+    "cloudInit.userData": {**test_instance_model.FULL, "cloudInit": {"userData": "#cloud-config\n"}},
+}  # fmt: skip
+"""What a property is changed in that cannot stand in the declaration in full."""
+MODELS = {"StoragePool": StoragePool, "Template": Template, "Volume": Volume, "Network": Network, "Instance": Instance}
+
+
+@pytest.mark.parametrize("token", MODELS)
+def test_every_property_has_a_class(token: str) -> None:
+    assert set(CLASSES[token]) == leaves(MODELS[token])
+
+
+@pytest.mark.parametrize(("token", "name"), [(token, name) for token in MODELS for name in CLASSES[token]])
+def test_the_class_of_each_property(token: str, name: str) -> None:
+    effect, value = CLASSES[token][name]
+    calls = registry.calls(Provider(uri="qemu+unix:///system?socket=/nowhere", virt_type="qemu"))
+    before = INSTEAD.get(name, FULLY[token])
+    after = copy.deepcopy(before)
+    parent = after
+    *way, last = name.split(".")
+    for step in way:
+        found = parent[step]
+        parent = found[0] if isinstance(found, list) else found
+    assert parent.get(last) != value
+    parent[last] = value
+    checked = [calls.check(token, raw) for raw in (before, after)]
+    assert [one.failures for one in checked] == [(), ()]
+    stored = Stored("i", checked[0].inputs, checked[0].inputs)
+    changes = calls.diff(token, stored, checked[1].inputs).changes
+    # An item of another name is another item.
+    told = [change for change in changes if [one for one in change.path if isinstance(one, str)] in ([*way, last], way)]
+    assert {change.effect for change in told} == {effect}

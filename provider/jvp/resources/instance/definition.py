@@ -107,7 +107,7 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
     devices = ensure(root, "devices")
     if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None:
         add_root(root, resolved.root)
-    if (device := root_disk(root)) is not None and (made_as := facts_of(root).get(FORMAT)):
+    if (device := root_disk(root)) is not None and is_ours(root) and (made_as := facts_of(root).get(FORMAT)):
         put(device, "driver/@type", made_as)
     if spec.root_disk is not None and spec.root_disk.bus is not None:
         _patch_bus(root, spec.root_disk.bus)
@@ -292,6 +292,18 @@ def root_disk(root: Element) -> Element | None:
     if ours is not None or mark_of(root) is not None:
         return ours
     return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
+
+
+def root_name(uuid: str) -> str:
+    """The name of the root disk that we make."""
+    return f"jvp-{uuid}-root"
+
+
+def is_ours(root: Element) -> bool:
+    """Whether the root disk is the file that we made, not an overlay that another tool laid over it."""
+    device = root_disk(root)
+    path = source_of(device) if device is not None else None
+    return path is not None and path.rpartition("/")[2] == root_name(value(root, "uuid") or "")
 
 
 def root_format(root: Element) -> str | None:

@@ -24,7 +24,7 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, live, machine, nocloud, planning, reading, removal, storage
+from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, storage
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -38,6 +38,7 @@ from jvp.resources.instance.definition import (
     patch,
     root_disk,
     root_format,
+    root_name,
     skeleton,
     source_of,
 )
@@ -134,11 +135,15 @@ class Instances(Handler[Instance, InstanceState]):
             self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
             before = self._refuse_addresses(spec, object_id, domain)
-            self._refuse_shrink(inactive, spec)
+            self._refuse_size(domain, inactive, spec, prior)
+            covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)
             resolved = self._resolve(work, spec, object_id, None, give_up)
+            resolved = dataclasses.replace(
+                resolved, disks=covers.kept(self.node, inactive, resolved.disks, known_names)
+            )
             if name != domain.name():
                 self._rename(work, domain, name, spec)
             inactive = devices.inactive_xml(domain)
@@ -164,7 +169,7 @@ class Instances(Handler[Instance, InstanceState]):
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
             cards.keep(self.node, kept)
-            self._grow_root(domain, inactive, spec)
+            self._grow_root(domain, inactive, spec, prior)
             if spec.power_state == "running":
                 guest.go_on(domain)  # one that stands still lets go of nothing
             pending = self._pending(work, domain, changes, names_of(prior, spec))
@@ -240,13 +245,15 @@ class Instances(Handler[Instance, InstanceState]):
         disks: dict[str, DiskSource] = {}
         for index, disk in enumerate(spec.disks):
             path = ("disks", index, "volume")
-            source = storage.disk_source(work, self.node, disk.volume, path, user=uuid, give_up=give_up)
+            source = storage.disk_source(
+                work, self.node, disk.volume, path, user=uuid, writes=not disk.read_only, give_up=give_up
+            )
             if twice := [name for name, other in disks.items() if other.path == source.path]:
                 raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
             disks[disk.name] = source
         root = seed = nvram = None
         if plan is not None:
-            root = DiskSource(storage.path_in(plan.pool, storage.root_name(uuid)), plan.format)
+            root = DiskSource(storage.path_in(plan.pool, root_name(uuid)), plan.format)
             nvram = self._nvram(uuid, plan.pool, spec)
             if spec.cloud_init is not None:
                 seed = DiskSource(storage.path_in(plan.pool, storage.seed_name(uuid)), "raw")
@@ -356,19 +363,22 @@ class Instances(Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{domain.name()}"', ("name",)):
             domain.rename(name, 0)
 
-    def _refuse_shrink(self, inactive: Element, spec: Instance) -> None:
+    def _refuse_size(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
-        device = root_disk(inactive)
-        path = source_of(device) if device is not None else None
-        now = storage.size_at(self.node, path, root_format(inactive)) if path else None
+        own = storage.root_path(self.node, inactive, prior.root_disk_path)
+        now = storage.root_size(self.node, domain, inactive, own)
         if wanted and now is not None and disk_bytes(wanted) < now:
             raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
+        if wanted and now is not None and disk_bytes(wanted) > now:
+            storage.refuse_covered(domain, inactive, own)
 
-    def _grow_root(self, domain: Any, inactive: Element, spec: Instance) -> None:
+    def _grow_root(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
         device = root_disk(inactive)
         if not wanted or device is None:
             return
+        if source_of(device) != storage.root_path(self.node, inactive, prior.root_disk_path):
+            return  # an overlay, whose size is the declared one
         path, format = source_of(device) or "", root_format(inactive) or "raw"
         now = storage.size_at(self.node, path, format)
         if now is None or disk_bytes(wanted) <= now:

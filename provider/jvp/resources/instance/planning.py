@@ -25,6 +25,7 @@ from jvp.resources.instance.definition import (
     comparable,
     disk_key,
     is_declared,
+    is_ours,
     nic_key,
     root_disk,
     root_format,
@@ -149,7 +150,7 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
     if state.root_disk_path and root_disk(inactive) is None:
         yield Change(("rootDisk",), Kind.ADD, Effect.LIVE, None, new.get("rootDisk"))
     boot, format = root_disk(inactive), root_format(inactive)
-    if boot is not None and told_format(boot) != format:
+    if boot is not None and is_ours(inactive) and told_format(boot) != format:
         # QEMU is told wrong. What the disk was made as says the record, so that a slip of the pen replaces nothing.
         yield Change(("rootDisk", "format"), Kind.UPDATE, Effect.LIVE, told_format(boot), format)
     has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))

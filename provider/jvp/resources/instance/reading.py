@@ -7,10 +7,10 @@ import posixpath
 from collections.abc import Callable, Iterable, Set
 from typing import Any
 
-from jvp.core.errors import JvpError
+from jvp.core.errors import JvpError, NotFound
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
-from jvp.libvirt import addresses, devices, guest, hosts, marks, poolmarks
+from jvp.libvirt import addresses, devices, guest, hosts, marks, overlays, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
@@ -28,6 +28,7 @@ from jvp.resources.instance.definition import (
     nic_key,
     root_disk,
     root_format,
+    root_name,
     source_of,
 )
 from jvp.resources.instance.live import waits
@@ -56,11 +57,12 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     seen = _effective(inactive, live, written)
     facts = marks.facts_of(inactive)
     declared = _Declared(node, inactive, live, written, prior)
-    lost = _root_is_lost(work, node, inactive)
+    own = storage.root_path(node, inactive, prior.root_disk_path if prior is not None else None)
+    lost = _root_is_lost(work, node, inactive, own)
     return InstanceState.model_construct(
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
-        root_disk=None if lost else _root(node, inactive, seen["rootDisk.bus"], prior),
+        root_disk=None if lost else _root(node, domain, inactive, own, seen["rootDisk.bus"], prior),
         iso=_iso(node, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
@@ -83,7 +85,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending_restart=bool(pending),
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **({} if lost else _root_outputs(node, inactive, prior)),
+        **({} if lost else _root_outputs(node, domain, inactive, own, prior)),
         **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 
@@ -92,7 +94,7 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
     """Say of an instance that is gone when its root disk is not: somebody undefined it by hand."""
     if prior is None or not (path := prior.root_disk_path):
         return
-    if posixpath.basename(path) == storage.root_name(str(prior.uuid)) and storage.volume_at(node, path):
+    if posixpath.basename(path) == root_name(str(prior.uuid)) and storage.volume_at(node, path):
         work.warn(
             f'"{prior.name}" was undefined, and its root disk {path} is still there: it is taken over when the '
             "instance is made again, and a destroy leaves it"
@@ -149,7 +151,7 @@ class _Declared:
 def _is_volume(node: Node, device: Element) -> bool:
     """Whether an imported disk is one that a program can declare: no CD, and in a pool."""
     path = source_of(device)
-    return device.get("device", "disk") == "disk" and path is not None and storage.volume_at(node, path) is not None
+    return device.get("device", "disk") == "disk" and path is not None and overlays.volume_at(node, path) is not None
 
 
 def _union(
@@ -179,25 +181,35 @@ def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
         return prior
 
 
-def _root(node: Node, inactive: Element, bus: Any, prior: InstanceState | None) -> RootDisk | None:
-    device = root_disk(inactive)
-    path = source_of(device) if device is not None else None
-    volume = storage.volume_at(node, path) if path else None
-    if volume is None or device is None:
-        return prior.root_disk if prior and prior.root_disk and path else None
+def _root(
+    node: Node, domain: Any, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
+) -> RootDisk | None:
+    look = overlays.volume_at if prior is None else storage.volume_at
+    volume = look(node, own) if own else None
+    size = storage.root_size(node, domain, inactive, own)
+    if volume is None or size is None:
+        return prior.root_disk if prior and prior.root_disk and own else None
     pool = volume.storagePoolLookupByVolume()
     name = pool.name()
     before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
     if before is not None and in_lower_case(before) in (pool.UUIDString(), name):
         name = before
-    format: Any = root_format(inactive)
+    format = _format(inactive, own, prior)
     return RootDisk.model_construct(
         pool=name,
-        size=size_text(storage.size_of(volume, format)),
+        size=size_text(size),
         format=format if format in ("qcow2", "raw") else None,
         bus=bus if bus in PREFIXES else None,
         delete_with_instance=goes_too(prior),
     )
+
+
+def _format(inactive: Element, own: str | None, prior: InstanceState | None) -> Any:
+    """The format of the root disk itself: what QEMU is told is that of an overlay, where there is one."""
+    device = root_disk(inactive)
+    if device is not None and source_of(device) != own and marks.mark_of(inactive) is None:
+        return prior.root_disk.format if prior is not None and isinstance(prior.root_disk, RootDisk) else None
+    return root_format(inactive)
 
 
 def goes_too(prior: InstanceState | None) -> bool:
@@ -205,13 +217,11 @@ def goes_too(prior: InstanceState | None) -> bool:
     return prior is not None and isinstance(prior.root_disk, RootDisk) and prior.root_disk.delete_with_instance
 
 
-def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
+def _root_is_lost(work: Work, node: Node, inactive: Element, path: str | None) -> bool:
     """Whether the root disk that we made is surely gone: removed by hand, or by a removal that was cut off.
 
     What the instance was made of is then given as missing, and the plan is to make it anew.
     """
-    device = root_disk(inactive)
-    path = source_of(device) if device is not None else None
     if path is None or marks.mark_of(inactive) is None or storage.volume_at(node, path) is not None:
         return False
     with contextlib.suppress(JvpError):
@@ -220,13 +230,13 @@ def _root_is_lost(work: Work, node: Node, inactive: Element) -> bool:
     return False
 
 
-def _root_outputs(node: Node, inactive: Element, prior: InstanceState | None) -> dict[str, Any]:
-    device = root_disk(inactive)
-    path = source_of(device) if device is not None else None
-    if device is None and prior is not None and marks.mark_of(inactive) is not None:
+def _root_outputs(
+    node: Node, domain: Any, inactive: Element, path: str | None, prior: InstanceState | None
+) -> dict[str, Any]:
+    if root_disk(inactive) is None and prior is not None and marks.mark_of(inactive) is not None:
         # Taken out of the definition by somebody: the disk is still the instance's.
         path = prior.root_disk_path
-    size = storage.size_at(node, path, root_format(inactive)) if path else None
+    size = storage.root_size(node, domain, inactive, path)
     return {"root_disk_path": path, "root_disk_bytes": size}
 
 
@@ -250,7 +260,24 @@ def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
     reference = actual
     if before is not None:
         reference = same_or(before, actual, lambda text: _volume_id(node, text)) or actual
+    if reference != before and (below := _covered(node, device, before)) is not None:
+        reference = below
     return Disk.model_construct(name=key, volume=reference, read_only=device.find("readonly") is not None)
+
+
+def _covered(node: Node, device: Element, before: str | None) -> str | None:
+    """The declared volume that a disk is, when another tool has laid an overlay over it; None when none has.
+
+    It is the one that it was `before`; of an import the first that a program declares.
+    """
+    with contextlib.suppress(NotFound):
+        if before is not None:
+            path = str(volume_of(node, before, ()).path())
+            return before if overlays.over(node, device, path) else None
+        for path in overlays.layers(node, device):
+            if overlays.is_recorded(node, path):
+                return _volume_id(node, path) if path != source_of(device) else None
+    return None
 
 
 def _volume_id(node: Node, reference: str) -> str:

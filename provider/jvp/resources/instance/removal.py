@@ -13,8 +13,16 @@ from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import delete_volume, disk_users, find_volume, refresh, release_template
 from jvp.libvirt.xml import parse, value
 from jvp.resources.instance import cards, machine
-from jvp.resources.instance.definition import iso_of, root_disk, source_of
-from jvp.resources.instance.storage import NVRAM, nvram_name, pool_of_root, root_name, seed_name, volume_at
+from jvp.resources.instance.definition import iso_of, root_name
+from jvp.resources.instance.storage import (
+    NVRAM,
+    nvram_name,
+    pool_of_root,
+    root_overlays,
+    root_path,
+    seed_name,
+    volume_at,
+)
 
 
 def remove(
@@ -34,17 +42,22 @@ def remove(
     """
     node, domain = api.node, api.find(uuid)
     ours, iso, kept = True, None, set[hosts.Card]()
+    over: list[str] = []
     if domain is not None:
         root = devices.inactive_xml(domain)
         ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
-        device = root_disk(root)
-        path = path or (source_of(device) if device is not None else None)
+        own = root_path(node, root, path)
+        path = path or own
         if (ours or whole) and path:
-            _refuse_unreachable(work, node, path)
-            _refuse_shared(node, path, uuid)
+            over = root_overlays(node, root, path)
+            for file in dict.fromkeys([*over, own or path, path]):
+                _refuse_unreachable(work, node, file)
+                _refuse_shared(node, file, uuid)
             if not ours:
                 _refuse_declared(node, path)
         pool = pool_of_root(node, root) if marks.facts_of(root).get(NVRAM) else None
+        for name, file in api.memories(domain):
+            work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
         if patience is not None:
             guest.shut_down(work, domain, patience)
@@ -54,8 +67,11 @@ def remove(
             refresh(work, pool)
     imported = not ours or keep
     if not ours and whole and path:
-        _remove_imported(node, path)
+        _remove_at(node, path)
     _remove_made(work, node, uuid, None if imported else path, imported=imported)
+    # From the base up: what is left of them if this is cut off is found from the top.
+    for file in [] if keep else reversed(over):
+        _remove_at(node, file)
     cards.drop(node, kept)
     if domain is not None:
         api.undefine(domain)
@@ -94,8 +110,8 @@ def _refuse_declared(node: Node, path: str) -> None:
         )
 
 
-def _remove_imported(node: Node, path: str) -> None:
-    """Remove the root disk of an instance that was imported; gone already is success. Raises libvirtError."""
+def _remove_at(node: Node, path: str) -> None:
+    """Remove the volume at a path; gone already is success. Raises libvirtError."""
     volume = volume_at(node, path)
     if volume is not None:
         delete_volume(volume)

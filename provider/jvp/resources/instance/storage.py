@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,25 +12,27 @@ from typing import Any
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.work import Work
-from jvp.libvirt import copying, devices, marks, sidecar
+from jvp.libvirt import copying, devices, marks, overlays, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import (
     BackingFile,
+    DomainDisk,
     TemplateVolume,
     active_pool_of,
     create_volume,
     detach,
     disk_users,
     find_volume,
+    listed,
     refuse_going,
     template_of,
     volume_of,
 )
 from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import Element, parse, value
-from jvp.resources.instance.definition import DiskSource, root_disk, source_of
+from jvp.resources.instance.definition import DiskSource, is_ours, root_disk, root_format, root_name, source_of
 from jvp.resources.instance.model import Instance
 
 
@@ -51,10 +54,6 @@ OUTLIVED = "outlived"
 """A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
 NVRAM = "nvram"
 """A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
-
-
-def root_name(uuid: str) -> str:
-    return f"jvp-{uuid}-root"
 
 
 def seed_name(uuid: str) -> str:
@@ -117,7 +116,7 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
     name = root_name(uuid)
     stale = find_volume(plan.pool, name)
     if stale is not None and keep:
-        _take_over(work, stale, plan)
+        _take_over(work, node, stale, plan)
         return
     if stale is not None:
         remove_when_free(work, stale)  # the node may still be converting for one that died
@@ -132,11 +131,17 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
         refuse_going(plan.template, ("template",))
 
 
-def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
+def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
     root = parse(volume.XMLDesc(0))
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
     if plan.format == "raw":
         wanted = None  # a copy, or blank
+    if tops := overlays.standing(node, plan.pool, volume.path(), disk_users(node.connection)):
+        raise Rejected(
+            f"its root disk {volume.path()} outlived a machine that was undefined, and lies under {listed(tops)}, "
+            'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',
+            path=("rootDisk",),
+        )
     other = copying.format_of(root) != plan.format or backing != wanted
     if other or int(value(root, "capacity") or 0) > plan.size:
         raise Rejected(
@@ -150,9 +155,12 @@ def _take_over(work: Work, volume: Any, plan: RootPlan) -> None:
 
 
 def disk_source(
-    work: Work, node: Node, reference: str, path: Path, *, user: str, give_up: Callable[[], None] | None = None
-) -> DiskSource:
+    work: Work, node: Node, reference: str, path: Path, *, user: str, writes: bool,
+    give_up: Callable[[], None] | None = None,
+) -> DiskSource:  # fmt: skip
     """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
+
+    One that `writes` would break what stands on the volume: it is refused then too.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
     It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
@@ -164,8 +172,11 @@ def disk_source(
     while True:
         # Claimed before it is asked who has it: another thread may be about to write it down.
         claimed = node.claims.take(where)
-        others = [disk for disk in disk_users(node.connection).get(where, ()) if disk.domain.UUIDString() != user]
+        users = disk_users(node.connection)
+        others = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() != user]
         if claimed and not others:
+            if writes and not users.get(where):
+                _refuse_base(node, volume, users, user, path)
             return DiskSource(where, format_of(volume))
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
@@ -174,6 +185,18 @@ def disk_source(
             give_up()
         work.status(f'waiting for {holder} to let go of the volume "{reference}"')
         work.wait(0.5)
+
+
+def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:
+    """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
+    pool = volume.storagePoolLookupByVolume()
+    tops = overlays.standing(node, pool, volume.path(), users) if overlays.has_foreign(pool) else set()
+    if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
+        raise Rejected(
+            f'volume "{volume.name()}" lies under {listed(tops)}, which writing to it would break; merge that into it '
+            '("qemu-img commit"), or delete it',
+            path=path,
+        )
 
 
 def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
@@ -251,10 +274,58 @@ def grow(node: Node, path: str, format: str, size: int) -> None:
     volume.resize(size, 0)
 
 
+def root_path(node: Node, root: Element, known: str | None = None) -> str | None:
+    """The file that is the instance's root disk, also under overlays that another tool laid over it.
+
+    An imported one is told from them by the path that it is `known` by. None without a disk. Raises libvirtError.
+    """
+    device = root_disk(root)
+    top = source_of(device) if device is not None else None
+    if device is None or top is None or is_ours(root):
+        return top
+    if marks.mark_of(root) is None:
+        return known if known and overlays.over(node, device, known) else top
+    name = root_name(value(root, "uuid") or "")
+    return next((path for path in overlays.layers(node, device) if posixpath.basename(path) == name), top)
+
+
+def root_overlays(node: Node, root: Element, known: str | None) -> list[str]:
+    """The overlays over the root disk, top first. Of one that we made also those whose base is gone already.
+
+    Raises libvirtError.
+    """
+    device, own = root_disk(root), root_path(node, root, known)
+    if device is None or own is None or is_ours(root):
+        return []
+    if source_of(device) != own:
+        return overlays.over(node, device, own)
+    found = overlays.layers(node, device) if marks.mark_of(root) is not None else []
+    # Only a removal that was cut off leaves this.
+    cut = len(found) > 1 and volume_at(node, found[-1]) is None
+    return found[:-1] if cut and not any(overlays.is_recorded(node, path) for path in found) else []
+
+
+def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | None:
+    """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
+    device = root_disk(root)
+    top = source_of(device) if device is not None else None
+    if top is not None and top != own:
+        return overlays.size(domain, top)
+    return size_at(node, own, root_format(root)) if own else None
+
+
+def refuse_covered(domain: Any, root: Element, own: str | None) -> None:
+    """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
+    device = root_disk(root)
+    if device is not None and source_of(device) != own:
+        why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+        raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))
+
+
 def pool_of_root(node: Node, root: Element) -> Any:
     """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
-    device = root_disk(root)
-    volume = volume_at(node, source_of(device) or "") if device is not None else None
+    path = root_path(node, root)
+    volume = volume_at(node, path) if path is not None else None
     return volume.storagePoolLookupByVolume() if volume is not None else None
 
 

@@ -1,0 +1,48 @@
+"""Data disks under an overlay that another tool made: they stay as they are until that has been merged."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from jvp.core.errors import JvpError, Rejected
+from jvp.libvirt import overlays
+from jvp.libvirt.node import Node
+from jvp.libvirt.storage import volume_of
+from jvp.libvirt.xml import Element, value
+from jvp.resources.instance.definition import DiskSource, Names, disk_key, is_declared, names_of, source_of, told_format
+from jvp.resources.instance.model import Instance, InstanceState
+
+
+def kept(node: Node, inactive: Element, wanted: dict[str, DiskSource], known: Names) -> dict[str, DiskSource]:
+    """What is to be written for the disks that are `wanted`: for a volume under an overlay, that. Raises libvirtError.
+
+    Pointed back to its base, a disk would lose what was written since, and writing to the base breaks the overlay.
+    """
+    found = dict(wanted)
+    for device in inactive.iterfind("devices/disk"):
+        source, top = wanted.get(disk_key(device)), source_of(device)
+        if source is not None and top and is_declared(device, known) and overlays.over(node, device, source.path):
+            found[disk_key(device)] = DiskSource(top, told_format(device))
+    return found
+
+
+def refuse_moved(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+    """Raise Rejected when a volume that lies under an overlay is taken out of its disk. Raises libvirtError."""
+    known, had = names_of(prior), {disk.name: disk.volume for disk in prior.disks}
+    wanted = {disk.name: (index, disk.volume) for index, disk in enumerate(spec.disks)}
+    for device in inactive.iterfind("devices/disk"):
+        key = disk_key(device)
+        index, reference = wanted.get(key, (None, None))
+        if key not in had or reference == had[key] or not is_declared(device, known):
+            continue
+        going = False
+        with contextlib.suppress(JvpError):  # of what cannot be found nothing is known
+            path = volume_of(node, had[key], ()).path()
+            if reference is not None and path == volume_of(node, reference, ()).path():
+                continue
+            going = bool(overlays.over(node, device, path))
+        if going:
+            why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+            where = ("disks",) if index is None else ("disks", index, "volume")
+            raise Rejected(f'the volume "{had[key]}" of the disk "{key}" {why}', path=where)
