@@ -144,8 +144,7 @@ class Instances(Handler[Instance, InstanceState]):
             resolved = dataclasses.replace(
                 resolved, disks=covers.kept(self.node, inactive, resolved.disks, known_names)
             )
-            if name != domain.name():
-                self._rename(work, domain, name, spec)
+            cut_short = self._rename(work, domain, name, spec)
             inactive = devices.inactive_xml(domain)
             if (lost := self._lost_root(inactive, prior)) is not None:
                 add_root(inactive, lost)
@@ -184,9 +183,10 @@ class Instances(Handler[Instance, InstanceState]):
                 off = devices.inactive_xml(domain)
                 self._set_leases_aside(domain, off, spec)
                 self.api.define(off)
+            if restarted or cut_short:
                 with start_errors(what, *machine.at_fault(spec)):
                     guest.start(work, domain)
-            return self._finish(work, domain, spec, prior, restarted=restarted)
+            return self._finish(work, domain, spec, prior, restarted=restarted or cut_short)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -356,12 +356,19 @@ class Instances(Handler[Instance, InstanceState]):
         format = marks.facts_of(inactive).get(FORMAT) or storage.FORMAT
         return DiskSource(path, format) if storage.volume_at(self.node, path) is not None else None
 
-    def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> None:
-        """libvirt renames only what is off; `finish` starts it again."""
+    def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> bool:
+        """Rename, with the guest off, for libvirt renames nothing else; whether the caller is to start it again.
+
+        What has a declared power state comes back to that by itself.
+        """
+        if name == domain.name():
+            return False
+        ran = guest.state_of(domain) == "running"
         guest.shut_down(work, domain, spec.shutdown_timeout)
         work.status(f'renaming to "{name}"')
         with libvirt_errors(f'instance "{domain.name()}"', ("name",)):
             domain.rename(name, 0)
+        return ran and spec.power_state == "unmanaged"
 
     def _refuse_size(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None
