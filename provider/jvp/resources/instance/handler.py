@@ -164,6 +164,7 @@ class Instances(Handler[Instance, InstanceState]):
             kept = cards.wanted(inactive, spec)
             cards.drop(self.node, before - kept.keys())
             hosts.note_cards(inactive, set(kept))
+            guest.clear_crash(domain, spec.power_state)
             if not domain.isActive():
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
