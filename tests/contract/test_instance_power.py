@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.kinds import running
 
 from jvp.core.calls import Stored
+from jvp.core.errors import Rejected
+from jvp.core.work import Work
+from jvp.libvirt import devices
 from jvp.libvirt.xml import parse, put, text_of
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -66,4 +70,109 @@ def test_a_crashed_guest_is_brought_to_what_is_declared(
     assert "powerState" in bench.plan("Instance", found, raw)
     stored = bench.update("Instance", found, raw).stored
     assert (stored.state["state"], stored.state["pending"]) == (power, [])
+    bench.converged("Instance", stored, raw)
+
+
+def data(bench: Bench) -> list[Bag]:
+    return [{"name": "data", "volume": bench.volumes[0].id}]
+
+
+@pytest.mark.parametrize("change", [{"maxCpus": 2}, {"disks": []}, {"name": "x"}], ids=["room", "disk", "name"])
+def test_a_saved_guest_goes_on_and_is_changed_as_it_runs(
+    bench: Bench, made: Callable[[Bag], Stored], change: Bag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "UNPLUG_S", 0.5)  # nothing in this guest lets go of a disk
+    raw = bare(bench, "saved", disks=data(bench))
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+    domain.managedSave(0)
+    raw |= {**change, **({"name": bench.name("saved-other")} if "name" in change else {})}
+    found = bench.read("Instance", stored)
+    assert found is not None
+    stored = bench.update("Instance", found, raw).stored
+    assert stored.state["state"] == "running"
+    assert stored.state["pendingRestart"] is ("name" not in change)
+    assert not domain.hasManagedSaveImage(0)
+    bench.converged("Instance", stored, raw)
+
+
+def test_what_a_saved_guest_needs_is_not_deleted(
+    bench: Bench, made: Callable[[Bag], Stored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "UNPLUG_S", 0.5)
+    volume = bench.create("Volume", "gone", {"name": bench.name("gone"), "pool": bench.pool.id, "size": "1MiB"}).stored
+    network = bench.create("Network", "gone", {"name": bench.name("gone"), "cidr": bench.cidr()}).stored
+    parts = {
+        "disks": [{"name": "data", "volume": volume.id}],
+        "nics": [{"name": "eth0", "network": network.id}],
+    }
+    raw = bare(bench, "needs", **parts)
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+    domain.managedSave(0)
+    before = domain.XMLDesc(INACTIVE)
+    for token, part in (("Volume", volume), ("Network", network)):
+        with pytest.raises(Rejected, match=f"belongs to .*start that guest, or .*managedsave-remove {raw['name']}"):
+            bench.delete(token, part)
+    assert domain.XMLDesc(INACTIVE) == before
+    raw |= {"disks": [], "nics": []}
+    stored = bench.update("Instance", stored, raw).stored
+    assert domain.isActive()
+    domain.destroy()
+    bench.delete("Volume", volume)
+    bench.delete("Network", network)
+    stored = bench.update("Instance", stored, raw).stored
+    bench.converged("Instance", stored, raw)
+
+
+def test_a_guest_whose_disk_is_gone_starts_without_what_it_was_saved_with(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    volume = bench.create("Volume", "lost", {"name": bench.name("lost"), "pool": bench.pool.id, "size": "1MiB"}).stored
+    network = bench.create("Network", "lost", {"name": bench.name("lost"), "cidr": bench.cidr()}).stored
+    raw = bare(
+        bench, "lost", disks=[{"name": "data", "volume": volume.id}], nics=[{"name": "eth0", "network": network.id}]
+    )
+    stored = made(raw)
+    domain, warned = domain_of(bench, stored), list[str]()
+    domain.managedSave(0)
+    bench.connection.storageVolLookupByPath(volume.state["path"]).delete(0)
+    lost = bench.connection.networkLookupByUUIDString(network.id)
+    lost.destroy()
+    lost.undefine()
+    raw |= {"disks": [], "nics": []}
+    stored = bench.update("Instance", stored, raw, Work(warn=warned.append)).stored
+    assert domain.isActive()
+    assert re.search(
+        rf"saved to disk with the network .* and the disk {volume.state['path']}, which is gone", warned[0]
+    )
+    bench.converged("Instance", stored, raw)
+    bench.read("Volume", volume)
+
+
+def test_a_saved_guest_whose_power_nobody_manages_is_not_changed(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = bare(bench, "left")
+    stored = made(raw)
+    domain = domain_of(bench, stored)
+    domain.managedSave(0)
+    before = domain.XMLDesc(INACTIVE)
+    raw |= {"powerState": "unmanaged"}
+    for change in ({"name": bench.name("left-other")}, {"memory": "48MiB"}):
+        with pytest.raises(Rejected, match=f"managedsave-remove {raw['name']}"):
+            bench.update("Instance", stored, {**raw, **change})
+    assert domain.XMLDesc(INACTIVE) == before
+    stored = bench.update("Instance", stored, {**raw, "shutdownTimeout": "1s"}).stored
+    assert domain.hasManagedSaveImage(0)
+    bench.converged("Instance", stored, {**raw, "shutdownTimeout": "1s"})
+
+
+def test_a_saved_guest_that_is_to_be_off_is_renamed(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = bare(bench, "off")
+    stored = made(raw)
+    domain, warned = domain_of(bench, stored), list[str]()
+    domain.managedSave(0)
+    raw |= {"powerState": "stopped", "name": bench.name("off-other")}
+    stored = bench.update("Instance", stored, raw, Work(warn=warned.append)).stored
+    assert not domain.hasManagedSaveImage(0)
+    assert "stopped means off" in warned[0]
     bench.converged("Instance", stored, raw)

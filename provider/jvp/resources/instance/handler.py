@@ -24,7 +24,7 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, storage
+from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, saved, storage
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -139,6 +139,8 @@ class Instances(Handler[Instance, InstanceState]):
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
+            with start_errors(what, *machine.at_fault(spec)):
+                saved.settle(work, self.node, domain, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)
             resolved = self._resolve(work, spec, object_id, None, give_up)
             resolved = dataclasses.replace(
