@@ -176,3 +176,27 @@ def test_a_saved_guest_that_is_to_be_off_is_renamed(bench: Bench, made: Callable
     assert not domain.hasManagedSaveImage(0)
     assert "stopped means off" in warned[0]
     bench.converged("Instance", stored, raw)
+
+
+def test_a_plan_tells_who_misses_a_network_and_a_pool_that_stop(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = running(bench, bench.name("misses"))
+    stored = made(raw)
+    for token, part, says in (("Network", bench.network, "is cut off"), ("StoragePool", bench.pool, "with disks in")):
+        assert part is not None
+        said = list[str]()
+        inputs = bench.inputs(token, {**part.inputs, "active": False})
+        bench.calls.preview_update(token, part, inputs, Work(warn=said.append))
+        assert [(raw["name"] in line, says in line) for line in said] == [(True, True)]
+        bench.calls.preview_update(token, part, bench.inputs(token, part.inputs), Work(warn=said.append))
+        assert len(said) == 1
+    domain_of(bench, stored).destroy()
+    bench.calls.preview_update(token, part, inputs, Work(warn=said.append))
+    assert len(said) == 1
+
+
+def test_a_rename_of_what_is_off_is_nothing_to_warn_of(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw, said = bare(bench, "quiet", powerState="stopped"), list[str]()
+    stored = made(raw)
+    inputs = bench.inputs("Instance", {**raw, "name": bench.name("quiet")})
+    bench.calls.preview_update("Instance", stored, inputs, Work(warn=said.append))
+    assert said == []

@@ -53,6 +53,15 @@ def disk_users(connection: libvirt.virConnect) -> dict[str, list[DomainDisk]]:
     return dict(users)
 
 
+def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
+    """The names of the running guests with a disk in a folder. Raises libvirtError."""
+    inside = f"{folder.rstrip('/')}/"
+    every = disk_users(connection).items()
+    return sorted(
+        {disk.name for path, users in every if path.startswith(inside) for disk in users if disk.live is not None}
+    )
+
+
 def _disks_of(
     connection: libvirt.virConnect, domain: libvirt.virDomain, paths: dict[tuple[str, str], str | None]
 ) -> Iterator[tuple[str, DomainDisk]]:

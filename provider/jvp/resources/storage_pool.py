@@ -21,11 +21,12 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.core.work import Work
+from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
-from jvp.libvirt.pools import unless_lost
+from jvp.libvirt.pools import listed, unless_lost
 from jvp.libvirt.storage import pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
 
@@ -171,6 +172,16 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         if known(spec.active):
             bag["state"] = "running" if spec.active else "inactive"
         return bag
+
+    def warnings(self, work: Work, spec: StoragePool, prior: StoragePoolState | None) -> Iterator[str]:
+        if prior is None or not prior.active or spec.active is not False or prior.path is None:
+            return
+        with libvirt_errors(f'storage pool "{prior.name}"'):
+            if names := running_on(self.node.connection, prior.path):
+                yield (
+                    f"active: {listed(names)} runs on with disks in this pool, which can be neither read nor changed "
+                    "here until it is active again"
+                )
 
     def _mark(self, pool: Any) -> Mark | None:
         found = self.api.mark(pool)

@@ -47,6 +47,8 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
         effect = _effect(node, change, state, new)
         if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
             effect = Effect.POWER_OFF
+        if effect is Effect.POWER_OFF and state.state == "stopped":
+            effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
             yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
