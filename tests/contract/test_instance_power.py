@@ -200,3 +200,10 @@ def test_a_rename_of_what_is_off_is_nothing_to_warn_of(bench: Bench, made: Calla
     inputs = bench.inputs("Instance", {**raw, "name": bench.name("quiet")})
     bench.calls.preview_update("Instance", stored, inputs, Work(warn=said.append))
     assert said == []
+
+
+def test_the_memory_is_told_in_bytes(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = bare(bench, "bytes", powerState="stopped", memory="100MB", maxMemory="200MB")
+    stored = made(raw)
+    assert [stored.state[name] for name in ("memoryBytes", "maxMemoryBytes")] == [96 << 20, 191 << 20]
+    bench.converged("Instance", stored, raw)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, NameTaken, NotFound
-from jvp.core.facts import At, Changes, Computed, Effect, Output, Same
+from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.model import Rule, Spec
@@ -85,18 +85,23 @@ class StoragePoolState(StoragePool):
     capacity_bytes: Annotated[
         int | None,
         Output(follows=("active",)),
+        Unit("bytes"),
         Field(description="Size of the filesystem that the folder is on; null while the pool is stopped."),
     ] = None
     allocation_bytes: Annotated[
         int | None,
         Output(follows=("active",)),
+        Unit("bytes"),
         Field(
             description="What is used of it, by anything that is on it; told anew when it has moved by a hundredth of "
             "the capacity. getStoragePool tells it to the byte."
         ),
     ] = None
     available_bytes: Annotated[
-        int | None, Output(follows=("active",)), Field(description="What is left of it; as allocationBytes.")
+        int | None,
+        Output(follows=("active",)),
+        Unit("bytes"),
+        Field(description="What is left of it; as allocationBytes."),
     ] = None
 
 

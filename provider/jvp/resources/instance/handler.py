@@ -211,8 +211,7 @@ class Instances(Handler[Instance, InstanceState]):
         return planning.effects(self.node, changes, state, new)
 
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
-        size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
-        return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
+        return planning.predict(spec, prior)
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield from planning.warnings(spec, prior)

@@ -54,6 +54,20 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
 
 
+def predict(spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
+    """The sizes in bytes that an apply gives."""
+    size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
+    found = {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
+    for name, text, was in (
+        ("memoryBytes", spec.memory, prior and prior.memory),
+        ("maxMemoryBytes", spec.max_memory, prior and prior.max_memory),
+    ):
+        # What somebody else has given it need not be whole MiB, and stays while the program says the same.
+        if known(text) and text and not (was and memory_bytes(was) == memory_bytes(text)):
+            found[name] = memory_bytes(text)
+    return found
+
+
 def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
     """A plan never fails for what the disk has grown to: the engine makes one of each refresh."""
     size = spec.root_disk.size if isinstance(spec.root_disk, RootDisk) else None

@@ -68,6 +68,8 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         max_cpus=seen["maxCpus"],
         memory=size_text(seen["memory"] * 1024),
         max_memory=size_text(seen["maxMemory"] * 1024),
+        memory_bytes=seen["memory"] * 1024,
+        max_memory_bytes=seen["maxMemory"] * 1024,
         disks=[_disk(node, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
