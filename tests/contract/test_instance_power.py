@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -18,6 +19,7 @@ from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.xml import parse, put, text_of
+from jvp.resources.instance import storage
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
@@ -206,4 +208,29 @@ def test_the_memory_is_told_in_bytes(bench: Bench, made: Callable[[Bag], Stored]
     raw = bare(bench, "bytes", powerState="stopped", memory="100MB", maxMemory="200MB")
     stored = made(raw)
     assert [stored.state[name] for name in ("memoryBytes", "maxMemoryBytes")] == [96 << 20, 191 << 20]
+    bench.converged("Instance", stored, raw)
+
+
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_guest_that_was_undefined_while_it_runs_is_defined_again(
+    bench: Bench, made: Callable[[Bag], Stored], power: str
+) -> None:
+    raw = {**running(bench, bench.name("transient")), "autostart": power == "running"}
+    stored = bench.converged("Instance", made(raw), raw)
+    domain, warned = domain_of(bench, stored), list[str]()
+    before, life = domain.XMLDesc(INACTIVE), domain.ID()
+    seed = Path(stored.state["rootDiskPath"]).with_name(storage.seed_name(stored.id))
+    written = seed.stat().st_mtime_ns
+    domain.undefine()
+    found = bench.calls.read("Instance", stored, Work(warn=warned.append))
+    assert found is not None
+    assert "was undefined while it runs" in warned[0]
+    raw |= {"powerState": power}
+    more = {"running": ["autostart"], "stopped": ["powerState"]}[power]
+    assert bench.plan("Instance", found, raw) == [*more, "name"]
+    stored = bench.update("Instance", found, raw).stored
+    assert domain.isPersistent()
+    assert domain_of(bench, stored).ID() == (life if power == "running" else -1)
+    assert domain.XMLDesc(INACTIVE) == before
+    assert seed.stat().st_mtime_ns == written
     bench.converged("Instance", stored, raw)

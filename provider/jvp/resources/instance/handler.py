@@ -115,6 +115,7 @@ class Instances(Handler[Instance, InstanceState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
+                reading.warn_of_undefined(work, domain)
             state = reading.read(work, self.node, domain, prior)
             if prior is None and state.root_disk is None and state.root_disk_path:
                 raise Rejected(
@@ -139,6 +140,9 @@ class Instances(Handler[Instance, InstanceState]):
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
+            if not domain.isPersistent():
+                self.api.define(inactive)
+                changes = [change for change in changes if change.path != ("name",) or name != domain.name()]
             with start_errors(what, *machine.at_fault(spec)):
                 saved.settle(work, self.node, domain, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)

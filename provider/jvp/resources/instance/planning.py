@@ -127,6 +127,9 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
         if domain is None:
             return
         inactive = devices.inactive_xml(domain)
+        if not domain.isPersistent() and ("name",) not in changed:
+            # Undefined while it runs: nothing says so but that it would be gone with its next power-off.
+            yield Change(("name",), Kind.ADD, Effect.LIVE, None, domain.name())
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
         # A new name is another seed anyway.
         if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(node, inactive, state, new):

@@ -103,6 +103,15 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
         )
 
 
+def warn_of_undefined(work: Work, domain: Any) -> None:
+    """Say of a guest that somebody undefined while it runs: the next update defines it again."""
+    if not domain.isPersistent():
+        work.warn(
+            f'"{domain.name()}" was undefined while it runs, and would be gone once it is off: the next update defines '
+            "it again as it is"
+        )
+
+
 def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     noted, still = pending_of(domain, inactive), guest.stands_still(domain)
