@@ -133,3 +133,21 @@ def pool(provider: Provider, prefix: str, folder: Path) -> Iterator[str]:
     inside = {path.name for path in folder.iterdir()}
     provider.pools.delete(Work(), made.id, made.state)
     assert inside == {MARKER}
+
+
+def domain_of(bench: Bench, stored: Stored) -> Any:
+    return bench.connection.lookupByUUIDString(stored.id)
+
+
+@pytest.fixture
+def made(bench: Bench) -> Iterator[Callable[[Bag], Stored]]:
+    """Makes instances that are deleted at the end."""
+    found: list[Stored] = []
+
+    def make(raw: Bag) -> Stored:
+        found.append(bench.create("Instance", raw["name"], raw).stored)
+        return found[-1]
+
+    yield make
+    for stored in found:
+        bench.delete("Instance", stored)

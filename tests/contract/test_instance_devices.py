@@ -12,7 +12,7 @@ from typing import Any
 
 import libvirt
 import pytest
-from tests.contract.conftest import Bag, Bench
+from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
@@ -37,24 +37,6 @@ HANDMADE = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memo
 <target dev='sdc' bus='sata'/></disk>
 <interface type='network'><mac address='52:54:00:0d:1f:78'/><source network='{network}'/><model type='rtl8139'/>
 </interface></devices></domain>"""
-
-
-def domain_of(bench: Bench, stored: Stored) -> Any:
-    return bench.connection.lookupByUUIDString(stored.id)
-
-
-@pytest.fixture
-def made(bench: Bench) -> Iterator[Callable[[Bag], Stored]]:
-    """Makes instances that are deleted at the end."""
-    found: list[Stored] = []
-
-    def make(raw: Bag) -> Stored:
-        found.append(bench.create("Instance", raw["name"], raw).stored)
-        return found[-1]
-
-    yield make
-    for stored in found:
-        bench.delete("Instance", stored)
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,22 @@ def test_route_domain_and_mtu_come_with_a_restart_and_go_again(bench: Bench, net
     assert "<domain" not in found.XMLDesc(0)
 
 
+def test_a_stopped_network_is_changed_without_a_restart(bench: Bench, network: Stored) -> None:
+    plain = {name: network.state[name] for name in ("name", "cidr")}
+    raw = {**plain, "domain": "lab.example", "active": False}
+    assert effects(bench, network, raw) == {"domain": "live", "active": "live"}
+    stored = bench.converged("Network", bench.update("Network", network, raw).stored, raw)
+    raw = {**raw, "domain": "other.example"}
+    assert effects(bench, stored, raw) == {"domain": "live"}
+    # Somebody starts it between the plan and its apply.
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    found.create()
+    raw |= {"active": True}
+    stored = bench.converged("Network", bench.update("Network", stored, raw).stored, raw)
+    assert "<domain name='other.example'" in found.XMLDesc(0)
+    bench.converged("Network", bench.update("Network", stored, plain).stored, plain)
+
+
 def test_what_nobody_declared_stays_when_something_else_changes(bench: Bench, network: Stored) -> None:
     found = bench.connection.networkLookupByUUIDString(network.id)
     bench.connection.networkDefineXML(found.XMLDesc(1).replace("<ip ", "<domain name='theirs'/><ip ", 1))

@@ -220,6 +220,19 @@ def changed_out_of_band(scene: Scene) -> None:
 
 
 @scenario
+def undefined_while_it_runs(scene: Scene) -> None:
+    raw = kinds.running(scene.bench, scene.name)
+    scene.up("Instance", raw)
+    assert scene.up("Instance", raw).action == "none"
+    scene.bench.connection.lookupByName(scene.name).undefine()
+    for step in (scene.plan, scene.up):
+        assert step("Instance", raw).action == "update"
+        scene.told.pop()  # no attribute shows it, and Pulumi is told of one
+    assert scene.bench.connection.lookupByName(scene.name).isPersistent()
+    assert scene.up("Instance", raw).action == "none"
+
+
+@scenario
 def a_name_that_is_taken(scene: Scene) -> None:
     raw = kinds.network(scene.bench, scene.name)
     foreign = kinds.foreign_network(scene.bench, raw)

@@ -225,7 +225,7 @@ def test_a_graceful_stop_a_rename_and_a_start(guest: Guest, lab: Bench) -> None:
     assert guest.state["state"] == "stopped"
     assert guest.state.get("ipAddress") is None
     name = lab.name("renamed")
-    assert guest.plan(name=name) == {"name": "power off"}
+    assert guest.plan(name=name) == {"name": "live"}
     guest.update(name=name)
     assert guest.domain.name() == name
     at, begin = len(guest.console), time.monotonic()

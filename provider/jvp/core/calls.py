@@ -128,7 +128,7 @@ class Calls:
                 bag[name] = UNKNOWN if moved else stored.state.get(name)
             elif facts.computed and name not in new:
                 bag[name] = stored.state.get(name)
-        bag |= self._predicted(handler, new, load(handler.state, stored.state), work)
+        bag |= self._predicted(handler, _managed(handler, stored, new), load(handler.state, stored.state), work)
         wanted = completed(handler.spec, reveal(new), reveal(stored.state))
         return hide({**bag, **wanted}, secret_paths(new), handler.state)
 

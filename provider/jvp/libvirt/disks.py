@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import libvirt
 
-from jvp.core.errors import Busy
+from jvp.core.errors import Busy, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.errors import Gone, is_gone
@@ -53,6 +53,15 @@ def disk_users(connection: libvirt.virConnect) -> dict[str, list[DomainDisk]]:
     return dict(users)
 
 
+def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
+    """The names of the running guests with a disk in a folder. Raises libvirtError."""
+    inside = f"{folder.rstrip('/')}/"
+    every = disk_users(connection).items()
+    return sorted(
+        {disk.name for path, users in every if path.startswith(inside) for disk in users if disk.live is not None}
+    )
+
+
 def _disks_of(
     connection: libvirt.virConnect, domain: libvirt.virDomain, paths: dict[tuple[str, str], str | None]
 ) -> Iterator[tuple[str, DomainDisk]]:
@@ -91,6 +100,32 @@ def _path_in_pool(
     if (pool, volume) not in paths:
         paths[pool, volume] = devices.path_in_pool(connection, pool, volume)
     return paths[pool, volume]
+
+
+def refuse_saved(connection: libvirt.virConnect, what: str, has: Callable[[Element], bool]) -> None:
+    """Raise Rejected when a guest was saved to disk with it: taken from there it would not go on."""
+    names = [domain.name() for domain, root in _saved(connection) if has(root)]
+    if names:
+        raise Rejected(
+            f'{what} belongs to "{names[0]}", which was saved to disk with it; start that guest, or drop what was '
+            f"saved with `virsh managedsave-remove {names[0]}`, and run again"
+        )
+
+
+def _saved(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    """Domains that were saved to disk, with the definition that comes back with their next start."""
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE):
+        try:
+            yield domain, parse(domain.managedSaveGetXMLDesc(0))
+        except libvirt.libvirtError:
+            # What cannot be read cannot go on either: libvirt passes over it, too.
+            continue
+
+
+def has_disk(connection: libvirt.virConnect, root: Element, path: str) -> bool:
+    """Whether a definition has a file as a disk, or below one."""
+    disks = root.iterfind("devices/disk")
+    return any(found == path for disk in disks for found, _ in _paths_of(connection, disk, {}))
 
 
 def detach(work: Work, disk: DomainDisk, path: str) -> None:

@@ -147,6 +147,12 @@ def go_on(domain: Any) -> None:
         _become(domain, "running", lambda: domain.pMWakeup(0))
 
 
+def clear_crash(domain: Any, wanted: str) -> None:
+    """Cut off a guest that crashed and is kept for a look at it, when it is to run: nothing brings it back to life."""
+    if wanted in ("running", "paused") and state_of(domain) == "crashed":
+        cut_off(domain)
+
+
 def shut_down(work: Work, domain: Any, timeout: str) -> None:
     """Ask the guest to shut down, and cut it off when it has not after `timeout`. Stopped already is fine."""
     if not is_active(domain):
@@ -199,6 +205,7 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
     if wanted == "unmanaged":
         return False
     started = False
+    clear_crash(domain, wanted)
     if wanted == "stopped":
         shut_down(work, domain, timeout)
         # What a saved image holds would come back at the next start: stopped means off.

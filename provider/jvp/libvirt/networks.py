@@ -17,6 +17,7 @@ from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
+from jvp.libvirt.disks import refuse_saved
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
@@ -258,6 +259,7 @@ class Restart:
         foreign = sorted(domain.name() for domain, root in using if not devices.is_ours(root))
         if foreign:
             raise Rejected(f'network "{self.name}" is used by {", ".join(foreign)}, which jvp does not manage')
+        refuse_saved(self.network.connect(), f'network "{self.name}"', lambda root: bool(self._of(root)))
         running = []
         for domain, root in using:
             for nic in self._of(root):

@@ -190,6 +190,9 @@ class VolumeApi:
         if users and not detach:
             names = pools.listed({disk.name for disk in users})
             raise Rejected(f'volume "{found.name}" is attached to {names}, and detachOnDelete is false')
+        disks.refuse_saved(
+            connection, f'volume "{found.name}"', lambda root: disks.has_disk(connection, root, found.path)
+        )
         for disk in users:
             work.status(f'taking volume "{found.name}" out of "{disk.name}"')
             disks.detach(work, disk, found.path)

@@ -14,18 +14,19 @@ from pydantic import Field
 
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, NameTaken, NotFound
-from jvp.core.facts import At, Changes, Computed, Effect, Output, Same
+from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.core.work import Work
+from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
-from jvp.libvirt.pools import unless_lost
+from jvp.libvirt.pools import listed, unless_lost
 from jvp.libvirt.storage import pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
 
@@ -84,18 +85,23 @@ class StoragePoolState(StoragePool):
     capacity_bytes: Annotated[
         int | None,
         Output(follows=("active",)),
+        Unit("bytes"),
         Field(description="Size of the filesystem that the folder is on; null while the pool is stopped."),
     ] = None
     allocation_bytes: Annotated[
         int | None,
         Output(follows=("active",)),
+        Unit("bytes"),
         Field(
             description="What is used of it, by anything that is on it; told anew when it has moved by a hundredth of "
             "the capacity. getStoragePool tells it to the byte."
         ),
     ] = None
     available_bytes: Annotated[
-        int | None, Output(follows=("active",)), Field(description="What is left of it; as allocationBytes.")
+        int | None,
+        Output(follows=("active",)),
+        Unit("bytes"),
+        Field(description="What is left of it; as allocationBytes."),
     ] = None
 
 
@@ -171,6 +177,16 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         if known(spec.active):
             bag["state"] = "running" if spec.active else "inactive"
         return bag
+
+    def warnings(self, work: Work, spec: StoragePool, prior: StoragePoolState | None) -> Iterator[str]:
+        if prior is None or not prior.active or spec.active is not False or prior.path is None:
+            return
+        with libvirt_errors(f'storage pool "{prior.name}"'):
+            if names := running_on(self.node.connection, prior.path):
+                yield (
+                    f"active: {listed(names)} runs on with disks in this pool, which can be neither read nor changed "
+                    "here until it is active again"
+                )
 
     def _mark(self, pool: Any) -> Mark | None:
         found = self.api.mark(pool)

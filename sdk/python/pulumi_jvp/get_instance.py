@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetInstanceResult:
-    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, memory=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
+    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, max_memory_bytes=None, memory=None, memory_bytes=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
         if acceleration and not isinstance(acceleration, str):
             raise TypeError("Expected argument 'acceleration' to be a str")
         pulumi.set(__self__, "acceleration", acceleration)
@@ -77,9 +77,15 @@ class GetInstanceResult:
         if max_memory and not isinstance(max_memory, str):
             raise TypeError("Expected argument 'max_memory' to be a str")
         pulumi.set(__self__, "max_memory", max_memory)
+        if max_memory_bytes and not isinstance(max_memory_bytes, int):
+            raise TypeError("Expected argument 'max_memory_bytes' to be a int")
+        pulumi.set(__self__, "max_memory_bytes", max_memory_bytes)
         if memory and not isinstance(memory, str):
             raise TypeError("Expected argument 'memory' to be a str")
         pulumi.set(__self__, "memory", memory)
+        if memory_bytes and not isinstance(memory_bytes, int):
+            raise TypeError("Expected argument 'memory_bytes' to be a int")
+        pulumi.set(__self__, "memory_bytes", memory_bytes)
         if name and not isinstance(name, str):
             raise TypeError("Expected argument 'name' to be a str")
         pulumi.set(__self__, "name", name)
@@ -272,12 +278,28 @@ class GetInstanceResult:
         return pulumi.get(self, "max_memory")
 
     @_builtins.property
+    @pulumi.getter(name="maxMemoryBytes")
+    def max_memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        The most that the memory can grow to, in whole MiB. Unit: bytes.
+        """
+        return pulumi.get(self, "max_memory_bytes")
+
+    @_builtins.property
     @pulumi.getter
     def memory(self) -> _builtins.str:
         """
-        Memory. Format: size with a unit, like 512MiB or 20GiB.
+        Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB.
         """
         return pulumi.get(self, "memory")
+
+    @_builtins.property
+    @pulumi.getter(name="memoryBytes")
+    def memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        The memory, in whole MiB. Unit: bytes.
+        """
+        return pulumi.get(self, "memory_bytes")
 
     @_builtins.property
     @pulumi.getter
@@ -447,7 +469,9 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             machine=self.machine,
             max_cpus=self.max_cpus,
             max_memory=self.max_memory,
+            max_memory_bytes=self.max_memory_bytes,
             memory=self.memory,
+            memory_bytes=self.memory_bytes,
             name=self.name,
             nics=self.nics,
             node=self.node,
@@ -498,7 +522,9 @@ def get_instance(instance: Optional[_builtins.str] = None,
         machine=pulumi.get(__ret__, 'machine'),
         max_cpus=pulumi.get(__ret__, 'max_cpus'),
         max_memory=pulumi.get(__ret__, 'max_memory'),
+        max_memory_bytes=pulumi.get(__ret__, 'max_memory_bytes'),
         memory=pulumi.get(__ret__, 'memory'),
+        memory_bytes=pulumi.get(__ret__, 'memory_bytes'),
         name=pulumi.get(__ret__, 'name'),
         nics=pulumi.get(__ret__, 'nics'),
         node=pulumi.get(__ret__, 'node'),
@@ -546,7 +572,9 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         machine=pulumi.get(__response__, 'machine'),
         max_cpus=pulumi.get(__response__, 'max_cpus'),
         max_memory=pulumi.get(__response__, 'max_memory'),
+        max_memory_bytes=pulumi.get(__response__, 'max_memory_bytes'),
         memory=pulumi.get(__response__, 'memory'),
+        memory_bytes=pulumi.get(__response__, 'memory_bytes'),
         name=pulumi.get(__response__, 'name'),
         nics=pulumi.get(__response__, 'nics'),
         node=pulumi.get(__response__, 'node'),

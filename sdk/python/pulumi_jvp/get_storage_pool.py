@@ -76,7 +76,7 @@ class GetStoragePoolResult:
     @pulumi.getter(name="allocationBytes")
     def allocation_bytes(self) -> Optional[_builtins.int]:
         """
-        What is used of it, by anything that is on it; told anew when it has moved by a hundredth of the capacity. getStoragePool tells it to the byte.
+        What is used of it, by anything that is on it; told anew when it has moved by a hundredth of the capacity. getStoragePool tells it to the byte. Unit: bytes.
         """
         return pulumi.get(self, "allocation_bytes")
 
@@ -92,7 +92,7 @@ class GetStoragePoolResult:
     @pulumi.getter(name="availableBytes")
     def available_bytes(self) -> Optional[_builtins.int]:
         """
-        What is left of it; as allocationBytes.
+        What is left of it; as allocationBytes. Unit: bytes.
         """
         return pulumi.get(self, "available_bytes")
 
@@ -100,7 +100,7 @@ class GetStoragePoolResult:
     @pulumi.getter(name="capacityBytes")
     def capacity_bytes(self) -> Optional[_builtins.int]:
         """
-        Size of the filesystem that the folder is on; null while the pool is stopped.
+        Size of the filesystem that the folder is on; null while the pool is stopped. Unit: bytes.
         """
         return pulumi.get(self, "capacity_bytes")
 

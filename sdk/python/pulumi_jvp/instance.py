@@ -58,7 +58,7 @@ class InstanceArgs:
         :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
-        :param pulumi.Input[_builtins.str] memory: Memory. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
+        :param pulumi.Input[_builtins.str] memory: Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceNicArgs']]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
@@ -269,7 +269,7 @@ class InstanceArgs:
     @pulumi.getter
     def memory(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Memory. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
+        Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
         """
         return pulumi.get(self, "memory")
 
@@ -443,7 +443,7 @@ class Instance(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
-        :param pulumi.Input[_builtins.str] memory: Memory. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
+        :param pulumi.Input[_builtins.str] memory: Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
@@ -554,6 +554,8 @@ class Instance(pulumi.CustomResource):
             __props__.__dict__["addresses"] = None
             __props__.__dict__["created_at"] = None
             __props__.__dict__["ip_address"] = None
+            __props__.__dict__["max_memory_bytes"] = None
+            __props__.__dict__["memory_bytes"] = None
             __props__.__dict__["node"] = None
             __props__.__dict__["pending"] = None
             __props__.__dict__["pending_restart"] = None
@@ -599,7 +601,9 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["machine"] = None
         __props__.__dict__["max_cpus"] = None
         __props__.__dict__["max_memory"] = None
+        __props__.__dict__["max_memory_bytes"] = None
         __props__.__dict__["memory"] = None
+        __props__.__dict__["memory_bytes"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nics"] = None
         __props__.__dict__["node"] = None
@@ -741,12 +745,28 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "max_memory")
 
     @_builtins.property
+    @pulumi.getter(name="maxMemoryBytes")
+    def max_memory_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        The most that the memory can grow to, in whole MiB. Unit: bytes.
+        """
+        return pulumi.get(self, "max_memory_bytes")
+
+    @_builtins.property
     @pulumi.getter
     def memory(self) -> pulumi.Output[_builtins.str]:
         """
-        Memory. Format: size with a unit, like 512MiB or 20GiB.
+        Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB.
         """
         return pulumi.get(self, "memory")
+
+    @_builtins.property
+    @pulumi.getter(name="memoryBytes")
+    def memory_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        The memory, in whole MiB. Unit: bytes.
+        """
+        return pulumi.get(self, "memory_bytes")
 
     @_builtins.property
     @pulumi.getter

@@ -379,3 +379,19 @@ def test_what_follows_from_an_unknown_value_is_unknown() -> None:
     assert checked.failures == ()
     assert checked.inputs["maxCpus"] is UNKNOWN
     assert checked.inputs["maxMemory"] is UNKNOWN
+
+
+def test_the_memory_is_foretold_in_bytes_as_the_guest_has_it() -> None:
+    base = {name: value for name, value in BASE.items() if name != "maxMemory"}
+    inputs = check(Instance, {**base, "memory": "100MB"}).inputs
+    bag = offline().preview_create("Instance", inputs, Work())
+    assert (bag["memoryBytes"], bag["maxMemoryBytes"]) == (96 << 20, 96 << 20)
+    state = {**inputs, "name": "a", "uuid": "i", "memory": "97792KiB", "memoryBytes": 97792 << 10}
+    state |= {"maxMemory": "1GiB", "maxMemoryBytes": 1 << 30}
+    # Of an import the program leaves the room as it is.
+    stored = Stored("i", inputs, state, {"unmanaged": ["maxMemory"]})
+    bag = offline().preview_update("Instance", stored, inputs, Work())
+    assert (bag["memoryBytes"], bag["maxMemoryBytes"]) == (97792 << 10, 1 << 30)
+    more = check(Instance, {**BASE, "memory": "2GiB", "maxMemory": "2GiB"}).inputs
+    bag = offline().preview_update("Instance", Stored("i", inputs, state), more, Work())
+    assert (bag["memoryBytes"], bag["maxMemoryBytes"]) == (2 << 30, 2 << 30)

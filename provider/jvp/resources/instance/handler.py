@@ -24,7 +24,7 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, storage
+from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, saved, storage
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -115,6 +115,7 @@ class Instances(Handler[Instance, InstanceState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
+                reading.warn_of_undefined(work, domain)
             state = reading.read(work, self.node, domain, prior)
             if prior is None and state.root_disk is None and state.root_disk_path:
                 raise Rejected(
@@ -139,13 +140,17 @@ class Instances(Handler[Instance, InstanceState]):
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
+            if not domain.isPersistent():
+                self.api.define(inactive)
+                changes = [change for change in changes if change.path != ("name",) or name != domain.name()]
+            with start_errors(what, *machine.at_fault(spec)):
+                saved.settle(work, self.node, domain, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)
             resolved = self._resolve(work, spec, object_id, None, give_up)
             resolved = dataclasses.replace(
                 resolved, disks=covers.kept(self.node, inactive, resolved.disks, known_names)
             )
-            if name != domain.name():
-                self._rename(work, domain, name, spec)
+            cut_short = self._rename(work, domain, name, spec)
             inactive = devices.inactive_xml(domain)
             if (lost := self._lost_root(inactive, prior)) is not None:
                 add_root(inactive, lost)
@@ -165,6 +170,7 @@ class Instances(Handler[Instance, InstanceState]):
             kept = cards.wanted(inactive, spec)
             cards.drop(self.node, before - kept.keys())
             hosts.note_cards(inactive, set(kept))
+            guest.clear_crash(domain, spec.power_state)
             if not domain.isActive():
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
@@ -184,9 +190,10 @@ class Instances(Handler[Instance, InstanceState]):
                 off = devices.inactive_xml(domain)
                 self._set_leases_aside(domain, off, spec)
                 self.api.define(off)
+            if restarted or cut_short:
                 with start_errors(what, *machine.at_fault(spec)):
                     guest.start(work, domain)
-            return self._finish(work, domain, spec, prior, restarted=restarted)
+            return self._finish(work, domain, spec, prior, restarted=restarted or cut_short)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
@@ -208,8 +215,7 @@ class Instances(Handler[Instance, InstanceState]):
         return planning.effects(self.node, changes, state, new)
 
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
-        size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
-        return {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
+        return planning.predict(spec, prior)
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield from planning.warnings(spec, prior)
@@ -356,12 +362,19 @@ class Instances(Handler[Instance, InstanceState]):
         format = marks.facts_of(inactive).get(FORMAT) or storage.FORMAT
         return DiskSource(path, format) if storage.volume_at(self.node, path) is not None else None
 
-    def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> None:
-        """libvirt renames only what is off; `finish` starts it again."""
+    def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> bool:
+        """Rename, with the guest off, for libvirt renames nothing else; whether the caller is to start it again.
+
+        What has a declared power state comes back to that by itself.
+        """
+        if name == domain.name():
+            return False
+        ran = guest.state_of(domain) == "running"
         guest.shut_down(work, domain, spec.shutdown_timeout)
         work.status(f'renaming to "{name}"')
         with libvirt_errors(f'instance "{domain.name()}"', ("name",)):
             domain.rename(name, 0)
+        return ran and spec.power_state == "unmanaged"
 
     def _refuse_size(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
         wanted = spec.root_disk.size if spec.root_disk else None

@@ -170,7 +170,7 @@ class Instance(Spec):
         Changes(Effect.NEXT_BOOT),
         Field(ge=1, le=512, description="How many CPUs it can have without a reboot; by default what it has."),
     ] = None
-    memory: Annotated[MemorySize, Field(description="Memory.")] = "1GiB"
+    memory: Annotated[MemorySize, Field(description="Memory, rounded up to whole MiB.")] = "1GiB"
     max_memory: Annotated[
         MemorySize | None,
         Changes(Effect.NEXT_BOOT),
@@ -353,6 +353,15 @@ class InstanceState(Instance):
     ] = []
     acceleration: Annotated[
         str | None, Output(follows=("virtType",)), Field(description="How it runs: kvm or qemu.")
+    ] = None
+    memory_bytes: Annotated[
+        int | None, Output(follows=("memory",)), Unit("bytes"), Field(description="The memory, in whole MiB.")
+    ] = None
+    max_memory_bytes: Annotated[
+        int | None,
+        Output(follows=("maxMemory", "memory")),
+        Unit("bytes"),
+        Field(description="The most that the memory can grow to, in whole MiB."),
     ] = None
     root_disk_bytes: Annotated[
         int | None, Output(follows=("rootDisk",)), Unit("bytes"), Field(description="The root disk's size.")

@@ -47,9 +47,25 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
         effect = _effect(node, change, state, new)
         if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
             effect = Effect.POWER_OFF
+        if effect is Effect.POWER_OFF and state.state == "stopped":
+            effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
             yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
+
+
+def predict(spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
+    """The sizes in bytes that an apply gives."""
+    size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
+    found = {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
+    for name, text, was in (
+        ("memoryBytes", spec.memory, prior and prior.memory),
+        ("maxMemoryBytes", spec.max_memory, prior and prior.max_memory),
+    ):
+        # What somebody else has given it need not be whole MiB, and stays while the program says the same.
+        if known(text) and text and not (was and memory_bytes(was) == memory_bytes(text)):
+            found[name] = memory_bytes(text)
+    return found
 
 
 def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
@@ -111,6 +127,9 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
         if domain is None:
             return
         inactive = devices.inactive_xml(domain)
+        if not domain.isPersistent() and ("name",) not in changed:
+            # Undefined while it runs: nothing says so but that it would be gone with its next power-off.
+            yield Change(("name",), Kind.ADD, Effect.LIVE, None, domain.name())
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
         # A new name is another seed anyway.
         if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(node, inactive, state, new):

@@ -68,6 +68,8 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         max_cpus=seen["maxCpus"],
         memory=size_text(seen["memory"] * 1024),
         max_memory=size_text(seen["maxMemory"] * 1024),
+        memory_bytes=seen["memory"] * 1024,
+        max_memory_bytes=seen["maxMemory"] * 1024,
         disks=[_disk(node, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
@@ -98,6 +100,15 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
         work.warn(
             f'"{prior.name}" was undefined, and its root disk {path} is still there: it is taken over when the '
             "instance is made again, and a destroy leaves it"
+        )
+
+
+def warn_of_undefined(work: Work, domain: Any) -> None:
+    """Say of a guest that somebody undefined while it runs: the next update defines it again."""
+    if not domain.isPersistent():
+        work.warn(
+            f'"{domain.name()}" was undefined while it runs, and would be gone once it is off: the next update defines '
+            "it again as it is"
         )
 
 

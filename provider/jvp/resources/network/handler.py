@@ -19,6 +19,7 @@ from jvp.libvirt import hosts, marks
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
 from jvp.libvirt.node import Node
+from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.network.definition import (
     SETTLING,
@@ -101,6 +102,8 @@ class Networks(Handler[Network, NetworkState]):
             both = ours | new
             patch(root, kept(spec, read(root, both), removed), both)
             needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
+            # Started by somebody since it was read: it runs as it was.
+            needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
             marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
             record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
             if spec.active and (needs_restart or not network.isActive()):
@@ -127,8 +130,11 @@ class Networks(Handler[Network, NetworkState]):
                 self.api.remove(object_id)
 
     def effects(self, changes: Sequence[Change], state: NetworkState, new: dict[str, Any]) -> Iterable[Change]:
+        stands = state.state == "inactive" or new.get("active") is False
         for change in changes:
-            yield change.having(Effect.LIVE) if change.path[:2] == ("ipv6", "dhcp") else change
+            live = change.path[:2] == ("ipv6", "dhcp")
+            live = live or (stands and change.effect is Effect.NETWORK_RESTART)  # there is nothing to restart
+            yield change.having(Effect.LIVE) if live else change
 
     def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -140,6 +146,11 @@ class Networks(Handler[Network, NetworkState]):
 
     def warnings(self, work: Work, spec: Network, prior: NetworkState | None) -> Iterator[str]:
         """Addresses that instances have in this network are theirs to change: the program may do that as well."""
+        if prior is not None and prior.active and spec.active is False:
+            with libvirt_errors(f'network "{prior.name}"'):
+                network = self.api.find(prior.uuid)
+                if network is not None and (names := self.api.connected(network)):
+                    yield f"active: what runs on this network is cut off until it is active again: {listed(names)}"
         if prior is None or not known(spec.cidr) or spec.cidr is None or spec.cidr == prior.cidr:
             return
         with libvirt_errors(f'network "{prior.name}"'):

@@ -1,0 +1,68 @@
+"""A guest that was saved to disk (`virsh managedsave`, or by the node as it shut down) before it is changed.
+
+Its next start would bring back what it was saved with, whatever the definition says by then. So it goes on first, and
+is changed as it runs.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jvp.core.diff import Change
+from jvp.core.errors import Rejected
+from jvp.core.work import Work
+from jvp.libvirt import guest, poolmarks
+from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.storage import pool_at
+from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.instance.definition import source_of
+from jvp.resources.instance.model import Instance
+
+_NOT_IN_IT = {"powerState", "autostart", "updatePolicy", "shutdownTimeout", "waitFor", "waitTimeout"}
+"""Properties that nothing of the saved machine holds."""
+
+
+def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequence[Change]) -> None:
+    """Have a saved guest go on when it is to run; one that is to be off loses what it was saved with.
+
+    Raises Rejected when nobody says which of both, and when a pool cannot tell whether a disk is still there;
+    libvirtError. Again: yes.
+    """
+    if domain.isActive() or not domain.hasManagedSaveImage(0):
+        return
+    name = domain.name()
+    if spec.power_state == "unmanaged":
+        if any(change.path[0] not in _NOT_IN_IT for change in changes):
+            raise Rejected(
+                f'"{name}" was saved to disk and would go on as it was before the change; start it, or drop what was '
+                f"saved with `virsh managedsave-remove {name}`, and run again"
+            )
+        return
+    if spec.power_state == "stopped":
+        work.warn(f'what "{name}" was saved to disk with is dropped: stopped means off')
+        domain.managedSaveRemove(0)
+        return
+    if lost := list(_lost(work, node, parse(domain.managedSaveGetXMLDesc(0)))):
+        work.warn(
+            f'"{name}" was saved to disk with {" and ".join(lost)}, which is gone: what was saved is dropped, and the '
+            "guest starts afresh"
+        )
+        domain.managedSaveRemove(0)
+        return
+    guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout)
+
+
+def _lost(work: Work, node: Node, root: Element) -> Iterator[str]:
+    """What a saved machine has and surely nobody has any more."""
+    for card in root.iterfind("devices/interface"):
+        network = value(card, "source/@network")
+        if network and NetworkApi(node).named(network) is None:
+            yield f'the network "{network}"'
+    for disk in root.iterfind("devices/disk"):
+        path = source_of(disk)
+        pool = pool_at(node, posixpath.dirname(path)) if path else None
+        if path and pool is not None and poolmarks.is_gone(work, pool, posixpath.basename(path)):
+            yield f"the disk {path}"
