@@ -25,7 +25,6 @@ from jvp.core.work import Work, current, running
 
 AnyHandler = Handler[Any, Any]
 AnyFunction = Function[Any, Any]
-PRIVATE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,7 @@ class Calls:
         """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked."""
         handler = self.handlers[token]
         with self._guarded(stored.state, new, work=work):
+            _refuse_newer(handler, stored)
             wanted = _managed(handler, stored, new)
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
@@ -291,6 +291,7 @@ class Calls:
         machine has none of its own.
         """
         work = self._discreet(work, stored.inputs, stored.state)
+        _refuse_newer(handler, stored)
         prior = load(handler.state, stored.state) if stored.state else None
         if not self._is_elsewhere(stored):
             return handler.read(work, stored.id, prior)
@@ -307,6 +308,7 @@ class Calls:
         return state
 
     def _refuse_other_host(self, handler: AnyHandler, stored: Stored, work: Work) -> None:
+        _refuse_newer(handler, stored)
         if self._is_elsewhere(stored):
             self._read(handler, stored, work)
 
@@ -353,6 +355,16 @@ class Calls:
             if facts.write_only and name in ours:
                 bag[name] = ours[name]
         return hide(bag, secret_paths_in(bag, known), handler.state)
+
+
+def _refuse_newer(handler: AnyHandler, stored: Stored) -> None:
+    """Raise Rejected for a state in which a newer version of us may have kept what this one would lose."""
+    version, ours = stored.private.get("schema"), handler.spec.schema_version
+    if isinstance(version, int | float) and version > ours:
+        raise Rejected(
+            f"the state was written by a newer version of jvp (its form is {version:g}, this one reads {ours}); "
+            "install that version"
+        )
 
 
 def _refuse_id(text: str) -> None:

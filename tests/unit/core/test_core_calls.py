@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -270,6 +272,19 @@ def test_a_state_of_another_release_still_loads(calls: Calls, work: Work) -> Non
     assert read is not None
     assert "gone" not in read.state
     assert read.state["size"] == "1GiB"
+
+
+def test_a_state_of_a_newer_form_is_refused(calls: Calls, work: Work) -> None:
+    there = made(calls, {"name": "a"}).stored
+    newer, given = replace(there, private={**there.private, "schema": 2.0}), there.inputs
+    verbs: list[Callable[[], object]] = [
+        lambda: calls.read("Car", newer, work), lambda: calls.diff("Car", newer, given),
+        lambda: calls.update("Car", newer, given, work), lambda: calls.delete("Car", newer, work),
+    ]  # fmt: skip
+    for verb in verbs:
+        with pytest.raises(Rejected, match=r"written by a newer version of jvp \(its form is 2, this one reads 1\)"):
+            verb()
+    assert calls.read("Car", there, work) is not None
 
 
 def test_functions(calls: Calls, work: Work) -> None:
