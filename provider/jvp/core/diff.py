@@ -30,11 +30,9 @@ class Change:
     effect: Effect
     old: Any = None
     new: Any = None
-    note: str = ""
-    """What a person should know of it: "with a network restart", "if the guest agrees"."""
 
-    def having(self, effect: Effect, note: str = "") -> Change:
-        return replace(self, effect=effect, note=note or self.note)
+    def having(self, effect: Effect) -> Change:
+        return replace(self, effect=effect)
 
 
 def diff(model: type[Spec], state: Bag, old_inputs: Bag, new: Bag, *, imported: bool = False) -> list[Change]:

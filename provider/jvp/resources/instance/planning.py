@@ -50,7 +50,7 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
         if effect is Effect.POWER_OFF and state.state == "stopped":
             effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
-            yield change.having(effect, "if the guest agrees" if effect is Effect.LIVE else "")
+            yield change.having(effect)
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
 
 
