@@ -28,7 +28,9 @@ def test_a_preview_says_what_it_knows_beside_what_it_cannot(stack: Stack) -> Non
     assert (follower["size"], follower["name"]) == (UNKNOWN, stack.names["P"] + "f")
     assert vm["memory"] == "1GB"
     assert vm["maxMemory"] == "1GB"
-    assert vm["rootDisk"] == {"pool": UNKNOWN, "size": "10MB", "format": UNKNOWN, "bus": UNKNOWN}
+    assert vm["rootDisk"] == {
+        "pool": UNKNOWN, "size": "10MB", "format": UNKNOWN, "bus": UNKNOWN, "deleteWithInstance": False,
+    }  # fmt: skip
     assert vm["nics"][0]["network"] == UNKNOWN
     assert vm["nics"][0]["name"] == "eth0"
     assert vm["powerState"] == "running"
