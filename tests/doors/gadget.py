@@ -17,7 +17,7 @@ from pydantic import Field
 from jvp.core.calls import Calls
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
-from jvp.core.facts import Changes, Computed, Effect, Output, Sensitive, WriteOnly
+from jvp.core.facts import Changes, Computed, Deprecated, Effect, Output, Sensitive, WriteOnly
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark
 from jvp.core.model import Rule, Spec
@@ -67,6 +67,7 @@ class Gadget(Spec):
     rack: Annotated[Rack | None, Field(description="Where it stands.")] = None
     corner: Annotated[str | None, Field(description="Where it is looked for; by default the room of its rack.")] = None
     password: Annotated[Secret[str] | None, WriteOnly(), Field(description="Hush.")] = None
+    alias: Annotated[str | None, Deprecated("Use tags."), Field(description="Another name.")] = None
     act: Annotated[str | None, Field(description="What the gadget does next: partial, wait or an error.")] = None
 
     def rules(self) -> Iterator[Rule]:

@@ -37,10 +37,15 @@ def test_a_resource_and_a_function_in_the_registry_are_in_both_doors(monkeypatch
     terraform = plugin.registered().GetProviderSchema(message("GetProviderSchema.Request")())
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.resource_schemas)
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.data_source_schemas)
+    old = {
+        one.name: one.description for one in terraform.resource_schemas["jvp_gadget"].block.attributes if one.deprecated
+    }
+    assert old == {"alias": "Another name. Deprecated: Use tags."}
     asked = pulumi_message("GetSchemaRequest")()
     found = json.loads(pulumi.registered(Session()).GetSchema(asked, None).schema)
     assert {"jvp:index:Gadget", "jvp:index:Trinket", "jvp:index:Network"} <= set(found["resources"])
     assert "jvp:index:getGadget" in found["functions"]
+    assert found["resources"]["jvp:index:Gadget"]["inputProperties"]["alias"]["deprecationMessage"] == "Use tags."
 
 
 def unknown_uri(advice: str) -> list[Said]:

@@ -59,6 +59,13 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class Deprecated:
+    """A later version will not have this property. `instead` is a sentence: what to do in its place."""
+
+    instead: str
+
+
+@dataclass(frozen=True)
 class WriteOnly:
     """Cannot be read back from the host: the state keeps what was written."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from jvp.core.facts import Changes, Computed, Effect, Output, Sensitive, Unit
+from jvp.core.facts import Changes, Computed, Deprecated, Effect, Output, Sensitive, Unit
 from jvp.core.handler import Handler
 from jvp.core.model import Spec
 from jvp.core.types import Name, Size
@@ -41,6 +41,7 @@ class Box(Spec):
     tags: Annotated[dict[str, str], Field(description="Words.")] = {}
     power: Annotated[Literal["on", "off"], Field(description="Whether it runs.")] = "on"
     password: Annotated[Secret[str] | None, Field(description="Hush.")] = None
+    label: Annotated[str | None, Deprecated("Use tags."), Field(description="A word.")] = None
 
 
 class Lease(Spec):
@@ -96,6 +97,7 @@ def test_inputs(box: dict[str, Any]) -> None:
         "description": "How much. Format: size with a unit, like 512MiB or 20GiB. Default: `2GiB`.",
     }  # fmt: skip
     assert inputs["weight"] == {"type": "number", "description": "How heavy. Unit: kilograms."}
+    assert inputs["label"] == {"type": "string", "description": "A word.", "deprecationMessage": "Use tags."}
     assert inputs["tags"]["additionalProperties"] == {"type": "string"}
     assert inputs["nics"]["items"] == {"$ref": "#/types/jvp:index:BoxNic"}
     assert inputs["password"]["secret"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import jvp
 from jvp.core.calls import AnyFunction
-from jvp.core.facts import Effect
+from jvp.core.facts import Deprecated, Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.pulumi.schema_types import Json, Types
@@ -118,6 +118,8 @@ def _property(field: FieldFacts, types: Types) -> Json:
         entry["secret"] = True
     if types.inputs and field.effect is Effect.REPLACE:
         entry["willReplaceOnChanges"] = True
+    if (old := field.fact(Deprecated)) is not None:
+        entry["deprecationMessage"] = old.instead
     return entry
 
 

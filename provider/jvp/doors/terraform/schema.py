@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.calls import AnyFunction, AnyHandler
-from jvp.core.facts import Derived, Effect
+from jvp.core.facts import Deprecated, Derived, Effect
 from jvp.core.handler import Handler
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
@@ -97,6 +97,7 @@ def _attribute(facts: FieldFacts, part: Part) -> Message:
         description=_description(facts, part),
         description_kind=MARKDOWN,
         sensitive=facts.sensitive,
+        deprecated=facts.fact(Deprecated) is not None,
         required=part is not Part.OUTPUT and facts.required,
         optional=part is not Part.OUTPUT and not facts.required,
         computed=part is Part.OUTPUT or (part is Part.RESOURCE and not facts.required and not told),
@@ -150,6 +151,8 @@ def _description(facts: FieldFacts, part: Part) -> str:
     words = [facts.description]
     if facts.unit:
         words.append(f"({facts.unit})")
+    if (old := facts.fact(Deprecated)) is not None:
+        words.append(f"Deprecated: {old.instead}")
     if part is not Part.OUTPUT:
         if typing.get_origin(facts.annotation) is typing.Literal:
             choices = ", ".join(f"`{word}`" for word in typing.get_args(facts.annotation))
