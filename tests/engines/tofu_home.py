@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine_stack import search_path
-from tofu_stack import SOURCE, missing, programs
+from tofu_stack import SOURCE, complaints, missing, programs
 
 REQUIRED = f"""\
 terraform {{
@@ -38,6 +38,8 @@ class TofuHome:
             "CHECKPOINT_DISABLE": "1",
             "TF_INPUT": "0",
             "TF_IN_AUTOMATION": "1",
+            "TF_LOG": "trace",
+            "TF_LOG_PATH": str(folder / "host.log"),
         }
         if python_path:
             self.env["PYTHONPATH"] = python_path
@@ -67,8 +69,14 @@ class TofuHome:
         return done.stdout
 
     def tofu(self, folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
-        """A command of OpenTofu, else of Terraform, in a root module."""
-        return self.run(next(iter(programs().values())), words[0], "-no-color", *words[1:], folder=folder, codes=codes)
+        """A command of OpenTofu, else of Terraform, in a root module; it has nothing to say against the provider."""
+        program = next(iter(programs().values()))
+        said = self.run(program, words[0], "-no-color", *words[1:], folder=folder, codes=codes)
+        log = self.folder / "host.log"
+        assert log.stat().st_size > 0
+        found = complaints(log, drift=True)
+        assert not found, "\n".join(found)
+        return said
 
 
 def hashes(folder: Path) -> str:

@@ -48,6 +48,14 @@ def missing() -> str | None:
     return None if programs() else "no tofu and no terraform on PATH or in .tools/bin: `make setup` builds one"
 
 
+def complaints(log: Path, *errors: str, drift: bool) -> list[str]:
+    """What the host said against the provider in its log, or in these errors."""
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    # An entry of the log may have more lines, with the attributes in question.
+    entries = [*re.split(r"^(?=\d{4}-\d\d-\d\dT)", said, flags=re.MULTILINE), *errors]
+    return [one for one in entries if COMPLAINT.search(one) and not (drift and DRIFT.search(one))]
+
+
 @dataclass(frozen=True)
 class Run:
     """One command that has ended."""
@@ -217,11 +225,8 @@ class Tofu:
 
     def complaints(self, *, drift: bool = False) -> list[str]:
         """What the host said against the provider; with `drift`, that a refresh found a change is none."""
-        said = self.host_log.read_text(encoding="utf-8", errors="replace") if self.host_log.exists() else ""
-        # An entry of the log may have more lines, with the attributes in question.
-        entries = re.split(r"^(?=\d{4}-\d\d-\d\dT)", said, flags=re.MULTILINE)
-        entries += [line for run in self.runs for line in run.errors.splitlines()]
-        return [one for one in entries if COMPLAINT.search(one) and not (drift and DRIFT.search(one))]
+        errors = [line for run in self.runs for line in run.errors.splitlines()]
+        return complaints(self.host_log, *errors, drift=drift)
 
     def assert_no_complaints(self, *, drift: bool = False) -> None:
         """No promise that the host checks was broken, not even one that it only warns about in its log."""
