@@ -118,6 +118,8 @@ def _saved(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, 
         try:
             yield domain, parse(domain.managedSaveGetXMLDesc(0))
         except libvirt.libvirtError:
+            if not connection.isAlive():
+                raise
             # What cannot be read cannot go on either: libvirt passes over it, too.
             continue
 

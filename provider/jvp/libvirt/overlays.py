@@ -70,10 +70,15 @@ def volume_at(node: Node, path: str) -> libvirt.virStorageVol | None:
 
 
 def size(domain: libvirt.virDomain, path: str) -> int | None:
-    """What the guest sees of its disk with this top file; None when that cannot be read: it is gone, or damaged."""
+    """What the guest sees of its disk with this top file; None when that cannot be read: it is gone, or damaged.
+
+    Raises libvirtError when the daemon did not answer: then nothing is known of it.
+    """
     try:
         return int(domain.blockInfo(path, 0)[0])
     except libvirt.libvirtError:
+        if not domain.connect().isAlive():
+            raise
         return None
 
 
