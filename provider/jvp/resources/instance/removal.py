@@ -7,6 +7,7 @@ from functools import partial
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, poolmarks, sidecar
+from jvp.libvirt.disks import DomainDisk
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
@@ -50,9 +51,10 @@ def remove(
         path = path or own
         if (ours or whole) and path:
             over = root_overlays(node, root, path)
+            users = disk_users(node.connection)
             for file in dict.fromkeys([*over, own or path, path]):
                 _refuse_unreachable(work, node, file)
-                _refuse_shared(node, file, uuid)
+                _refuse_shared(users, file, uuid)
             if not ours:
                 _refuse_declared(node, path)
         pool = pool_of_root(node, root) if marks.facts_of(root).get(NVRAM) else None
@@ -93,9 +95,9 @@ def _refuse_unreachable(work: Work, node: Node, path: str) -> None:
     poolmarks.is_gone(work, pool, name)
 
 
-def _refuse_shared(node: Node, path: str, uuid: str) -> None:
-    """Raise Rejected when another machine has the root disk at `path`, which would lose it. Raises libvirtError."""
-    others = {disk.name for disk in disk_users(node.connection).get(path, ()) if disk.domain.UUIDString() != uuid}
+def _refuse_shared(users: dict[str, list[DomainDisk]], path: str, uuid: str) -> None:
+    """Raise Rejected when another machine has the root disk at `path`, which would lose it."""
+    others = {disk.name for disk in users.get(path, ()) if disk.domain.UUIDString() != uuid}
     if others:
         raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
 
