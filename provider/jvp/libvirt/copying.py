@@ -13,6 +13,7 @@ import libvirt
 from jvp.core.errors import Cancelled, Rejected, Unreachable
 from jvp.core.work import Work
 from jvp.libvirt.node import Node
+from jvp.libvirt.pools import find_volume
 from jvp.libvirt.streams import CHUNK, VolumeUpload
 from jvp.libvirt.xml import Element, parse, text_of, value
 
@@ -133,20 +134,22 @@ def convert(
 
     def call() -> None:
         try:
-            with node.job(Work()) as connection:
+            with node.job(work) as connection:
                 there = connection.storagePoolLookupByUUIDString(uuid)
+                work.check()
                 result.append(there.createXMLFrom(text, on(connection, source), 0))
         except BaseException as error:
             result.append(error)
 
     thread = threading.Thread(target=call, name="jvp-convert", daemon=True)
     thread.start()
-    name = value(root, "name")
+    name = value(root, "name") or ""
     while thread.is_alive():
         work.status(f'volume "{name}": converting')
-        thread.join(0.05)
-        if work.cancelled.is_set() and thread.is_alive():
+        # Not before it is there: who takes back what was begun must find it.
+        if work.cancelled.is_set() and find_volume(pool, name) is not None:
             raise Cancelled("stopped on request; the node finishes the conversion, and the next run goes on from there")
+        thread.join(0.05)
     if isinstance(result[0], BaseException):
         raise result[0]
     # Not the one that was made: it is bound to the job's connection, which somebody else has now.
