@@ -7,6 +7,7 @@ import re
 from engine_stack import Stack
 
 PASSWORD, USER_DATA = "correct-horse-battery", "#cloud-config\nwrite_files: [{content: staple-of-gold}]\n"
+COMMANDS = {"run_commands": ["login staple-of-gold"], "network_config": "version: 2\n# staple-of-gold"}
 CLEAR = ("correct-horse", "staple-of-gold", "less-than-enough")
 PROGRAM = """
 config = pulumi.Config()
@@ -16,7 +17,7 @@ def vm(label, **more):
         label, name=P + label, memory="32MiB", virt_type="qemu", power_state="stopped",
         root_disk={"pool": pool.id, "size": "2MiB"}, **more,
     )
-user = vm("user", cloud_init={"users": [{"name": "eve", "password": config.require_secret("password")}]})
+user = vm("user", cloud_init={"users": [{"name": "eve", "password": config.require_secret("password")}], **clear})
 raw = vm("raw", cloud_init={"user_data": plain})
 pulumi.export("password", config.require_secret("password"))
 pulumi.export("cloudInit", user.cloud_init)
@@ -26,7 +27,7 @@ pulumi.export("cloudInit", user.cloud_init)
 def test_a_secret_is_nowhere_in_clear_text(stack: Stack) -> None:
     stack("config", "set", "--secret", "password", PASSWORD)
     # A plain string where the model knows that it is a secret: it becomes one.
-    stack.write(PROGRAM, plain=USER_DATA)
+    stack.write(PROGRAM, plain=USER_DATA, clear=COMMANDS)
     stack.preview("--diff")
     stack.up("--diff")
     stack.settle()
@@ -34,15 +35,17 @@ def test_a_secret_is_nowhere_in_clear_text(stack: Stack) -> None:
     stack("config", "set", "--secret", "password", "less-than-enough")
     changed = stack.preview("--diff", "--show-full-output", "--show-sames")
     assert set(changed.ops) == {"user"}
-    stack.write(PROGRAM.replace('"name": "eve"', '"name": "Eve 1"'), plain=USER_DATA)
+    stack.write(PROGRAM.replace('"name": "eve"', '"name": "Eve 1"'), plain=USER_DATA, clear=COMMANDS)
     refused = stack.up(ok=False)
     assert "cloudInit.users[0].name" in refused.text
-    stack.write(PROGRAM, plain=USER_DATA + "# more\n")
+    stack.write(PROGRAM, plain=USER_DATA + "# more\n", clear=COMMANDS)
     assert set(stack.up("--diff", "--debug").ops) == {"user", "raw"}
     stack.refresh("--diff")
 
     state = stack.state()
     assert state["user"]["inputs"]["cloudInit"]["users"][0]["password"].keys() >= {"ciphertext"}
+    assert state["user"]["inputs"]["cloudInit"]["runCommands"].keys() >= {"ciphertext"}
+    assert state["user"]["outputs"]["cloudInit"]["networkConfig"].keys() >= {"ciphertext"}
     assert state["raw"]["inputs"]["cloudInit"]["userData"].keys() >= {"ciphertext"}
     shown = [("the display of " + " ".join(run.words), run.text) for run in stack.runs if "set" not in run.words]
     written = [(str(path), text) for path, text in stack.every_file()]

@@ -34,7 +34,9 @@ resource "jvp_instance" "vm" {
   power_state = "stopped"
   root_disk   = { pool = jvp_storage_pool.pool.id, size = "1MiB" }
   cloud_init = {
-    users = [{ name = "ann", password_wo = var.password, password_wo_version = local.version }]
+    users                   = [{ name = "ann", password_wo = var.password, password_wo_version = local.version }]
+    run_commands_wo         = ["true", "login ${var.password}"]
+    run_commands_wo_version = local.version
   }
 }
 """
@@ -73,6 +75,7 @@ def test_a_password_reaches_the_guest_and_no_file_of_the_host(
     assert b"password_wo_version" in kept(tofu)
     tofu.apply(PLAN)
     assert FIRST.encode() in seed(tofu, daemon)
+    assert f"login {FIRST}".encode() in seed(tofu, daemon)
     assert FIRST.encode() not in kept(tofu)
 
     tofu.given = {"password": SECOND}

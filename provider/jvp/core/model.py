@@ -52,8 +52,10 @@ class Spec(BaseModel):
             given = {key: item for key, item in value.items() if item is not UNKNOWN}
             return {**value, **validate(given)}
         if isinstance(value, list) and any(item is UNKNOWN for item in value):
-            known = iter(validate([item for item in value if item is not UNKNOWN]))
-            return [UNKNOWN if item is UNKNOWN else next(known) for item in value]
+            checked = validate([item for item in value if item is not UNKNOWN])
+            known = iter(opened(checked))
+            whole = [UNKNOWN if item is UNKNOWN else next(known) for item in value]
+            return Secret(whole) if isinstance(checked, Secret) else whole
         if isinstance(value, bool) and _is_number(cls, info):
             raise ValueError(f"must be a whole number, not {str(value).lower()}")
         return validate(value)

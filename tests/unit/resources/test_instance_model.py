@@ -52,6 +52,8 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
     assert check(Instance, checked.inputs).inputs == checked.inputs
     assert checked.inputs["cloudInit"]["users"][0]["password"] == Secret("secretpw")
     assert checked.inputs["cloudInit"]["files"][0]["content"] == Secret("secretmotd")
+    assert checked.inputs["cloudInit"]["runCommands"] == Secret(["systemctl reload nginx"])
+    assert checked.inputs["cloudInit"]["networkConfig"] == Secret(NETWORK)
 
 
 @pytest.mark.parametrize(

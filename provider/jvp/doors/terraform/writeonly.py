@@ -40,7 +40,7 @@ class Written:
 
 def names(facts: FieldFacts) -> tuple[str, str] | None:
     """The write-only attribute of a property and its version's, None for a property that has none."""
-    plain = facts.item is None and facts.annotation is str and not facts.required
+    plain = facts.item is None and (facts.annotation is str or facts.is_list) and not facts.required
     if not (plain and facts.sensitive and _is_set_by_users(facts)):
         return None
     return f"{facts.attribute}_wo", f"{facts.attribute}_wo_version"
@@ -128,7 +128,7 @@ def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any], place: 
         here, inner = (*place, name), bag.get(name)
         if here in found:
             value = found[here]
-            made[name] = Secret(value) if isinstance(value, str) else value
+            made[name] = Secret(value) if isinstance(value, str | list) else value
             if value is None:
                 del made[name]
         elif facts.item is not None and isinstance(inner, list):

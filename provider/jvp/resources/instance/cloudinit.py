@@ -175,15 +175,15 @@ class CloudInit(Spec):
     ] = []
     files: Annotated[list[File], Field(description="Files to write.")] = []
     run_commands: Annotated[
-        list[Annotated[str, AfterValidator(_document)]],
+        Secret[list[Annotated[str, AfterValidator(_document)]]] | None,
         Field(description="Commands to run at the end of the first boot, each a line or a script for the shell."),
-    ] = []
+    ] = None
     user_data: Annotated[
         Secret[Annotated[str, AfterValidator(_user_data)]] | None,
         Field(description="Raw user data in place of the typed properties: a #cloud-config document or a script."),
     ] = None
     network_config: Annotated[
-        Annotated[str, AfterValidator(_network_config)] | None,
+        Secret[Annotated[str, AfterValidator(_network_config)]] | None,
         Field(
             description="The guest's network configuration as cloud-init takes it (version 2, in YAML); "
             "without one every card asks for an address by DHCP."
@@ -213,7 +213,7 @@ class CloudInit(Spec):
             "runCommands": self.run_commands,
         }  # fmt: skip
         for name, given in typed.items():
-            if surely(given):
+            if surely(reveal(given)):
                 yield (name,), "cannot stand beside userData; put it into the user data"
 
 

@@ -104,10 +104,10 @@ def content_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
             ssh_keys=cloud_init.ssh_keys,
             packages=cloud_init.packages,
             files=[_file(file) for file in cloud_init.files],
-            run=cloud_init.run_commands,
+            run=reveal(cloud_init.run_commands) or [],
         )
     meta = {"instance-id": uuid, "local-hostname": hostname}
-    return build_seed(meta, text, cloud_init.network_config).ljust(_SEED_BYTES, b"\0")
+    return build_seed(meta, text, reveal(cloud_init.network_config)).ljust(_SEED_BYTES, b"\0")
 
 
 def _file(file: File) -> ConfigFile:
