@@ -258,7 +258,7 @@ def test_import_of_a_pool_made_by_hand_previews_empty(
     folder.rmdir()
 
 
-def test_deleted_with_its_data_nothing_is_left_but_what_is_no_volume(
+def test_deleted_with_its_data_nothing_is_left_but_what_is_not_ours(
     provider: Provider, daemon: Any, prefix: str, folder: Path
 ) -> None:
     made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
@@ -270,9 +270,9 @@ def test_deleted_with_its_data_nothing_is_left_but_what_is_no_volume(
     (folder / "sub" / "precious").write_bytes(b"x")
     lines = Lines()
     provider.pools.delete(lines.work(), made.id, made.state)
-    assert {path.name for path in folder.iterdir()} == {"sub"}
+    assert {path.name for path in folder.iterdir()} == {"by-hand.img", "sub"}
     assert (folder / "sub" / "precious").exists()
-    assert "stays: it holds sub" in lines.warnings[0]
+    assert "stays: it holds by-hand.img, sub" in lines.warnings[0]
     assert provider.pools.read(Work(), made.id, made.state) is None
     shutil.rmtree(folder)
 
@@ -282,7 +282,7 @@ def test_deleted_with_its_data_the_folder_goes_too(
     provider: Provider, daemon: Any, prefix: str, folder: Path, stopped: bool
 ) -> None:
     made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
-    (folder / "by-hand.img").write_bytes(b"x")
+    provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=f"{prefix}p", size="4MiB"))
     if stopped:
         daemon.storagePoolLookupByUUIDString(made.id).destroy()
     provider.pools.delete(Work(), made.id, made.state)

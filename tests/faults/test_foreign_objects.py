@@ -209,10 +209,10 @@ def test_what_they_use_stays(stage: Stage, room: None) -> None:
         "Network": ours(stage, "Network", {"cidr": "192.168.92.0/24"}, "used"),
     }
     disks = [made["Volume"].state["path"], made["Template"].state["path"], made["Instance"].state["rootDiskPath"]]
+    kept = ours(stage, "Volume", {"pool": made["StoragePool"].state["name"], "size": "1MiB"}, "kept")
+    disks.append(kept.state["path"])
     card = _CARD.format(mac=MAC, network=made["Network"].state["name"])
     with contextlib.closing(libvirt.open(host.uri)) as connection:
-        pool = connection.storagePoolLookupByUUIDString(made["StoragePool"].id)
-        disks.append(pool.createXML(_VOLUME.format("precious")).path())
         for number, disk in enumerate(disks):
             connection.defineXML(_DOMAIN.format(name=f"user{number}", disk=disk, more=card if number == 3 else ""))
     for number, (token, stored) in enumerate(made.items()):

@@ -161,8 +161,8 @@ class PoolApi:
     def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:
         """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
 
-        Volumes go with `data`, in a folder that we did not make only those of ours. What stays keeps its folder, and
-        `work.warn` names it. Raises Rejected when a domain uses a volume that would go. Again: yes, missing is fine.
+        Volumes of ours go with `data`. What stays keeps its folder, and `work.warn` names it. Raises Rejected when a
+        domain uses a volume that would go. Again: yes, missing is fine.
         """
         try:
             mark = self.mark(pool)
@@ -170,7 +170,7 @@ class PoolApi:
                 self._remove_ours(work, pool, mark, data=data)
                 data = False
             if data and (pool.isActive() or _can_start(pool)):
-                self._remove_data(work, pool, ours_only=True)
+                self._remove_data(work, pool)
             if mark is None and pool.isActive():
                 pool.destroy()
             if pool.isPersistent():
@@ -179,8 +179,8 @@ class PoolApi:
             if not is_gone(error, Gone.POOL):
                 raise
 
-    def _remove_data(self, work: Work, pool: libvirt.virStoragePool, *, ours_only: bool) -> None:
-        volumes = pooldata.doomed(pool, ours_only=ours_only)
+    def _remove_data(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        volumes = pooldata.doomed(pool)
         pooldata.refuse_used(pool, volumes)
         pooldata.remove_all(work, volumes)
 
@@ -196,7 +196,7 @@ class PoolApi:
         probe.sweep(pool, older_s=0)
         marker = sidecar.volume_name(poolmarks.MARKER)
         if data and pools.find_volume(pool, marker) is not None:
-            self._remove_data(work, pool, ours_only=not mark.made)
+            self._remove_data(work, pool)
         inside = pool.listVolumes()
         staying = [one for one in inside if one != marker]
         if staying:

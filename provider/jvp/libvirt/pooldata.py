@@ -16,16 +16,14 @@ _INSTANCE_DISK = re.compile(r"jvp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[a-z
 _MARKER = sidecar.volume_name(poolmarks.MARKER)
 
 
-def doomed(pool: libvirt.virStoragePool, *, ours_only: bool) -> list[libvirt.virStorageVol]:
-    """The volumes that go with an active pool, records after what they speak of. Raises libvirtError.
+def doomed(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
+    """The volumes of ours that go with an active pool, records after what they speak of. Raises libvirtError.
 
     Only plain files: libvirt lists a sub-folder as a volume too, and that stays with all that is in it.
     """
-    files = [volume for volume in pool.listAllVolumes(0) if _is_file(volume) and volume.name() != _MARKER]
-    if ours_only:
-        known = set(records(pool))
-        files = [volume for volume in files if _is_ours(volume.name(), known)]
-    return sorted(files, key=lambda volume: sidecar.is_sidecar(volume.name()))
+    known = set(records(pool))
+    ours = [one for one in pool.listAllVolumes(0) if one.name() != _MARKER and _is_ours(one.name(), known)]
+    return sorted(filter(_is_file, ours), key=lambda volume: sidecar.is_sidecar(volume.name()))
 
 
 def refuse_used(pool: libvirt.virStoragePool, volumes: list[libvirt.virStorageVol]) -> None:

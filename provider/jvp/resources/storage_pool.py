@@ -62,8 +62,8 @@ class StoragePool(Spec):
     delete_data: Annotated[
         bool,
         Field(
-            description="Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder "
-            "that was there before the pool only jvp's own go. Sub-folders always stay."
+            description="Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of "
+            "others always stay, and so does the folder that holds them."
         ),
     ] = False
 

@@ -108,7 +108,7 @@ class GetStoragePoolResult:
     @pulumi.getter(name="deleteData")
     def delete_data(self) -> _builtins.bool:
         """
-        Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay.
+        Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them.
         """
         return pulumi.get(self, "delete_data")
 

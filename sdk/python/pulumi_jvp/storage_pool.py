@@ -29,7 +29,7 @@ class StoragePoolArgs:
 
         :param pulumi.Input[_builtins.bool] active: Whether the pool runs; the volumes of a stopped one are out of reach. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
-        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
+        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
@@ -78,7 +78,7 @@ class StoragePoolArgs:
     @pulumi.getter(name="deleteData")
     def delete_data(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
+        Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         """
         return pulumi.get(self, "delete_data")
 
@@ -130,7 +130,7 @@ class StoragePool(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] active: Whether the pool runs; the volumes of a stopped one are out of reach. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
-        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay. Default: `false`.
+        :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
@@ -268,7 +268,7 @@ class StoragePool(pulumi.CustomResource):
     @pulumi.getter(name="deleteData")
     def delete_data(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether deleting the pool deletes the volumes in it, those of other programs too. In a folder that was there before the pool only jvp's own go. Sub-folders always stay.
+        Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them.
         """
         return pulumi.get(self, "delete_data")
 
