@@ -96,7 +96,23 @@ class Calls:
         return check(self.handlers[token].spec, raw)
 
     def diff(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
-        """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked."""
+        """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked.
+
+        Warns through `work` of what a replacement takes away.
+        """
+        plan = self._plan(token, stored, new, work)
+        if plan.replaces and work is not None:
+            self._warn_of_replacement(self.handlers[token], stored.state, self._discreet(work, stored.state))
+        return plan
+
+    def _warn_of_replacement(self, handler: AnyHandler, state: Bag, work: Work) -> None:
+        if state.get("state") == "running":
+            work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
+        with contextlib.suppress(JvpError), self._guarded(state, work=work):
+            for line in handler.parted(work, load(handler.state, state)):
+                work.warn(line)
+
+    def _plan(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
         handler = self.handlers[token]
         with self._guarded(stored.state, new, work=work):
             _refuse_newer(handler, stored)
@@ -116,7 +132,7 @@ class Calls:
     def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
         """The state that an update would give."""
         handler = self.handlers[token]
-        changes = self.diff(token, stored, new, work).changes
+        changes = self._plan(token, stored, new, work).changes
         for line in consequences(changes):
             work.warn(line)
         changed = {str(change.path[0]) for change in changes}
@@ -163,7 +179,7 @@ class Calls:
             raise Busy(f'{handler.kind} "{place}" is gone again; run again')
         # Declared from now on, whole: what an import leaves as it is becomes what the program says, or its default.
         found = replace(found, private={name: value for name, value in found.private.items() if name == "host"})
-        changes = self.diff(token, found, inputs).changes
+        changes = self._plan(token, found, inputs).changes
         what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
         if what:
             raise Rejected(f'{handler.kind} "{name}" is there already and cannot be adopted: it differs in {what}')
@@ -216,7 +232,7 @@ class Calls:
             self._refuse_other_host(handler, stored, work)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
-            changes = self.diff(token, stored, new).changes
+            changes = self._plan(token, stored, new).changes
             work = self._discreet(work, stored.inputs, new)
             outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
             left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
@@ -417,8 +433,9 @@ def consequences(changes: Iterable[Change]) -> list[str]:
     """What a plan says beside the differences: which changes do not simply happen live, one line for each class."""
     paths: dict[str, list[str]] = {}
     for change in changes:
-        if change.effect.consequence is not None:
-            paths.setdefault(change.effect.consequence, []).append(dotted(change.path))
+        words = "; ".join(filter(None, (change.effect.consequence, change.note)))
+        if words:
+            paths.setdefault(words, []).append(dotted(change.path))
     return [f"{', '.join(names)}: {consequence}" for consequence, names in paths.items()]
 
 

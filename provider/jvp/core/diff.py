@@ -30,9 +30,11 @@ class Change:
     effect: Effect
     old: Any = None
     new: Any = None
+    note: str = ""
+    """What a plan says of it beside its class."""
 
-    def having(self, effect: Effect) -> Change:
-        return replace(self, effect=effect)
+    def having(self, effect: Effect, note: str = "") -> Change:
+        return replace(self, effect=effect, note=note)
 
 
 def diff(model: type[Spec], state: Bag, old_inputs: Bag, new: Bag, *, imported: bool = False) -> list[Change]:

@@ -31,6 +31,7 @@ from jvp.core.work import Work
 from jvp.libvirt import fill, pools, removed, templates
 from jvp.libvirt.contents import Content
 from jvp.libvirt.copying import format_of
+from jvp.libvirt.disks import disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Holder, Standing
 from jvp.libvirt.node import Node
@@ -250,6 +251,13 @@ class Volumes(Handler[Volume, VolumeState]):
             least = prior.size_bytes
             if disk_bytes(spec.size) < least:
                 yield f'volume "{prior.name}" has {size_text(least)} and cannot shrink to {spec.size}: this will fail'
+
+    def parted(self, work: Work, prior: VolumeState) -> Iterator[str]:
+        with libvirt_errors(f'volume "{prior.name}"'):
+            users = [disk for disk in disk_users(self.node.connection).get(prior.path, ()) if disk.live is not None]
+            if users and prior.detach_on_delete:
+                names = pools.listed(disk.name for disk in users)
+                yield f'volume "{prior.name}" is unplugged from what runs with it before it is deleted: {names}'
 
     def _name(self, work: Work, pool: Any, key: Key, spec: Volume) -> tuple[str, int, Holder]:
         """The name to take, its generation, and what holds it: nothing, or an earlier try. Raises NameTaken."""

@@ -195,8 +195,6 @@ class ProviderServicer:
             stored = _having(handler, kept.stored(handler, prior, request.prior_private), before)
             changes = self._ready.calls.diff(handler.token, stored, outcome.inputs, work)
             raw = self._planned_update(handler, config, stored, outcome.inputs, prior, changes, work)
-        if changes.replaces and stored.state.get("state") == "running":
-            work.warn(f'{handler.kind} "{prior.get("name")}" is running; it is deleted and made anew')
         return answer(
             planned_state=encode(raw),
             planned_private=kept.planned(request.prior_private, bag),

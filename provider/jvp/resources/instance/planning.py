@@ -50,7 +50,7 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
         if effect is Effect.POWER_OFF and state.state == "stopped":
             effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
-            yield change.having(effect)
+            yield change.having(effect, _note(change, effect))
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
 
 
@@ -76,6 +76,12 @@ def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield f"rootDisk.size: {less(size, now)}: this will fail"
     if prior is not None and prior.state == "running" and spec.update_policy == "restart":
         yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
+
+
+def _note(change: Change, effect: Effect) -> str:
+    if change.path[0] != "cloudInit" or effect not in (Effect.NEXT_BOOT, Effect.POWER_OFF):
+        return ""
+    return "most of cloud-init's modules ran at the first boot and do not run again"
 
 
 def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:

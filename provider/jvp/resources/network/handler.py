@@ -163,6 +163,12 @@ class Networks(Handler[Network, NetworkState]):
                     f"{spec.cidr}: the guest gets another address until nics[].address there is one of these"
                 )
 
+    def parted(self, work: Work, prior: NetworkState) -> Iterator[str]:
+        with libvirt_errors(f'network "{prior.name}"'):
+            network = self.api.find(prior.uuid)
+            if network is not None and (names := self.api.connected(network)):
+                yield f'network "{prior.name}" is cut off from what runs on it before it is deleted: {listed(names)}'
+
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'network "{reference}"'):
             return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())

@@ -1,0 +1,61 @@
+"""What a plan says beside the differences: who loses a thing that is replaced, and what a guest does not do again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.contract.conftest import Bag, Bench
+from tests.contract.kinds import running
+
+from jvp.core.calls import Stored
+from jvp.core.work import Work
+
+
+def told(bench: Bench, token: str, stored: Stored, raw: Bag) -> list[str]:
+    """The warnings of a plan, in the order of an engine: what differs, then what comes of it."""
+    said: list[str] = []
+    work = Work(warn=said.append)
+    inputs = bench.inputs(token, raw)
+    plan = bench.calls.diff(token, stored, inputs, work)
+    if not plan.replaces:
+        bench.calls.preview_update(token, stored, inputs, work)
+    return said
+
+
+def test_who_runs_with_what_is_replaced_is_named(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    volume, network = bench.volumes[0], bench.network
+    assert network is not None
+    other_volume = {**volume.inputs, "format": "raw"}
+    other_network = {**network.inputs, "name": bench.name("other")}
+    assert told(bench, "Volume", volume, other_volume) == []
+    name = bench.name("user")
+    made(running(bench, name))
+    assert told(bench, "Volume", volume, other_volume) == [
+        f'volume "{volume.state["name"]}" is unplugged from what runs with it before it is deleted: {name}'
+    ]
+    assert told(bench, "Volume", volume, {**volume.inputs, "size": "2MiB"}) == []
+    assert told(bench, "Network", network, other_network) == [
+        f'network "{network.state["name"]}" is cut off from what runs on it before it is deleted: {name}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "effect"),
+    [({}, "takes effect at the next power cycle"), ({"updatePolicy": "restart"}, "shuts the guest down")],
+)
+def test_user_data_that_cloud_init_reads_again_but_does_not_run_again(
+    bench: Bench, made: Callable[[Bag], Stored], more: Bag, effect: str
+) -> None:
+    raw = {**running(bench, bench.name("seed")), **more}
+    stored = made(raw)
+    (line,) = (
+        line
+        for line in told(bench, "Instance", stored, {**raw, "cloudInit": {**raw["cloudInit"], "packages": ["htop"]}})
+        if line.startswith("cloudInit")
+    )
+    assert effect in line
+    assert line.endswith("most of cloud-init's modules ran at the first boot and do not run again")
+    assert told(bench, "Instance", stored, {**raw, "autostart": True}) == [
+        "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
+    ] * bool(more)
