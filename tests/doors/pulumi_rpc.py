@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +32,7 @@ class Client:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[*OPTIONS, ("grpc.max_metadata_size", 2**24)])
         self.methods = {method.name: method for method in protocol.methods(protocol.PROVIDER)}
 
-    def __call__(self, method: str, *, wait_s: float = 10, **values: Any) -> Any:
+    def __call__(self, method: str, *, wait_s: float = 60, **values: Any) -> Any:
         return self._stub(method)(self.request(method, **values), timeout=wait_s)
 
     def start(self, method: str, **values: Any) -> Any:
@@ -119,6 +122,12 @@ class Engine:
         time.sleep(self.delay_s)
         self.lines.append(request)
         return protocol.Empty()
+
+
+def tell_a_thread(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to another thread of a process than its main one. Source: tgkill(2)."""
+    _, other, *_ = sorted(int(one.name) for one in Path(f"/proc/{process.pid}/task").iterdir())
+    assert ctypes.CDLL(None).tgkill(process.pid, other, number) == 0
 
 
 def within(seconds: float, done: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
-from pulumi_rpc import ROOT, within
+from pulumi_rpc import ROOT, tell_a_thread, within
 from terraform_rpc import Client, Engine, environment, handshake, identity, unpacked
 
 import jvp
@@ -179,6 +179,14 @@ def test_a_ctrl_c_is_for_the_host_and_a_terminate_ends(terraform_plugin: Start) 
     process.terminate()
     assert ended(process)[0] == 0
     assert not line.socket.parent.exists()
+
+
+def test_a_terminate_that_another_thread_gets_ends_it(terraform_plugin: Start) -> None:
+    process = terraform_plugin(env=environment())
+    client = Client(handshake(process).socket)
+    assert host_of(client).block("jvp_network")
+    tell_a_thread(process, signal.SIGTERM)
+    assert ended(process)[0] == 0
 
 
 def test_a_shutdown_ends_what_runs_before_the_host_would_kill_it(terraform_gadget: Start) -> None:

@@ -13,6 +13,7 @@ import socket
 import stat
 import threading
 
+from jvp.core import signals
 from jvp.doors.pulumi import journal
 
 SIGNAL_GRACE_S = 4.0
@@ -31,14 +32,13 @@ class Lifetime:
         self._grace = SIGNAL_GRACE_S
 
     def wait(self) -> float:
-        """Block the main thread, where signals arrive."""
+        """Block until then."""
         self._over.wait()
         return self._grace
 
     def obey_signals(self) -> None:
         """Explicitly, for a process started in the background by a shell has SIGINT ignored."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda got, _frame: self.end(signal.Signals(got).name, SIGNAL_GRACE_S))
+        signals.obey((signal.SIGINT, signal.SIGTERM), lambda number: self.end(number.name, SIGNAL_GRACE_S))
 
     def end(self, why: str, grace_s: float) -> None:
         """Let `wait` return."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jvp
+from jvp.core import signals
 from jvp.doors.terraform.protocol import VERSION
 from jvp.doors.terraform.server import Service, start
 
@@ -61,13 +62,11 @@ def main() -> int:
 def run(service: Service) -> None:
     """Serve until told to end."""
     host = os.getppid()
-
-    def end(*_: object) -> None:
-        service.over.set()
-
     # A Ctrl-C in a terminal reaches us too, and the host says what to do. Without one of its own it is for us.
-    signal.signal(signal.SIGINT, end if service.stays else signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end)
+    if not service.stays:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ends = (signal.SIGTERM, signal.SIGINT) if service.stays else (signal.SIGTERM,)
+    signals.obey(ends, lambda _: service.over.set())
     folder = _folder()
     try:
         socket = folder / SOCKET
