@@ -59,3 +59,14 @@ def test_user_data_that_cloud_init_reads_again_but_does_not_run_again(
     assert told(bench, "Instance", stored, {**raw, "autostart": True}) == [
         "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
     ] * bool(more)
+
+
+def test_what_a_running_guest_has_to_agree_to(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = {**running(bench, bench.name("asked")), "maxMemory": "64MiB"}
+    stored = made(raw)
+    more = {**raw, "memory": "48MiB", "disks": [], "autostart": True}
+    assert told(bench, "Instance", stored, more) == [
+        "memory, disks[0]: live if the guest agrees, else at its next power cycle"
+    ]
+    off = bench.update("Instance", stored, {**raw, "powerState": "stopped"}).stored
+    assert told(bench, "Instance", off, {**more, "powerState": "stopped"}) == []

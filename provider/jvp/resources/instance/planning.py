@@ -40,6 +40,9 @@ OTHER_NAME = (
 )
 """What to do where a new name is taken: whether what has it is about to give it up, nothing tells."""
 
+_ASKED = {"memory", "cpus", "disks", "nics"}
+"""What a running guest has to take or to let go of: whether it does is known only after trying."""
+
 
 def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
     """The changes as they reach this instance, and what is missing in its definition. `new` may hold UNKNOWN."""
@@ -50,7 +53,7 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
         if effect is Effect.POWER_OFF and state.state == "stopped":
             effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
-            yield change.having(effect, _note(change, effect))
+            yield change.having(effect, _note(change.path, effect, state))
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
 
 
@@ -78,10 +81,12 @@ def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
 
 
-def _note(change: Change, effect: Effect) -> str:
-    if change.path[0] != "cloudInit" or effect not in (Effect.NEXT_BOOT, Effect.POWER_OFF):
-        return ""
-    return "most of cloud-init's modules ran at the first boot and do not run again"
+def _note(path: Path, effect: Effect, state: InstanceState) -> str:
+    if path[0] == "cloudInit" and effect in (Effect.NEXT_BOOT, Effect.POWER_OFF):
+        return "most of cloud-init's modules ran at the first boot and do not run again"
+    if path[0] in _ASKED and effect is Effect.LIVE and state.state == "running":
+        return "live if the guest agrees, else at its next power cycle"
+    return ""
 
 
 def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any]) -> Effect | None:
