@@ -23,7 +23,7 @@ LONG = {
 """Calls that libvirtd works on while the next process may begin. The others are over before anybody comes."""
 NOWHERE = "never:0"
 _BRIDGE_MAC = re.compile(r"<mac address='[^']*'/>")
-_DRAWN = re.compile(r' (boot|created|seed)="[-:0-9TZa-f]+"')
+_DRAWN = re.compile(r' (boot|created)="[-:0-9TZa-f]+"')
 _DEFINITION = re.compile(r"file \S+/etc/qemu/[^/]+\.xml")
 
 
@@ -125,8 +125,7 @@ def _is_long(call: str) -> bool:
 
 def _without_numbers(name: str, text: str) -> str:
     """What `inventory` says of one thing without what libvirt counts or draws anew each time: the MAC of a network's
-    bridge, the seal of a cloud-init disk, and the number of a guest's run, which stands in our note and so in the
-    length of its file."""
+    bridge, and the number of a guest's run, which stands in our note and so in the length of its file."""
     if name.startswith("network "):
         return _BRIDGE_MAC.sub("", text)
     if name.startswith("domain "):

@@ -78,7 +78,6 @@ class Instances(Handler[Instance, InstanceState]):
                 facts[FORMAT] = root_plan.format
             facts[storage.NVRAM] = "yes" if spec.firmware == "uefi" else ""
             seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
-            facts[nocloud.FACT] = nocloud.seal_of(seed) if seed else ""
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
@@ -98,7 +97,6 @@ class Instances(Handler[Instance, InstanceState]):
                     storage.make_root(work, self.node, root_plan, uuid, keep=keep)
                 if seed:
                     nocloud.write(work, self.node, pool, uuid, seed)
-                    nocloud.agree(self.api, domain, storage.path_in(pool, storage.seed_name(uuid)), seed)
                 work.check()
                 cards.keep(self.node, kept)
                 outcome = self._finish(work, domain, spec)
@@ -349,9 +347,8 @@ class Instances(Handler[Instance, InstanceState]):
         path = storage.path_in(pool, storage.seed_name(uuid))
         missing = storage.volume_at(self.node, path) is None
         if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
-            image = nocloud.image_of(uuid, name, spec.cloud_init)
-            nocloud.write(work, self.node, pool, uuid, image)
-            marks.note_fact(inactive, nocloud.FACT, nocloud.seal_of(image))
+            nocloud.write(work, self.node, pool, uuid, nocloud.image_of(uuid, name, spec.cloud_init))
+            marks.set_fact(inactive, nocloud.STALE, "")
         return DiskSource(path, "raw")
 
     def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:

@@ -22,21 +22,27 @@ from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
 from jvp.resources.instance.storage import seed_name, volume_at
 
-FACT = "seed"
-"""A fact of the mark: the seal of the cloud-init disk as it was last written."""
-_SALT_BYTES = 512
+STALE = "staleseed"
+"""A fact of the mark: the cloud-init disk is of an earlier try, before the program changed."""
+_SALT_BYTES = 480
+_SEAL_BYTES = 32
 _SEED_BYTES = 128 * 1024
 """BusyBox does not recognise a smaller disk: its findfs looks for other filesystems at 64 KiB first (tried)."""
 
 
 def image_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
-    """The NoCloud disk as it is written: behind the image a sector of salt, so that its digest tells nothing of it."""
-    return content_of(uuid, name, cloud_init) + secrets.token_bytes(_SALT_BYTES)
+    """The NoCloud disk as it is written. Its last sector seals the rest, so that a later plan can tell whether it is
+    still what was written: salt, and the digest of all before.
+
+    On the disk itself, because the definition may be another run's of the same key: whoever writes last, the two agree.
+    """
+    image = content_of(uuid, name, cloud_init) + secrets.token_bytes(_SALT_BYTES)
+    return image + hashlib.sha256(image).digest()
 
 
-def seal_of(image: bytes) -> str:
-    """Length and digest of the disk, by which a later plan tells whether it is still the one that was written."""
-    return f"{len(image)}:{hashlib.sha256(image).hexdigest()[:32]}"
+def is_sealed(disk: bytes) -> bool:
+    """Whether a cloud-init disk is as it was written."""
+    return hashlib.sha256(disk[:-_SEAL_BYTES]).digest() == disk[-_SEAL_BYTES:]
 
 
 def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
@@ -48,23 +54,15 @@ def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
     write_small(node.connection, volume, image)
 
 
-def is_other(node: Node, path: str, seal: str) -> bool:
-    """Whether the seed at `path` is gone, or not the one of this seal. No while its pool cannot be asked.
+def is_other(node: Node, path: str) -> bool:
+    """Whether the seed at `path` is gone, or not as it was written. No while its pool cannot be asked.
 
     Not what its properties make is compared: a program may have forgotten its passwords.
     """
     volume = volume_at(node, path)
     if volume is None:
         return pool_at(node, path.rpartition("/")[0]) is not None
-    if not seal.startswith(f"{volume.info()[1]}:"):
-        return bool(seal)  # an older version left none
-    return seal_at(node, path) != seal
-
-
-def seal_at(node: Node, path: str) -> str:
-    """The seal of the seed at `path`; empty when there is none, or it cannot be asked."""
-    volume = volume_at(node, path)
-    return seal_of(read_small(node.connection, volume, int(volume.info()[1]))) if volume is not None else ""
+    return not is_sealed(read_small(node.connection, volume, int(volume.info()[1])))
 
 
 def source_in(root: Element) -> DiskSource | None:
@@ -74,14 +72,6 @@ def source_in(root: Element) -> DiskSource | None:
     return DiskSource(path, "raw") if path else None
 
 
-def agree(api: DomainApi, domain: Any, path: str, written: bytes) -> None:
-    """Note the disk that is there, when another run of this key wrote it or defined the domain since."""
-    root = devices.inactive_xml(domain)
-    if marks.facts_of(root).get(FACT) != seal_of(written):
-        marks.set_fact(root, FACT, seal_at(api.node, path))
-        api.define(root)
-
-
 def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
     """Have the next plan write the disk anew, when the program has changed since the try that made it."""
     root = devices.inactive_xml(domain)
@@ -89,7 +79,7 @@ def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: Cl
     volume = volume_at(api.node, seed.path) if seed is not None else None
     wanted = content_of(uuid, name, cloud_init)
     if volume is not None and read_small(api.node.connection, volume, len(wanted)) != wanted:
-        marks.set_fact(root, FACT, "0:")
+        marks.set_fact(root, STALE, "yes")
         api.define(root)
 
 

@@ -194,7 +194,7 @@ def _seed_is_other(node: Node, inactive: Element, state: InstanceState, new: dic
     wanted = new.get("cloudInit")
     if device is None or state.cloud_init is None or not isinstance(wanted, dict) or wanted.get("onChange") == "ignore":
         return False
-    return nocloud.is_other(node, source_of(device) or "", marks.facts_of(inactive).get(nocloud.FACT, ""))
+    return nocloud.STALE in marks.facts_of(inactive) or nocloud.is_other(node, source_of(device) or "")
 
 
 def less(wanted: str, now: int) -> str:
