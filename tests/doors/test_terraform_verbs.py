@@ -80,6 +80,17 @@ def test_what_is_wrong_is_a_sentence_at_its_path(
     assert errors(unconfigured, given) == [(path, sentence)]
 
 
+@pytest.mark.parametrize("value", ["x", UNKNOWN])
+@pytest.mark.parametrize("name", ["uuid", "id", "serial"])
+def test_what_can_only_be_read_is_not_set(unconfigured: Engine, name: str, value: Any) -> None:
+    sentence = f"{name}: is told by the provider and cannot be set; leave it out"
+    assert errors(unconfigured, {name: value}) == [((name,), sentence)]
+    (wrong,) = unconfigured.failures("data.jvp_trinket", {"name": "a", "size_bytes": 3})
+    assert wrong.detail == "size_bytes: is told by the provider and cannot be set; leave it out"
+    (wrong,) = unconfigured.failures("data.jvp_gadget", {"name": "a", "serial": value})
+    assert wrong.detail == "serial: is told by the provider and cannot be set; leave it out"
+
+
 def test_all_failures_are_told_at_once_and_quote_no_secret(unconfigured: Engine) -> None:
     found = unconfigured.failures(GADGET, {"name": "a", "mode": "y", "size": "z", "password": 12345678})
     assert [one.path for one in found] == [("size",), ("mode",), ("password",)]

@@ -7,8 +7,8 @@ property itself: here it is put into what comes from a configuration, and taken 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ from jvp.core.errors import Path
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, Secret
-from jvp.doors.terraform.values import Raw
+from jvp.doors.terraform.values import Raw, attribute_path
 
 Place = tuple[str, ...]
 """Where a property stands in a bag; an item of a list stands under its key: cloudInit, users, ann, password."""
@@ -83,6 +83,14 @@ def failures(model: type[BaseModel], raw: Raw, *, allowed: bool) -> Iterator[Fai
             yield Failure(here, f"needs {version}, a number: its change is what writes another {name}")
         elif not allowed:
             yield Failure(here, f"is kept out of the state by Terraform and OpenTofu from 1.11 on alone; give {name}")
+
+
+def placed(model: type[BaseModel], raw: Raw, wrong: Iterable[Failure]) -> Iterator[Failure]:
+    """What a check of a filled bag found, at the attributes that the configuration has."""
+    beside = {one.path: (*one.path[:-1], f"{one.path[-1]}_wo") for _, one in written(model, raw) if not one.beside}
+    for failure in wrong:
+        path = attribute_path(model, failure.path)
+        yield replace(failure, path=beside.get(path, failure.path))
 
 
 def compared(
