@@ -403,8 +403,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
     made = terraform.read(terraform.create(GADGET, {"name": "a", "home": "here"}))
     assert made.state is not None
     sentence = (
-        'name: gadget "a" is there already, this configuration made it, and a name is there once: leave out '
-        "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
+        'name: gadget "a" is there already, this configuration made it, and a name is there once: if the resource was '
+        "given another address, apply again (a moved block would have kept it); leave out create_before_destroy, for "
+        "the old one must be deleted first; or give one of two resources another name"
     )
     lost = (
         f"; if the state was lost, import it to the address that stands above: tofu import ADDRESS {made.state['id']}"

@@ -19,7 +19,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
-from jvp.libvirt.errors import libvirt_errors, start_errors
+from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
@@ -227,13 +227,14 @@ class Instances(Handler[Instance, InstanceState]):
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
         if other is not None and other.UUIDString() != uuid:
-            holder = _mark(other)
-            raise NameTaken(
-                f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
-                path=("name",),
-                id=other.UUIDString(),
-                holder=holder,
-            )
+            with contextlib.suppress(NotFound):
+                holder = _mark(other)
+                raise NameTaken(
+                    f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
+                    path=("name",),
+                    id=other.UUIDString(),
+                    holder=holder,
+                )
 
     def _resolve(
         self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None,
@@ -491,4 +492,5 @@ def _restarts(spec: Instance, domain: Any) -> bool:
 
 
 def _mark(domain: Any) -> Mark | None:
-    return marks.mark_of(devices.inactive_xml(domain))
+    with seen_to_go(Gone.DOMAIN):
+        return marks.mark_of(devices.inactive_xml(domain))
