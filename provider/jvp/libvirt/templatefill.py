@@ -184,7 +184,7 @@ class TemplateApi:
         except JvpError:
             self._write(pool, name, kept)
             raise
-        self._remove_all(work, pool, name, record)
+        self._remove_all(work, pool, name, kept)
 
     def forget(self, work: Work, pool: libvirt.virStoragePool, name: str, birth: str) -> None:
         """Finish a removal that was cut off after the volume in use was gone: nothing will ever ask for it again.
@@ -194,14 +194,17 @@ class TemplateApi:
         with contextlib.suppress(libvirt.libvirtError, JvpError):
             kept = sidecar.get(pool, record_name(name))
             if kept is not None and kept.phase == "deleting" and Record.of(kept).birth == birth:
-                self._remove_all(work, pool, name, Record.of(kept))
+                self._remove_all(work, pool, name, kept)
 
-    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
-        for digest in record.generations:
+    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, kept: Sidecar) -> None:
+        for digest in Record.of(kept).generations:
             found = pools.find_volume(pool, volume_name(name, digest))
             if found is not None:
                 fill.remove_when_free(work, found)
-        sidecar.drop(pool, record_name(name))
+        with self.node.pool_lock(pool.UUIDString()):
+            now = sidecar.get(pool, record_name(name))
+            if now is None or now.nonce == kept.nonce:  # else the name is another template's by now
+                sidecar.drop(pool, record_name(name))
 
     def _refuse_used(self, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
         volumes = (pools.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
@@ -227,8 +230,7 @@ class TemplateApi:
         found = Holder(Standing.OURS, slot.before, left)
         record = Sidecar(KIND, slot.mark, "filling", "", image.format, replace(old, next=digest).facts())
         record = fill.prepared(record, wanted, found)
-        if slot.before is not None:
-            fill.settle(work, slot.pool, record_name(slot.name), slot.before)
+        if slot.before is not None and fill.settle(work, slot.pool, record_name(slot.name), slot.before):
             self._write(slot.pool, slot.name, record)
         elif not sidecar.claim(slot.pool, record_name(slot.name), record):
             raise Busy(f'template "{slot.name}" is being made by another run; run again when that is done')

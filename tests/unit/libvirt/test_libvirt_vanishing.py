@@ -8,7 +8,7 @@ import libvirt
 import pytest
 
 from jvp.core.errors import NameTaken
-from jvp.libvirt import devices, guest
+from jvp.libvirt import devices, guest, sidecar
 from jvp.libvirt.networks import NetworkApi
 from jvp.resources.storage_pool import StoragePool, StoragePools
 
@@ -54,6 +54,31 @@ def test_a_domain_that_vanished_is_left_out() -> None:
     assert [domain for domain, _ in devices.definitions([gone, there, gone])] == [there]
     with pytest.raises(libvirt.libvirtError):
         list(devices.definitions([Listed(libvirt.VIR_ERR_INTERNAL_ERROR)]))
+
+
+class Volume:
+    """A volume that is removed between its look-up and its reading."""
+
+    def download(self, *_: Any) -> None:
+        raise error(libvirt.VIR_ERR_NO_STORAGE_VOL)
+
+
+class Pool:
+    """As much of a pool as the look-up of a sidecar needs."""
+
+    def storageVolLookupByName(self, _: str) -> Volume:
+        return Volume()
+
+    def connect(self) -> Pool:
+        return self
+
+    def newStream(self, _: int) -> None:
+        return None
+
+
+def test_a_sidecar_that_vanished_is_none() -> None:
+    pool: Any = Pool()
+    assert sidecar.get(pool, "v") is None
 
 
 def test_a_network_that_vanished_is_left_out() -> None:
