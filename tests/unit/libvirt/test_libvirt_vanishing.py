@@ -10,6 +10,7 @@ import pytest
 from jvp.core.errors import NameTaken
 from jvp.libvirt import devices, guest, sidecar
 from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.pools import unless_lost
 from jvp.resources.storage_pool import StoragePool, StoragePools
 
 
@@ -107,6 +108,20 @@ def test_a_pool_that_vanished_is_in_nobodys_way() -> None:
     there: Any = Node([ListedPool("<pool><target><path>/srv/ours/</path></target></pool>")])
     with pytest.raises(NameTaken, match='the folder of the storage pool "theirs"'):
         StoragePools(there)._refuse_taken(spec, "00000000-0000-0000-0000-000000000002")
+
+
+@pytest.mark.parametrize(("answer", "found"), [("<pool/>", "seen"), (libvirt.VIR_ERR_NO_STORAGE_POOL, None)])
+def test_a_pool_that_was_stopped_is_asked_again_when_it_runs(answer: str | int, found: str | None) -> None:
+    pool: Any = ListedPool(answer)
+    answers: list[Any] = [libvirt.VIR_ERR_OPERATION_INVALID, "seen"]
+
+    def ask() -> str:
+        said = answers.pop(0)
+        if isinstance(said, int):
+            raise error(said)
+        return str(said)
+
+    assert unless_lost(pool, ask) == found
 
 
 def test_a_guest_that_is_gone_does_not_run() -> None:
