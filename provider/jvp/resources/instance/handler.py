@@ -244,7 +244,8 @@ class Instances(Handler[Instance, InstanceState]):
 
         But for a volume that another instance of ours has still: then `give_up` is called.
         """
-        networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
+        on = spec.power_state != "stopped"
+        networks = {nic.name: self._network(index, nic.network, on=on) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
         disks: dict[str, DiskSource] = {}
@@ -292,14 +293,14 @@ class Instances(Handler[Instance, InstanceState]):
         machine.refuse_unsupported(self.api, tried, spec, asked)
         machine.refuse_too_large(self.api, tried, spec, asked)
 
-    def _network(self, index: int, reference: str | None) -> str | None:
+    def _network(self, index: int, reference: str | None, *, on: bool) -> str | None:
         if reference is None:
             return None
         path = ("nics", index, "network")
         if self.node.is_session:
             raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
         network = NetworkApi(self.node).by_reference(reference, path)
-        if not network.isActive():
+        if on and not network.isActive():
             raise Rejected(f'network "{network.name()}" is not active; start it', path=path)
         return str(network.name())
 
