@@ -154,6 +154,12 @@ def test_one_in_a_list_is_checked_at_its_own_place(first: dict[str, Any]) -> Non
     assert wrong == Failure(("users", 1, "password_wo"), "has control characters, which no password can have")
 
 
+def test_a_warning_names_the_attribute_that_is_written() -> None:
+    raw = {"users": [{"name": "a", "password_wo": "x", "password_wo_version": 2}, {"name": "b", "password": "y"}]}
+    said = "users[0].password, users[1].password, users[0].password_wo_version: takes effect at the next power cycle"
+    assert writeonly.named(CloudInit, raw, said) == said.replace("[0].password,", "[0].password_wo,")
+
+
 def test_an_older_host_is_told_what_to_do(terraform: Engine) -> None:
     terraform.old = True
     (one,) = terraform.failures(GADGET, of(FIRST, 1))

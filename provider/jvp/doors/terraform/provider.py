@@ -433,12 +433,14 @@ class ProviderServicer:
             limit = min(limit, PREVIEW_S)
         warnings: list[Message] = []
         title, model = BEFORE if preview else "Note", handler.spec if handler else None
-        work = Work(
-            time.monotonic() + limit,
-            self.stopped,
-            warn=lambda line: warnings.append(diagnostics.warning(title, line, model)),
-        )
-        yield work, warnings
+
+        def warn(line: str) -> None:
+            found = diagnostics.warning(title, line, model)
+            if model is not None:
+                found.detail = writeonly.named(model, raw or {}, found.detail)
+            warnings.append(found)
+
+        yield Work(time.monotonic() + limit, self.stopped, warn=warn), warnings
 
 
 def _asked(raw: Raw) -> Raw:

@@ -7,6 +7,7 @@ property itself: here it is put into what comes from a configuration, and taken 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.check import Failure
-from jvp.core.errors import Path
+from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, Secret
@@ -87,10 +88,22 @@ def failures(model: type[BaseModel], raw: Raw, *, allowed: bool) -> Iterator[Fai
 
 def placed(model: type[BaseModel], raw: Raw, wrong: Iterable[Failure]) -> Iterator[Failure]:
     """What a check of a filled bag found, at the attributes that the configuration has."""
-    beside = {one.path: (*one.path[:-1], f"{one.path[-1]}_wo") for _, one in written(model, raw) if not one.beside}
+    given = _given(model, raw)
     for failure in wrong:
         path = attribute_path(model, failure.path)
-        yield replace(failure, path=beside.get(path, failure.path))
+        yield replace(failure, path=given.get(path, failure.path))
+
+
+def named(model: type[BaseModel], raw: Raw, sentence: str) -> str:
+    """A sentence with the attributes that the configuration has, in the place of the properties."""
+    for path, given in _given(model, raw).items():
+        sentence = re.sub(rf"(?<![\w.]){re.escape(dotted(path))}(?![\w.\[])", dotted(given), sentence)
+    return sentence
+
+
+def _given(model: type[BaseModel], raw: Raw) -> dict[Path, Path]:
+    """The write-only attributes of a configuration by the properties that they stand for."""
+    return {one.path: (*one.path[:-1], f"{one.path[-1]}_wo") for _, one in written(model, raw) if not one.beside}
 
 
 def compared(
