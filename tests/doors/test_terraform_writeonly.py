@@ -154,6 +154,13 @@ def test_one_in_a_list_is_checked_at_its_own_place(first: dict[str, Any]) -> Non
     assert wrong == Failure(("users", 1, "password_wo"), "has control characters, which no password can have")
 
 
+def test_an_item_of_one_has_its_place_in_the_list() -> None:
+    raw = {"run_commands_wo": ["ls", 12], "run_commands_wo_version": 1}
+    bag = writeonly.filled(CloudInit, to_bag(CloudInit, raw), {("runCommands",): raw["run_commands_wo"]})
+    (wrong,) = writeonly.placed(CloudInit, raw, check(CloudInit, bag).failures)
+    assert wrong == Failure(("run_commands_wo", 1), "must be a string, not that")
+
+
 def test_a_warning_names_the_attribute_that_is_written() -> None:
     raw = {"users": [{"name": "a", "password_wo": "x", "password_wo_version": 2}, {"name": "b", "password": "y"}]}
     said = "users[0].password, users[1].password, users[0].password_wo_version: takes effect at the next power cycle"

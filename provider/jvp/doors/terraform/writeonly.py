@@ -91,13 +91,14 @@ def placed(model: type[BaseModel], raw: Raw, wrong: Iterable[Failure]) -> Iterat
     given = _given(model, raw)
     for failure in wrong:
         path = attribute_path(model, failure.path)
-        yield replace(failure, path=given.get(path, failure.path))
+        here = next((place for place in given if path[: len(place)] == place), None)
+        yield replace(failure, path=(*given[here], *path[len(here) :]) if here else failure.path)
 
 
 def named(model: type[BaseModel], raw: Raw, sentence: str) -> str:
     """A sentence with the attributes that the configuration has, in the place of the properties."""
     for path, given in _given(model, raw).items():
-        sentence = re.sub(rf"(?<![\w.]){re.escape(dotted(path))}(?![\w.\[])", dotted(given), sentence)
+        sentence = re.sub(rf"(?<![\w.]){re.escape(dotted(path))}(?![\w.])", dotted(given), sentence)
     return sentence
 
 
