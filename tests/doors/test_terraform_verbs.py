@@ -195,8 +195,11 @@ def test_the_key_is_owner_host_and_name(terraform: Engine, host: Host) -> None:
     assert (key.owner, key.kind, key.address, key.label) == ("me", "Gadget", "the-host/a", "a")
 
 
-def test_without_an_owner_the_folder_and_its_workspace_are_it(unconfigured: Engine, host: Host) -> None:
-    assert unconfigured.configure() == []
+@pytest.mark.parametrize("owner", [None, ""])
+def test_without_an_owner_the_folder_and_its_workspace_are_it(
+    unconfigured: Engine, host: Host, owner: str | None
+) -> None:
+    assert unconfigured.configure(owner=owner) == []
     unconfigured.create(GADGET, {"name": "a"})
     assert host.keys[0].owner.startswith("tf-")
 

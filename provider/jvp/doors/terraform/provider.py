@@ -133,7 +133,7 @@ class ProviderServicer:
         if outcome.spec is None:
             return answer(diagnostics=diagnostics.of_failures(outcome.failures, Provider))
         provider: Provider = outcome.spec
-        if provider.owner is None:
+        if provider.owner in (None, ""):  # a variable's default may be empty
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
         self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
         declared = Declared(self._notes)
