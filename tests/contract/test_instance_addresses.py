@@ -9,6 +9,7 @@ from typing import Any
 import libvirt
 import pytest
 from tests.contract.conftest import Bench
+from tests.contract.kinds import running
 
 from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, dotted
@@ -214,6 +215,28 @@ def test_a_missing_network_is_still_the_networks_fault(bench: Bench, network: St
     with pytest.raises(NotFound) as caught:
         bench.create("Instance", "missing", raw)
     assert dotted(caught.value.path) == "nics[0].network"
+
+
+def test_a_machine_that_is_off_needs_no_network_that_runs(bench: Bench) -> None:
+    """A whole lab that is parked: neither the network nor what is in it runs."""
+    name, cidr = bench.name("parked"), bench.cidr()
+    net = {"name": name, "cidr": cidr, "active": False}
+    stored_net = bench.create("Network", name, net).stored
+    card = {"name": "eth0", "network": stored_net.id, "address": f"{cidr.rpartition('.')[0]}.11"}
+    raw = {**running(bench, name), "nics": [card], "disks": [], "cloudInit": None, "powerState": "stopped"}
+    stored = bench.create("Instance", name, raw).stored
+    try:
+        raw |= {"memory": "48MiB"}
+        stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+        with pytest.raises(Rejected, match="is not active; start it") as caught:
+            bench.update("Instance", stored, raw | {"powerState": "running"})
+        assert dotted(caught.value.path) == "nics[0].network"
+        stored_net = bench.update("Network", stored_net, net | {"active": True}).stored
+        raw |= {"powerState": "running"}
+        stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+    finally:
+        bench.delete("Instance", stored)
+        bench.delete("Network", stored_net)
 
 
 def test_an_import_leaves_each_its_own(bench: Bench, network: Stored) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from jvp.core.errors import Busy, Cancelled, JvpError, NameTaken, NotFound, Reje
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
 from jvp.resources.registry import HANDLERS
+
+MARKED = ("Instance", "Network", "StoragePool")
+"""Kinds whose objects bear their marks themselves."""
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.id)
@@ -223,6 +227,34 @@ def test_a_foreign_object_of_the_name_is_left_as_it_is(bench: Bench, kind: Kind)
         assert described(foreign) == before
     finally:
         foreign.delete(0) if kind.token == "Volume" else foreign.undefine()
+
+
+@pytest.mark.parametrize("kind", [one for one in KINDS if one.token in MARKED], ids=lambda kind: kind.id)
+@pytest.mark.parametrize("again", [True, False], ids=["the same", "another"])
+def test_what_is_removed_while_it_is_looked_at_has_no_name_any_more(
+    bench: Bench, kind: Kind, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine deletes and creates side by side where a resource was given another address."""
+    handler: Any = bench.calls.handlers[kind.token]
+    place = handler if hasattr(handler, "_mark") else sys.modules[type(handler).__module__]
+    name = bench.name("going")
+    raw = kind.minimal(bench, name)
+    old = bench.create(kind.token, name, raw).stored
+    assert bench.read(kind.token, old) is not None
+    look = place._mark
+    removed: list[str] = []
+
+    def remove_first(found: Any) -> Any:
+        if not removed:
+            removed.append(name)
+            bench.delete(kind.token, old)
+        return look(found)
+
+    monkeypatch.setattr(place, "_mark", remove_first)
+    new = bench.create(kind.token, name if again else f"{name}-other", raw).stored
+    assert removed
+    bench.converged(kind.token, new, raw)
+    bench.delete(kind.token, new)
 
 
 def test_what_is_there_already_is_taken_over_when_that_is_asked_for(bench: Bench, kind: Kind) -> None:

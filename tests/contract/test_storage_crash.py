@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -381,3 +382,39 @@ def test_foreign_volume_that_took_the_name_after_a_cut_is_left_alone(pool: str, 
         kept("delete", "volumes", made)
     # The calls that write the record, and the one that makes the volume.
     assert tried > 3
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+@pytest.mark.parametrize("kind", ["volume", "template"])
+def test_what_is_made_anew_while_the_old_one_is_removed_keeps_its_record(
+    pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, in_time: bool
+) -> None:
+    """An engine deletes and creates side by side where a resource was given another address."""
+    monkeypatch.setattr(fill, "_SETTLE_S", 1.0 if in_time else 0.01)
+    image = raw_image(tmp_path / "image.raw")
+    spec = volume_spec(name="x", pool=pool, size="4MiB")
+    if kind == "template":
+        spec = template_spec(name="x", pool=pool, source={"path": str(image)})
+    verbs, name = f"{kind}s", "x"
+    old = again(lambda provider: getattr(provider, verbs).create(Work(), key(kind, name), spec))
+    kept("read", verbs, old)
+    found: list[Any] = []
+
+    def make() -> None:
+        found.append(again(lambda provider: getattr(provider, verbs).create(Work(), key(kind, name), spec)))
+
+    maker, remove = threading.Thread(target=make), fill.remove_when_free
+
+    def remove_and_make(work: Work, volume: Any) -> None:
+        remove(work, volume)
+        if maker.ident is None:
+            maker.start()
+            maker.join(0.2 if in_time else None)
+
+    monkeypatch.setattr(fill, "remove_when_free", remove_and_make)
+    monkeypatch.setattr("jvp.libvirt.volumes.remove_when_free", remove_and_make)
+    kept("delete", verbs, old)
+    maker.join()
+    (new,) = found
+    assert kept("read", verbs, new) is not None
+    kept("delete", verbs, new)

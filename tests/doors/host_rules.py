@@ -123,9 +123,9 @@ def _of_other_type(kind: Any, value: Any, known: bool, where: str) -> Errors:
     fits = {
         "string": isinstance(value, str),
         "bool": isinstance(value, bool),
-        # What has more than 64 bits goes as text.
+        # What has more than 64 bits goes as text, and what no float has all digits of.
         "number": (isinstance(value, int | float) and not isinstance(value, bool))
-        or (isinstance(value, str) and value.lstrip("-").isdigit()),
+        or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value) is not None),
     }
     return [] if isinstance(kind, str) and fits[kind] else [f"{where} is no {kind}: {value!r}"]
 

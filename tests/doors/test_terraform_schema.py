@@ -74,6 +74,13 @@ def reference_to(kind: str) -> str:
     return "a/b" if kind in ("jvp_volume", "jvp_template") else "x"
 
 
+def test_what_is_filled_in_inside_an_object_is_not_set() -> None:
+    given = {"name": "a", "pool": "p", "source": {"path": "/image", "digest": "0" * 64}}
+    with served(server.Service(plugin.registered)) as engine:
+        (wrong,) = engine.failures("jvp_template", given)
+    assert wrong.detail == "source.digest: is told by the provider and cannot be set; leave it out"
+
+
 def test_an_installation_that_is_not_complete_says_so() -> None:
     def broken() -> Any:
         raise ModuleNotFoundError("No module named 'lxml'")

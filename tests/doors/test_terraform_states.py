@@ -55,6 +55,14 @@ def test_a_state_of_today_is_as_it_was(terraform: Engine) -> None:
     assert terraform.upgrade(GADGET, made.state) == (made.state, [])
 
 
+@pytest.mark.parametrize("number", ["1.5", "1732723200.123", "0.3333333333333333333333333333333333333335"])
+def test_a_fraction_keeps_its_digits(terraform: Engine, number: str) -> None:
+    made = terraform.create(GADGET, {"name": "a", "password_wo": "x", "password_wo_version": 0})
+    text = json.dumps({**(made.state or {}), "password_wo_version": "HERE"}).replace('"HERE"', number)
+    state, errors = terraform.upgrade(GADGET, text.encode())
+    assert (str(state["password_wo_version"]), errors) == (number, [])
+
+
 def test_what_an_older_version_had_goes_and_what_is_new_is_not_set(terraform: Engine) -> None:
     made = terraform.create(GADGET, {"name": "a", "slots": [{"name": "s"}], "timeouts": {"create": "1m"}})
     assert made.state is not None

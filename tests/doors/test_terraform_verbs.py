@@ -80,6 +80,17 @@ def test_what_is_wrong_is_a_sentence_at_its_path(
     assert errors(unconfigured, given) == [(path, sentence)]
 
 
+@pytest.mark.parametrize("value", ["x", UNKNOWN])
+@pytest.mark.parametrize("name", ["uuid", "id", "serial"])
+def test_what_can_only_be_read_is_not_set(unconfigured: Engine, name: str, value: Any) -> None:
+    sentence = f"{name}: is told by the provider and cannot be set; leave it out"
+    assert errors(unconfigured, {name: value}) == [((name,), sentence)]
+    (wrong,) = unconfigured.failures("data.jvp_trinket", {"name": "a", "size_bytes": 3})
+    assert wrong.detail == "size_bytes: is told by the provider and cannot be set; leave it out"
+    (wrong,) = unconfigured.failures("data.jvp_gadget", {"name": "a", "serial": value})
+    assert wrong.detail == "serial: is told by the provider and cannot be set; leave it out"
+
+
 def test_all_failures_are_told_at_once_and_quote_no_secret(unconfigured: Engine) -> None:
     found = unconfigured.failures(GADGET, {"name": "a", "mode": "y", "size": "z", "password": 12345678})
     assert [one.path for one in found] == [("size",), ("mode",), ("password",)]
@@ -184,8 +195,11 @@ def test_the_key_is_owner_host_and_name(terraform: Engine, host: Host) -> None:
     assert (key.owner, key.kind, key.address, key.label) == ("me", "Gadget", "the-host/a", "a")
 
 
-def test_without_an_owner_the_folder_and_its_workspace_are_it(unconfigured: Engine, host: Host) -> None:
-    assert unconfigured.configure() == []
+@pytest.mark.parametrize("owner", [None, ""])
+def test_without_an_owner_the_folder_and_its_workspace_are_it(
+    unconfigured: Engine, host: Host, owner: str | None
+) -> None:
+    assert unconfigured.configure(owner=owner) == []
     unconfigured.create(GADGET, {"name": "a"})
     assert host.keys[0].owner.startswith("tf-")
 
@@ -392,8 +406,9 @@ def test_what_is_made_before_the_old_one_is_deleted_is_refused_with_what_to_do(t
     made = terraform.read(terraform.create(GADGET, {"name": "a", "home": "here"}))
     assert made.state is not None
     sentence = (
-        'name: gadget "a" is there already, this configuration made it, and a name is there once: leave out '
-        "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
+        'name: gadget "a" is there already, this configuration made it, and a name is there once: if the resource was '
+        "given another address, apply again (a moved block would have kept it); leave out create_before_destroy, for "
+        "the old one must be deleted first; or give one of two resources another name"
     )
     lost = (
         f"; if the state was lost, import it to the address that stands above: tofu import ADDRESS {made.state['id']}"

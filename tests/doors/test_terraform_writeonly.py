@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from gadget import Host
-from terraform_rpc import Applied, Engine
+from terraform_rpc import Applied, Engine, said
 
+from jvp.core.check import Failure, check
 from jvp.core.values import UNKNOWN
 from jvp.doors.terraform import writeonly
+from jvp.doors.terraform.values import to_bag
 from jvp.resources.instance.cloudinit import CloudInit
 
 GADGET = "jvp_gadget"
@@ -127,6 +129,7 @@ def test_a_value_that_is_ignored_reaches_nothing(terraform: Engine, host: Host) 
         (of(FIRST, None), "password_wo",
          "password_wo: needs password_wo_version, a number: its change is what writes another password"),
         (of(None, 1), "password_wo_version", "password_wo_version: is of use beside password_wo alone"),
+        (of(12345678, 1), "password_wo", "password_wo: must be a string, not that"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_it_is_a_sentence(
@@ -134,6 +137,34 @@ def test_what_is_wrong_with_it_is_a_sentence(
 ) -> None:
     (one,) = terraform.failures(GADGET, given)
     assert (one.path, one.detail) == ((path,), sentence)
+
+
+def test_a_plan_too_names_the_attribute_that_is_written(terraform: Engine) -> None:
+    """What was not known when the configuration was checked."""
+    (one,) = said(terraform.planning(GADGET, of(12345678, 1)))
+    assert (one.path, one.detail) == (("password_wo",), "password_wo: must be a string, not that")
+
+
+@pytest.mark.parametrize("first", [{"name": "a"}, {"name": UNKNOWN}])
+def test_one_in_a_list_is_checked_at_its_own_place(first: dict[str, Any]) -> None:
+    user = {"name": "b", "password_wo": "p\n", "password_wo_version": 1}
+    raw = {"users": [{**first, "password": None}, user]}
+    bag = writeonly.filled(CloudInit, to_bag(CloudInit, raw), {("users", "b", "password"): "p\n"})
+    (wrong,) = writeonly.placed(CloudInit, raw, check(CloudInit, bag).failures)
+    assert wrong == Failure(("users", 1, "password_wo"), "has control characters, which no password can have")
+
+
+def test_an_item_of_one_has_its_place_in_the_list() -> None:
+    raw = {"run_commands_wo": ["ls", 12], "run_commands_wo_version": 1}
+    bag = writeonly.filled(CloudInit, to_bag(CloudInit, raw), {("runCommands",): raw["run_commands_wo"]})
+    (wrong,) = writeonly.placed(CloudInit, raw, check(CloudInit, bag).failures)
+    assert wrong == Failure(("run_commands_wo", 1), "must be a string, not that")
+
+
+def test_a_warning_names_the_attribute_that_is_written() -> None:
+    raw = {"users": [{"name": "a", "password_wo": "x", "password_wo_version": 2}, {"name": "b", "password": "y"}]}
+    said = "users[0].password, users[1].password, users[0].password_wo_version: takes effect at the next power cycle"
+    assert writeonly.named(CloudInit, raw, said) == said.replace("[0].password,", "[0].password_wo,")
 
 
 def test_an_older_host_is_told_what_to_do(terraform: Engine) -> None:

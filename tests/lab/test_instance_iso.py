@@ -125,6 +125,37 @@ def test_a_volume_in_the_drive_is_taken_out_by_its_delete(lab: Bench, leftovers:
         guest.close()
 
 
+@pytest.mark.parametrize("power_state", ["running", "stopped"])
+def test_a_template_in_the_drive_is_taken_out_by_its_delete(
+    lab: Bench, leftovers: None, tmp_path: Path, power_state: str
+) -> None:
+    """An engine deletes before it updates; where the template is made anew, the CD comes back with the update."""
+    assert lab.pool is not None
+    raw: dict[str, Any] = {"name": lab.name("cd"), "pool": lab.pool.id, "source": {"path": str(image(tmp_path, "cd"))}}
+    template = lab.create("Template", "cd", raw).stored
+    declared = {
+        "name": lab.name("eject"), "memory": "32MiB", "iso": template.id, "shutdownTimeout": "0s",
+        "powerState": power_state,
+    }  # fmt: skip
+    stored = lab.create("Instance", "eject", declared).stored
+    try:
+        stored = lab.converged("Instance", stored, declared)
+        lab.delete("Template", template)
+        template = lab.create("Template", "cd", raw).stored
+        assert lab.plan("Instance", stored, declared) == ["iso"]
+        stored = lab.converged("Instance", lab.update("Instance", stored, declared).stored, declared)
+        domain = lab.connection.lookupByUUIDString(stored.id)
+        assert iso_of(parse(domain.XMLDesc(0))) == iso_of(parse(domain.XMLDesc(2))) == template.state["path"]
+        assert not stored.state["pending"]
+        lab.delete("Template", template)
+        read = lab.read("Instance", stored)
+        assert read is not None
+        assert read.state.get("iso") is None
+        assert domain.isActive() == (power_state == "running")
+    finally:
+        lab.delete("Instance", stored)
+
+
 def test_a_new_image_of_a_template_changes_no_machine(lab: Bench, leftovers: None, tmp_path: Path) -> None:
     assert lab.pool is not None
     raw: dict[str, Any] = {"name": lab.name("cd"), "pool": lab.pool.id, "source": {"path": str(image(tmp_path, "old"))}}

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jvp.core.errors import Bug
+from jvp.core.errors import Bug, NotFound
 
 F = TypeVar("F")
 
@@ -79,12 +79,15 @@ def generation(
 ) -> tuple[int, str, F | None]:
     """The generation that a create is to make, its uuid, and what an earlier try of the same create left of it.
 
-    `find` looks an object up by uuid, `mark_of` reads its mark (None: not ours).
+    `find` looks an object up by uuid, `mark_of` reads its mark (None: not ours; NotFound: removed since it was found).
     """
     for number in range(MAX_GENERATIONS):
         uuid_ = key.uuid(number)
         found = find(uuid_)
-        mark = mark_of(found) if found is not None else None
+        try:
+            mark = mark_of(found) if found is not None else None
+        except NotFound:
+            found, mark = None, None
         if found is None or (mark is not None and mark.of(key) and not mark.acknowledged):
             return number, uuid_, found
     raise Bug(f"{MAX_GENERATIONS} objects of kind {key.kind} exist under one address of the program")

@@ -51,10 +51,11 @@ class Spec(BaseModel):
         if isinstance(value, dict) and any(item is UNKNOWN for item in value.values()) and _is_map(cls, info):
             given = {key: item for key, item in value.items() if item is not UNKNOWN}
             return {**value, **validate(given)}
-        if isinstance(value, list) and any(item is UNKNOWN for item in value):
-            checked = validate([item for item in value if item is not UNKNOWN])
+        inner = opened(value)
+        if isinstance(inner, list) and any(item is UNKNOWN for item in inner):
+            checked = validate([item for item in inner if item is not UNKNOWN])
             known = iter(opened(checked))
-            whole = [UNKNOWN if item is UNKNOWN else next(known) for item in value]
+            whole = [UNKNOWN if item is UNKNOWN else next(known) for item in inner]
             return Secret(whole) if isinstance(checked, Secret) else whole
         if isinstance(value, bool) and _is_number(cls, info):
             raise ValueError(f"must be a whole number, not {str(value).lower()}")

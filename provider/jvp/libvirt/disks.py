@@ -30,6 +30,8 @@ class DomainDisk:
     """The disk in the running definition, None when only the inactive one has it."""
     backing: bool
     """Whether the file is not the disk itself but one that the disk stands on."""
+    is_cd: bool = False
+    """Whether the disk is a CD drive."""
 
 
 def disk_users(connection: libvirt.virConnect) -> dict[str, list[DomainDisk]]:
@@ -75,7 +77,8 @@ def _disks_of(
         for element in root.iterfind("devices/disk"):
             target = value(element, "target/@dev") or ""
             for path, backing in _paths_of(connection, element, paths):
-                yield path, DomainDisk(domain, domain.name(), ours, target, element if live else None, backing)
+                is_cd = element.get("device") == "cdrom"
+                yield path, DomainDisk(domain, domain.name(), ours, target, element if live else None, backing, is_cd)
 
 
 def _paths_of(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Path, Rejected, Unreachable
+from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, NotFound, Path, Rejected, Unreachable
 
 
 class Gone(enum.IntEnum):
@@ -103,6 +103,17 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
     if code == libvirt.VIR_ERR_STORAGE_VOL_EXIST or _TAKEN.search(text):
         return NameTaken(f"{what}: {text}", path=path)
     return Rejected(f"{what}: {text}", path=path)
+
+
+@contextlib.contextmanager
+def seen_to_go(kind: Gone) -> Iterator[None]:
+    """Raises NotFound where an object that was found is gone when it is asked for more."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if is_gone(error, kind):
+            raise NotFound("it was removed meanwhile; run again") from None
+        raise
 
 
 @contextlib.contextmanager

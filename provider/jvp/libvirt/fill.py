@@ -228,25 +228,28 @@ def claim(
     """
     work.check()
     record = prepared(record, wanted, found)
-    if found.record is not None:
-        settle(work, pool, name, found.record)
+    if found.record is not None and settle(work, pool, name, found.record):
         sidecar.put(pool, name, record)
     elif not sidecar.claim(pool, name, record):
         raise Busy(f'{record.kind} "{name}" is being made by another run; run again when that is done')
     return Claim(node, pool, name, wanted, record)
 
 
-def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar) -> None:
+def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar) -> bool:
     """Before what an earlier try left is taken over: raise Busy when its maker is alive and about to finish.
 
-    An empty volume is made within milliseconds. One that data goes into is not waited for: there the nonce decides.
+    An empty volume is made within milliseconds, and removed within them. One that data goes into is not waited for:
+    there the nonce decides. False when the record is gone, for the removal that it told of is done.
     """
-    if record.phase != "filling" or record.facts.get("begun"):
-        return
+    if record.phase == "whole" or (record.phase == "filling" and record.facts.get("begun")):
+        return True
     work.wait(_SETTLE_S)
     found = sidecar.get(pool, record_name)
+    if found is None and record.phase == "deleting":
+        return False
     if found is None or (found.nonce, found.phase) != (record.nonce, record.phase):
         raise Busy(f'{record.kind} "{record_name}" is being made by another run; run again when that is done')
+    return True
 
 
 def prepared(record: Sidecar, wanted: Wanted, found: Holder) -> Sidecar:

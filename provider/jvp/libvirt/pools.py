@@ -162,15 +162,18 @@ def active_pools(connection: libvirt.virConnect) -> list[libvirt.virStoragePool]
 
 
 def unless_lost(pool: libvirt.virStoragePool, ask: Callable[[], T]) -> T | None:
-    """What `ask` says of one of many pools; None when that was stopped or undefined meanwhile. Raises libvirtError."""
+    """What `ask` says of one of many pools; None when that was stopped or undefined meanwhile. Raises libvirtError.
+
+    One that runs when it is looked at after the error may have been stopped and started: it is asked again.
+    """
     try:
         return ask()
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.POOL):
             return None
-        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not _runs(pool):
-            return None
-        raise
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+    return ask() if _runs(pool) else None
 
 
 def _runs(pool: libvirt.virStoragePool) -> bool:

@@ -74,6 +74,8 @@ def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
     try:
         return None if volume is None else _read(pool, volume)
     except libvirt.libvirtError as error:
+        if is_gone(error, Gone.VOLUME):
+            return None  # removed since it was looked up
         # Removed behind libvirt's back: the pool still lists it until it looks at its folder again.
         if error.get_error_code() != libvirt.VIR_ERR_SYSTEM_ERROR or error.get_int1() != errno.ENOENT:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ import libvirt
 from jvp.core.errors import Busy, JvpError, Rejected
 from jvp.core.identity import Key, Mark
 from jvp.core.work import Work
-from jvp.libvirt import copying, fill, poolmarks, pools, sidecar
+from jvp.libvirt import copying, disks, fill, poolmarks, pools, sidecar
+from jvp.libvirt.disks import DomainDisk
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.fill import Claim, Holder, Standing, Wanted
 from jvp.libvirt.node import Node
@@ -176,7 +177,11 @@ class TemplateApi:
             # Volumes that were made behind libvirt's back count as users too.
             with contextlib.suppress(Busy, Rejected):
                 pools.refresh(work, place)
-        self._refuse_used(pool, name, record)
+        drives = self._drives(pool, name, record)
+        self._refuse_used(pool, name, record, [disk for disk, _ in drives])
+        for disk, path in drives:
+            work.status(f'taking the CD "{name}" out of "{disk.name}"')
+            disks.detach(work, disk, path)
         self._write(pool, name, kept.having(phase="deleting"))
         try:
             # Again, because a volume may have been made on it until the record said "deleting".
@@ -184,7 +189,7 @@ class TemplateApi:
         except JvpError:
             self._write(pool, name, kept)
             raise
-        self._remove_all(work, pool, name, record)
+        self._remove_all(work, pool, name, kept)
 
     def forget(self, work: Work, pool: libvirt.virStoragePool, name: str, birth: str) -> None:
         """Finish a removal that was cut off after the volume in use was gone: nothing will ever ask for it again.
@@ -194,18 +199,40 @@ class TemplateApi:
         with contextlib.suppress(libvirt.libvirtError, JvpError):
             kept = sidecar.get(pool, record_name(name))
             if kept is not None and kept.phase == "deleting" and Record.of(kept).birth == birth:
-                self._remove_all(work, pool, name, Record.of(kept))
+                self._remove_all(work, pool, name, kept)
 
-    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
-        for digest in record.generations:
+    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, kept: Sidecar) -> None:
+        for digest in Record.of(kept).generations:
             found = pools.find_volume(pool, volume_name(name, digest))
             if found is not None:
                 fill.remove_when_free(work, found)
-        sidecar.drop(pool, record_name(name))
+        with self.node.pool_lock(pool.UUIDString()):
+            now = sidecar.get(pool, record_name(name))
+            if now is None or now.nonce == kept.nonce:  # else the name is another template's by now
+                sidecar.drop(pool, record_name(name))
 
-    def _refuse_used(self, pool: libvirt.virStoragePool, name: str, record: Record) -> None:
+    def _paths(self, pool: libvirt.virStoragePool, name: str, record: Record) -> list[str]:
         volumes = (pools.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
-        users = users_of(self.node, [volume.path() for volume in volumes if volume is not None])
+        return [volume.path() for volume in volumes if volume is not None]
+
+    def _drives(self, pool: libvirt.virStoragePool, name: str, record: Record) -> list[tuple[DomainDisk, str]]:
+        """The CD drives of instances of ours that the image is in: an engine deletes before it updates."""
+        every = disks.disk_users(self.node.connection)
+        paths = self._paths(pool, name, record)
+        found = [(disk, path) for path in paths for disk in every.get(path, ()) if disk.ours and disk.is_cd]
+        if found:
+            for path in paths:
+                disks.refuse_saved(
+                    self.node.connection,
+                    f'template "{name}"',
+                    lambda root, path=path: disks.has_disk(self.node.connection, root, path),  # type: ignore[misc]
+                )
+        return found
+
+    def _refuse_used(
+        self, pool: libvirt.virStoragePool, name: str, record: Record, cds: Sequence[DomainDisk] = ()
+    ) -> None:
+        users = users_of(self.node, self._paths(pool, name, record), {(cd.name, cd.target) for cd in cds})
         if left := left_behind(self.node, users):
             what = "root disk of an instance that was" if len(left) == 1 else "root disks of instances that were"
             raise Rejected(
@@ -227,8 +254,7 @@ class TemplateApi:
         found = Holder(Standing.OURS, slot.before, left)
         record = Sidecar(KIND, slot.mark, "filling", "", image.format, replace(old, next=digest).facts())
         record = fill.prepared(record, wanted, found)
-        if slot.before is not None:
-            fill.settle(work, slot.pool, record_name(slot.name), slot.before)
+        if slot.before is not None and fill.settle(work, slot.pool, record_name(slot.name), slot.before):
             self._write(slot.pool, slot.name, record)
         elif not sidecar.claim(slot.pool, record_name(slot.name), record):
             raise Busy(f'template "{slot.name}" is being made by another run; run again when that is done')

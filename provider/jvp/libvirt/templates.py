@@ -8,7 +8,7 @@ being filled, and those that were superseded and wait for their last user to go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -172,11 +172,15 @@ def refuse_going(template: TemplateVolume, path: Path = ()) -> None:
         raise Rejected(f'template "{template.pool.name()}/{template.name}" is being removed; run again', path=path)
 
 
-def users_of(node: Node, paths: Iterable[str]) -> list[str]:
-    """The volumes and domains that stand on any of the files, as words of a sentence. Raises libvirtError."""
+def users_of(node: Node, paths: Iterable[str], cds: Container[tuple[str, str]] = ()) -> list[str]:
+    """The volumes and domains that stand on any of the files, as words of a sentence. Raises libvirtError.
+
+    Not those that have it in one of these CD drives: the domain's name and the drive's target.
+    """
     wanted, disks = list(paths), disk_users(node.connection)
     found = [f'volume "{name}"' for path in wanted for name in pools.backing_users(node.connection, path)]
-    return found + sorted({f'domain "{disk.name}"' for path in wanted for disk in disks.get(path, ())})
+    users = {disk.name for path in wanted for disk in disks.get(path, ()) if (disk.name, disk.target) not in cds}
+    return found + sorted(f'domain "{name}"' for name in users)
 
 
 def left_behind(node: Node, users: Iterable[str]) -> list[str]:

@@ -170,11 +170,17 @@ class VolumeApi:
                 self._forget(work, pool, name, record)
 
     def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar) -> None:
-        """Remove the record; the template's generation first, because nothing else knows of it."""
+        """Remove the record; the template's generation first, because nothing else knows of it.
+
+        Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
+        """
         template = record.facts.get("template_file")
         if template:
             templates.release_template(work, self.node, template)
-        sidecar.drop(pool, name)
+        with self.node.pool_lock(pool.UUIDString()):
+            now = sidecar.get(pool, name)
+            if now is None or now.nonce == record.nonce:
+                sidecar.drop(pool, name)
 
     def _release(self, work: Work, found: Found, detach: bool) -> None:
         """Have the users let go, or raise."""

@@ -22,7 +22,7 @@ from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt.disks import running_on
-from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
@@ -189,7 +189,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 )
 
     def _mark(self, pool: Any) -> Mark | None:
-        found = self.api.mark(pool)
+        with seen_to_go(Gone.POOL):
+            found = self.api.mark(pool)
         return found.mark if found is not None else None
 
     def _default_path(self, name: str) -> str:
@@ -210,14 +211,16 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 if other_uuid == uuid:
                     continue
                 if other.name() == spec.name:
-                    holder = self._mark(other)
-                    raise NameTaken(
-                        f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, {maker(holder)}; '
-                        "choose another name",
-                        path=("name",),
-                        id=other_uuid,
-                        holder=holder,
-                    )
+                    with contextlib.suppress(NotFound):
+                        holder = self._mark(other)
+                        raise NameTaken(
+                            f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, '
+                            f"{maker(holder)}; choose another name",
+                            path=("name",),
+                            id=other_uuid,
+                            holder=holder,
+                        )
+                    continue
                 # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     raise NameTaken(

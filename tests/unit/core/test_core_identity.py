@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jvp.core.identity import Key, Mark
+from jvp.core.errors import NotFound
+from jvp.core.identity import Key, Mark, generation
 from jvp.core.types import MAX_NAME
 
 GOLDEN = [
@@ -64,6 +65,15 @@ def test_auto_name_is_a_name_whatever_the_label(label: str, stem: str) -> None:
 def test_auto_name_follows_the_generation() -> None:
     key = Key("", "network", "n", "web")
     assert key.auto_name(key.uuid(0)) != key.auto_name(key.uuid(1))
+
+
+def test_what_goes_while_it_is_looked_at_is_not_there() -> None:
+    key = Key("", "network", "n")
+
+    def gone(_: str) -> Mark:
+        raise NotFound("it was removed")
+
+    assert generation(key, lambda uuid: uuid, gone) == (0, key.uuid(0), None)
 
 
 def test_a_mark_tells_whose_it_is() -> None:

@@ -8,8 +8,9 @@ import libvirt
 import pytest
 
 from jvp.core.errors import NameTaken
-from jvp.libvirt import devices, guest
+from jvp.libvirt import devices, guest, sidecar
 from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.pools import unless_lost
 from jvp.resources.storage_pool import StoragePool, StoragePools
 
 
@@ -56,6 +57,31 @@ def test_a_domain_that_vanished_is_left_out() -> None:
         list(devices.definitions([Listed(libvirt.VIR_ERR_INTERNAL_ERROR)]))
 
 
+class Volume:
+    """A volume that is removed between its look-up and its reading."""
+
+    def download(self, *_: Any) -> None:
+        raise error(libvirt.VIR_ERR_NO_STORAGE_VOL)
+
+
+class Pool:
+    """As much of a pool as the look-up of a sidecar needs."""
+
+    def storageVolLookupByName(self, _: str) -> Volume:
+        return Volume()
+
+    def connect(self) -> Pool:
+        return self
+
+    def newStream(self, _: int) -> None:
+        return None
+
+
+def test_a_sidecar_that_vanished_is_none() -> None:
+    pool: Any = Pool()
+    assert sidecar.get(pool, "v") is None
+
+
 def test_a_network_that_vanished_is_left_out() -> None:
     there, gone = Listed("<network/>"), Listed(libvirt.VIR_ERR_NO_NETWORK)
     node: Any = Node([gone, there])
@@ -82,6 +108,20 @@ def test_a_pool_that_vanished_is_in_nobodys_way() -> None:
     there: Any = Node([ListedPool("<pool><target><path>/srv/ours/</path></target></pool>")])
     with pytest.raises(NameTaken, match='the folder of the storage pool "theirs"'):
         StoragePools(there)._refuse_taken(spec, "00000000-0000-0000-0000-000000000002")
+
+
+@pytest.mark.parametrize(("answer", "found"), [("<pool/>", "seen"), (libvirt.VIR_ERR_NO_STORAGE_POOL, None)])
+def test_a_pool_that_was_stopped_is_asked_again_when_it_runs(answer: str | int, found: str | None) -> None:
+    pool: Any = ListedPool(answer)
+    answers: list[Any] = [libvirt.VIR_ERR_OPERATION_INVALID, "seen"]
+
+    def ask() -> str:
+        said = answers.pop(0)
+        if isinstance(said, int):
+            raise error(said)
+        return str(said)
+
+    assert unless_lost(pool, ask) == found
 
 
 def test_a_guest_that_is_gone_does_not_run() -> None:

@@ -208,6 +208,13 @@ PATHS: list[Path] = [path for path, _ in walk(FULL)] + [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("room", [{}, {"maxCpus": 1, "maxMemory": "2GiB"}])
+def test_one_of_the_secret_commands_may_be_unknown(room: dict[str, Any]) -> None:
+    checked = check(Instance, {"template": "t", "cloudInit": {"runCommands": ["ls", UNKNOWN]}, **room})
+    assert checked.failures == ()
+    assert checked.inputs["cloudInit"]["runCommands"].reveal() == ["ls", UNKNOWN]
+
+
 def test_a_kernel_that_is_not_known_yet_demands_no_size() -> None:
     assert check(Instance, {"rootDisk": {"pool": "p"}, "iso": "p/cd", "directKernel": UNKNOWN}).failures == ()
 

@@ -70,8 +70,9 @@ def importable(error: NameTaken, *, own: bool = False) -> NameTaken:
 def own(error: NameTaken, kind: str, name: str) -> None:
     """Say in `error` why there cannot be another where what has the name was made for this very resource."""
     error.message = (
-        f'{kind} "{name}" is there already, this configuration made it, and a name is there once: leave out '
-        "create_before_destroy, for the old one must be deleted first, or give one of two resources another name"
+        f'{kind} "{name}" is there already, this configuration made it, and a name is there once: if the resource was '
+        "given another address, apply again (a moved block would have kept it); leave out create_before_destroy, for "
+        "the old one must be deleted first; or give one of two resources another name"
     )
 
 

@@ -24,7 +24,7 @@ from jvp.core.model import Spec, fields
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
-from jvp.doors.terraform import diagnostics, kept, moved, plan, schema, writeonly
+from jvp.doors.terraform import diagnostics, kept, moved, plan, readonly, schema, writeonly
 from jvp.doors.terraform.declared import Declared
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
@@ -77,6 +77,7 @@ class ProviderServicer:
         self._folder = folder or Path.cwd()
         self._configured: _Configured | None = None
         self._notes = notes
+        self._known: dict[str, Sequence[Message]] = {}
 
     # Schemas
 
@@ -112,6 +113,12 @@ class ProviderServicer:
             found.setdefault(name, lambda handler=handler: schema.lookup(handler))  # type: ignore[misc]
         return found
 
+    def _attributes(self, block: str, make: Callable[[], Message]) -> Sequence[Message]:
+        """The attributes of a block. Kept: a host has every block of a configuration checked, and more than once."""
+        if block not in self._known:
+            self._known[block] = make().block.attributes
+        return self._known[block]
+
     # Settings
 
     def ValidateProviderConfig(self, request: Message) -> Message:
@@ -126,7 +133,7 @@ class ProviderServicer:
         if outcome.spec is None:
             return answer(diagnostics=diagnostics.of_failures(outcome.failures, Provider))
         provider: Provider = outcome.spec
-        if provider.owner is None:
+        if provider.owner in (None, ""):  # a variable's default may be empty
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
         self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
         declared = Declared(self._notes)
@@ -140,7 +147,11 @@ class ProviderServicer:
         raw = decode(request.config) or {}
         timeouts = check(Timeouts, _timeouts(raw))
         allowed = request.client_capabilities.write_only_attributes_allowed
-        wrong = [*writeonly.failures(handler.spec, raw, allowed=allowed), *_failures(handler.spec, raw)]
+        wrong = [
+            *readonly.failures(self._attributes(request.type_name, lambda: schema.resource(handler)), raw),
+            *writeonly.failures(handler.spec, raw, allowed=allowed),
+            *_failures(handler.spec, raw),
+        ]
         found = diagnostics.of_failures(wrong, handler.spec)
         failures = (replace(one, path=("timeouts", *one.path)) for one in timeouts.failures)
         return message("ValidateResourceConfig.Response")(
@@ -187,7 +198,8 @@ class ProviderServicer:
         before, now = writeonly.compared(handler.spec, prior, config)
         outcome = self._ready.calls.check(handler.token, writeonly.filled(handler.spec, bag, now))
         if outcome.failures:
-            return answer(diagnostics=diagnostics.of_failures(outcome.failures, handler.spec))
+            wrong = writeonly.placed(handler.spec, config, outcome.failures)
+            return answer(diagnostics=diagnostics.of_failures(wrong, handler.spec))
         with self._work(handler, config, "create", preview=True) as (work, warnings):
             if prior is None:
                 raw = self._planned_create(handler, config, outcome.inputs, work)
@@ -270,11 +282,12 @@ class ProviderServicer:
     def ValidateDataResourceConfig(self, request: Message) -> Message:
         raw = decode(request.config) or {}
         function = self.functions.get(request.type_name)
-        answer = message("ValidateDataResourceConfig.Response")
+        model = function.args if function else self._handler(request.type_name).spec
         if function is None:
             _reference(self._handler(request.type_name), raw)
-            return answer()
-        return answer(diagnostics=diagnostics.of_failures(_failures(function.args, raw), function.args))
+        listed = self._attributes(f"data.{request.type_name}", self._data_sources()[request.type_name])
+        wrong = [*readonly.failures(listed, raw), *(_failures(model, raw) if function else ())]
+        return message("ValidateDataResourceConfig.Response")(diagnostics=diagnostics.of_failures(wrong, model))
 
     def ReadDataSource(self, request: Message) -> Message:
         raw, function = decode(request.config), self.functions.get(request.type_name)
@@ -420,12 +433,14 @@ class ProviderServicer:
             limit = min(limit, PREVIEW_S)
         warnings: list[Message] = []
         title, model = BEFORE if preview else "Note", handler.spec if handler else None
-        work = Work(
-            time.monotonic() + limit,
-            self.stopped,
-            warn=lambda line: warnings.append(diagnostics.warning(title, line, model)),
-        )
-        yield work, warnings
+
+        def warn(line: str) -> None:
+            found = diagnostics.warning(title, line, model)
+            if model is not None:
+                found.detail = writeonly.named(model, raw or {}, found.detail)
+            warnings.append(found)
+
+        yield Work(time.monotonic() + limit, self.stopped, warn=warn), warnings
 
 
 def _asked(raw: Raw) -> Raw:
@@ -453,7 +468,10 @@ def _limit_s(own: Bag, provider: Timeouts, verb: str) -> float:
 def _failures(model: type[Spec], raw: Raw) -> Sequence[Failure]:
     """What is wrong with a configuration."""
     found = [Failure(path, "must not be null; leave it out") for path in nulls(model, raw)]
-    return found or check(model, to_bag(model, raw)).failures
+    if found:
+        return found
+    now = {place: one.value for place, one in writeonly.written(model, raw) if one.value is not None}
+    return [*writeonly.placed(model, raw, check(model, writeonly.filled(model, to_bag(model, raw), now)).failures)]
 
 
 def _replacing(handler: AnyHandler, changes: Plan) -> list[Message]:

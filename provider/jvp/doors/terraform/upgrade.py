@@ -29,7 +29,7 @@ def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
     """
     what = f"the state of the {handler.kind}"
     try:
-        raw = json.loads(text)
+        raw = json.loads(text, parse_float=_exact)
     except ValueError:
         raw = None
     refuse_broken(handler.state, raw, what)
@@ -47,6 +47,11 @@ def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
         raise Invalid(f"{what}.id is no id; {ADVICE}")
     whole = writeonly.closed(handler.state, to_raw(handler.state, to_bag(handler.state, raw)), raw)
     return {**whole, **ours, "timeouts": timeouts}
+
+
+def _exact(digits: str) -> float | str:
+    """A fraction of a state; as text, which hosts take too, where no float has all its digits."""
+    return number if str(number := float(digits)) == digits else digits
 
 
 def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:

@@ -7,18 +7,19 @@ property itself: here it is put into what comes from a configuration, and taken 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from jvp.core.check import Failure
-from jvp.core.errors import Path
+from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, Secret
-from jvp.doors.terraform.values import Raw
+from jvp.doors.terraform.values import Raw, attribute_path
 
 Place = tuple[str, ...]
 """Where a property stands in a bag; an item of a list stands under its key: cloudInit, users, ann, password."""
@@ -83,6 +84,27 @@ def failures(model: type[BaseModel], raw: Raw, *, allowed: bool) -> Iterator[Fai
             yield Failure(here, f"needs {version}, a number: its change is what writes another {name}")
         elif not allowed:
             yield Failure(here, f"is kept out of the state by Terraform and OpenTofu from 1.11 on alone; give {name}")
+
+
+def placed(model: type[BaseModel], raw: Raw, wrong: Iterable[Failure]) -> Iterator[Failure]:
+    """What a check of a filled bag found, at the attributes that the configuration has."""
+    given = _given(model, raw)
+    for failure in wrong:
+        path = attribute_path(model, failure.path)
+        here = next((place for place in given if path[: len(place)] == place), None)
+        yield replace(failure, path=(*given[here], *path[len(here) :]) if here else failure.path)
+
+
+def named(model: type[BaseModel], raw: Raw, sentence: str) -> str:
+    """A sentence with the attributes that the configuration has, in the place of the properties."""
+    for path, given in _given(model, raw).items():
+        sentence = re.sub(rf"(?<![\w.]){re.escape(dotted(path))}(?![\w.])", dotted(given), sentence)
+    return sentence
+
+
+def _given(model: type[BaseModel], raw: Raw) -> dict[Path, Path]:
+    """The write-only attributes of a configuration by the properties that they stand for."""
+    return {one.path: (*one.path[:-1], f"{one.path[-1]}_wo") for _, one in written(model, raw) if not one.beside}
 
 
 def compared(

@@ -19,7 +19,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
-from jvp.libvirt.errors import libvirt_errors, start_errors
+from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
@@ -227,13 +227,14 @@ class Instances(Handler[Instance, InstanceState]):
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
         if other is not None and other.UUIDString() != uuid:
-            holder = _mark(other)
-            raise NameTaken(
-                f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
-                path=("name",),
-                id=other.UUIDString(),
-                holder=holder,
-            )
+            with contextlib.suppress(NotFound):
+                holder = _mark(other)
+                raise NameTaken(
+                    f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
+                    path=("name",),
+                    id=other.UUIDString(),
+                    holder=holder,
+                )
 
     def _resolve(
         self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None,
@@ -243,7 +244,8 @@ class Instances(Handler[Instance, InstanceState]):
 
         But for a volume that another instance of ours has still: then `give_up` is called.
         """
-        networks = {nic.name: self._network(index, nic.network) for index, nic in enumerate(spec.nics)}
+        on = spec.power_state != "stopped"
+        networks = {nic.name: self._network(index, nic.network, on=on) for index, nic in enumerate(spec.nics)}
         self._refuse_macs(spec, uuid)
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
         disks: dict[str, DiskSource] = {}
@@ -291,14 +293,14 @@ class Instances(Handler[Instance, InstanceState]):
         machine.refuse_unsupported(self.api, tried, spec, asked)
         machine.refuse_too_large(self.api, tried, spec, asked)
 
-    def _network(self, index: int, reference: str | None) -> str | None:
+    def _network(self, index: int, reference: str | None, *, on: bool) -> str | None:
         if reference is None:
             return None
         path = ("nics", index, "network")
         if self.node.is_session:
             raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
         network = NetworkApi(self.node).by_reference(reference, path)
-        if not network.isActive():
+        if on and not network.isActive():
             raise Rejected(f'network "{network.name()}" is not active; start it', path=path)
         return str(network.name())
 
@@ -491,4 +493,5 @@ def _restarts(spec: Instance, domain: Any) -> bool:
 
 
 def _mark(domain: Any) -> Mark | None:
-    return marks.mark_of(devices.inactive_xml(domain))
+    with seen_to_go(Gone.DOMAIN):
+        return marks.mark_of(devices.inactive_xml(domain))

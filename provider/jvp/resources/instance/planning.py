@@ -26,6 +26,7 @@ from jvp.resources.instance.definition import (
     disk_key,
     is_declared,
     is_ours,
+    iso_of,
     nic_key,
     root_disk,
     root_format,
@@ -174,7 +175,10 @@ def _same_object(node: Node, change: Change) -> bool:
 
 
 def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
-    """The root disk or the seed, taken out of the definition of an instance of ours while its file is still there."""
+    """The root disk, CD or seed, taken out of the definition of an instance of ours while its file is still there.
+
+    The CD is one whose template or volume is replaced between the read of the instance and its plan.
+    """
     if marks.mark_of(inactive) is None:
         return
     if state.root_disk_path and root_disk(inactive) is None:
@@ -183,6 +187,8 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
     if boot is not None and is_ours(inactive) and told_format(boot) != format:
         # QEMU is told wrong. What the disk was made as says the record, so that a slip of the pen replaces nothing.
         yield Change(("rootDisk", "format"), Kind.UPDATE, Effect.LIVE, told_format(boot), format)
+    if state.iso is not None and isinstance(new.get("iso"), str) and iso_of(inactive) is None:
+        yield Change(("iso",), Kind.ADD, Effect.LIVE, None, new["iso"])
     has_seed = any(devices.alias_of(one) == SEED_ALIAS for one in inactive.iterfind("devices/disk"))
     if state.cloud_init is not None and new.get("cloudInit") is not None and not has_seed:
         yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])

@@ -16,7 +16,7 @@ from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import hosts, marks
-from jvp.libvirt.errors import libvirt_errors
+from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
@@ -179,13 +179,16 @@ class Networks(Handler[Network, NetworkState]):
                 yield Listed(network.UUIDString(), network.name())
 
     def _mark(self, network: Any) -> Mark | None:
-        return marks.mark_of(parse(network.XMLDesc(self.api.INACTIVE)))
+        with seen_to_go(Gone.NETWORK):
+            return marks.mark_of(parse(network.XMLDesc(self.api.INACTIVE)))
 
     def _refuse_taken(self, name: str, uuid: str, spec: Network) -> None:
         with libvirt_errors(f'network "{name}"'):
             for other in self.node.connection.listAllNetworks(0):
                 other_uuid = other.UUIDString()
-                if other.name() == name and other_uuid != uuid:
+                if other.name() != name or other_uuid == uuid:
+                    continue
+                with contextlib.suppress(NotFound):
                     holder = self._mark(other)
                     raise NameTaken(
                         f'there is a network "{name}" already, with the id {other_uuid}, {maker(holder)}; choose '
