@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import copying
+from jvp.libvirt import copying, fill, pools
 from jvp.resources.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -279,6 +281,39 @@ def test_two_runs_at_once_make_one(pool: str, folder: Path, provider: Provider) 
     assert all(isinstance(one, Busy | NameTaken) for one in results if isinstance(one, JvpError)), results
     last = create(provider, name="v", pool=pool, size="4MiB")
     drop(provider, last)
+
+
+def test_a_run_that_took_the_name_over_has_it_though_the_other_makes_the_volume(
+    provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lost the name was just about to, and then hears that it is lost: one of the two ends well."""
+    make = pools.create_volume
+    begun, lost, done = threading.Event(), threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            lost.set()
+            assert done.wait(60)
+            return make(*arguments, **named)
+        begun.set()
+        assert lost.wait(60)
+        try:
+            return make(*arguments, **named)
+        finally:
+            done.set()
+
+    monkeypatch.setattr(fill, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(pools, "create_volume", held)
+    with ThreadPoolExecutor() as threads, contextlib.ExitStack() as ends:
+        other = Provider()
+        ends.callback(other.exit)
+        first = threads.submit(create, other, name="v", pool=pool, size="4MiB")
+        assert begun.wait(60)
+        made = create(provider, name="v", pool=pool, size="4MiB")
+        with pytest.raises(Busy, match="is being made by another run"):
+            first.result(60)
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
 
 
 def test_cancel_takes_back_a_copy(
