@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.drift import VOLUME, Drift
 from tests.contract.storage_support import MARKER, MIB, Provider, key, raw_image, spying, template_spec, volume_spec
@@ -334,7 +335,19 @@ def test_cancel_takes_back_a_copy(
     provider.templates.delete(Work(), template.id, template.state)
 
 
-def test_cancelled_conversion_is_done_again(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+def test_cancelled_conversion_is_done_again(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert, heard = libvirt.virStoragePool.createXMLFrom, threading.Event()
+
+    def held(*arguments: Any) -> Any:
+        """It has no answer before its caller has heard of the cancel, however quick the node is."""
+        try:
+            return convert(*arguments)
+        finally:
+            heard.wait(60)
+
+    monkeypatch.setattr(libvirt.virStoragePool, "createXMLFrom", held)
     image = raw_image(tmp_path / "image.raw", size=256 * MIB, data=128 * MIB)
     spec = template_spec(name="t", pool=pool, source={"path": str(image)})
     template = provider.templates.create(Work(), key("template", "t"), spec)
@@ -343,6 +356,7 @@ def test_cancelled_conversion_is_done_again(provider: Provider, pool: str, folde
     bag = {"name": "v", "pool": pool, "template": f"{pool}/t", "fullClone": True}
     with pytest.raises(Cancelled):
         provider.volumes.create(work, key("volume", "v"), volume_spec(**bag))
+    heard.set()
     made = create(provider, **bag)
     compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image, folder / "v"]
     assert subprocess.run(compare, capture_output=True).returncode == 0
