@@ -343,6 +343,7 @@ def test_data_is_not_deleted_in_a_folder_that_is_another(provider: Provider, pre
 def test_a_read_looks_at_the_folder_when_that_was_some_time_ago(
     provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(poolapi, "_FRESH_S", 600.0)
     made = create(provider, name=f"{prefix}p", path=str(folder))
     provider.pools.read(Work(), made.id, made.state)
     pool = daemon.storagePoolLookupByUUIDString(made.id)
