@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -311,10 +312,11 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
 ) -> None:
     giver = {**stopped(bench, bench.name("giver")), "nics": []}
     taker = {**giver, "name": bench.name("taker"), "disks": []}
-    first, second = made(giver), made(taker)
+    first, second, waits = made(giver), made(taker), threading.Event()
+    work = Work(status=lambda line: waits.set() if "to let go of the volume" in line else None)
     with ThreadPoolExecutor() as pool:
-        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]})
-        time.sleep(0.3)
+        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]}, work)
+        assert waits.wait(60)
         bench.update("Instance", first, {**giver, "disks": []})
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
 
