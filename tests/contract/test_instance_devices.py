@@ -415,6 +415,24 @@ def test_a_root_disk_outlives_a_machine_that_was_undefined(bench: Bench, made: C
     bench.converged("Instance", again, raw)
 
 
+def test_a_machine_that_was_removed_with_its_files_by_hand_is_made_anew(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    """The pool lists the files until it looks at its folder again: none of them outlived the machine."""
+    raw, warned = stopped(bench, bench.name("by-hand")), list[str]()
+    stored = made(raw)
+    assert bench.read("Instance", stored) is not None
+    domain_of(bench, stored).undefine()
+    root = Path(stored.state["rootDiskPath"])
+    for path in (root, root.with_name(storage.seed_name(stored.id))):
+        path.unlink()
+    assert bench.calls.read("Instance", stored, Work(warn=warned.append)) is None
+    again = bench.create("Instance", raw["name"], raw, Work(warn=warned.append)).stored
+    assert (again.id, warned) == (stored.id, [])
+    assert root.exists()
+    bench.converged("Instance", again, raw)
+
+
 def test_two_instances_exchange_their_names_by_way_of_a_third(bench: Bench, made: Callable[[Bag], Stored]) -> None:
     raws = [{**stopped(bench, bench.name("name")), "nics": [], "disks": [], "cloudInit": None} for _ in range(2)]
     one, two = (made(raw) for raw in raws)
