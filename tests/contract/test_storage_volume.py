@@ -18,7 +18,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import copying, fill, pools
+from jvp.libvirt import copying, fill, pools, sidecar
 from jvp.resources.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -314,6 +314,26 @@ def test_a_run_that_took_the_name_over_has_it_though_the_other_makes_the_volume(
         with pytest.raises(Busy, match="is being made by another run"):
             first.result(60)
     assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+def test_a_record_that_is_in_use_for_a_moment_is_written_all_the_same(
+    provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirtd says so now and then while another run is at the same name. Both would fail."""
+    write, refused = sidecar.write_small, list[str]()
+
+    def busy(*arguments: Any) -> None:
+        if len(refused) % 2:
+            write(*arguments)
+        refused.append("" if len(refused) % 2 else "volume '.jvp-v.json' is still in use.")
+        if refused[-1]:
+            raise libvirt.libvirtError(refused[-1])
+
+    monkeypatch.setattr(sidecar, "write_small", busy)
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    assert len(refused) > 3
     drop(provider, made)
 
 
