@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -311,10 +312,11 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
 ) -> None:
     giver = {**stopped(bench, bench.name("giver")), "nics": []}
     taker = {**giver, "name": bench.name("taker"), "disks": []}
-    first, second = made(giver), made(taker)
+    first, second, waits = made(giver), made(taker), threading.Event()
+    work = Work(status=lambda line: waits.set() if "to let go of the volume" in line else None)
     with ThreadPoolExecutor() as pool:
-        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]})
-        time.sleep(0.3)
+        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": giver["disks"]}, work)
+        assert waits.wait(60)
         bench.update("Instance", first, {**giver, "disks": []})
         assert [disk["name"] for disk in taking.result().stored.state["disks"]] == ["data"]
 
@@ -410,6 +412,24 @@ def test_a_root_disk_outlives_a_machine_that_was_undefined(bench: Bench, made: C
     assert read_small(bench.connection, disk(), len(data)) == data
     assert "is kept with all that is on it" in warned[0]
     assert f" {storage.OUTLIVED}=" not in domain_of(bench, again).XMLDesc(INACTIVE)
+    bench.converged("Instance", again, raw)
+
+
+def test_a_machine_that_was_removed_with_its_files_by_hand_is_made_anew(
+    bench: Bench, made: Callable[[Bag], Stored]
+) -> None:
+    """The pool lists the files until it looks at its folder again: none of them outlived the machine."""
+    raw, warned = stopped(bench, bench.name("by-hand")), list[str]()
+    stored = made(raw)
+    assert bench.read("Instance", stored) is not None
+    domain_of(bench, stored).undefine()
+    root = Path(stored.state["rootDiskPath"])
+    for path in (root, root.with_name(storage.seed_name(stored.id))):
+        path.unlink()
+    assert bench.calls.read("Instance", stored, Work(warn=warned.append)) is None
+    again = bench.create("Instance", raw["name"], raw, Work(warn=warned.append)).stored
+    assert (again.id, warned) == (stored.id, [])
+    assert root.exists()
     bench.converged("Instance", again, raw)
 
 

@@ -201,6 +201,34 @@ def test_volume_from_another_source(pool: str, template: Any, folder: Path, tmp_
     kept("delete", "volumes", origin)
 
 
+def test_a_file_that_is_removed_after_a_cut_is_made_anew(
+    pool: str, template: Any, folder: Path, tmp_path: Path
+) -> None:
+    """The pool lists it until it looks at its folder again; as it does for a moment while another run makes it."""
+    own = template_spec(name="own", pool=pool, source={"path": str(tmp_path / "image.raw")})
+    made = {
+        "volumes": (key("volume", "v"), volume_spec(name="v", pool=pool, size="4MiB")),
+        "templates": (key("template", "own"), own),
+    }
+    before = inside(folder)
+    for kind, arguments in made.items():
+
+        def create(provider: Provider, kind: str = kind, arguments: Any = arguments) -> Any:
+            return getattr(provider, kind).create(Work(), *arguments)
+
+        names: set[str] = set()
+        for where in cuts(create):
+            for name in inside(folder) - before:
+                if not name.startswith("."):
+                    (folder / name).unlink()
+            found = again(create)
+            assert Path(found.state.path).exists(), where
+            assert inside(folder) == (names or inside(folder)), where
+            names = inside(folder)
+            kept("delete", kind, found)
+            assert inside(folder) == before, where
+
+
 def test_volume_update(pool: str, folder: Path) -> None:
     owner = key("volume", "v")
     spec, larger = (volume_spec(name="v", pool=pool, size=size) for size in ("4MiB", "6MiB"))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.drift import POOL, Drift
 from tests.contract.storage_support import MARKER, Lines, Provider, key, pool_spec, volume_spec
@@ -17,7 +22,7 @@ from jvp.core.work import Work
 from jvp.libvirt import poolapi
 from jvp.libvirt.poolmarks import inactive_xml, mark_of
 from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
-from jvp.resources.storage_pool import StoragePool
+from jvp.resources.storage_pool import StoragePool, StoragePools
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -39,6 +44,16 @@ def foreign(daemon: Any, name: str, folder: Path) -> Any:
     )
     pool.create()
     return pool
+
+
+@contextlib.contextmanager
+def rival() -> Iterator[Provider]:
+    """Another process, as far as storage goes."""
+    found = Provider()
+    try:
+        yield found
+    finally:
+        found.exit()
 
 
 def test_life(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
@@ -92,6 +107,52 @@ def test_program_changed_between_a_cut_create_and_the_next(provider: Provider, p
     assert not folder.exists()
     assert made.state.path == f"{folder}2"
     provider.pools.delete(Work(), made.id, made.state)
+
+
+def test_a_rival_that_comes_to_its_end_while_the_folder_is_made(
+    provider: Provider, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool runs already when the one who made its folder wants to start it: that is as good."""
+    build, built, done = libvirt.virStoragePool.build, threading.Event(), threading.Event()
+
+    def held(*arguments: Any) -> Any:
+        made = build(*arguments)
+        built.set()
+        assert done.wait(60)
+        return made
+
+    monkeypatch.setattr(libvirt.virStoragePool, "build", held)
+    with rival() as other, ThreadPoolExecutor() as threads:
+        first = threads.submit(create, other, name=f"{prefix}p", path=str(folder))
+        assert built.wait(60)
+        second = create(provider, name=f"{prefix}p", path=str(folder))
+        done.set()
+        assert first.result(60).id == second.id
+    assert steady(provider.pools.read(Work(), second.id, second.state)) == steady(second.state)
+    provider.pools.delete(Work(), second.id, second.state)
+    assert not folder.exists()
+
+
+def test_a_rival_that_comes_late_leaves_the_mark_of_who_made_the_folder(
+    provider: Provider, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looked, done = StoragePools._refuse_taken, threading.Event(), threading.Event()
+
+    def held(*arguments: Any) -> None:
+        look(*arguments)
+        if threading.current_thread() is not threading.main_thread():
+            looked.set()
+            assert done.wait(60)
+
+    monkeypatch.setattr(StoragePools, "_refuse_taken", held)
+    with rival() as other, ThreadPoolExecutor() as threads:
+        late = threads.submit(create, other, name=f"{prefix}p", path=str(folder))
+        assert looked.wait(60)
+        made = create(provider, name=f"{prefix}p", path=str(folder))
+        done.set()
+        assert late.result(60).id == made.id
+    provider.pools.delete(Work(), made.id, made.state)
+    assert not folder.exists()
 
 
 def test_folder_stays_with_what_is_in_it(provider: Provider, prefix: str, folder: Path) -> None:
@@ -343,6 +404,7 @@ def test_data_is_not_deleted_in_a_folder_that_is_another(provider: Provider, pre
 def test_a_read_looks_at_the_folder_when_that_was_some_time_ago(
     provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(poolapi, "_FRESH_S", 600.0)
     made = create(provider, name=f"{prefix}p", path=str(folder))
     provider.pools.read(Work(), made.id, made.state)
     pool = daemon.storagePoolLookupByUUIDString(made.id)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.drift import VOLUME, Drift
 from tests.contract.storage_support import MARKER, MIB, Provider, key, raw_image, spying, template_spec, volume_spec
@@ -15,7 +18,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import copying
+from jvp.libvirt import copying, fill, pools, sidecar
 from jvp.resources.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -281,6 +284,59 @@ def test_two_runs_at_once_make_one(pool: str, folder: Path, provider: Provider) 
     drop(provider, last)
 
 
+def test_a_run_that_took_the_name_over_has_it_though_the_other_makes_the_volume(
+    provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lost the name was just about to, and then hears that it is lost: one of the two ends well."""
+    make = pools.create_volume
+    begun, lost, done = threading.Event(), threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            lost.set()
+            assert done.wait(60)
+            return make(*arguments, **named)
+        begun.set()
+        assert lost.wait(60)
+        try:
+            return make(*arguments, **named)
+        finally:
+            done.set()
+
+    monkeypatch.setattr(fill, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(pools, "create_volume", held)
+    with ThreadPoolExecutor() as threads, contextlib.ExitStack() as ends:
+        other = Provider()
+        ends.callback(other.exit)
+        first = threads.submit(create, other, name="v", pool=pool, size="4MiB")
+        assert begun.wait(60)
+        made = create(provider, name="v", pool=pool, size="4MiB")
+        with pytest.raises(Busy, match="is being made by another run"):
+            first.result(60)
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
+def test_a_record_that_is_in_use_for_a_moment_is_written_all_the_same(
+    provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirtd says so now and then while another run is at the same name. Both would fail."""
+    write, refused = sidecar.write_small, list[str]()
+
+    def busy(*arguments: Any) -> None:
+        if len(refused) % 2:
+            write(*arguments)
+        refused.append("" if len(refused) % 2 else "volume '.jvp-v.json' is still in use.")
+        if refused[-1]:
+            raise libvirt.libvirtError(refused[-1])
+
+    monkeypatch.setattr(sidecar, "write_small", busy)
+    made = create(provider, name="v", pool=pool, size="4MiB")
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    assert len(refused) > 3
+    drop(provider, made)
+
+
 def test_cancel_takes_back_a_copy(
     provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +355,19 @@ def test_cancel_takes_back_a_copy(
     provider.templates.delete(Work(), template.id, template.state)
 
 
-def test_cancelled_conversion_is_done_again(provider: Provider, pool: str, folder: Path, tmp_path: Path) -> None:
+def test_cancelled_conversion_is_done_again(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert, heard = libvirt.virStoragePool.createXMLFrom, threading.Event()
+
+    def held(*arguments: Any) -> Any:
+        """It has no answer before its caller has heard of the cancel, however quick the node is."""
+        try:
+            return convert(*arguments)
+        finally:
+            heard.wait(60)
+
+    monkeypatch.setattr(libvirt.virStoragePool, "createXMLFrom", held)
     image = raw_image(tmp_path / "image.raw", size=256 * MIB, data=128 * MIB)
     spec = template_spec(name="t", pool=pool, source={"path": str(image)})
     template = provider.templates.create(Work(), key("template", "t"), spec)
@@ -308,6 +376,7 @@ def test_cancelled_conversion_is_done_again(provider: Provider, pool: str, folde
     bag = {"name": "v", "pool": pool, "template": f"{pool}/t", "fullClone": True}
     with pytest.raises(Cancelled):
         provider.volumes.create(work, key("volume", "v"), volume_spec(**bag))
+    heard.set()
     made = create(provider, **bag)
     compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image, folder / "v"]
     assert subprocess.run(compare, capture_output=True).returncode == 0

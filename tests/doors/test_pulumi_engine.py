@@ -64,15 +64,20 @@ class Stack:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [TOOLS[0] or "pulumi", *arguments, "--non-interactive"]
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        # A test runner in the background hands down an ignored SIGINT; a shell in a terminal does not.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def __call__(self, *arguments: str, fails: bool = False) -> str:
         with self.start(*arguments) as process:

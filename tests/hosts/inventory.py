@@ -26,9 +26,10 @@ def inventory(uri: str, *folders: Path) -> dict[str, str]:
         found = dict(_objects(connection))
     for folder in folders:
         for path in folder.rglob("*"):
-            status = path.lstat()
-            size = status.st_size if path.is_file() else 0
-            found[f"file {path}"] = f"{status.st_mode:o} {size}"
+            with suppress(FileNotFoundError):  # libvirtd writes a file beside the one that it then replaces
+                status = path.lstat()
+                size = status.st_size if path.is_file() else 0
+                found[f"file {path}"] = f"{status.st_mode:o} {size}"
     return found
 
 

@@ -84,7 +84,7 @@ def holder(work: Work, pool: libvirt.virStoragePool, name: str, key: Key) -> Hol
     this key's own object, whose end was cut off.
     """
     record = sidecar.get(pool, name)
-    volume = pools.find_volume(pool, name)
+    volume = pools.there(work, pool, name)
     if record is not None and volume is None:
         pools.refresh(work, pool)
         volume = pools.find_volume(pool, name)
@@ -145,8 +145,17 @@ class Claim:
         Raises NameTaken when a volume lies there that is not what our record speaks of; libvirtError.
         """
         old = self.clear(work)
-        if old is not None:
-            return old
+        if old is None:
+            try:
+                return self._create(work)
+            except libvirt.libvirtError as error:
+                # By another run that has lost the name to us, and was just about to.
+                if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+                    raise
+            old = self.clear(work)
+        return old if old is not None else self._create(work)
+
+    def _create(self, work: Work) -> libvirt.virStorageVol:
         wanted = self.wanted
         made = pools.create_volume(
             work, self.node, self.pool, self.name,
@@ -157,10 +166,15 @@ class Claim:
 
     def clear(self, work: Work) -> libvirt.virStorageVol | None:
         """Remove what an earlier try left, unless it is the very volume to make, which is returned."""
-        old = pools.find_volume(self.pool, self.name)
+        facts = self.record.facts
+        old = pools.there(work, self.pool, self.name)
+        if old is not None and not is_ours(parse(old.XMLDesc(0)), facts):
+            # Another run may be making it at this moment. Once the pool is at rest, it shows what it is.
+            pools.refresh(work, self.pool)
+            old = pools.find_volume(self.pool, self.name)
         if old is None:
             return None
-        root, facts = parse(old.XMLDesc(0)), self.record.facts
+        root = parse(old.XMLDesc(0))
         if not facts["begun"] and _is_blank(root, self.wanted.shape):
             return old
         if not is_ours(root, facts):
@@ -193,7 +207,7 @@ class Claim:
         found = sidecar.get(self.pool, self.record_name)
         if found is not None and found.nonce != self.record.nonce:
             return
-        volume = pools.find_volume(self.pool, self.name)
+        volume = pools.there(work, self.pool, self.name)
         facts = found.facts if found is not None else self.record.facts
         # Without a record the volume is left to nobody, so who made it takes it away.
         if volume is not None and (found is not None or self._made) and is_ours(parse(volume.XMLDesc(0)), facts):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import posixpath
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import libvirt
 
@@ -98,6 +101,19 @@ class PoolApi:
                 raise
         self._looked[uuid] = now
 
+    def begin(self, root: Element) -> libvirt.virStoragePool:
+        """Define a pool that was not there a moment ago.
+
+        One that a rival of the same key has defined since is as good, and not defined again: its mark says already
+        that the folder is ours, which is there by now and would be taken for somebody's.
+        """
+        uuid = value(root, "uuid") or ""
+        with self.node.pool_lock(uuid):
+            found = self.find(uuid)
+            if found is not None and _place(self.xml(found)) == _place(root):
+                return found
+            return self.define(root)
+
     def open(self, work: Work, pool: libvirt.virStoragePool) -> libvirt.virStoragePool:
         """Start a pool of ours for the first time: make its folder when there is none, and lay our marker into it.
 
@@ -108,8 +124,8 @@ class PoolApi:
         if not pool.isActive() and not _started(pool):
             made = {"made": True}
             pool = self._note(pool, **made)
-            pool.build(0)
-            pool.create(0)
+            _unless_started(pool, pool.build)
+            _unless_started(pool, pool.create)
         mark = self.mark(pool)
         if mark is None or (mark.marked and mark.made >= bool(made)):
             return pool
@@ -227,14 +243,29 @@ class PoolApi:
     def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
         """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
         undo it: the mark is looked at again."""
-        for _ in range(_NOTES):
-            root = self.xml(pool)
-            mark = poolmarks.mark_of(root)
-            if mark is None or mark == mark.having(**changes):
-                break
-            poolmarks.write(root, mark.having(**changes))
-            pool = self.define(root)
+        with self.node.pool_lock(pool.UUIDString()):
+            for _ in range(_NOTES):
+                root = self.xml(pool)
+                mark = poolmarks.mark_of(root)
+                if mark is None or mark == mark.having(**changes):
+                    break
+                poolmarks.write(root, mark.having(**changes))
+                pool = self.define(root)
         return pool
+
+
+def _place(root: Element) -> tuple[str | None, str]:
+    """The name and the folder of a definition."""
+    return value(root, "name"), posixpath.normpath(value(root, "target/path") or "")
+
+
+def _unless_started(pool: libvirt.virStoragePool, step: Callable[[int], Any]) -> None:
+    """Take a step towards a pool that runs: a rival of the same key may have come to its end meanwhile."""
+    try:
+        step(0)
+    except libvirt.libvirtError:
+        if not pool.isActive():
+            raise
 
 
 def _started(pool: libvirt.virStoragePool) -> bool:

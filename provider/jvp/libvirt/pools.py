@@ -155,6 +155,29 @@ def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVo
         raise
 
 
+def there(work: Work, pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+    """The volume as `find_volume` gives it, and with its file; None when there is none. Raises Busy, libvirtError.
+
+    One that the pool lists without a file was removed behind libvirt's back, or another run makes it at this moment:
+    then the pool looks at its folder, which waits for who makes volumes.
+    """
+    found = find_volume(pool, name)
+    if found is not None and not _has_file(found):
+        refresh(work, pool)
+        found = find_volume(pool, name)
+    return found
+
+
+def _has_file(volume: libvirt.virStorageVol) -> bool:
+    try:
+        volume.XMLDesc(0)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.VOLUME):
+            return False
+        raise
+    return True
+
+
 def active_pools(connection: libvirt.virConnect) -> list[libvirt.virStoragePool]:
     """The pools that run. Raises libvirtError."""
     found: list[libvirt.virStoragePool] = connection.listAllStoragePools(_ACTIVE)

@@ -16,13 +16,15 @@ import errno
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import libvirt
 
+from jvp.core.errors import Busy
 from jvp.core.identity import Mark
-from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.errors import Gone, is_gone, translated
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import parse, sub, text_of
 
@@ -30,6 +32,8 @@ Phase = Literal["filling", "whole", "deleting"]
 SIZE = 4096
 """Every sidecar has this size, padded with spaces: rewriting it then never changes the volume's capacity."""
 _PREFIX, _SUFFIX = ".jvp-", ".json"
+_FREE_S = 5.0
+"""While another run is at the same name, libvirtd says now and then that the volume is still in use (1 race in 100)."""
 _ABANDONED_S = 3.0
 """An empty sidecar older than this has lost its writer between making and writing it (1 ms)."""
 
@@ -94,20 +98,34 @@ def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
         if error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST:
             return _take_abandoned(pool, name, sidecar)
         raise
-    write_small(pool.connect(), volume, _encoded(sidecar))
+    _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
     return True
 
 
 def put(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
     """Rewrite a sidecar that is there. Raises libvirtError."""
-    write_small(pool.connect(), pool.storageVolLookupByName(volume_name(name)), _encoded(sidecar))
+    volume = pool.storageVolLookupByName(volume_name(name))
+    _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
 
 
 def drop(pool: libvirt.virStoragePool, name: str) -> None:
     """Remove the sidecar; missing is fine."""
     volume = _lookup(pool, name)
     if volume is not None:
-        volume.delete(0)
+        _when_free(lambda: volume.delete(0))
+
+
+def _when_free(step: Callable[[], object]) -> None:
+    """Write or remove a sidecar, once libvirtd lets go of it: what two runs do at the same moment is over soon."""
+    end = time.monotonic() + _FREE_S
+    while True:
+        try:
+            step()
+            return
+        except libvirt.libvirtError as error:
+            if not isinstance(translated(error, ""), Busy) or time.monotonic() >= end:
+                raise
+        time.sleep(0.01)
 
 
 def _take_abandoned(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:

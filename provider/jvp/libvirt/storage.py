@@ -13,6 +13,7 @@ from jvp.libvirt.pools import (
     pool_at,
     pool_of,
     refresh,
+    there,
     volume_names,
     volume_of,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "release_template",
     "resize_live",
     "template_of",
+    "there",
     "users_of",
     "volume_names",
     "volume_of",

@@ -108,12 +108,12 @@ class TemplateApi:
             return Standing.FREE, kept
         return (Standing.MOVED_ON if ours else Standing.TAKEN), kept
 
-    def has(self, slot: Slot, digest: str) -> libvirt.virStorageVol | None:
+    def has(self, work: Work, slot: Slot, digest: str) -> libvirt.virStorageVol | None:
         """The whole volume of a generation that is in use or superseded; None when it has to be made."""
         record = slot.record
         if digest[:DIGEST_LENGTH] not in (record.current, *record.superseded):
             return None
-        return pools.find_volume(slot.pool, volume_name(slot.name, digest))
+        return pools.there(work, slot.pool, volume_name(slot.name, digest))
 
     def pieces(self, work: Work, volume: libvirt.virStorageVol) -> Iterator[bytes | int]:
         """The bytes of a generation in order, a number for a hole of that length."""
@@ -268,7 +268,7 @@ class TemplateApi:
         old = slot.record
         if slot.before is None or not old.next or old.next in (digest, old.current, *old.superseded):
             return
-        volume = pools.find_volume(slot.pool, volume_name(slot.name, old.next))
+        volume = pools.there(work, slot.pool, volume_name(slot.name, old.next))
         if volume is not None and fill.is_ours(parse(volume.XMLDesc(0)), slot.before.facts):
             fill.remove_when_free(work, volume)
 

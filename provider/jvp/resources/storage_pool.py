@@ -126,7 +126,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 found = self._same_folder(work, found, spec)
             if found is None:
                 undo.callback(self._undo, uuid)
-                found = self.api.define(_root(spec, uuid, mark))
+                found = self.api.begin(_root(spec, uuid, mark))
             pool = self._settle(work, found, spec)
             undo.pop_all()
             return Done(uuid, self.state_of(pool, spec))

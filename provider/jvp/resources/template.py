@@ -277,7 +277,7 @@ class Templates(Handler[Template, TemplateState]):
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
-        volume = self.api.has(slot, digest)
+        volume = self.api.has(work, slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
             return

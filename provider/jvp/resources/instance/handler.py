@@ -69,7 +69,7 @@ class Instances(Handler[Instance, InstanceState]):
             before = self._refuse_addresses(spec, uuid, found)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
-            keep = root_plan is not None and storage.outlived(root_plan, uuid, found)
+            keep = root_plan is not None and storage.outlived(work, root_plan, uuid, found)
             # Another run of this key may have begun since, which makes the domain before the disk.
             keep = keep and (found is not None or self.api.find(uuid) is None)
             facts[reading.CREATED] = utc_text(time.time())

@@ -14,7 +14,7 @@ from jvp.libvirt import addresses, devices, guest, hosts, marks, overlays, poolm
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import pool_at, template_of, volume_of
+from jvp.libvirt.storage import pool_at, template_of, there, volume_of
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, storage
 from jvp.resources.instance.definition import (
@@ -96,11 +96,16 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
     """Say of an instance that is gone when its root disk is not: somebody undefined it by hand."""
     if prior is None or not (path := prior.root_disk_path):
         return
-    if posixpath.basename(path) == root_name(str(prior.uuid)) and storage.volume_at(node, path):
+    if posixpath.basename(path) == root_name(str(prior.uuid)) and _is_left(work, node, path):
         work.warn(
             f'"{prior.name}" was undefined, and its root disk {path} is still there: it is taken over when the '
             "instance is made again, and a destroy leaves it"
         )
+
+
+def _is_left(work: Work, node: Node, path: str) -> bool:
+    pool = pool_at(node, posixpath.dirname(path))
+    return pool is not None and there(work, pool, posixpath.basename(path)) is not None
 
 
 def warn_of_undefined(work: Work, domain: Any) -> None:

@@ -28,6 +28,7 @@ from jvp.libvirt.storage import (
     listed,
     refuse_going,
     template_of,
+    there,
     volume_of,
 )
 from jvp.libvirt.templates import parsed_name
@@ -97,14 +98,14 @@ def path_in(pool: Any, name: str) -> str:
     return f"{folder}/{name}"
 
 
-def outlived(plan: RootPlan, uuid: str, found: Any) -> bool:
+def outlived(work: Work, plan: RootPlan, uuid: str, found: Any) -> bool:
     """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
 
     `found` is what there is of the machine: an earlier try, which has noted it, or nothing.
     """
     if found is not None:
         return bool(marks.facts_of(devices.inactive_xml(found)).get(OUTLIVED))
-    return find_volume(plan.pool, root_name(uuid)) is not None
+    return there(work, plan.pool, root_name(uuid)) is not None
 
 
 def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) -> None:
