@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -58,6 +59,9 @@ def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*(?=@)")
+
+
 class Node:
     """Connections to one daemon: `connection` for short calls, `job()` for calls that take long.
 
@@ -67,6 +71,8 @@ class Node:
     def __init__(self, uri: str | Unknown | None) -> None:
         self._unknown = isinstance(uri, Unknown)
         self.uri = "" if isinstance(uri, Unknown) else uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
+        self.shown = _PASSWORD.sub(r"\1***", self.uri)
+        """The uri as sentences and outputs have it."""
         self._lock = threading.Lock()
         self._connections: dict[str, libvirt.virConnect] = {}
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
@@ -119,7 +125,7 @@ class Node:
         """The host's own uuid, which tells one node from another whatever their uris. Raises libvirtError."""
         uuid = value(parse(self.connection.getCapabilities()), "host/uuid")
         if uuid is None:
-            raise Rejected(f'"{self.uri}" does not tell its host uuid')
+            raise Rejected(f'"{self.shown}" does not tell its host uuid')
         return uuid
 
     @cached_property
@@ -147,7 +153,7 @@ class Node:
         """The last `parts` of `[node/]name` or `[node/]pool/name` as typed. Raises NotFound for another node's."""
         words = reference.split("/")
         prefix = "/".join(words[:-parts])
-        with libvirt_errors(f'the node "{self.uri}"'):
+        with libvirt_errors(f'the node "{self.shown}"'):
             if words[:-parts] and prefix.lower() not in (self.hostname.lower(), self.host_uuid):
                 raise NotFound(
                     f'"{shortened(reference)}" is on the node "{shortened(prefix)}", and this provider works on the '
@@ -157,7 +163,7 @@ class Node:
 
     def host(self) -> str:
         """Where objects of this node are: the host, and whether it is a user's own daemon on it."""
-        with libvirt_errors(f'the node "{self.uri}"'):
+        with libvirt_errors(f'the node "{self.shown}"'):
             return f"{self.host_uuid} (session)" if self.is_session else self.host_uuid
 
     def _alive(self, which: str, work: Work) -> libvirt.virConnect:
@@ -183,9 +189,9 @@ class Node:
                 return opening.result(max(0.0, min(SLICE_S, end - time.monotonic())))
             except TimeoutError:
                 if time.monotonic() >= end:
-                    raise silent(self.uri, OPEN_S) from None
+                    raise silent(self.shown, OPEN_S) from None
             except libvirt.libvirtError as error:
-                raise connect_error(self.uri, error) from None
+                raise connect_error(self.shown, error) from None
             work.check()
 
     def _open(self, which: str, opening: Future[libvirt.virConnect]) -> None:

@@ -207,10 +207,10 @@ class GetNode:
 
     def call(self, work: Work, args: GetNodeArgs) -> NodeFound:
         """Raises Unreachable."""
-        with libvirt_errors(f'the node "{self.node.uri}"'):
+        with libvirt_errors(f'the node "{self.node.shown}"'):
             facts = dataclasses.asdict(self.node.facts())
             return NodeFound(
-                uri=self.node.uri,
+                uri=self.node.shown,
                 uuid=self.node.host_uuid,
                 kvm=probe.lists_kvm(self.node),
                 session=self.node.is_session,

@@ -115,3 +115,9 @@ def test_a_daemon_that_answers_at_last_is_heard(
     with pytest.raises(Unreachable) as told:
         _ = node.connection
     assert "no answer" not in str(told.value)
+
+
+def test_a_password_in_the_uri_is_in_no_sentence() -> None:
+    with pytest.raises(Unreachable, match=r'"qemu\+tcp://eve:\*\*\*@127\.0\.0\.1:1/system"') as refused:
+        registry.calls(Provider(uri="qemu+tcp://eve:hunter22@127.0.0.1:1/system")).read("Network", STORED, Work())
+    assert "hunter22" not in str(refused.value)
