@@ -318,7 +318,7 @@ class Instances(Handler[Instance, InstanceState]):
                 index = wanted.get((value(card, "mac/@address") or "").lower())
                 if index is not None:
                     raise Rejected(
-                        f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"',
+                        f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
                         path=("nics", index, "mac"),
                     )
 
