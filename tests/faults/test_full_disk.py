@@ -89,7 +89,7 @@ def test_a_copy_of_a_template(full: Full, big: Path) -> None:
         full.refused("Volume", {"pool": full.small, "template": template, "format": format, "fullClone": True})
 
 
-@pytest.mark.parametrize("length", [1000, 64 * 1024, 300_000, 4 * MIB])
+@pytest.mark.parametrize("length", [1000, 64 * 1024])
 def test_the_end_of_an_upload(full: Full, length: int) -> None:
     """libvirt alone says that all went well."""
     host = full.host
@@ -99,20 +99,21 @@ def test_the_end_of_an_upload(full: Full, length: int) -> None:
         volume = pool.createXML(xml)
         host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
         with pytest.raises(NoSpace):
-            upload(connection, volume, os.urandom(length))
+            upload(connection, volume, os.urandom(length), tail=False)
         host.namespace.run("rm", f"{host.pools}/small/filler")
         upload(connection, volume, os.urandom(length))
         upload(connection, volume, b"")
         volume.delete()
 
 
-def upload(connection: libvirt.virConnect, volume: libvirt.virStorageVol, data: bytes) -> None:
-    """Data, then what leaves no trace."""
+def upload(connection: libvirt.virConnect, volume: libvirt.virStorageVol, data: bytes, *, tail: bool = True) -> None:
+    """Data, and as a `tail` what leaves no trace."""
     stream = VolumeUpload(connection, volume)
     try:
         stream.send(data)
-        stream.hole(4096)
-        stream.send(bytes(4096))
+        if tail:
+            stream.hole(4096)
+            stream.send(bytes(4096))
         stream.finish()
     except NoSpace:
         stream.abort()
