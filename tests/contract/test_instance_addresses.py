@@ -195,6 +195,28 @@ def test_instances_that_are_made_at_once_do_not_both_get_an_address(bench: Bench
             assert "is given to another instance now" in one.message or "keeps" in one.message
 
 
+def test_what_another_instance_has_is_told_with_its_name_and_the_way_out(bench: Bench, network: Stored) -> None:
+    """An engine changes both at once, and deletes last: an exchange takes two runs."""
+    first = declaration(bench, network, {"1": "11"})
+    second = declaration(bench, network, {"2": "12"}) | {"name": f"{network.state['name']}vm2"}
+    one, two = bench.create("Instance", "one", first).stored, bench.create("Instance", "two", second).stored
+    way_out = f'a card of "{first["name"]}"; where that one is to give it up, or to go, apply that first, alone'
+    try:
+        second["nics"][0]["address"] = first["nics"][0]["address"]
+        with pytest.raises(Invalid, match=f"for 52-54-.*, {way_out}"):
+            bench.update("Instance", two, second)
+        second["nics"][0]["mac"] = first["nics"][0]["mac"]
+        with pytest.raises(Rejected, match=f"is the MAC of {way_out}"):
+            bench.update("Instance", two, second)
+        item = {"name": "kept", "mac": first["nics"][0]["mac"], "address": first["nics"][0]["address"]}
+        wanted = {name: network.state[name] for name in ("name", "cidr")} | {"reservations": [item]}
+        with pytest.raises(Invalid, match=f"with {item['address']}, {way_out}"):
+            bench.update("Network", network, wanted)
+    finally:
+        bench.delete("Instance", two)
+        bench.delete("Instance", one)
+
+
 def test_an_address_of_another_range_and_a_network_without_dhcp(bench: Bench, network: Stored) -> None:
     raw = declaration(bench, network, {"1": "11"})
     raw["nics"][0]["address"] = "203.0.113.7"

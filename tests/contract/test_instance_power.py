@@ -174,6 +174,10 @@ def test_a_saved_guest_that_is_to_be_off_is_renamed(bench: Bench, made: Callable
     domain, warned = domain_of(bench, stored), list[str]()
     domain.managedSave(0)
     raw |= {"powerState": "stopped", "name": bench.name("off-other")}
+    planned = list[str]()
+    bench.calls.preview_update("Instance", stored, bench.inputs("Instance", raw), Work(warn=planned.append))
+    assert [line for line in planned if "stopped means off" in line], "the plan tells what is lost"
+    assert domain.hasManagedSaveImage(0)
     stored = bench.update("Instance", stored, raw, Work(warn=warned.append)).stored
     assert not domain.hasManagedSaveImage(0)
     assert "stopped means off" in warned[0]

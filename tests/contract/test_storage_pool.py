@@ -203,6 +203,37 @@ def test_folder_removed_behind_our_back(provider: Provider, prefix: str, folder:
     assert provider.pools.read(Work(), made.id, made.state) is None
 
 
+def test_a_lost_folder_is_not_made_anew_unasked(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
+    """It may be on a file system that is not mounted: the message says both ways on, and each of them works."""
+    name = f"{prefix}p"
+    made = create(provider, name=name, path=str(folder))
+    volume = provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=made.id, size="1MiB"))
+    hidden = folder.rename(folder.with_name("hidden"))
+    lines = Lines()
+    # The first that looks finds the folder gone, and the pool is stopped by that: no error, for an engine reads all.
+    assert provider.volumes.read(lines.work(), volume.id, volume.state) == volume.state
+    assert f'"{name}" is not active any more: cannot open directory' in lines.warnings[0]
+    assert provider.pools.read(Work(), made.id, made.state).active is False
+    spec = pool_spec(name=name, path=str(folder))
+    with pytest.raises(Rejected, match=f'the folder "{folder}" of the storage pool "{name}" is not there; mount') as no:
+        provider.pools.update(Work(), made.id, made.state, spec, ())
+    assert no.value.path == ("path",)
+    hidden.rename(folder)
+    assert provider.pools.update(Work(), made.id, made.state, spec, ()).state.active is True
+    provider.volumes.delete(Work(), volume.id, volume.state)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(Rejected, match=f'is not the one that it was.*"virsh pool-undefine {name}"'):
+        provider.volumes.delete(Work(), volume.id, volume.state)
+    pool = daemon.storagePoolLookupByUUIDString(made.id)
+    pool.destroy()
+    pool.undefine()
+    again = create(provider, name=name, path=str(folder))
+    assert provider.volumes.read(Work(), volume.id, volume.state) is None
+    provider.pools.delete(Work(), again.id, again.state)
+    folder.rmdir()
+
+
 def test_what_others_write_is_told_only_when_it_is_much(provider: Provider, prefix: str, folder: Path) -> None:
     made = create(provider, name=f"{prefix}p", path=str(folder))
     capacity = made.state.capacity_bytes
@@ -234,10 +265,20 @@ def test_taken_name_and_taken_folder(provider: Provider, daemon: Any, prefix: st
     with pytest.raises(NameTaken, match=other.UUIDString()) as caught:
         create(provider, name=f"{prefix}p", path=f"{folder}/")
     assert caught.value.path == ("path",)
+    assert "which this resource did not make; choose another folder" in caught.value.message
     assert other.XMLDesc(0) == before
     other.destroy()
     other.undefine()
     folder.rmdir()
+
+
+def test_a_folder_of_another_pool_of_jvp_is_told_so(provider: Provider, prefix: str, folder: Path) -> None:
+    """A door then advises an import, which would make two owners of one pool, last of all."""
+    made = create(provider, name=f"{prefix}p", path=str(folder))
+    with pytest.raises(NameTaken, match="which another resource of jvp made; choose another folder") as caught:
+        create(provider, "other", name=f"{prefix}q", path=str(folder))
+    assert caught.value.holder is not None
+    provider.pools.delete(Work(), made.id, made.state)
 
 
 def test_import_of_a_foreign_pool_writes_nothing_and_leaves_its_folder(

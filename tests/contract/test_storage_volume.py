@@ -135,8 +135,8 @@ def test_a_stopped_pool_tells_nothing_and_missing_and_unmounted_ones_are_errors(
         with pytest.raises(Rejected, match="is not the one that it was"):
             call(Work(), made.id, made.state)
     folder.rmdir()
-    with pytest.raises(Rejected):
-        provider.volumes.read(Work(), made.id, made.state)
+    with pytest.raises(Rejected, match="is not active any more: cannot open directory"):
+        provider.volumes.delete(Work(), made.id, made.state)
     hidden.rename(folder)
     if not storage.isActive():
         storage.create()

@@ -48,7 +48,7 @@ def test_every_source_of_a_volume_and_what_is_told_of_it(stack: Stack, tmp_path:
     stack.up()
     stack.settle()
     stack.destroy()
-    assert not Path(stack.names["FOLDER"]).exists()
+    assert [path.name for path in Path(stack.names["FOLDER"]).iterdir()] == ["by-hand.img"]
 
 
 def test_a_pool_that_somebody_undefined_is_made_again_and_what_is_in_it_stays(

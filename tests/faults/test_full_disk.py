@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 
 from faults.forks import Forks
@@ -15,7 +16,9 @@ from faults.scenes import MIB
 from hosts.daemon import SystemHost
 from hosts.inventory import difference, inventory
 from jvp.core.calls import Stored
+from jvp.core.errors import NoSpace
 from jvp.core.identity import Key
+from jvp.libvirt.streams import VolumeUpload
 
 ROOM = 64 * MIB
 
@@ -86,10 +89,43 @@ def test_a_copy_of_a_template(full: Full, big: Path) -> None:
         full.refused("Volume", {"pool": full.small, "template": template, "format": format, "fullClone": True})
 
 
+@pytest.mark.parametrize("length", [1000, 64 * 1024])
+def test_the_end_of_an_upload(full: Full, length: int) -> None:
+    """libvirt alone says that all went well."""
+    host = full.host
+    with contextlib.closing(libvirt.open(host.uri)) as connection:
+        pool = connection.storagePoolLookupByUUIDString(full.small)
+        xml = f"<volume><name>end</name><capacity>{length}</capacity><allocation>0</allocation></volume>"
+        volume = pool.createXML(xml)
+        host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
+        with pytest.raises(NoSpace):
+            upload(connection, volume, os.urandom(length), tail=False)
+        host.namespace.run("rm", f"{host.pools}/small/filler")
+        upload(connection, volume, os.urandom(length))
+        upload(connection, volume, b"")
+        volume.delete()
+
+
+def upload(connection: libvirt.virConnect, volume: libvirt.virStorageVol, data: bytes, *, tail: bool = True) -> None:
+    """Data, and as a `tail` what leaves no trace."""
+    stream = VolumeUpload(connection, volume)
+    try:
+        stream.send(data)
+        if tail:
+            stream.hole(4096)
+            stream.send(bytes(4096))
+        stream.finish()
+    except NoSpace:
+        stream.abort()
+        raise
+
+
 def test_not_even_a_record_fits(full: Full) -> None:
     host = full.host
     host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
     full.refused("Volume", {"pool": full.small, "size": "1MiB"})
     full.refused("Instance", {"rootDisk": {"pool": full.small, "size": "1MiB"}, "memory": "64MiB"})
+    root = {"pool": full.small, "size": "1MiB", "format": "raw"}
+    full.refused("Instance", {"rootDisk": root, "memory": "64MiB", "cloudInit": {"hostname": "full"}})
     host.namespace.run("rm", f"{host.pools}/small/filler")
     full.make("Volume", "fits", {"pool": full.small, "size": "1MiB"})

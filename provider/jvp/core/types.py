@@ -135,6 +135,7 @@ def _cidr(text: str) -> str:
 
 def network_of(text: str) -> IPNetwork:
     """The network of a CIDR. Raises ValueError with a sentence; host bits are refused, with what was meant."""
+    _refuse_scope(text)
     if "/" not in text:
         raise ValueError(f'"{shortened(text)}" has no prefix length; write it like "192.168.50.0/24"')
     try:
@@ -150,10 +151,17 @@ def network_of(text: str) -> IPNetwork:
 
 def address_of(text: str) -> IPAddress:
     """The address. Raises ValueError with a sentence."""
+    _refuse_scope(text)
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         raise ValueError(f'"{shortened(text)}" is not an IP address') from None
+
+
+def _refuse_scope(text: str) -> None:
+    """An interface of one machine is no part of an address that others read; `ipaddress` takes it for one."""
+    if "%" in text:
+        raise ValueError(f'"{shortened(text)}" names an interface; leave out the % and what follows it')
 
 
 def _address(text: str) -> str:

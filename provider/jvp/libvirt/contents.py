@@ -222,9 +222,9 @@ def sectors(length: int) -> int:
 def streamed(work: Work, node: Node, claim: Claim, source: libvirt.virStorageVol, format: str) -> libvirt.virStorageVol:
     """The claimed volume with every byte of `source`, which is of `format`. Raises Rejected when it looks otherwise."""
     volume = claim.make(work)
-    claim.begin()
     what = f'volume "{claim.name}"'
-    copying.copy(work, node, source, volume, total=claim.wanted.capacity, what=what)
+    with claim.filling():
+        copying.copy(work, node, source, volume, total=claim.wanted.capacity, what=what)
     pools.refresh(work, claim.pool)
     copying.refuse_other_format(parse(volume.XMLDesc(0)), format, claim.name)
     return volume

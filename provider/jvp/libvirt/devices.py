@@ -95,6 +95,18 @@ def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.
         yield domain, root
 
 
+GIVEN_UP_FIRST = "where that one is to give it up, or to go, apply that first, alone"
+"""The way out for what two instances of one program exchange: an engine changes both at once, and deletes last."""
+
+
+def holder(connection: libvirt.virConnect, mac: str) -> str | None:
+    """The name of a domain whose definition has a card with this MAC, None when none has. Raises libvirtError."""
+    for domain, root in definitions(connection.listAllDomains(0)):
+        if any((value(card, "mac/@address") or "").lower() == mac for card in root.iterfind("devices/interface")):
+            return str(domain.name())
+    return None
+
+
 def running(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
     """The running domains with their running definition; one that ends meanwhile is left out."""
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):

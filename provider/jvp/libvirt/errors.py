@@ -56,6 +56,7 @@ _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domai
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
 _TOO_LARGE = re.compile(r"file too large", re.I)
+_READ_ONLY = re.compile(r"read-only file system", re.I)
 
 
 _NO_MEMORY = re.compile(r"cannot set up guest memory")
@@ -96,6 +97,10 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
         return Rejected(f"{what}: the node has these addresses on its interface {used[1]} already", path=path)
     if _TOO_LARGE.search(text):
         return NoSpace(f"{what}: the node's file system takes no file so large", path=path)
+    if _READ_ONLY.search(text):
+        return Rejected(
+            f"{what}: it is on a file system that is read-only; mount it for writing, and run again", path=path
+        )
     if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _BUSY.search(text):
         return Busy(f"{what}: {text}; wait for the other operation and run the command again", path=path)
     if code in _REFUSED:

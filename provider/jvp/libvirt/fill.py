@@ -22,7 +22,7 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, NameTaken, Path
+from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Path
 from jvp.core.identity import Key
 from jvp.core.types import shortened
 from jvp.core.work import Work
@@ -185,6 +185,16 @@ class Claim:
     def begin(self) -> None:
         """Note that data comes in now: from here on the volume is ours whatever is in it."""
         self._put(self.record.having(facts={**self.record.facts, "begun": True}))
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[None]:
+        """Begin, and put the data in. Where the end of it is missing because another run has taken over: Busy."""
+        self.begin()
+        try:
+            yield
+        except NoSpace:
+            self.check()
+            raise
 
     def finish(self, **facts: Any) -> Sidecar:
         """Call the volume whole. Raises Busy when another run has taken the name over meanwhile."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError
+from jvp.core.errors import Busy, JvpError, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import pooldata, poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
@@ -144,7 +144,7 @@ class PoolApi:
             pool = self._autostart(pool, autostart)
         if bool(pool.isActive()) != active:
             if active:
-                pool.create(0)
+                self._start(pool)
             else:
                 pool.destroy()
 
@@ -165,6 +165,24 @@ class PoolApi:
                 pool.create(0)
             pool.setAutostart(int(wanted))
         return pool
+
+    def _start(self, pool: libvirt.virStoragePool) -> None:
+        """Start a pool that had its folder. Raises Rejected when that is not there any more.
+
+        It is not made anew unasked: on a file system that is only not mounted are still all its files.
+        """
+        try:
+            pool.create(0)
+        except libvirt.libvirtError as error:
+            if not _is_without_folder(error):
+                raise
+            name = pool.name()
+            raise Rejected(
+                f'the folder "{self.path(pool)}" of the storage pool "{name}" is not there; mount the file system that '
+                f'it is on, or, if its files are lost for good, undefine the pool ("virsh pool-undefine {name}"), and '
+                "run again",
+                path=("path",),
+            ) from None
 
     def acknowledge(self, root: Element) -> None:
         """Note that an engine's state has the pool of this definition. Best effort; nothing when noted or foreign."""
@@ -273,11 +291,15 @@ def _started(pool: libvirt.virStoragePool) -> bool:
     try:
         pool.create(0)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT:
+        if _is_without_folder(error):
             return False
         if not pool.isActive():
             raise
     return True
+
+
+def _is_without_folder(error: libvirt.libvirtError) -> bool:
+    return bool(error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT)
 
 
 def _can_start(pool: libvirt.virStoragePool) -> bool:

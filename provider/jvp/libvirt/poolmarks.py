@@ -94,6 +94,7 @@ def is_gone(work: Work, pool: libvirt.virStoragePool, name: str) -> bool:
     if mark is not None and mark.marked and pools.find_volume(pool, sidecar.volume_name(MARKER)) is None:
         raise Rejected(
             f'the folder of the storage pool "{pool.name()}" is not the one that it was: {sidecar.volume_name(MARKER)} '
-            "is missing in it; mount its filesystem, and refresh the pool"
+            "is missing in it; mount its filesystem, and refresh the pool; if its files are lost for good, undefine "
+            f'the pool ("virsh pool-destroy {pool.name()}", then "virsh pool-undefine {pool.name()}") and run again'
         )
     return True

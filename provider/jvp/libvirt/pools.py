@@ -18,7 +18,7 @@ from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import sidecar
-from jvp.libvirt.errors import Gone, is_gone, translated
+from jvp.libvirt.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import parse, put, text_of, value
 
@@ -88,6 +88,11 @@ def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virSt
 def inactive(name: str, path: Path = ()) -> Stopped:
     """The error for a pool that is stopped: nothing can be said of its volumes."""
     return Stopped(f'storage pool "{name}" is not active; start it', path=path)
+
+
+def unreadable(name: str, why: str) -> Stopped:
+    """The error for a pool that has just stopped, because its folder cannot be read."""
+    return Stopped(f'storage pool "{name}" is not active any more: {why}; start it')
 
 
 def unread(work: Work, stopped: Stopped, what: str, prior: T | None) -> T:
@@ -214,9 +219,9 @@ def volume_names(pool: libvirt.virStoragePool) -> list[str]:
 
 
 def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
-    """Have the pool look at its folder again. Raises Busy when it is building volumes all the while.
+    """Have the pool look at its folder again. Raises Busy when it is building volumes all the while, and Stopped.
 
-    Source: virStoragePoolRefresh stops a pool whose folder cannot be read, which is then an error for its volumes.
+    Source: virStoragePoolRefresh stops a pool whose folder cannot be read.
     """
 
     def done() -> bool:
@@ -226,6 +231,8 @@ def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
             problem = translated(error, f'storage pool "{pool.name()}"')
             if isinstance(problem, Busy):
                 return False
+            if not pool.isActive():
+                raise unreadable(pool.name(), reason(error)) from None
             raise problem from None
         return True
 
@@ -244,8 +251,9 @@ def create_volume(
     format: str,
     backing: BackingFile | None = None,
     mode: str = PERMISSION_MODE,
+    allocated: bool = False,
 ) -> libvirt.virStorageVol:
-    """Make an empty volume that takes no room yet; qcow2 is of version 3.
+    """Make an empty volume that takes no room yet, unless it is to be `allocated`; qcow2 is of version 3.
 
     Raises libvirtError, with VIR_ERR_STORAGE_VOL_EXIST when the name is taken.
     Source: libvirt makes qcow2 of version 2 (compat 0.10) and fully allocated raw unless told otherwise.
@@ -254,7 +262,7 @@ def create_volume(
     root = parse("<volume/>")
     put(root, "name", name)
     put(root, "capacity", str(capacity))
-    put(root, "allocation", "0")
+    put(root, "allocation", str(capacity) if allocated else "0")
     put(root, "target/format/@type", format)
     put(root, "target/permissions/mode", mode)
     if format == "qcow2":

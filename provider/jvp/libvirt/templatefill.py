@@ -142,8 +142,7 @@ class TemplateApi:
         with contextlib.ExitStack() as undo:
             undo.callback(fill.undo_quietly, claim, keep)
             volume = claim.make(work)
-            claim.begin()
-            with self.node.job(work) as connection:
+            with claim.filling(), self.node.job(work) as connection:
                 content = send(VolumeUpload(connection, copying.on(connection, volume)))
             pools.refresh(work, slot.pool)
             root = parse(volume.XMLDesc(0))

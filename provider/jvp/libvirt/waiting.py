@@ -69,7 +69,11 @@ def _wait(
     look: Callable[[], str | None],
     missing: Callable[[Any, str], str],
 ) -> str | None:
-    end, shown = time.monotonic() + work.left(duration_s(timeout)), -1
+    limit_s = duration_s(timeout)
+    given_s = work.left(limit_s)
+    if given_s < limit_s:
+        timeout = f"{given_s:.0f}s, when the call's own timeout came before the {timeout}"
+    end, shown = time.monotonic() + given_s, -1
     console = Console(domain)
     try:
         with events.watch(domain.connect(), domain, "lifecycle", "agent") as seen:

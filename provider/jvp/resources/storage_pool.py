@@ -223,11 +223,13 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                     continue
                 # Pools of others may go while ours are compared.
                 if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
+                    holder = self._mark(other)
                     raise NameTaken(
-                        f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}; '
-                        "choose another folder",
+                        f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}, '
+                        f"{maker(holder)}; choose another folder",
                         path=("path",),
                         id=other_uuid,
+                        holder=holder,
                     )
 
     def _same_folder(self, work: Work, found: Any, spec: StoragePool) -> Any:

@@ -118,8 +118,7 @@ class ImageFile(Content):
 
     def make(self, work: Work, claim: Claim, size: int | None) -> Any:
         volume = claim.make(work)
-        claim.begin()
-        with self.node.job(work) as connection:
+        with claim.filling(), self.node.job(work) as connection:
             upload = VolumeUpload(connection, copying.on(connection, volume))
             at(_PATH, lambda: images.fill(self._segments(), upload, work=work))
         pools.refresh(work, claim.pool)

@@ -139,6 +139,7 @@ def test_cidr_passes(text: str, meant: str) -> None:
         ("", "no prefix length"), ("300.0.0.0/8", "is not a network"), ("10.0.0.0/33", "is not a network"),
         ("10.0.0/8", "is not a network"), ("10.0.0.0/-1", "is not a network"), ("10.0.0.0/8/8", "is not a network"),
         ("a/b", "is not a network"), ("10.0.0.0/\x00", "is not a network"),
+        ("fd00::%eth0/64", "names an interface; leave out the %"),
     ],
 )  # fmt: skip
 def test_cidr_refused(text: str, part: str) -> None:

@@ -104,6 +104,23 @@ def test_addresses_of_the_node_itself() -> None:
     assert found.message == "x: the node has these addresses on its interface eth0 already"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Failed to create file '/p/v': Read-only file system",
+        "internal error: Child process (/usr/bin/qemu-img resize /p/v 3145728) unexpected exit status 1: qemu-img: "
+        "Could not open '/p/v': Read-only file system",
+    ],
+)
+def test_a_file_system_that_is_read_only(text: str) -> None:
+    found = translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, text), 'volume "v"', ("size",))
+    assert type(found) is Rejected
+    assert found.message == (
+        'volume "v": it is on a file system that is read-only; mount it for writing, and run again'
+    )
+    assert found.path == ("size",)
+
+
 def test_a_file_that_no_file_system_takes_has_no_space() -> None:
     found = translated(error(libvirt.VIR_ERR_SYSTEM_ERROR, "cannot extend file '/x': File too large"), "x")
     assert type(found) is NoSpace

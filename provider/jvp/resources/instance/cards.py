@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Iterable
 
 from jvp.core.errors import Invalid, Path, Rejected
-from jvp.libvirt import hosts
+from jvp.libvirt import devices, hosts
+from jvp.libvirt.devices import GIVEN_UP_FIRST
 from jvp.libvirt.hosts import Card, Host
 from jvp.libvirt.networks import NetworkApi, range_of
 from jvp.libvirt.node import Node
@@ -89,7 +90,7 @@ def refuse(node: Node, spec: Instance, uuid: str, inactive: Element | None) -> N
         root = parse(network.XMLDesc(hosts.INACTIVE))
         _refuse_place(root, name, nic.address, path)
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
-        _refuse_taken(root, name, nic.address, _mac(nic, uuid, inactive), macs, path)
+        _refuse_taken(node, root, name, nic.address, _mac(nic, uuid, inactive), macs, path)
 
 
 def _mac(nic: Nic, uuid: str, inactive: Element | None) -> str:
@@ -109,10 +110,12 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
         raise Invalid(f'"{address}" is the gateway of the network "{name}"', path=path)
 
 
-def _refuse_taken(root: Element, name: str, address: str, mac: str, own: set[str], path: Path) -> None:
+def _refuse_taken(node: Node, root: Element, name: str, address: str, mac: str, own: set[str], path: Path) -> None:
     declared = Ours.recorded(root)
     for host in hosts.hosts_of(root):
         if host.mac == mac and declared is not None and host in declared:
             raise Invalid(f'the network "{name}" keeps {host.address} for this card in its reservations', path=path)
         if host.address == address and host.mac not in own:
-            raise Invalid(f'the network "{name}" keeps "{address}" for {host.key} already', path=path)
+            who = devices.holder(node.connection, host.mac)
+            whom = f'{host.key}, a card of "{who}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
+            raise Invalid(f'the network "{name}" keeps "{address}" for {whom}', path=path)

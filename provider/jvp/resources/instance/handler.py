@@ -217,12 +217,14 @@ class Instances(Handler[Instance, InstanceState]):
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield from planning.warnings(spec, prior)
-        if prior is not None and known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus:
-            with libvirt_errors(f'instance "{prior.name}"'):
-                domain = self.api.find(prior.uuid)
-                odd = machine.odd_cpus(devices.inactive_xml(domain), spec) if domain is not None else None
-            if odd is not None:
-                yield f"{odd}: this will fail"
+        with libvirt_errors("instance"):
+            domain = self.api.find(prior.uuid) if prior is not None else None
+            if prior is None or domain is None:
+                return
+            asked = known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus
+            odd = machine.odd_cpus(devices.inactive_xml(domain), spec) if asked else None
+            lost = saved.dropped(domain, spec)
+        yield from filter(None, (lost, f"{odd}: this will fail" if odd else None))
 
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)
@@ -318,7 +320,7 @@ class Instances(Handler[Instance, InstanceState]):
                 index = wanted.get((value(card, "mac/@address") or "").lower())
                 if index is not None:
                     raise Rejected(
-                        f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"',
+                        f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
                         path=("nics", index, "mac"),
                     )
 

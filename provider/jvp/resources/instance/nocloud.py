@@ -50,7 +50,9 @@ def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
     stale = find_volume(pool, seed_name(uuid))
     if stale is not None:
         delete_volume(stale)
-    volume = create_volume(work, node, pool, seed_name(uuid), capacity=len(image), format="raw", mode="0600")
+    volume = create_volume(
+        work, node, pool, seed_name(uuid), capacity=len(image), format="raw", mode="0600", allocated=True
+    )
     write_small(node.connection, volume, image)
 
 

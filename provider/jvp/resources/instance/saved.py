@@ -31,7 +31,7 @@ def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequenc
     Raises Rejected when nobody says which of both, and when a pool cannot tell whether a disk is still there;
     libvirtError. Again: yes.
     """
-    if domain.isActive() or not domain.hasManagedSaveImage(0):
+    if not _is_saved(domain):
         return
     name = domain.name()
     if spec.power_state == "unmanaged":
@@ -41,8 +41,8 @@ def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequenc
                 f"saved with `virsh managedsave-remove {name}`, and run again"
             )
         return
-    if spec.power_state == "stopped":
-        work.warn(f'what "{name}" was saved to disk with is dropped: stopped means off')
+    if why := dropped(domain, spec):
+        work.warn(why)
         domain.managedSaveRemove(0)
         return
     if lost := list(_lost(work, node, parse(domain.managedSaveGetXMLDesc(0)))):
@@ -53,6 +53,17 @@ def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequenc
         domain.managedSaveRemove(0)
         return
     guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout)
+
+
+def dropped(domain: Any, spec: Instance) -> str | None:
+    """That an update drops what a guest was saved with, for the plan and for the update; None when it does not."""
+    if spec.power_state != "stopped" or not _is_saved(domain):
+        return None
+    return f'what "{domain.name()}" was saved to disk with is dropped: stopped means off'
+
+
+def _is_saved(domain: Any) -> bool:
+    return not domain.isActive() and bool(domain.hasManagedSaveImage(0))
 
 
 def _lost(work: Work, node: Node, root: Element) -> Iterator[str]:

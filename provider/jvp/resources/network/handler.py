@@ -15,7 +15,7 @@ from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.work import Work
-from jvp.libvirt import hosts, marks
+from jvp.libvirt import devices, hosts, marks
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
 from jvp.libvirt.node import Node
@@ -95,7 +95,7 @@ class Networks(Handler[Network, NetworkState]):
             restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))
             ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
-            _refuse_reserved(root, spec, ours)
+            self._refuse_reserved(root, spec, ours)
             marks.acknowledge(root)
             before = copy.deepcopy(root)
             removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
@@ -303,24 +303,28 @@ class Networks(Handler[Network, NetworkState]):
             state=_word(active),
         )
 
+    def _refuse_reserved(self, root: Element, spec: Network, ours: Ours) -> None:
+        """A MAC, a name and an address are in a network once, whoever put them there."""
+        others = [host for host in hosts.hosts_of(root) if host not in ours]
+        for index, wanted in enumerate(hosts_in(spec.reservations)):
+            for other in others:
+                # A state of before a crash does not know what its update did to a network that bears no mark of ours.
+                if other == wanted and marks.mark_of(root) is None:
+                    continue
+                for name in ("mac", "name", "address"):
+                    text = getattr(wanted, name)
+                    if text is not None and text == getattr(other, name):
+                        who = devices.holder(self.node.connection, other.mac)
+                        whose = (
+                            f'a card of "{who}"; {devices.GIVEN_UP_FIRST}'
+                            if who
+                            else "which this resource did not declare"
+                        )
+                        raise Invalid(
+                            f'"{text}" is kept already in this network, for {other.key} with {other.address}, {whose}',
+                            path=("reservations", index, name),
+                        )
+
 
 def _word(active: bool) -> str:
     return "active" if active else "inactive"
-
-
-def _refuse_reserved(root: Element, spec: Network, ours: Ours) -> None:
-    """A MAC, a name and an address are in a network once, whoever put them there."""
-    others = [host for host in hosts.hosts_of(root) if host not in ours]
-    for index, wanted in enumerate(hosts_in(spec.reservations)):
-        for other in others:
-            # A state of before a crash does not know what its update did to a network that bears no mark of ours.
-            if other == wanted and marks.mark_of(root) is None:
-                continue
-            for name in ("mac", "name", "address"):
-                text = getattr(wanted, name)
-                if text is not None and text == getattr(other, name):
-                    raise Invalid(
-                        f'"{text}" is kept already in this network, for {other.key} with {other.address}, '
-                        "which this resource did not declare",
-                        path=("reservations", index, name),
-                    )
