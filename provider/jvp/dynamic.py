@@ -19,4 +19,11 @@ else:
 
     globals().update(CLASSES)
 
+    def __getattr__(name: str) -> object:
+        raise AttributeError(
+            f"{name} is not in jvp.dynamic, which has the resources alone: functions, explicit providers and types are "
+            "in pulumi_jvp, with the plugin (jvp pulumi install)"
+        )
+
+
 __all__ = ["Instance", "Network", "StoragePool", "Template", "Volume"]

@@ -155,6 +155,11 @@ def test_a_look_up_is_refused() -> None:
 # What is kept
 
 
+def test_what_only_the_plugin_has_is_said_to_be_there() -> None:
+    with pytest.raises(AttributeError, match=r"get_network is not in jvp\.dynamic, which has the resources alone"):
+        dynamic.get_network  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_what_is_pickled_is_a_reference_and_always_the_same() -> None:
     data = base64.b64decode(pickled("Network"))
     assert pickled("Network") == pickled("Network")
