@@ -16,7 +16,7 @@ from faults.scenes import MIB
 from hosts.daemon import SystemHost
 from hosts.inventory import difference, inventory
 from jvp.core.calls import Stored
-from jvp.core.errors import NoSpace
+from jvp.core.errors import NoSpace, Unreachable
 from jvp.core.identity import Key
 from jvp.libvirt.streams import VolumeUpload
 
@@ -103,6 +103,20 @@ def test_the_end_of_an_upload(full: Full, length: int) -> None:
         host.namespace.run("rm", f"{host.pools}/small/filler")
         upload(connection, volume, os.urandom(length))
         upload(connection, volume, b"")
+        volume.delete()
+
+
+@pytest.mark.parametrize("turn", range(6))
+def test_an_upload_that_libvirt_never_ends_is_ended(full: Full, turn: int) -> None:
+    """Now and then libvirt waits for ever for the end of one with a tail, or loses its connection over it."""
+    host = full.host
+    with contextlib.closing(libvirt.open(host.uri)) as connection:
+        pool = connection.storagePoolLookupByUUIDString(full.small)
+        volume = pool.createXML("<volume><name>end</name><capacity>66000</capacity><allocation>0</allocation></volume>")
+        host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
+        with contextlib.closing(libvirt.open(host.uri)) as other, pytest.raises((NoSpace, Unreachable)):
+            upload(other, other.storageVolLookupByPath(volume.path()), os.urandom(66_000))
+        host.namespace.run("rm", f"{host.pools}/small/filler")
         volume.delete()
 
 
