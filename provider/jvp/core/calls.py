@@ -109,7 +109,7 @@ class Calls:
         if state.get("state") == "running":
             work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
         with contextlib.suppress(JvpError), self._guarded(state, work=work):
-            for line in handler.parted(work, load(handler.state, state)):
+            for line in handler.replacement_warnings(work, load(handler.state, state)):
                 work.warn(line)
 
     def _plan(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:

@@ -103,7 +103,7 @@ class Handler(Generic[S, T]):
         """What a preview should say about the host. Best effort: errors are dropped by the caller."""
         return iter(())
 
-    def parted(self, work: Work, prior: T) -> Iterator[str]:
+    def replacement_warnings(self, work: Work, prior: T) -> Iterator[str]:
         """What a plan should say of those that use the object, which is deleted and made anew. Best effort, too."""
         return iter(())
 

@@ -17,6 +17,7 @@ from jvp.core.errors import NoSpace, Unreachable
 from jvp.libvirt.errors import libvirt_errors
 
 CHUNK = 256 * 1024
+_ZEROS = bytes(CHUNK)
 _LOOK_S = 2.0
 _LOOKS = 300
 
@@ -46,7 +47,7 @@ class VolumeUpload:
             while sent < len(view):
                 piece = bytes(view[sent : sent + CHUNK])
                 done = self._stream.send(piece)
-                if piece != bytes(len(piece)):
+                if piece != _ZEROS[: len(piece)]:
                     self._last = (self._sent, piece[:done])
                 self._sent += done
                 sent += done

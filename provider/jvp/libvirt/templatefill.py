@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -176,8 +176,10 @@ class TemplateApi:
             # Volumes that were made behind libvirt's back count as users too.
             with contextlib.suppress(Busy, Rejected):
                 pools.refresh(work, place)
-        drives = self._drives(pool, name, record)
-        self._refuse_used(pool, name, record, [disk for disk, _ in drives])
+        every = disks.disk_users(self.node.connection)
+        drives = self._drives(pool, name, record, every)
+        others = {path: [disk for disk in found if not _is_our_cd(disk)] for path, found in every.items()}
+        self._refuse_used(pool, name, record, others)
         for disk, path in drives:
             work.status(f'taking the CD "{name}" out of "{disk.name}"')
             disks.detach(work, disk, path)
@@ -214,11 +216,12 @@ class TemplateApi:
         volumes = (pools.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
         return [volume.path() for volume in volumes if volume is not None]
 
-    def _drives(self, pool: libvirt.virStoragePool, name: str, record: Record) -> list[tuple[DomainDisk, str]]:
+    def _drives(
+        self, pool: libvirt.virStoragePool, name: str, record: Record, every: Mapping[str, Sequence[DomainDisk]]
+    ) -> list[tuple[DomainDisk, str]]:
         """The CD drives of instances of ours that the image is in: an engine deletes before it updates."""
-        every = disks.disk_users(self.node.connection)
         paths = self._paths(pool, name, record)
-        found = [(disk, path) for path in paths for disk in every.get(path, ()) if disk.ours and disk.is_cd]
+        found = [(disk, path) for path in paths for disk in every.get(path, ()) if _is_our_cd(disk)]
         if found:
             for path in paths:
                 disks.refuse_saved(
@@ -229,9 +232,13 @@ class TemplateApi:
         return found
 
     def _refuse_used(
-        self, pool: libvirt.virStoragePool, name: str, record: Record, cds: Sequence[DomainDisk] = ()
+        self,
+        pool: libvirt.virStoragePool,
+        name: str,
+        record: Record,
+        disks: Mapping[str, Sequence[DomainDisk]] | None = None,
     ) -> None:
-        users = users_of(self.node, self._paths(pool, name, record), {(cd.name, cd.target) for cd in cds})
+        users = users_of(self.node, self._paths(pool, name, record), disks)
         if left := left_behind(self.node, users):
             what = "root disk of an instance that was" if len(left) == 1 else "root disks of instances that were"
             raise Rejected(
@@ -307,6 +314,10 @@ def _moved(record: Record, digest: str) -> Record:
     before = (*record.superseded, record.current)
     superseded = tuple(dict.fromkeys(one for one in before if one and one != digest))
     return replace(record, current=digest, next="", superseded=superseded, going=())
+
+
+def _is_our_cd(disk: DomainDisk) -> bool:
+    return disk.ours and disk.is_cd
 
 
 def _capacity(root: Element) -> int:

@@ -8,7 +8,7 @@ being filled, and those that were superseded and wait for their last user to go.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import shortened
 from jvp.core.work import Work
 from jvp.libvirt import pools, sidecar
-from jvp.libvirt.disks import disk_users
+from jvp.libvirt.disks import DomainDisk, disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
@@ -172,15 +172,16 @@ def refuse_going(template: TemplateVolume, path: Path = ()) -> None:
         raise Rejected(f'template "{template.pool.name()}/{template.name}" is being removed; run again', path=path)
 
 
-def users_of(node: Node, paths: Iterable[str], cds: Container[tuple[str, str]] = ()) -> list[str]:
+def users_of(
+    node: Node, paths: Iterable[str], disks: Mapping[str, Sequence[DomainDisk]] | None = None
+) -> list[str]:  # fmt: skip
     """The volumes and domains that stand on any of the files, as words of a sentence. Raises libvirtError.
 
-    Not those that have it in one of these CD drives: the domain's name and the drive's target.
+    `disks` are those of domains that count, by path; by default every one.
     """
-    wanted, disks = list(paths), disk_users(node.connection)
+    wanted, disks = list(paths), disk_users(node.connection) if disks is None else disks
     found = [f'volume "{name}"' for path in wanted for name in pools.backing_users(node.connection, path)]
-    users = {disk.name for path in wanted for disk in disks.get(path, ()) if (disk.name, disk.target) not in cds}
-    return found + sorted(f'domain "{name}"' for name in users)
+    return found + sorted({f'domain "{disk.name}"' for path in wanted for disk in disks.get(path, ())})
 
 
 def left_behind(node: Node, users: Iterable[str]) -> list[str]:

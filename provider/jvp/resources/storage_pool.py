@@ -211,23 +211,18 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                 if other_uuid == uuid:
                     continue
                 if other.name() == spec.name:
-                    with contextlib.suppress(NotFound):
-                        holder = self._mark(other)
-                        raise NameTaken(
-                            f'there is a storage pool "{spec.name}" already, with the id {other_uuid}, '
-                            f"{maker(holder)}; choose another name",
-                            path=("name",),
-                            id=other_uuid,
-                            holder=holder,
-                        )
+                    what, path = f'there is a storage pool "{spec.name}" already,', "name"
+                elif _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
+                    what, path = f'"{spec.path}" is the folder of the storage pool "{other.name()}"', "path"
+                else:
                     continue
                 # Pools of others may go while ours are compared.
-                if _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
+                with contextlib.suppress(NotFound):
                     holder = self._mark(other)
+                    way = "name" if path == "name" else "folder"
                     raise NameTaken(
-                        f'"{spec.path}" is the folder of the storage pool "{other.name()}" with the id {other_uuid}, '
-                        f"{maker(holder)}; choose another folder",
-                        path=("path",),
+                        f"{what} with the id {other_uuid}, {maker(holder)}; choose another {way}",
+                        path=(path,),
                         id=other_uuid,
                         holder=holder,
                     )

@@ -252,7 +252,7 @@ class Volumes(Handler[Volume, VolumeState]):
             if disk_bytes(spec.size) < least:
                 yield f'volume "{prior.name}" has {size_text(least)} and cannot shrink to {spec.size}: this will fail'
 
-    def parted(self, work: Work, prior: VolumeState) -> Iterator[str]:
+    def replacement_warnings(self, work: Work, prior: VolumeState) -> Iterator[str]:
         with libvirt_errors(f'volume "{prior.name}"'):
             users = [disk for disk in disk_users(self.node.connection).get(prior.path, ()) if disk.live is not None]
             if users and prior.detach_on_delete:

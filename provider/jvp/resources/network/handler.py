@@ -163,7 +163,7 @@ class Networks(Handler[Network, NetworkState]):
                     f"{spec.cidr}: the guest gets another address until nics[].address there is one of these"
                 )
 
-    def parted(self, work: Work, prior: NetworkState) -> Iterator[str]:
+    def replacement_warnings(self, work: Work, prior: NetworkState) -> Iterator[str]:
         with libvirt_errors(f'network "{prior.name}"'):
             network = self.api.find(prior.uuid)
             if network is not None and (names := self.api.connected(network)):
