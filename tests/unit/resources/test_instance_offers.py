@@ -9,7 +9,6 @@ import pytest
 from jvp.core.check import check
 from jvp.core.errors import Invalid, Rejected, dotted
 from jvp.libvirt.xml import parse
-from jvp.resources.instance.definition import skeleton
 from jvp.resources.instance.machine import (
     machine_of,
     odd_cpus,
@@ -20,6 +19,7 @@ from jvp.resources.instance.machine import (
     refuse_without_disk,
 )
 from jvp.resources.instance.model import Instance
+from jvp.resources.instance.patching import skeleton
 
 OFFER = """<domainCapabilities><domain>qemu</domain><os><enum name='firmware'>{firmware}</enum></os><cpu>
 <mode name='host-passthrough' supported='no'/><mode name='maximum' supported='yes'/>

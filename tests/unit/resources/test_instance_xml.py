@@ -23,12 +23,11 @@ from jvp.resources.instance.definition import (
     comparable,
     disk_key,
     mac_of,
-    patch,
-    skeleton,
 )
 from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
 from jvp.resources.instance.model import Instance, RootDisk
 from jvp.resources.instance.nocloud import content_of
+from jvp.resources.instance.patching import patch, skeleton
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 

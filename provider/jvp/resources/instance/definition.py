@@ -1,6 +1,6 @@
-"""An instance's XML: the skeleton of a new one, the patch of an existing one, and what it says.
+"""What an instance's XML says: its devices, whose they are, and what can differ between two definitions.
 
-The same functions write and read the inactive definition and read the live one, so that all three compare.
+The same functions read the inactive and the live definition, so that both compare with what the program declares.
 Devices of ours carry an alias (`ua-jvp-disk-data`); imported ones are known by target or MAC.
 """
 
@@ -10,15 +10,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.marks import facts_of, mark_of
-from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
-from jvp.resources.instance.machine import firmware_of, machine_of, patch_machine
-from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
+from jvp.libvirt.xml import Element, ensure, value
+from jvp.resources.instance.machine import firmware_of, machine_of
+from jvp.resources.instance.model import Instance
 
-ROOT_PORTS = 16
-"""Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
 ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
 FORMAT = "format"
 """A fact of the mark: what the root disk was made as."""
@@ -57,220 +54,14 @@ class Names:
     nics: frozenset[str] = frozenset()
 
 
+NONE = Names()
+
+
 def names_of(*models: Instance | None) -> Names:
     """The names in any of these."""
     given = [model for model in models if model is not None]
     disks = frozenset(disk.name for model in given for disk in model.disks)
     return Names(disks, frozenset(nic.name for model in given for nic in model.nics))
-
-
-def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
-    """A new domain without anything that the program declares."""
-    root = parse("<domain><devices/></domain>")
-    root.set("type", acceleration)
-    put(root, "uuid", uuid)
-    os = ensure(root, "os")
-    sub(os, "type", "hvm", arch=arch, machine="q35" if arch == "x86_64" else "virt")
-    sub(os, "boot", dev="hd")
-    if arch == "x86_64":
-        # Elsewhere libvirt wants UEFI for it.
-        features = ensure(root, "features")
-        sub(features, "acpi")
-        sub(features, "apic")
-    if acceleration == "kvm":
-        sub(root, "cpu", mode="host-model")
-    for tag, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
-        put(root, tag, action)
-    devices = ensure(root, "devices")
-    sub(devices, "controller", type="pci", index="0", model="pcie-root")
-    for index in range(1, ROOT_PORTS + 1):
-        sub(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
-    sub(devices, "controller", type="usb", model="none")
-    sub(sub(devices, "serial", type="pty"), "target", port="0")
-    sub(sub(devices, "console", type="pty"), "target", type="serial", port="0")
-    sub(sub(devices, "channel", type="unix"), "target", type="virtio", name="org.qemu.guest_agent.0")
-    sub(devices, "memballoon", model="virtio")
-    rng = sub(devices, "rng", model="virtio")
-    sub(rng, "backend", "/dev/urandom", model="random")
-    return root
-
-
-def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: Names = Names()) -> None:
-    """Write everything that the program declares; what it does not declare stays.
-
-    `known` names the devices that it declared before: they are its own even without our alias.
-    """
-    put(root, "name", name)
-    _patch_room(root, spec)
-    _patch_kernel(root, spec.direct_kernel)
-    patch_machine(root, spec, resolved.nvram)
-    devices = ensure(root, "devices")
-    if resolved.root is not None and _by_alias(devices, ROOT_ALIAS) is None:
-        add_root(root, resolved.root)
-    if (device := root_disk(root)) is not None and is_ours(root) and (made_as := facts_of(root).get(FORMAT)):
-        put(device, "driver/@type", made_as)
-    if spec.root_disk is not None and spec.root_disk.bus is not None:
-        _patch_bus(root, spec.root_disk.bus)
-    _patch_seed(devices, resolved.seed)
-    _patch_iso(root, devices, resolved.iso)
-    _patch_disks(devices, spec.disks, resolved, known)
-    _patch_nics(root, devices, spec.nics, resolved, known)
-
-
-def add_root(root: Element, source: DiskSource) -> None:
-    """Give the domain its root disk."""
-    _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, read_only=False)
-
-
-def _patch_bus(root: Element, bus: str) -> None:
-    """Put the root disk on another bus; where it stands in the list, and so the boot order, stays."""
-    devices, device = ensure(root, "devices"), root_disk(root)
-    if device is None or value(device, "target/@bus") == bus:
-        return
-    drop(device, "address")
-    put(device, "target/@dev", free_target(devices, PREFIXES[bus], root=True))
-    put(device, "target/@bus", bus)
-    # With its target an imported one would lose what it is known by.
-    put(device, "alias/@name", ROOT_ALIAS)
-    if bus == "scsi" and devices.find("controller[@type='scsi']") is None:
-        # libvirt's own choice is an old one that few guests have a driver for.
-        sub(devices, "controller", type="scsi", model="virtio-scsi")
-
-
-def _patch_room(root: Element, spec: Instance) -> None:
-    memory, room = memory_bytes(spec.memory), memory_bytes(spec.max_memory or spec.memory)
-    for tag, size in (("memory", room), ("currentMemory", memory)):
-        put(root, tag, str(size // 1024))
-        put(root, f"{tag}/@unit", "KiB")
-    room_cpus = spec.max_cpus or spec.cpus
-    put(root, "vcpu", str(room_cpus))
-    put(root, "vcpu/@current", None if room_cpus == spec.cpus else str(spec.cpus))
-    # A list of single vcpus, which libvirt writes for a guest with hot-plugged ones, would contradict the number.
-    drop(root, "vcpus")
-
-
-def _patch_kernel(root: Element, kernel: DirectKernel | None) -> None:
-    for tag in ("kernel", "initrd", "cmdline"):
-        text = getattr(kernel, tag) if kernel is not None else None
-        put(root, f"os/{tag}", text)
-
-
-def _patch_seed(devices: Element, seed: DiskSource | None) -> None:
-    found = _by_alias(devices, SEED_ALIAS)
-    if found is not None and seed is None:
-        devices.remove(found)
-    elif found is None and seed is not None:
-        _add_disk(devices, SEED_ALIAS, seed, read_only=True)
-
-
-def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
-    """The CD drive, which is booted from after the disks. Imported drives are not ours to touch."""
-    drive = _by_alias(devices, ISO_ALIAS)
-    if iso is None:
-        if drive is not None:
-            devices.remove(drive)
-            drop(root, "os/boot[@dev='cdrom']")
-        return
-    if drive is None:
-        # Installers look for a real drive; SATA is built into q35, other boards have none.
-        x86 = (value(root, "os/type/@arch") or "x86_64") in ("x86_64", "i686")
-        drive = sub(devices, "disk", type="file", device="cdrom")
-        sub(drive, "driver", name="qemu", type=iso.format)
-        sub(drive, "target", dev=free_target(devices, "sd"), bus="sata" if x86 else "scsi")
-        sub(drive, "readonly")
-        sub(drive, "alias", name=ISO_ALIAS)
-    put(drive, "source/@file", iso.path)
-    os = ensure(root, "os")
-    boots = os.findall("boot")
-    if boots and all(boot.get("dev") != "cdrom" for boot in boots):
-        boots[-1].addnext(parse("<boot dev='cdrom'/>"))
-
-
-def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
-    wanted = {disk.name: disk for disk in disks}
-    for device in [one for one in devices.findall("disk") if is_declared(one, known)]:
-        disk = wanted.get(disk_key(device))
-        if disk is None:
-            devices.remove(device)
-        elif _disk_facts(device) != (resolved.disks[disk.name].path, disk.read_only):
-            if (alias_of(device) or "").startswith(DISK_ALIAS):
-                devices.remove(device)
-            else:
-                _point(device, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
-    present = {disk_key(device) for device in devices.iterfind("disk")}
-    for disk in disks:
-        if disk.name not in present:
-            _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
-
-
-def _point(device: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
-    """Have an imported disk hold another volume where it is: on its bus, under its target."""
-    for tag in ("source", "backingStore", "readonly"):
-        drop(device, tag)
-    device.set("type", "file")
-    put(device, "driver/@name", "qemu")
-    put(device, "driver/@type", source.format)
-    sub(device, "source", file=source.path)
-    if read_only:
-        sub(device, "readonly")
-    put(device, "alias/@name", alias)
-
-
-def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Resolved, known: Names) -> None:
-    wanted = {nic.name: nic for nic in nics}
-    for device in [one for one in devices.findall("interface") if is_declared(one, known)]:
-        nic, before = wanted.get(nic_key(device)), nic_facts(device)
-        if nic is None:
-            devices.remove(device)
-            continue
-        _patch_nic(device, nic, resolved.networks[nic.name])
-        if nic_facts(device) != before:
-            # With another MAC it could not be told by that any more.
-            put(device, "alias/@name", NIC_ALIAS + nic.name)
-    present = {nic_key(device) for device in devices.iterfind("interface")}
-    for nic in nics:
-        if nic.name not in present:
-            device = sub(devices, "interface")
-            mac = nic.mac or mac_of(value(root, "uuid") or "", nic.name)
-            sub(device, "mac", address=mac.lower())
-            _patch_nic(device, nic, resolved.networks[nic.name])
-            sub(device, "alias", name=NIC_ALIAS + nic.name)
-
-
-def _patch_nic(device: Element, nic: Nic, network: str | None) -> None:
-    if (device.get("type"), value(device, "source/@network")) != ("network" if network else "user", network):
-        drop(device, "source")
-        device.set("type", "network" if network else "user")
-        if network:
-            sub(device, "source", network=network)
-    if nic.mac:
-        put(device, "mac/@address", nic.mac.lower())
-    if value(device, "model/@type") != nic.model:
-        drop(device, "address")
-        put(device, "model/@type", nic.model)
-
-
-def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
-    device = sub(devices, "disk", type="file", device="disk")
-    sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
-    sub(device, "source", file=source.path)
-    sub(device, "target", dev=free_target(devices, root=alias == ROOT_ALIAS), bus="virtio")
-    if read_only:
-        sub(device, "readonly")
-    sub(device, "alias", name=alias)
-
-
-def free_target(devices: Element, prefix: str = "vd", *, root: bool = False) -> str:
-    """The first target of a bus that no disk has: `vdb`.
-
-    The first of virtio is kept for our root disk, on whatever bus it is: libvirt boots from the first.
-    """
-    taken = {value(disk, "target/@dev") for disk in devices.iterfind("disk")}
-    if not root and _by_alias(devices, ROOT_ALIAS) is not None:
-        taken.add("vda")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    names = [prefix + one for one in letters] + [prefix + one + two for one in letters for two in letters]
-    return next(name for name in names if name not in taken)
 
 
 def is_declared(device: Element | None, known: Names) -> bool:
@@ -282,7 +73,7 @@ def is_declared(device: Element | None, known: Names) -> bool:
     return (alias_of(device) or "").startswith(NIC_ALIAS) or nic_key(device) in known.nics
 
 
-def _by_alias(devices: Element, alias: str) -> Element | None:
+def by_alias(devices: Element, alias: str) -> Element | None:
     return next((device for device in devices if alias_of(device) == alias), None)
 
 
@@ -346,7 +137,7 @@ def nic_key(device: Element) -> str:
     return (value(device, "mac/@address") or "").replace(":", "-")
 
 
-def _disk_facts(device: Element) -> tuple[str | None, bool]:
+def disk_facts(device: Element) -> tuple[str | None, bool]:
     return source_of(device), device.find("readonly") is not None
 
 
@@ -380,7 +171,7 @@ def comparable(root: Element) -> dict[str, Any]:
     }
     for device in devices.iterfind("disk"):
         if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS):
-            found[f"disks.{disk_key(device)}"] = _disk_facts(device)
+            found[f"disks.{disk_key(device)}"] = disk_facts(device)
     for device in devices.iterfind("interface"):
         found[f"nics.{nic_key(device)}"] = nic_facts(device)
     return found

@@ -30,19 +30,17 @@ from jvp.resources.instance.definition import (
     DiskSource,
     Names,
     Resolved,
-    add_root,
     comparable,
     is_declared,
     iso_of,
     names_of,
-    patch,
     root_disk,
     root_format,
     root_name,
-    skeleton,
     source_of,
 )
 from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.patching import add_root, patch, skeleton
 from jvp.resources.provider import Provider
 
 

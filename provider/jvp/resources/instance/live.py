@@ -19,12 +19,12 @@ from jvp.resources.instance.definition import (
     Names,
     comparable,
     device_at,
-    free_target,
     is_declared,
     iso_drive,
     kib,
     nic_facts,
 )
+from jvp.resources.instance.patching import free_target
 
 BALLOON_S = 20.0
 """A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""
