@@ -12,10 +12,10 @@ export PULUMI_SKIP_UPDATE_CHECK := 1
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format schema dist bench clean
+.PHONY: help setup demo test test-all lab lint format schema dist bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make this machine ready: packages, .venv, engines, libvirtd, test guest
 	@python3 -m tools.setup
@@ -24,8 +24,11 @@ demo: ## from nothing to a running guest, and back to nothing
 	@python3 -m tools.setup --skip tofu
 	@$(PYTHON) tools/demo.py
 
-test: setup lint ## linters and all tests that this machine can run
-	@$(PYTHON) -m pytest -ra $(ARGS)
+test: setup lint ## linters and all tests that this machine can run; of what is exhaustive a sample
+	@$(PYTHON) -m pytest -ra --durations=10 $(ARGS)
+
+test-all: setup lint ## the same with every kill point and longer races
+	@JVP_TESTS=all $(PYTHON) -m pytest -ra --durations=10 $(ARGS)
 
 lint: ## ruff, mypy, import contracts, generated files up to date
 	@$(PYTHON) -m tools.lint

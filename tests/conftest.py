@@ -13,6 +13,10 @@ from typing import Any
 
 import hypothesis
 import pytest
+from tests import extent
+from tests.timing import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 HERE = Path(__file__).parent
 TIERS = ("unit", "contract", "lab")
@@ -21,6 +25,10 @@ TIERS = ("unit", "contract", "lab")
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("busy")
+
+
+def pytest_report_header() -> str:
+    return extent.told()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import extent
 
 from faults.forks import Forks, Reply
 from faults.scenes import Stage
@@ -62,7 +63,8 @@ def test_a_daemon_that_is_restarted(
     count = len(trial.forks.order("create", trial.token, trial.key, trial.inputs).calls)
     trial.delete(trial.create())
     told = 0
-    for point in range(1, count + 1):
+    points = extent.sample(range(1, count + 1), f"{name} {number.name}", share=0.34)
+    for point in points:
         reply = held(trial, point, lambda: node.daemon.restart(number), tmp_path)
         if reply.error is not None:
             told += 1
@@ -71,7 +73,7 @@ def test_a_daemon_that_is_restarted(
         stored = trial.create()
         trial.same(whole, f"after the restart at {point} {reply.calls}")
         trial.delete(stored)
-    print(f"\n{name}, {number.name}: {count} restarts, {told} of them told as an error")
+    print(f"\n{name}, {number.name}: {len(points)} restarts at {count} calls, {told} of them told as an error")
 
 
 @pytest.mark.parametrize("name", ["volume-overlay", "instance-seed"])

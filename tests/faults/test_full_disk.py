@@ -10,6 +10,7 @@ from typing import Any
 
 import libvirt
 import pytest
+from tests import extent
 
 from faults.forks import Forks
 from faults.scenes import MIB
@@ -106,7 +107,7 @@ def test_the_end_of_an_upload(full: Full, length: int) -> None:
         volume.delete()
 
 
-@pytest.mark.parametrize("turn", range(6))
+@pytest.mark.parametrize("turn", range(extent.rounds(2, 6)))
 def test_an_upload_that_libvirt_never_ends_is_ended(full: Full, turn: int) -> None:
     """Now and then libvirt waits for ever for the end of one with a tail, or loses its connection over it."""
     host = full.host

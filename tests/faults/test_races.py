@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import extent
 
 from faults.forks import Forks, Reply
 from faults.scenes import Stage
@@ -21,7 +22,7 @@ from faults.trial import Trial
 from hosts.daemon import SystemHost
 from jvp.core.identity import Key
 
-ROUNDS = int(os.environ.get("JVP_RACES") or 4)
+ROUNDS = int(os.environ.get("JVP_RACES") or extent.rounds(2, 8))
 LOSING = {"Busy", "NameTaken"}
 NAMES = ("network", "pool", "volume", "volume-overlay", "volume-copy", "template", "instance-seed")
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import extent
+
 from faults.forks import Reply
 from faults.scenes import Scene, Stage
 from hosts.inventory import difference, inventory, remove
@@ -22,6 +24,8 @@ LONG = {
 }
 """Calls that libvirtd works on while the next process may begin. The others are over before anybody comes."""
 NOWHERE = "never:0"
+SHARE = 0.34
+"""How much of a verb's kill points a run of `make test` tries."""
 _BRIDGE_MAC = re.compile(r"<mac address='[^']*'/>")
 _DRAWN = re.compile(r' (boot|created)="[-:0-9TZa-f]+"')
 _DEFINITION = re.compile(r"file \S+/etc/qemu/[^/]+\.xml")
@@ -92,7 +96,7 @@ class Trial:
         remove(self.stage.host.uri, left)
 
     def every(self, verb: Callable[[str], Reply], then: Callable[[str], None], ready: Callable[[], None]) -> None:
-        """Die at every call of a verb, and each time let `then` go on, which is told the place.
+        """Die at every call of a verb (or at a sample of them), and each time let `then` go on, told the place.
 
         Dying before a call is dying after the one ahead of it, so only the first has a "before" of its own.
         """
@@ -103,7 +107,7 @@ class Trial:
         calls = uncut.calls
         places = ["before:1", *(f"after:{number}" for number in range(1, len(calls) + 1))]
         places += [f"during:{number}" for number, name in enumerate(calls, 1) if _is_long(name)]
-        for place in places:
+        for place in extent.sample(places, f"{self.scene.name} {uncut.calls}", share=SHARE):
             ready()
             reply = verb(place)
             # What libvirtd makes of two calls at once may save a third; what is not there cannot be died at.
@@ -114,7 +118,8 @@ class Trial:
                 self.wrong.append(f"{self.scene.name}, killed {place} of {reply.calls}: {error}")
                 self.sweep()
             self.points += reply.killed
-        print(f"\n{self.scene.name}: {self.points} kill points, {len(self.wrong)} went wrong; calls {calls}")
+        tried = f"{self.points} of {len(places)} kill points"
+        print(f"\n{self.scene.name}: {tried}, {len(self.wrong)} went wrong; calls {calls}")
         assert not self.wrong, "\n\n".join(self.wrong)
 
 

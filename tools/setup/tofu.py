@@ -1,4 +1,4 @@
-"""Step ``tofu``: OpenTofu or Terraform, found on PATH; else OpenTofu, built here."""
+"""Step ``tofu``: OpenTofu, found on PATH or built here. Terraform serves too where it is on PATH: tests try both."""
 
 import json
 import os
@@ -18,25 +18,26 @@ OLDEST = {"tofu": (1, 10), "terraform": (1, 11)}
 def tofu() -> str:
     """Use what the user has; build, once per change of the pins, what is missing."""
     found = find(gobuild.users_path())
-    if found:
-        program, version = next(iter(found.items()))
-        return f"{program.name} {version} from {program.parent}"
+    others = {program: version for program, version in found.items() if program.name != "tofu"}
+    beside = "".join(f", {program.name} {version} from {program.parent}" for program, version in others.items())
+    for program, version in found.items():
+        if program.name == "tofu":
+            return f"tofu {version} from {program.parent}{beside}"
     version, stamp = MODULE.pinned(TOFU_MODULE), MODULE.pins("tofu")
     if gobuild.built(["tofu"]) and stamp.matches():
-        return f"tofu {version} from .tools/bin"
+        return f"tofu {version} from .tools/bin{beside}"
     print("    tofu      building OpenTofu: some five minutes, once", flush=True)
     stamp.clear()
     MODULE.build(f"{TOFU_MODULE}/cmd/tofu", "tofu", ldflags=f"-X '{TOFU_MODULE}/version.dev=no'")
     stamp.write()
-    return f"built tofu {version} into .tools/bin"
+    return f"built tofu {version} into .tools/bin{beside}"
 
 
 def obstacle() -> str | None:
     """What keeps it from being built, where it must be: for the step ``check``."""
-    if gobuild.built(["tofu"]) or find(gobuild.users_path()):
+    if gobuild.built(["tofu"]) or any(program.name == "tofu" for program in find(gobuild.users_path())):
         return None
-    otherwise = f"OpenTofu {dotted(OLDEST['tofu'])} or newer, or Terraform {dotted(OLDEST['terraform'])} or newer"
-    return MODULE.obstacle("OpenTofu", otherwise)
+    return MODULE.obstacle("OpenTofu", f"OpenTofu {dotted(OLDEST['tofu'])} or newer")
 
 
 def find(search: str) -> dict[Path, str]:

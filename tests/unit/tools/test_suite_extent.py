@@ -1,0 +1,63 @@
+"""What a run of `make test` samples, and its table of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests import extent, timing
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("JVP_TESTS", raising=False)
+    monkeypatch.setenv("JVP_SEED", "one")
+    extent.seed.cache_clear()
+    yield
+    extent.seed.cache_clear()
+
+
+def test_a_sample_is_a_part_in_order_and_the_same_again() -> None:
+    found = extent.sample(range(100), "x", share=0.34)
+    assert len(found) == 34
+    assert found == sorted(set(found))
+    assert extent.sample(range(100), "x", share=0.34) == found
+    assert extent.sample(range(100), "y", share=0.34) != found
+
+
+def test_another_seed_is_another_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = extent.sample(range(100), "x", share=0.34)
+    monkeypatch.setenv("JVP_SEED", "two")
+    extent.seed.cache_clear()
+    assert extent.sample(range(100), "x", share=0.34) != found
+
+
+def test_few_places_are_all_tried() -> None:
+    assert extent.sample("ab", "x", share=0.34) == ["a", "b"]
+    assert len(extent.sample("abcdef", "x", share=0.1)) == 3
+
+
+def test_everything_is_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JVP_TESTS", "all")
+    assert extent.sample(range(100), "x", share=0.34) == list(range(100))
+    assert extent.rounds(2, 8) == 8
+
+
+def test_without_a_seed_the_code_is_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JVP_SEED")
+    extent.seed.cache_clear()
+    assert len(extent.seed()) == 8
+    assert extent.seed() in extent.told()
+
+
+def test_the_time_of_a_tier_counts_its_fixtures_and_its_tests() -> None:
+    reports: Any = [
+        SimpleNamespace(nodeid="tests/lab/test_a.py::b", when="setup", duration=2.0),
+        SimpleNamespace(nodeid="tests/lab/test_a.py::b", when="call", duration=1.5),
+        SimpleNamespace(nodeid="tests/unit/core/test_c.py::d", when="call", duration=0.25),
+    ]
+    unit, lab = timing.table(reports)
+    assert unit.split() == ["unit", "1", "tests", "0.2", "s"]
+    assert lab.split() == ["lab", "1", "tests", "3.5", "s"]
