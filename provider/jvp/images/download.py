@@ -10,14 +10,14 @@ from typing import Final, Self
 from jvp.core.errors import Invalid, Unreachable
 from jvp.core.work import Work
 from jvp.images.downloads import Version, keeping, kept
-from jvp.images.fetch import Cut, Reply, get, shown
+from jvp.images.fetch import Cut, Hiccup, Reply, get, shown
 from jvp.images.segments import HEAD_BYTES, Progress, Segment, ahead, aside, punched, rechunked, size_text
 from jvp.images.source import FileSource, open_path
 
 _TRIES: Final = 5
-"""Attempts to resume without a single byte of progress."""
+"""Further attempts without a single byte of progress."""
 _PAUSE_S: Final = 0.5
-"""Before the first attempt to resume; doubled for each further one."""
+"""Before the first of them; doubled for each one after it, so 15.5 s together."""
 
 
 class UrlSource:
@@ -28,7 +28,7 @@ class UrlSource:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         what = f"the download of {shown(url)}"
-        self._reply = aside(lambda: self._ask({}), work, what=what, discard=Reply.dispose)
+        self._reply = self._answered(work, what)
         self.total_bytes: int | None = self._reply.total
         self._progress = Progress("downloading", self.total_bytes, work)
         try:
@@ -48,6 +48,31 @@ class UrlSource:
     def version(self) -> Version:
         """What the server says that it sends."""
         return Version(self._url, self._reply.validator, self.total_bytes)
+
+    def _answered(self, work: Work, what: str) -> Reply:
+        """The first answer, asked for again where the reason may pass, as long as the call has time."""
+        from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+        def hiccup(state: RetryCallState) -> Hiccup:
+            error = state.outcome.exception() if state.outcome else None
+            assert isinstance(error, Hiccup)
+            return error
+
+        def pause_s(state: RetryCallState) -> float:
+            return max(hiccup(state).after_s, _PAUSE_S * 2.0 ** (state.attempt_number - 1))
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number > _TRIES or state.upcoming_sleep >= work.left()
+
+        def tell(state: RetryCallState) -> None:
+            again = f"attempt {state.attempt_number + 1} of {_TRIES + 1} follows in {state.upcoming_sleep:.1f} s"
+            work.status(f"{hiccup(state).message.partition(';')[0]}; {again}")
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(Hiccup), wait=pause_s, stop=enough, before_sleep=tell, sleep=work.wait,
+            reraise=True,
+        )  # fmt: skip
+        return retrying(lambda: aside(lambda: self._ask({}), work, what=what, discard=Reply.dispose))
 
     def _ask(self, headers: dict[str, str]) -> Reply:
         return get(self._url, headers, allow_private_redirects=self._allow)
@@ -82,7 +107,7 @@ class UrlSource:
                     for chunk in reply.chunks():
                         got += len(chunk)
                         tries = 0
-                        self._progress.done = got
+                        self._progress.done, self._progress.held = got, ""
                         if got > self._limit:
                             raise self._too_long("goes on")
                         yield chunk
@@ -92,8 +117,9 @@ class UrlSource:
                         return
                     tries += 1
                     resumable = self.total_bytes is not None and first.validator is not None
-                    if not resumable or tries > _TRIES:
+                    if (got and not resumable) or tries > _TRIES:
                         raise self._was_cut(cut, got) from cut
+                    self._progress.held = f"{cut}; asking for the rest, attempt {tries} of {_TRIES}"
                 reply.dispose()
                 if self._closed.wait(_PAUSE_S * 2 ** (tries - 1)):
                     return
@@ -103,9 +129,9 @@ class UrlSource:
 
     def _resumed(self, first: Reply, last: Reply, got: int) -> Reply:
         """The answer with the bytes from `got` on; `last` again where the server does not answer."""
-        assert first.validator is not None
+        validator = first.validator
         try:
-            reply = self._ask({"Range": f"bytes={got}-", "If-Range": first.validator})
+            reply = self._ask({"Range": f"bytes={got}-", "If-Range": validator} if got and validator else {})
         except Unreachable:
             return last  # it is used up: its next read is cut, which counts as a try
         with self._lock:
@@ -116,9 +142,10 @@ class UrlSource:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", reply.headers.get("Content-Range", ""))
         if reply.status == 206 and span and (int(span[1]), int(span[2])) == (got, self.total_bytes):
             return reply
+        if reply.status == 200 and (reply.validator, reply.total) == (validator, self.total_bytes):
+            reply.skip = got  # a server without ranges sends all of it again
+            return reply
         reply.dispose()
-        if reply.status == 200 and reply.validator == first.validator:
-            raise Unreachable(f"{shown(self._url)} was cut after {got} bytes, and the server cannot resume; run again")
         raise Invalid(f"{shown(self._url)} was changed on the server during the download; run again")
 
     def _too_long(self, how: str) -> Invalid:

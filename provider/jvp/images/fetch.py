@@ -12,6 +12,7 @@ Its modules are imported on the first request only.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -31,6 +32,21 @@ SILENCE_S: Final = 30.0
 """How long a server may send nothing before the connection counts as cut."""
 _REDIRECTS_MAX: Final = 10
 _READ_MAX: Final = 256 * 1024
+_PASSING: Final = (408, 421, 425, 429)
+"""Answers below 500 that another try may not get."""
+_AFTER_MAX_S: Final = 60.0
+"""A server that wants to be left alone for longer is asked all the same."""
+
+
+class Hiccup(Unreachable):
+    """What may pass by itself: a busy server, a connection that was refused or lost, a name server without an answer.
+
+    after_s: how long the server wants to be left alone.
+    """
+
+    def __init__(self, message: str, *, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class Cut(Exception):
@@ -48,6 +64,8 @@ class Reply:
     headers: Mapping[str, str]
     _response: HTTPResponse
     _socket: socket.socket
+    skip: int = 0
+    """Bytes at its beginning that the caller has already."""
     _closed: bool = field(default=False)
 
     @property
@@ -62,7 +80,7 @@ class Reply:
         """The body as it comes in. Raises Cut when it ends before its announced length."""
         from http.client import HTTPException
 
-        left = self.total
+        left, skip = self.total, self.skip
         try:
             while left is None or left > 0:
                 chunk = self._response.read1(_READ_MAX if left is None else min(left, _READ_MAX))
@@ -70,7 +88,10 @@ class Reply:
                     break
                 if left is not None:
                     left -= len(chunk)
-                yield chunk
+                had = min(skip, len(chunk))
+                skip -= had
+                if had < len(chunk):
+                    yield chunk[had:]
         except TimeoutError:
             raise Cut(f"it sent nothing for {SILENCE_S:.0f} s") from None
         except (OSError, HTTPException, ValueError) as error:
@@ -107,7 +128,8 @@ def shown(url: str) -> str:
 def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool) -> Reply:
     """Ask for `url`, following redirects under the rule above. A 2xx answer comes back, nothing else.
 
-    Raises Invalid (the address, the answer, a forbidden redirect), Unreachable (the network, HTTP 5xx).
+    Raises Invalid (the address, the answer, a forbidden redirect), Unreachable (the network), Hiccup (HTTP 5xx, and
+    what else of it may pass).
     """
     from urllib.parse import urljoin
 
@@ -180,9 +202,11 @@ def _resolve(parts: SplitResult) -> list[str]:
     host = parts.hostname or ""
     try:
         found = socket.getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        reason = "" if not isinstance(error, socket.gaierror) else f" ({error.strerror})"
-        raise Unreachable(f"the host {host!r} does not resolve{reason}") from None
+    except UnicodeError:
+        raise Unreachable(f"the host {host!r} does not resolve") from None
+    except socket.gaierror as error:
+        kind = Hiccup if error.errno in (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM) else Unreachable
+        raise kind(f"the host {host!r} does not resolve ({error.strerror})") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -211,7 +235,7 @@ def _dial(host: str, port: int, addresses: list[str]) -> socket.socket:
         except OSError as error:
             last = error
     why = "did not answer" if isinstance(last, TimeoutError) else f"cannot be reached: {_reason(last)}"
-    raise Unreachable(f"{host}, port {port}, {why}") from last
+    raise Hiccup(f"{host}, port {port}, {why}") from last
 
 
 def _reason(error: OSError | None) -> str:
@@ -268,7 +292,10 @@ def _ask(
         raise
     except TimeoutError:
         sock.close()
-        raise Unreachable(f"{host} took the connection, but did not answer within {SILENCE_S:.0f} s") from None
+        raise Hiccup(f"{host} took the connection, but did not answer within {SILENCE_S:.0f} s") from None
+    except ConnectionError:  # also where the server ends it without a word
+        sock.close()
+        raise Hiccup(f"{host}, port {port}, took the connection and dropped it") from None
     except (OSError, HTTPException, ValueError) as error:
         sock.close()
         raise Unreachable(f"{host}, port {port}, does not speak HTTP as expected: {type(error).__name__}") from error
@@ -281,6 +308,8 @@ def _secure(sock: socket.socket, host: str) -> ssl.SSLSocket:
         return _tls().wrap_socket(sock, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         raise Unreachable(f"the certificate of {host} is not trusted: {error.verify_message.rstrip('.')}") from None
+    except (TimeoutError, ConnectionError, ssl.SSLEOFError) as error:
+        raise Hiccup(f"no encrypted connection to {host}: {_reason(error)}") from None
     except (ssl.SSLError, OSError) as error:
         why = getattr(error, "reason", None) or _reason(error)
         raise Unreachable(f"no encrypted connection to {host}: {str(why).lower().replace('_', ' ')}") from None
@@ -304,7 +333,12 @@ _MEANING: Final = {
 def _refused(reply: Reply) -> JvpError:
     """The error for an answer that is not a success."""
     status, host = reply.status, shown(reply.url).split("/")[2]
-    if status == 429 or status >= 500:
-        return Unreachable(f"{host} cannot deliver {shown(reply.url)} now (HTTP {status}); try again later")
+    if status in _PASSING or status >= 500:
+        kept_off = reply.headers.get("Retry-After", "").strip()
+        return Hiccup(
+            f"{host} cannot deliver {shown(reply.url)} now (HTTP {status}); try again later",
+            # Or a date, which is as good as nothing said: the pauses grow anyway.
+            after_s=min(float(kept_off), _AFTER_MAX_S) if re.fullmatch(r"\d{1,9}", kept_off, re.ASCII) else 0.0,
+        )
     meaning = _MEANING.get(status, "refuses it")
     return Invalid(f"{host} {meaning}: {shown(reply.url)} (HTTP {status})")

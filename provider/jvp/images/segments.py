@@ -110,11 +110,13 @@ def size_text(count: float) -> str:
 class Progress:
     """Says how far a transfer is, at most five times a second: `downloading 45% of 312 MiB, 80 MiB/s`.
 
-    `done` may be raised by another thread; `show` belongs to the thread that owns the work.
+    `done` and `held` may be set by another thread; `show` belongs to the thread that owns the work.
     """
 
     def __init__(self, verb: str, total: int | None, work: Work) -> None:
         self.done = 0
+        self.held = ""
+        """What it waits for; shown in place of the progress."""
         self._verb, self._total, self._work = verb, total, work
         self._began = self._last = time.monotonic()
 
@@ -123,6 +125,9 @@ class Progress:
         if now - self._last < 0.2:
             return
         self._last = now
+        if self.held:
+            self._work.status(self.held)
+            return
         rate = size_text(self.done / (now - self._began))
         if self._total:
             how_far = f"{min(100, 100 * self.done // self._total)}% of {size_text(self._total)}"

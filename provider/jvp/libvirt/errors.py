@@ -50,6 +50,13 @@ _LOST = re.compile(
 )  # fmt: skip
 _CUT = re.compile(r"^(end of file while reading data|cannot (recv|write) data: )", re.I)
 """The daemon ended, or closed the connection, while it was asked: to libvirt an error of the system."""
+_PASSING = re.compile(
+    r"end of file while reading|connection refused|temporary failure in name resolution|"
+    r"(?:kex_exchange_identification|ssh_exchange_identification|connection timed out)[^\n]*: connection reset|"
+    r"^cannot recv data: connection reset by peer$|connection was reset|broken pipe", re.I
+)  # fmt: skip
+"""What a daemon that restarts, or an sshd with too many logins at once, answers. That ssh ends for any other reason is
+a reset, too, to libvirt."""
 _GRPC = re.compile(r"\n?[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] [^\n]*?(?=\n|: Connection reset|$)")
 """A line of gRPC's log: in the fork of a process that is not ours it writes where ssh is to say why it ends."""
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
@@ -147,6 +154,11 @@ def start_errors(what: str, paths: Mapping[str, Path], files: Mapping[str, Path]
             if match := re.search(rf"[ ']{re.escape(file)}'?: (.*)", text):
                 raise Rejected(f'{what}: the node cannot load "{file}": {match[1]}', path=path) from None
         raise
+
+
+def may_pass(error: libvirt.libvirtError) -> bool:
+    """Whether a connection that could not be opened may be had in a moment."""
+    return error.get_error_code() not in _REFUSED and _PASSING.search(reason(error)) is not None
 
 
 def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:

@@ -22,7 +22,7 @@ from jvp.core.values import Unknown
 from jvp.core.work import Work, current
 from jvp.libvirt import calls, events
 from jvp.libvirt.claims import Claims
-from jvp.libvirt.errors import connect_error, libvirt_errors, silent
+from jvp.libvirt.errors import connect_error, libvirt_errors, may_pass, silent
 from jvp.libvirt.xml import parse, value
 
 KEEPALIVE = 5, 3
@@ -35,6 +35,8 @@ OPEN_S = 60.0
 """A daemon that has just been started may be busy for long with asking QEMU."""
 AGAIN_S = 1.0
 """So long each waits who asks a daemon that has been silent for OPEN_S."""
+PAUSES_S = 0.3, 0.6, 1.2
+"""Before a connection is tried again that was refused or lost at first contact, as by a daemon that is restarting."""
 SLICE_S = 0.2
 """So long a wait lasts before it looks whether it was cancelled."""
 DEFAULT_URI = "qemu:///system"
@@ -78,6 +80,8 @@ class Node:
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
         self._silent_since = 0.0
         """While something opens: when the daemon was first asked, or last answered."""
+        self._again = ""
+        """For the status line, while a connection is tried again."""
         self._controls = CONTROLS_BY_SSH if "ssh" in self.uri.partition(":")[0] else CONTROLS
         self._mine = threading.local()
         self._threads = itertools.count()
@@ -192,12 +196,14 @@ class Node:
                     raise silent(self.shown, OPEN_S) from None
             except libvirt.libvirtError as error:
                 raise connect_error(self.shown, error) from None
+            if self._again:
+                work.status(self._again)
             work.check()
 
     def _open(self, which: str, opening: Future[libvirt.virConnect]) -> None:
         try:
             events.start_loop()
-            connection = libvirt.open(self.uri)
+            connection = self._connect()
             connection.setKeepAlive(*KEEPALIVE)
             calls.one_by_one(connection)
         except BaseException as error:
@@ -211,3 +217,18 @@ class Node:
                 del self._opening[which]
                 self._silent_since = time.monotonic()
             opening.set_result(connection)
+
+    def _connect(self) -> libvirt.virConnect:
+        try:
+            for number, pause_s in enumerate(PAUSES_S):
+                try:
+                    return libvirt.open(self.uri)
+                except libvirt.libvirtError as error:
+                    if not may_pass(error):
+                        raise
+                which = f"{number + 2} of {len(PAUSES_S) + 1}"
+                self._again = f'"{self.shown}" does not answer yet; attempt {which} to connect follows'
+                time.sleep(pause_s)
+            return libvirt.open(self.uri)
+        finally:
+            self._again = ""

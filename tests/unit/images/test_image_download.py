@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -317,8 +318,122 @@ def test_a_cut_without_a_validator_is_an_error(server: Any) -> None:
     assert "was cut after" in refused(Unreachable, ranged(server, IMAGE, 1, ETag='W/"weak"'))
 
 
-def test_a_server_that_cannot_resume(server: Any) -> None:
-    assert "cannot resume" in refused(Unreachable, ranged(server, IMAGE, 1, False, ETag='"v1"'))
+def test_a_server_without_ranges_sends_all_of_it_again(server: Any) -> None:
+    assert fetched(ranged(server, IMAGE, 2, False, ETag='"v1"')) == IMAGE
+    assert len(server.seen) == 3
+
+
+def test_a_cut_before_the_first_byte_needs_no_validator(server: Any) -> None:
+    url = server.serve("/a", b"", length=len(IMAGE))
+    first = server.routes["/a"]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        first(request)
+        server.serve("/a", IMAGE)
+
+    server.routes["/a"] = answer
+    assert fetched(url) == IMAGE
+
+
+def test_what_is_asked_for_again_stands_in_the_status_line(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_PAUSE_S", 0.3)
+    lines: list[str] = []
+    fetched(ranged(server, IMAGE, 1, ETag='"v1"'), work=Work(status=lines.append))
+    assert "the server ended the connection; asking for the rest, attempt 1 of 5" in lines
+
+
+# --- the first answer ---
+
+
+def flaky(server: Any, *answers: Callable[[BaseHTTPRequestHandler], None]) -> str:
+    """A server that answers in these ways, one after the other, and then as it should."""
+    turns = list(answers)
+    server.serve("/whole", IMAGE)
+    server.routes["/a"] = lambda request: (turns.pop(0) if turns else server.routes["/whole"])(request)
+    return str(server.url + "/a")
+
+
+def busy(status: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+
+    return answer
+
+
+def reset(request: BaseHTTPRequestHandler) -> None:
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+
+
+def dropped(request: BaseHTTPRequestHandler) -> None:
+    """The end without a word."""
+
+
+@pytest.mark.parametrize("way", [busy(503), busy(500), busy(429, Retry_After="0"), busy(502), reset, dropped])
+def test_the_first_answer_is_asked_for_again(server: Any, way: Any) -> None:
+    lines: list[str] = []
+    assert fetched(flaky(server, way, way), work=Work(status=lines.append)) == IMAGE
+    assert len(server.seen) == 3
+    told = [line for line in lines if "follows in" in line]
+    assert [line.partition("; ")[2] for line in told] == [
+        "attempt 2 of 6 follows in 0.0 s", "attempt 3 of 6 follows in 0.0 s",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [404, 403, 401, 410])
+def test_what_is_final_is_not_asked_for_again(server: Any, status: int) -> None:
+    refused(Invalid, flaky(server, busy(status)))
+    assert len(server.seen) == 1
+
+
+def test_a_server_that_stays_busy(server: Any) -> None:
+    assert "HTTP 503" in refused(Unreachable, flaky(server, *[busy(503)] * 9))
+    assert len(server.seen) == 6
+
+
+def test_a_server_says_when_to_come_back(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(Work, "wait", lambda _, seconds: waited.append(seconds))
+    way = busy(503, Retry_After="7"), busy(503, Retry_After="99999"), busy(503, Retry_After="soon")
+    assert fetched(flaky(server, *way)) == IMAGE
+    assert waited == [7, 60, download._PAUSE_S * 4]
+
+
+def test_nothing_is_asked_for_again_after_the_deadline(server: Any) -> None:
+    work = Work(deadline=time.monotonic() + 30)
+    assert "HTTP 503" in refused(Unreachable, flaky(server, busy(503, Retry_After="60")), work=work)
+    assert len(server.seen) == 1
+
+
+def test_a_cancel_ends_the_pause(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_PAUSE_S", 60)
+    work = Work()
+    work.status = lambda _: work.cancelled.set()
+    refused(Cancelled, flaky(server, busy(503)), work=work)
+
+
+def test_a_hiccup_of_the_name_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, resolve = [1, 2], socket.getaddrinfo
+
+    def once(*args: Any, **options: Any) -> Any:
+        if turns:
+            turns.pop()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    assert fetched(server.serve("/a", IMAGE)) == IMAGE
+
+
+def test_a_resumed_download_outlives_a_busy_server(server: Any) -> None:
+    url = ranged(server, IMAGE, 1, ETag='"v1"')
+    whole, turns = server.routes["/a"], [None, busy(503), reset, None]
+    server.routes["/a"] = lambda request: ((turns.pop(0) if turns else None) or whole)(request)
+    assert fetched(url) == IMAGE
+    assert len(server.seen) == 4
 
 
 def test_an_image_that_changed_meanwhile(server: Any) -> None:

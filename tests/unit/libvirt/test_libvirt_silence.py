@@ -105,6 +105,7 @@ def test_a_daemon_that_answers_at_last_is_heard(
     server: socket.socket, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the answer is that it ends."""
+    monkeypatch.setattr(nodes, "PAUSES_S", ())
     monkeypatch.setattr(nodes, "OPEN_S", 0.2)
     monkeypatch.setattr(nodes, "AGAIN_S", 0.1)
     node = Node(silent)
