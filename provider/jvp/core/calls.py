@@ -7,7 +7,6 @@ its wire into bags and back, and adds nothing of its own.
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,12 +15,14 @@ from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
 from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
+from jvp.core.guard import guarded, own_texts, said
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
+from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
-from jvp.core.values import UNKNOWN, Bag, has_unknown, masked, reveal, secret_paths, secret_paths_in, secret_texts
-from jvp.core.work import Work, current, running
+from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths, secret_paths_in, secret_texts
+from jvp.core.work import Work
 
 AnyHandler = Handler[Any, Any]
 AnyFunction = Function[Any, Any]
@@ -45,7 +46,8 @@ class Stored:
     @property
     def unfinished(self) -> tuple[str, ...]:
         """Why the last create or update left the object short of its declaration; the next update goes on."""
-        return tuple(self.private.get("unfinished", ()))
+        # An older version may have kept what a guest wrote.
+        return tuple(sentence(reason) for reason in self.private.get("unfinished", ()))
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,13 @@ class Calls:
         """
         plan = self._plan(token, stored, new, work)
         if plan.replaces and work is not None:
-            self._warn_of_replacement(self.handlers[token], stored.state, self._discreet(work, stored.state))
+            self._warn_of_replacement(self.handlers[token], stored.state, work)
         return plan
 
     def _warn_of_replacement(self, handler: AnyHandler, state: Bag, work: Work) -> None:
-        if state.get("state") == "running":
-            work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
-        with contextlib.suppress(JvpError), self._guarded(state, work=work):
+        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
+            if state.get("state") == "running":
+                work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
             for line in handler.replacement_warnings(work, load(handler.state, state)):
                 work.warn(line)
 
@@ -126,15 +128,16 @@ class Calls:
         handler = self.handlers[token]
         ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
         bag: Bag = dict.fromkeys(ours, UNKNOWN)
-        bag |= self._predicted(handler, inputs, None, work)
+        bag |= harmless_value(self._predicted(handler, inputs, None, work), own_texts(inputs))
         return hide({**bag, **completed(handler.spec, reveal(inputs), {})}, secret_paths(inputs), handler.state)
 
     def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
         """The state that an update would give."""
         handler = self.handlers[token]
         changes = self._plan(token, stored, new, work).changes
-        for line in consequences(changes):
-            work.warn(line)
+        with self._guarded(new, work=work) as work:
+            for line in consequences(changes):
+                work.warn(line)
         changed = {str(change.path[0]) for change in changes}
         bag: Bag = {}
         for name, facts in fields(handler.state).items():
@@ -145,6 +148,7 @@ class Calls:
             elif facts.computed and name not in new:
                 bag[name] = stored.state.get(name)
         bag |= self._predicted(handler, _managed(handler, stored, new), load(handler.state, stored.state), work)
+        bag = harmless_value(bag, own_texts(stored.inputs, new))
         wanted = completed(handler.spec, reveal(new), reveal(stored.state))
         return hide({**bag, **wanted}, secret_paths(new), handler.state)
 
@@ -154,10 +158,10 @@ class Calls:
         With `adopt` an object that is there already under the declared name is taken over: imported and updated.
         """
         handler = self.handlers[token]
-        with self._guarded(inputs, work=work):
+        with self._guarded(inputs, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
-                outcome = handler.create(self._discreet(work, inputs), key, self._spec(handler, inputs))
+                outcome = handler.create(work, key, self._spec(handler, inputs))
             except NameTaken as error:
                 if not adopt or "name" not in inputs:
                     raise
@@ -193,7 +197,7 @@ class Calls:
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state, work=work):
+        with self._guarded(stored.inputs, stored.state, work=work) as work:
             state = self._read(handler, stored, work)
             if state is None:
                 return None
@@ -204,7 +208,7 @@ class Calls:
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
-        with self._guarded(work=work):
+        with self._guarded(work=work) as work:
             _refuse_id(reference)
             object_id = handler.find(work, reference)
             state = handler.read(work, object_id, None)
@@ -228,12 +232,11 @@ class Calls:
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, new, work=work):
+        with self._guarded(stored.inputs, new, work=work) as work:
             self._refuse_other_host(handler, stored, work)
             wanted = _managed(handler, stored, new)
             spec = self._spec(handler, wanted)
             changes = self._plan(token, stored, new).changes
-            work = self._discreet(work, stored.inputs, new)
             outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
             left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
@@ -241,16 +244,16 @@ class Calls:
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state, work=work):
+        with self._guarded(stored.inputs, stored.state, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            work = self._discreet(work, stored.inputs, stored.state)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
             self._adopters.pop((token, stored.id), None)
 
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
-        with self._guarded(work=work):
-            yield from self.handlers[token].list(work)
+        with self._guarded(work=work) as work:
+            for found in self.handlers[token].list(work):
+                yield Listed(sentence(found.id), sentence(found.name))
 
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
         """A function's result; or None and the failures of its arguments."""
@@ -258,42 +261,16 @@ class Calls:
         checked = check(function.args, raw)
         if checked.spec is None:
             return None, checked.failures
-        with self._guarded(raw, checked.inputs, work=work):
+        with self._guarded(raw, checked.inputs, work=work) as work:
             result: Spec = function.call(work, checked.spec)
-            return hide(result.bag(), set(), function.result), ()
-
-    def _discreet(self, work: Work, *bags: Bag) -> Work:
-        """`work` whose lines show no secret of these bags."""
-        secrets = self._secrets_of(bags)
-        if not secrets:
-            return work
-        return replace(
-            work,
-            status=lambda line: work.status(masked(line, secrets)),
-            warn=lambda line: work.warn(masked(line, secrets)),
-        )
+            return hide(harmless_value(result.bag(), own_texts(raw)), set(), function.result), ()
 
     def _secrets_of(self, bags: Iterable[Bag]) -> set[str]:
         return self.secrets | {text for bag in bags for text in secret_texts(bag)}
 
-    @contextlib.contextmanager
-    def _guarded(self, *bags: Bag, work: Work | None = None) -> Iterator[None]:
-        """Mask secrets in errors, and turn what nobody expected into a Bug of one sentence.
-
-        A `work` is the thread's current one meanwhile: to connect is a wait that no verb asks for by name.
-        """
-        secrets = self._secrets_of(bags)
-        try:
-            with running(work or current()):
-                yield
-        except JvpError as error:
-            error.message = masked(error.message, secrets)
-            raise
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-            text = masked(f"{type(error).__name__} at {place}: {error}", secrets)
-            raise Bug(f"this is a defect of jvp, please report it: {text}") from None
+    def _guarded(self, *bags: Bag, work: Work | None = None) -> contextlib.AbstractContextManager[Work]:
+        """`guarded` with the secrets of these bags and of the settings."""
+        return guarded(self._secrets_of(bags), work)
 
     def _provenance(self, handler: AnyHandler) -> Bag:
         """What is recorded with every object."""
@@ -306,7 +283,6 @@ class Calls:
         The same object may be there under another id of the host: libvirtd makes one up at each start where the
         machine has none of its own.
         """
-        work = self._discreet(work, stored.inputs, stored.state)
         _refuse_newer(handler, stored)
         prior = load(handler.state, stored.state) if stored.state else None
         if not self._is_elsewhere(stored):
@@ -333,11 +309,11 @@ class Calls:
         return bool(recorded) and recorded != self.host()
 
     def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
-        with self._guarded(inputs, work=work):
+        with self._guarded(inputs, work=work) as work:
             spec = handler.spec.model_validate(reveal(inputs))
             with contextlib.suppress(JvpError):
                 for line in handler.warnings(work, spec, prior):
-                    self._discreet(work, inputs).warn(line)
+                    work.warn(line)
             return handler.predict(spec, prior)
 
     def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
@@ -356,7 +332,7 @@ class Calls:
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = self._secrets_of((inputs,))
-            private["unfinished"] = [masked(reason, secrets) for reason in outcome.reasons]
+            private["unfinished"] = [said(reason, secrets) for reason in outcome.reasons]
         return Result(Stored(outcome.id, inputs, bag, private))
 
     def _state_bag(self, handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag, *, written: bool = False) -> Bag:
@@ -367,6 +343,7 @@ class Calls:
         known = {**prior, **inputs}
         ours = inputs if written else known
         bag = respelled(handler.state, state.bag(), reveal(known))
+        bag = harmless_value(bag, own_texts(inputs))
         for name, facts in fields(handler.spec).items():
             if facts.write_only and name in ours:
                 bag[name] = ours[name]

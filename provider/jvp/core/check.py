@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 
 from jvp.core.errors import Path
 from jvp.core.facts import Derived
+from jvp.core.guard import said
 from jvp.core.model import FieldFacts, Spec, fields, plain
 from jvp.core.types import shortened
-from jvp.core.values import UNKNOWN, Bag, Secret, masked, reveal, secret_paths, secret_texts
+from jvp.core.values import UNKNOWN, Bag, Secret, reveal, secret_paths, secret_texts
 
 S = TypeVar("S", bound=Spec)
 QUOTED = 12
@@ -138,7 +139,7 @@ def _path(detail: ErrorDetails) -> Path:
 def _quiet(failure: Failure, model: type[Spec], raw: Bag) -> Failure:
     """`failure` without the secrets that its sentence may quote, whole or shortened."""
     secrets = secret_texts(hide(raw, secret_paths(raw), model))
-    sentence = masked(failure.message, secrets)
+    sentence = said(failure.message, secrets)
     if any(text[:QUOTED] in sentence for text in secrets if len(text) > QUOTED):
         sentence = "has a form that is not allowed; it is a secret and not shown"
     return Failure(failure.path, sentence)

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator
 
 from jvp.core.facts import Same, Unit
+from jvp.core.text import shortened as shortened
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -97,12 +98,6 @@ def duration_s(text: str) -> int:
     if total > 7 * 86400:
         raise ValueError(f'"{text}" is more than a week')
     return total
-
-
-def shortened(text: str, limit: int = 40) -> str:
-    """`text` for a sentence: one line, printable, not long."""
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def _name(text: str) -> str:

@@ -26,7 +26,8 @@ from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.identity import Key
 from jvp.core.model import FieldFacts, fields
-from jvp.core.types import duration_s, shortened
+from jvp.core.text import harmless, shortened
+from jvp.core.types import duration_s
 from jvp.core.values import Bag, Value
 from jvp.core.work import Work
 from jvp.doors.dynamic.reference import RESOURCE
@@ -146,7 +147,7 @@ class Verbs:
         if _showable(failure.path, given, fields(self._calls.handlers[self.token].spec)):
             return CheckFailure(str(failure.path[0]), failure.message)
         sentence = f"{dotted(failure.path)}: {failure.message}" if failure.path else failure.message
-        return CheckFailure("", sentence)
+        return CheckFailure("", harmless(sentence))
 
     @staticmethod
     def _refuse_unfinished(result: Result, remedy: str) -> None:

@@ -20,7 +20,8 @@ from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unrea
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import fields
-from jvp.core.types import duration_s, shortened
+from jvp.core.text import harmless, shortened
+from jvp.core.types import duration_s
 from jvp.core.values import Bag, Secret, has_unknown, secret_texts
 from jvp.core.work import Work
 from jvp.doors.pulumi import config, detail, schema
@@ -301,7 +302,7 @@ def _fail(answer: Message, failures: Iterable[Failure], given: Bag) -> None:
             answer.failures.add(property=str(failure.path[0]), reason=failure.message)
         else:
             sentence = f"{dotted(failure.path)}: {failure.message}" if failure.path else failure.message
-            answer.failures.add(reason=sentence)
+            answer.failures.add(reason=harmless(sentence))
 
 
 def _sensitive(handler: AnyHandler, name: str) -> bool:

@@ -26,6 +26,7 @@ from jvp.core.errors import (
     Undefined,
     Unreachable,
 )
+from jvp.core.text import sentence
 from jvp.core.values import Bag
 from jvp.doors.pulumi.protocol import RpcStatus, message
 from jvp.doors.pulumi.wire import PRIVATE, encode
@@ -95,7 +96,7 @@ def code_of(error: JvpError) -> Code:
 
 def abort(context: grpc.ServicerContext, error: JvpError) -> NoReturn:
     """End the call with `error`: one sentence, the property's path first."""
-    context.abort(code_of(error), str(error))
+    context.abort(code_of(error), sentence(str(error)))
     raise AssertionError("abort returned")
 
 

@@ -29,6 +29,7 @@ from jvp.core.errors import (
     Unreachable,
     dotted,
 )
+from jvp.core.text import sentence as safe
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
 from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.values import Key, attribute_path
@@ -109,7 +110,7 @@ def warning(title: str, sentence: str, model: type[BaseModel] | None = None) -> 
 
 def _diagnostic(severity: int, title: str, path: Path, sentence: str, model: type[BaseModel] | None) -> Message:
     steps = attribute_path(model, path) if model else path
-    detail = spoken(f"{dotted(steps)}: {sentence}" if steps else sentence, model)
+    detail = safe(spoken(f"{dotted(steps)}: {sentence}" if steps else sentence, model))
     found = Diagnostic(severity=severity, summary=title, detail=detail)
     if steps:
         found.attribute.CopyFrom(step_path(_shown(steps)))

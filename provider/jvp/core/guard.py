@@ -1,0 +1,50 @@
+"""What leaves a call beside its answer, errors and lines: without secrets, and without what acts on a display."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+
+from jvp.core.errors import Bug, JvpError, NameTaken
+from jvp.core.text import sentence, texts_in
+from jvp.core.values import Bag, masked, reveal
+from jvp.core.work import Work, current, running
+
+
+@contextlib.contextmanager
+def guarded(secrets: set[str], work: Work | None = None) -> Iterator[Work]:
+    """A `work` whose lines are safe to show. Errors are made so too, and what nobody expected a Bug of one sentence.
+
+    The work is the thread's current one meanwhile: to connect is a wait that no verb asks for by name.
+    """
+    given = work or current()
+    safe = replace(
+        given,
+        status=lambda line: given.status(said(line, secrets)),
+        warn=lambda line: given.warn(said(line, secrets)),
+    )
+    try:
+        with running(safe):
+            yield safe
+    except JvpError as error:
+        error.message = said(error.message, secrets)
+        if isinstance(error, NameTaken):
+            error.id = sentence(error.id)
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        text = said(f"{type(error).__name__} at {place}: {error}", secrets)
+        raise Bug(f"this is a defect of jvp, please report it: {text}") from None
+
+
+def said(line: str, secrets: set[str]) -> str:
+    """A sentence as it may be shown. Masked first: a secret that was cut or escaped would not be found."""
+    return sentence(masked(line, secrets))
+
+
+def own_texts(*bags: Bag) -> set[str]:
+    """Every string that a user wrote."""
+    return {text for bag in bags for text in texts_in(reveal(bag))}
