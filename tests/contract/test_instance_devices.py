@@ -433,6 +433,21 @@ def test_a_machine_that_was_removed_with_its_files_by_hand_is_made_anew(
     bench.converged("Instance", again, raw)
 
 
+@pytest.mark.parametrize("named", [storage.seed_name, storage.nvram_name])
+def test_a_file_of_somebody_under_the_name_of_one_of_its_own_is_left(bench: Bench, named: Callable[[str], str]) -> None:
+    assert bench.pool is not None
+    raw = stopped(bench, bench.name("theirs"))
+    path = bench.folder / "base" / named(bench.key("Instance", raw["name"]).uuid(0))
+    path.write_bytes(b"precious")
+    bench.connection.storagePoolLookupByUUIDString(bench.pool.id).refresh(0)
+    with pytest.raises(Rejected, match=r"has the name of the instance's .*, and is none; move it away") as refused:
+        bench.create("Instance", raw["name"], raw)
+    assert str(path) in refused.value.message
+    assert path.read_bytes() == b"precious"
+    path.unlink()
+    bench.connection.storagePoolLookupByUUIDString(bench.pool.id).refresh(0)
+
+
 def test_two_instances_exchange_their_names_by_way_of_a_third(bench: Bench, made: Callable[[Bag], Stored]) -> None:
     raws = [{**stopped(bench, bench.name("name")), "nics": [], "disks": [], "cloudInit": None} for _ in range(2)]
     one, two = (made(raw) for raw in raws)

@@ -15,6 +15,8 @@ from typing import Any, Final
 from jvp.core.errors import Invalid
 
 LABEL: Final = "cidata"
+LABEL_AT: Final = 16 * 2048 + 40
+"""Where an image says its label."""
 _SECTOR: Final = 2048
 _PRIMARY_VD, _JOLIET_VD, _END_VD = 16, 17, 18
 _PRIMARY_L, _PRIMARY_M, _JOLIET_L, _JOLIET_M = 19, 20, 21, 22

@@ -21,9 +21,15 @@ def doomed(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
 
     Only plain files: libvirt lists a sub-folder as a volume too, and that stays with all that is in it.
     """
-    known = set(records(pool))
-    ours = [one for one in pool.listAllVolumes(0) if one.name() != _MARKER and _is_ours(one.name(), known)]
-    return sorted(filter(_is_file, ours), key=lambda volume: sidecar.is_sidecar(volume.name()))
+    files = {one.name(): one for one in pool.listAllVolumes(0) if one.name() != _MARKER and _is_file(one)}
+    known: set[str] = set()
+    for name in records(pool):
+        record = files.get(sidecar.volume_name(name))
+        # What is only called as a record is another's, and so is what has the name that it tells.
+        if record is not None and sidecar.is_ours(pool, record):
+            known |= {record.name()} if sidecar.get(pool, name) is None else {record.name(), name}
+    ours = [volume for name, volume in files.items() if _is_ours(name, known)]
+    return sorted(ours, key=lambda volume: sidecar.is_sidecar(volume.name()))
 
 
 def refuse_used(pool: libvirt.virStoragePool, volumes: list[libvirt.virStorageVol]) -> None:
@@ -61,7 +67,7 @@ def _is_file(volume: libvirt.virStorageVol) -> bool:
 
 
 def _is_ours(name: str, known: set[str]) -> bool:
-    if sidecar.is_sidecar(name) or name in known or _INSTANCE_DISK.fullmatch(name):
+    if name in known or _INSTANCE_DISK.fullmatch(name):
         return True
     template = templates.parsed_name(name)
     return template is not None and templates.record_name(template[0]) in known

@@ -8,6 +8,9 @@ any point leaves something that says whose it is and how far it came:
     deleting   the volume is on its way out
 
 Other kinds of pool will need another place: everything goes through `get`, `claim`, `put` and `drop`.
+
+A file of that name is ours only if it reads as one of ours, or is blank: its maker died before it wrote. Any other is
+somebody's, is never written nor removed, and counts as no record. One of a newer version raises Rejected.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from typing import Any, Literal
 
 import libvirt
 
-from jvp.core.errors import Busy
+from jvp.core.errors import Busy, NameTaken, Rejected
 from jvp.core.identity import Mark
+from jvp.core.types import shortened
 from jvp.libvirt.errors import Gone, is_gone, translated
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import parse, sub, text_of
@@ -31,11 +35,16 @@ from jvp.libvirt.xml import parse, sub, text_of
 Phase = Literal["filling", "whole", "deleting"]
 SIZE = 4096
 """Every sidecar has this size, padded with spaces: rewriting it then never changes the volume's capacity."""
+MOST = 64 * 1024
+"""As much is read: a later version may write longer ones."""
+VERSION = 1
 _PREFIX, _SUFFIX = ".jvp-", ".json"
 _FREE_S = 5.0
 """While another run is at the same name, libvirtd says now and then that the volume is still in use (1 race in 100)."""
 _ABANDONED_S = 3.0
-"""An empty sidecar older than this has lost its writer between making and writing it (1 ms)."""
+"""A blank sidecar older than this has lost its writer between making and writing it (1 ms)."""
+_PADDING = b"\0 \n"
+_PHASES = ("filling", "whole", "deleting")
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,13 @@ def is_sidecar(volume: str) -> bool:
 
 
 def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
-    """The sidecar of `name`, None when there is none. Raises libvirtError."""
+    """The sidecar of `name`, None when there is none of ours. Raises Rejected for a newer one, libvirtError."""
     volume = _lookup(pool, name)
     try:
         return None if volume is None else _read(pool, volume)
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.VOLUME):
             return None  # removed since it was looked up
-        # Removed behind libvirt's back: the pool still lists it until it looks at its folder again.
         if error.get_error_code() != libvirt.VIR_ERR_SYSTEM_ERROR or error.get_int1() != errno.ENOENT:
             raise
         pool.refresh(0)
@@ -88,16 +96,21 @@ def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
 
 
 def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
-    """Make the sidecar; False when there is one already. libvirtd sees to it that one of two racers wins."""
+    """Make the sidecar; False when there is one already. libvirtd sees to it that one of two racers wins.
+
+    Raises Rejected when a file of somebody else's has the name; libvirtError.
+    """
     root = parse("<volume><target><format type='raw'/><permissions><mode>0600</mode></permissions></target></volume>")
     sub(root, "name", volume_name(name))
     sub(root, "capacity", str(SIZE), unit="bytes")
     try:
         volume = pool.createXML(text_of(root), 0)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST:
-            return _take_abandoned(pool, name, sidecar)
-        raise
+        if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            if not isinstance(translated(error, ""), NameTaken):
+                raise
+            pool.refresh(0)  # a file that was put there since the pool looked at its folder
+        return _take_abandoned(pool, name, sidecar)
     _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
     return True
 
@@ -109,10 +122,16 @@ def put(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
 
 
 def drop(pool: libvirt.virStoragePool, name: str) -> None:
-    """Remove the sidecar; missing is fine."""
+    """Remove the sidecar; missing is fine, and a file of somebody else's stays. Raises Rejected for a newer one."""
     volume = _lookup(pool, name)
-    if volume is not None:
+    if volume is not None and is_ours(pool, volume):
         _when_free(lambda: volume.delete(0))
+
+
+def is_ours(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bool:
+    """Whether a volume of a sidecar's name is one, written or not. Raises Rejected for a newer one, libvirtError."""
+    raw = _bytes(pool, volume)
+    return _is_blank(raw) or parsed(raw) is not None
 
 
 def _when_free(step: Callable[[], object]) -> None:
@@ -130,11 +149,21 @@ def _when_free(step: Callable[[], object]) -> None:
 
 def _take_abandoned(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
     """Take over a sidecar that nobody wrote: its maker died in the millisecond between making and writing."""
-    end = time.monotonic() + _ABANDONED_S
+    end, looks = time.monotonic() + _ABANDONED_S, 0
     while time.monotonic() < end:
         volume = _lookup(pool, name)
-        if volume is None or _read(pool, volume) is not None:
+        if volume is None:
             return False
+        raw = _bytes(pool, volume)
+        if parsed(raw) is not None:
+            return False
+        # Not by one look: it may be written at this moment.
+        looks += not _is_blank(raw)
+        if looks > 1:
+            raise Rejected(
+                f"the file {volume.path()} has the name of a record that jvp keeps, and is none; move it away, and run "
+                "again"
+            )
         time.sleep(0.1)
     put(pool, name, sidecar)
     found = get(pool, name)
@@ -151,18 +180,55 @@ def _lookup(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | 
 
 
 def _encoded(sidecar: Sidecar) -> bytes:
-    text = json.dumps({"version": 1, **asdict(sidecar)}, separators=(",", ":")).encode()
+    text = json.dumps({"version": VERSION, **asdict(sidecar)}, separators=(",", ":")).encode()
     if len(text) > SIZE:
         raise ValueError(f"a sidecar of {len(text)} bytes does not fit into {SIZE}")
     return text.ljust(SIZE)
 
 
 def _read(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> Sidecar | None:
-    """None for a sidecar that was never written, and for one that is not ours to understand."""
-    raw = read_small(pool.connect(), volume, SIZE).strip(b"\0 \n")
+    """None for a sidecar that was never written, and for a file that is none."""
+    return parsed(_bytes(pool, volume))
+
+
+def _bytes(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bytes:
+    raw = read_small(pool.connect(), volume, SIZE)
+    if len(raw) == SIZE and not _ends(raw):
+        raw += read_small(pool.connect(), volume, MOST - SIZE, start=SIZE)
+    return raw
+
+
+def _ends(raw: bytes) -> bool:
+    """Whether what was read is all there is to a record."""
+    return raw.rstrip(_PADDING).endswith(b"}") and _loaded(raw) is not None
+
+
+def _is_blank(raw: bytes) -> bool:
+    return len(raw) <= SIZE and not raw.strip(_PADDING)
+
+
+def _loaded(raw: bytes) -> Any:
     try:
-        found = json.loads(raw)
-        mark = Mark(**found["mark"])
-        return Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
-    except (ValueError, KeyError, TypeError):
+        return json.loads(raw.strip(_PADDING))
+    except (ValueError, RecursionError):
         return None
+
+
+def parsed(raw: bytes) -> Sidecar | None:
+    """The sidecar that a file holds, None for what is none of ours. Raises Rejected for one of a newer version."""
+    found = _loaded(raw)
+    if not isinstance(found, dict) or "kind" not in found:
+        return None
+    version = found.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise Rejected(
+            f"a newer version of jvp keeps this {shortened(str(found['kind']))} (its record is of version {version}, "
+            f"this one reads {VERSION}); install that version"
+        )
+    try:
+        mark = Mark(**found["mark"])
+        read = Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
+    except (KeyError, TypeError):
+        return None
+    whole = read.phase in _PHASES and isinstance(read.facts, dict) and isinstance(mark.key, str)
+    return read if whole and all(isinstance(text, str) for text in (read.kind, read.nonce, read.format)) else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from jvp.core.errors import Rejected
 from jvp.core.identity import Mark
 from jvp.libvirt import sidecar
 from jvp.libvirt.sidecar import SIZE, Sidecar
@@ -22,7 +24,7 @@ class Pool:
 
 
 def read(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Sidecar | None:
-    monkeypatch.setattr(sidecar, "read_small", lambda *_: raw)
+    monkeypatch.setattr(sidecar, "read_small", lambda *_, start=0: raw[start : start + _[2]])
     pool: Any = Pool()
     return sidecar._read(pool, pool)
 
@@ -42,6 +44,24 @@ def test_round_trip(phase: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 )  # fmt: skip
 def test_what_was_never_written_or_is_not_ours_is_none(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(raw, monkeypatch) is None
+
+
+@pytest.mark.parametrize("length", [1000, SIZE, 3 * SIZE, sidecar.MOST])
+def test_a_longer_record_is_read_to_its_end(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps({"version": 1, **asdict(WHOLE), "further": "x"}).encode()
+    assert read(text[:-2] + b"x" * (length - len(text)) + text[-2:], monkeypatch) == WHOLE
+    assert read(text.ljust(length), monkeypatch) == WHOLE
+
+
+def test_one_of_a_newer_version_is_refused_with_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = json.dumps({"version": 2, "kind": "volume", "mark": "of another form"}).encode()
+    with pytest.raises(Rejected, match=r"a newer version of jvp keeps this volume .* install that version"):
+        read(raw, monkeypatch)
+
+
+@pytest.mark.parametrize("changed", [{"phase": "unheard of"}, {"nonce": 1}, {"facts": []}, {"kind": None}])
+def test_a_record_of_another_form_is_none_of_ours(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(json.dumps({"version": 1, **asdict(WHOLE), **changed}).encode(), monkeypatch) is None
 
 
 def test_it_says_its_version() -> None:

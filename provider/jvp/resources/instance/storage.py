@@ -33,6 +33,7 @@ from jvp.libvirt.storage import (
 )
 from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.instance import leftovers
 from jvp.resources.instance.definition import DiskSource, is_ours, root_disk, root_format, root_name, source_of
 from jvp.resources.instance.model import Instance
 
@@ -101,10 +102,12 @@ def path_in(pool: Any, name: str) -> str:
 def outlived(work: Work, plan: RootPlan, uuid: str, found: Any) -> bool:
     """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
 
-    `found` is what there is of the machine: an earlier try, which has noted it, or nothing.
+    `found` is what there is of the machine: an earlier try, which has noted it, or nothing. Raises Rejected when a
+    file of somebody else's is called as one of its others.
     """
     if found is not None:
         return bool(marks.facts_of(devices.inactive_xml(found)).get(OUTLIVED))
+    leftovers.refuse_foreign(work, plan.pool, seed_name(uuid), nvram_name(uuid))
     return there(work, plan.pool, root_name(uuid)) is not None
 
 
