@@ -15,7 +15,7 @@ import libvirt
 import pytest
 from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
-from tests.contract.kinds import running, stopped
+from tests.contract.kinds import foreign_domain, running, stopped
 
 from jvp.core.calls import Stored
 from jvp.core.errors import Cancelled, Invalid, NameTaken, Rejected, dotted
@@ -223,6 +223,13 @@ def test_an_import_that_no_program_can_declare_is_refused(bench: Bench, handmade
     domain_edited(lambda _, root: put(root, "devices/interface/model/@type", "ne2k_pci"))(bench, handmade)
     with pytest.raises(Rejected, match=r"so it is not imported: nics\[0\].model: must be one of"):
         bench.calls.import_("Instance", handmade.name(), Work())
+
+
+def test_an_import_that_boots_from_nothing_is_refused_in_words_of_an_import(bench: Bench) -> None:
+    domain = foreign_domain(bench, {"name": bench.name("diskless")})
+    with pytest.raises(Rejected, match="it boots from no disk and no kernel, and of such a machine nothing can be"):
+        bench.calls.import_("Instance", domain.name(), Work())
+    domain.undefine()
 
 
 @pytest.mark.parametrize(("alias", "path"), [("ua-jvp-root", "rootDisk"), ("ua-jvp-seed", "cloudInit")])

@@ -70,3 +70,27 @@ def test_what_a_running_guest_has_to_agree_to(bench: Bench, made: Callable[[Bag]
     ]
     off = bench.update("Instance", stored, {**raw, "powerState": "stopped"}).stored
     assert told(bench, "Instance", off, {**more, "powerState": "stopped"}) == []
+
+
+def test_nothing_waits_for_the_power_cycle_of_a_guest_that_is_off(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = {**running(bench, bench.name("off")), "powerState": "stopped"}
+    stored = made(raw)
+    more = {**raw, "maxMemory": "64MiB", "maxCpus": 2, "rootDisk": {**raw["rootDisk"], "bus": "sata"}}
+    for wanted in ("stopped", "running"):
+        assert told(bench, "Instance", stored, {**more, "powerState": wanted}) == []
+    seed = {**raw, "cloudInit": {**raw["cloudInit"], "packages": ["htop"]}}
+    only = "cloud-init runs most of its modules at a guest's first boot only"
+    assert told(bench, "Instance", stored, seed) == [f"cloudInit.packages: {only}"]
+    on = bench.update("Instance", stored, {**raw, "powerState": "running"}).stored
+    assert told(bench, "Instance", on, more) == []  # and it is to be off
+    later = ["maxCpus, maxMemory: takes effect at the next power cycle"]
+    assert told(bench, "Instance", on, {**more, "powerState": "running", "rootDisk": raw["rootDisk"]}) == later
+
+
+def test_a_saved_guest_comes_back_as_it_was(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = running(bench, bench.name("saved"))
+    stored = made(raw)
+    bench.connection.lookupByUUIDString(stored.id).managedSave(0)
+    read = bench.read("Instance", stored)
+    assert read is not None
+    assert told(bench, "Instance", read, {**raw, "maxCpus": 2}) == ["maxCpus: takes effect at the next power cycle"]

@@ -112,6 +112,16 @@ def test_the_last_line_of_a_burst_is_shown(engine: Engine) -> None:
     way.close()
 
 
+def test_the_last_line_is_the_one_that_stays(engine: Engine) -> None:
+    way = reporter.Reporter()
+    lines = reporter.Lines(way, f"127.0.0.1:{engine.port}", URN)
+    lines.status("94%")
+    lines.status("100%")
+    lines.close()
+    assert [line.message for line in engine.lines] == ["94%", "100%"]
+    way.close()
+
+
 def test_warnings_stay_arrive_before_the_answer_and_hide_secrets(
     provider: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

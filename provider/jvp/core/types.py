@@ -301,6 +301,7 @@ DomainName = Annotated[
 HostName = Annotated[str, AfterValidator(partial(_dns_name, "host"))]
 NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
 NodeFile = Annotated[NodePath, AfterValidator(_of_file)]
+GuestFile = Annotated[str, AfterValidator(_absolute), AfterValidator(_of_file), Unit("absolute path in the guest")]
 LocalPath = Annotated[str, AfterValidator(_local)]
 """A file on the machine where the provider runs."""
 Text = Annotated[str, AfterValidator(clean)]
@@ -309,6 +310,11 @@ Label = Annotated[str, AfterValidator(_label)]
 Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
 Reference = Annotated[str, AfterValidator(reference), Same(in_lower_case)]
 """Another object, by id or by name."""
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things for a sentence: `1 CPU`, `2 CPUs`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def utc_text(seconds: float) -> str:

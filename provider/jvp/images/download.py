@@ -96,6 +96,7 @@ class UrlSource:
         while self._first:
             yield self._first.pop(0)
         yield from self._chunks
+        self._progress.end()
 
     def _read(self) -> Generator[bytes, None, None]:
         """Every byte of the body, asking again where it was cut. Runs in the reading thread."""

@@ -119,12 +119,20 @@ class Progress:
         """What it waits for; shown in place of the progress."""
         self._verb, self._total, self._work = verb, total, work
         self._began = self._last = time.monotonic()
+        self._shown = False
 
     def show(self) -> None:
+        if time.monotonic() - self._last >= 0.2:
+            self._show()
+
+    def end(self) -> None:
+        """All is there: a display that shows a part of it would show that for good."""
+        if self._shown:
+            self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
-        if now - self._last < 0.2:
-            return
-        self._last = now
+        self._last, self._shown = now, True
         if self.held:
             self._work.status(self.held)
             return

@@ -74,6 +74,7 @@ class FileSource:
             yield segment
             progress.done += segment.length
             progress.show()
+        progress.end()
         status = os.fstat(self._fd)
         if (status.st_size, status.st_mtime_ns) != self._stamp:
             raise self._changed()

@@ -34,7 +34,8 @@ def copy(
         origin = on(connection, source)
         upload = VolumeUpload(connection, on(connection, target))
         try:
-            done, shown = 0, time.monotonic()
+            done, began = 0, time.monotonic()
+            shown = began
             for piece in _ahead(pieces(connection, origin)):
                 work.check()
                 if work.left() <= 0:
@@ -47,6 +48,8 @@ def copy(
                 if time.monotonic() - shown > _STATUS_S:
                     shown = time.monotonic()
                     work.status(f"{what}: copying, {100 * done // max(total, 1)}%")
+            if shown != began:
+                work.status(f"{what}: copied")
         except BaseException:
             upload.abort()
             raise

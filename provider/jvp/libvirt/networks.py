@@ -236,8 +236,8 @@ class Restart:
         others = sorted(domain.name() for domain, root in running if not devices.is_ours(root) and self._of(root))
         if others:
             work.warn(
-                f'{", ".join(others)} of others on network "{self.name}" lost its bridge when that stopped, until the '
-                "next power cycle or until the card is plugged in again"
+                f'{", ".join(others)} of others on network "{self.name}" lost their bridge when that stopped, until '
+                "the next power cycle or until the card is plugged in again"
             )
 
     def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:

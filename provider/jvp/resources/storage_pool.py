@@ -183,8 +183,9 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             return
         with libvirt_errors(f'storage pool "{prior.name}"'):
             if names := running_on(self.node.connection, prior.path):
+                run = "runs" if len(names) == 1 else "run"
                 yield (
-                    f"active: {listed(names)} runs on with disks in this pool, which can be neither read nor changed "
+                    f"active: {listed(names)} {run} on with disks in this pool, which can be neither read nor changed "
                     "here until it is active again"
                 )
 

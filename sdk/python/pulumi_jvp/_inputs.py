@@ -248,7 +248,7 @@ class InstanceCloudInitFileArgsDict(TypedDict):
     """
     path: pulumi.Input[_builtins.str]
     """
-    Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+    Its path in the guest; folders that are missing are made. Format: absolute path in the guest.
     """
     owner: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -270,7 +270,7 @@ class InstanceCloudInitFileArgs:
         A file that cloud-init writes in the guest.
 
         :param pulumi.Input[_builtins.str] content: Its text, of any characters, as it is to stand in the file.
-        :param pulumi.Input[_builtins.str] path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param pulumi.Input[_builtins.str] path: Its path in the guest; folders that are missing are made. Format: absolute path in the guest.
         :param pulumi.Input[_builtins.str] owner: Its owner, user or user:group; root when left out.
         :param pulumi.Input[_builtins.str] permissions: Its mode, in octal. Default: `0644`.
         """
@@ -299,7 +299,7 @@ class InstanceCloudInitFileArgs:
     @pulumi.getter
     def path(self) -> pulumi.Input[_builtins.str]:
         """
-        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        Its path in the guest; folders that are missing are made. Format: absolute path in the guest.
         """
         return pulumi.get(self, "path")
 
@@ -350,7 +350,7 @@ class InstanceCloudInitUserArgsDict(TypedDict):
     """
     shell: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The login shell in the guest. Format: absolute path on the node.
+    The login shell in the guest. Format: absolute path in the guest.
     """
     ssh_keys: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
     """
@@ -376,7 +376,7 @@ class InstanceCloudInitUserArgs:
         :param pulumi.Input[_builtins.str] name: The user's name.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] groups: Further groups of the user.
         :param pulumi.Input[_builtins.str] password: A password; without one only keys log in.
-        :param pulumi.Input[_builtins.str] shell: The login shell in the guest. Format: absolute path on the node.
+        :param pulumi.Input[_builtins.str] shell: The login shell in the guest. Format: absolute path in the guest.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ssh_keys: Public SSH keys that may log in.
         :param pulumi.Input[_builtins.bool] sudo: Whether the user may become root without a password. Default: `false`.
         """
@@ -434,7 +434,7 @@ class InstanceCloudInitUserArgs:
     @pulumi.getter
     def shell(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The login shell in the guest. Format: absolute path on the node.
+        The login shell in the guest. Format: absolute path in the guest.
         """
         return pulumi.get(self, "shell")
 

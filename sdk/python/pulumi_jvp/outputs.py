@@ -194,7 +194,7 @@ class InstanceCloudInitFile(dict):
         A file that cloud-init writes in the guest.
 
         :param _builtins.str content: Its text, of any characters, as it is to stand in the file.
-        :param _builtins.str path: Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        :param _builtins.str path: Its path in the guest; folders that are missing are made. Format: absolute path in the guest.
         :param _builtins.str owner: Its owner, user or user:group; root when left out.
         :param _builtins.str permissions: Its mode, in octal. Default: `0644`.
         """
@@ -219,7 +219,7 @@ class InstanceCloudInitFile(dict):
     @pulumi.getter
     def path(self) -> _builtins.str:
         """
-        Its path in the guest; folders that are missing are made. Format: absolute path on the node.
+        Its path in the guest; folders that are missing are made. Format: absolute path in the guest.
         """
         return pulumi.get(self, "path")
 
@@ -275,7 +275,7 @@ class InstanceCloudInitUser(dict):
         :param _builtins.str name: The user's name.
         :param Sequence[_builtins.str] groups: Further groups of the user.
         :param _builtins.str password: A password; without one only keys log in.
-        :param _builtins.str shell: The login shell in the guest. Format: absolute path on the node.
+        :param _builtins.str shell: The login shell in the guest. Format: absolute path in the guest.
         :param Sequence[_builtins.str] ssh_keys: Public SSH keys that may log in.
         :param _builtins.bool sudo: Whether the user may become root without a password. Default: `false`.
         """
@@ -321,7 +321,7 @@ class InstanceCloudInitUser(dict):
     @pulumi.getter
     def shell(self) -> Optional[_builtins.str]:
         """
-        The login shell in the guest. Format: absolute path on the node.
+        The login shell in the guest. Format: absolute path in the guest.
         """
         return pulumi.get(self, "shell")
 

@@ -84,6 +84,18 @@ def test_progress_is_sparing() -> None:
     assert lines[0].endswith("/s")
 
 
+def test_progress_that_was_shown_ends_with_all_of_it() -> None:
+    lines: list[str] = []
+    progress = Progress("copying", 100, Work(status=lines.append))
+    progress.end()
+    assert lines == []
+    progress.done, progress._last = 94, 0.0
+    progress.show()
+    progress.done = 100
+    progress.end()
+    assert [line.partition(" of ")[0] for line in lines] == ["copying 94%", "copying 100%"]
+
+
 def test_ahead_gives_items_and_errors_in_order() -> None:
     def numbers() -> Iterator[int]:
         yield from range(100)

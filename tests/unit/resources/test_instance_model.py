@@ -313,7 +313,7 @@ def test_effects(change: dict[str, Any], expected: set[tuple[str, Effect]]) -> N
         ({"maxMemory": "8GiB"}, {}, {("maxMemory", Effect.POWER_OFF)}),
         ({"cloudInit": {"hostname": "b"}}, {}, {("cloudInit", Effect.POWER_OFF)}),
         ({"memory": "2GiB"}, {}, {("memory", Effect.LIVE)}),
-        ({"maxMemory": "8GiB"}, {"state": "stopped"}, {("maxMemory", Effect.NEXT_BOOT)}),
+        ({"maxMemory": "8GiB"}, {"state": "stopped"}, {("maxMemory", Effect.LIVE)}),
         ({}, {}, set()),
         ({}, {"updatePolicy": "live"}, {("updatePolicy", Effect.LIVE)}),
         ({}, {"updatePolicy": "live", "pendingRestart": True}, {("updatePolicy", Effect.POWER_OFF)}),

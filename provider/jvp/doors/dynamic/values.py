@@ -46,7 +46,7 @@ def _meaning(value: Any, path: Path) -> Value:
     if isinstance(value, Unknown):
         return UNKNOWN
     if isinstance(value, Asset | Archive):
-        raise Invalid("takes no asset or archive; give the text, or the path of a file on the node", path=path)
+        raise Invalid("takes no asset or archive; give the text, or the path of a file", path=path)
     if rpc.is_rpc_secret(value):
         return Secret(_meaning(rpc.unwrap_rpc_secret(value), path))
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:

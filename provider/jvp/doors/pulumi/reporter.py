@@ -89,15 +89,19 @@ class Lines:
             self._warnings.append(sent)
 
     def close(self) -> None:
-        """Drop the line that waits: the resource is done. Give the warnings a moment to arrive."""
+        """Send the line that waits, for the display keeps the last one. Give it and the warnings a moment to arrive."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
                 self._timer.cancel()
+            before, line, self._waiting = self._sent, self._waiting, None
         end = time.monotonic() + LAST_WORDS_S
+        if line is not None:
+            _arrived(before, end)  # it must not come after
+            self._sent = self._send(line)
+            _arrived(self._sent, end)
         for sent in self._warnings:
-            with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError):
-                sent.result(timeout=max(0.0, end - time.monotonic()))
+            _arrived(sent, end)
 
     def _late(self) -> None:
         with self._lock:
@@ -111,9 +115,19 @@ class Lines:
         if wait <= 0 and (self._sent is None or self._sent.done()):
             line, self._waiting = self._waiting, None
             self._next = time.monotonic() + EVERY_S
-            request = _LogRequest(severity=INFO, message=line, urn=self._urn, streamId=self._stream, ephemeral=True)
-            self._sent = self._reporter.send(self._address, request)
+            self._sent = self._send(line or "")
         else:
             self._timer = threading.Timer(max(wait, EVERY_S / 4), self._late)
             self._timer.daemon = True
             self._timer.start()
+
+    def _send(self, line: str) -> grpc.Future[Message] | None:
+        request = _LogRequest(severity=INFO, message=line, urn=self._urn, streamId=self._stream, ephemeral=True)
+        return self._reporter.send(self._address, request)
+
+
+def _arrived(sent: grpc.Future[Message] | None, end: float) -> None:
+    """Wait until the engine has taken it, to the end at most."""
+    if sent is not None:
+        with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError):
+            sent.result(timeout=max(0.0, end - time.monotonic()))

@@ -26,7 +26,7 @@ from jvp.doors.pulumi.urns import PACKAGE, token
 from jvp.resources.provider import Provider
 
 DESCRIPTION = (
-    "Virtual machines on libvirt as code: instances, volumes, templates, networks, snapshots, pools and nodes, "
+    "Virtual machines on libvirt as code: instances, volumes, templates, networks and storage pools, "
     "with exact previews and changes that are live where the guest allows."
 )
 KEYWORDS = ["libvirt", "kvm", "qemu", "virtual-machine", "category/infrastructure", "kind/native"]

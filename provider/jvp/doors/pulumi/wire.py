@@ -83,7 +83,7 @@ def _signed(signature: str, value: dict[str, Any], path: Path) -> Value:
         # A resource that does not exist yet has an empty id; a component has none.
         return meaning(value.get("id", value.get("urn")) or UNKNOWN_STRING, path)
     if signature in (ASSET, ARCHIVE):
-        raise Invalid("takes no asset or archive; give the text, or the path of a file on the node", path=path)
+        raise Invalid("takes no asset or archive; give the text, or the path of a file", path=path)
     raise Invalid("is of a kind that this provider does not know; update pulumi-jvp", path=path)
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from jvp.core.errors import Path
 from jvp.core.facts import Same
 from jvp.core.model import Rule, Spec
-from jvp.core.types import HostName, NodeFile, shortened
+from jvp.core.types import GuestFile, HostName, shortened
 from jvp.core.values import Secret, reveal, surely
 
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
@@ -133,7 +133,7 @@ class User(Spec):
     groups: Annotated[
         list[Annotated[str, AfterValidator(_group)]], Field(description="Further groups of the user.")
     ] = []
-    shell: Annotated[NodeFile | None, Field(description="The login shell in the guest.")] = None
+    shell: Annotated[GuestFile | None, Field(description="The login shell in the guest.")] = None
 
 
 class File(Spec):
@@ -142,7 +142,7 @@ class File(Spec):
     key: ClassVar[str] = "path"
 
     path: Annotated[
-        NodeFile,
+        GuestFile,
         Field(description="Its path in the guest; folders that are missing are made."),
     ]
     content: Annotated[

@@ -113,11 +113,8 @@ class Instances(Handler[Instance, InstanceState]):
                 self.api.acknowledge(domain)
                 reading.warn_of_undefined(work, domain)
             state = reading.read(work, self.node, domain, prior)
-            if prior is None and state.root_disk is None and state.root_disk_path:
-                raise Rejected(
-                    f"its root disk {state.root_disk_path} is in no active storage pool; "
-                    "start that pool, or declare one over its folder, and import again"
-                )
+            if prior is None:
+                reading.refuse_import(state)
             return state
 
     def update(

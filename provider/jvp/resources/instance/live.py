@@ -10,6 +10,7 @@ import copy
 import time
 from typing import Any
 
+from jvp.core.types import counted
 from jvp.core.work import Work
 from jvp.libvirt import devices, events, guest
 from jvp.libvirt.networks import REPLUG
@@ -57,9 +58,8 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
     for path in differ:
         if path in devices_:
             continue
-        work.status(f"changing {path} of the running guest")
         if path == "iso":
-            why = _medium(domain, running_root, wanted[path])
+            why = _medium(work, domain, running_root, wanted[path])
         else:
             why = _number(work, domain, path, wanted, running)
         if why is not None:
@@ -86,11 +86,12 @@ def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], 
     return wanted.get(path) != running.get(path) and not late
 
 
-def _medium(domain: Any, running: Element, path: str | None) -> str | None:
+def _medium(work: Work, domain: Any, running: Element, path: str | None) -> str | None:
     """Change the CD in the running guest's drive; a drive itself cannot be plugged in."""
     drive = iso_drive(running)
     if drive is None:
         return NEXT_BOOT
+    work.status("changing the CD of the running guest")
     why = devices.refused(devices.change_medium, domain, drive, path)
     return None if why is None else f"{why}; {NEXT_BOOT}"
 
@@ -99,13 +100,14 @@ def _number(work: Work, domain: Any, path: str, wanted: dict[str, Any], running:
     if path == "memory":
         return _memory(work, domain, wanted[path], running["maxMemory"])
     if path == "cpus":
-        return _cpus(domain, wanted[path], running[path], running["maxCpus"])
+        return _cpus(work, domain, wanted[path], running[path], running["maxCpus"])
     return NEXT_BOOT
 
 
 def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
     if target > room:
         return f"the guest was started with room for {room // 1024} MiB; {NEXT_BOOT}"
+    work.status("changing memory of the running guest")
     if (why := devices.refused(domain.setMemoryFlags, target, devices.LIVE)) is not None:
         return why
     if guest.stands_still(domain):
@@ -120,11 +122,12 @@ def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
     return None
 
 
-def _cpus(domain: Any, target: int, now: int, room: int) -> str | None:
+def _cpus(work: Work, domain: Any, target: int, now: int, room: int) -> str | None:
     if target > room:
-        return f"the guest was started with room for {room} CPUs; {NEXT_BOOT}"
+        return f"the guest was started with room for {counted(room, 'CPU')}; {NEXT_BOOT}"
     if target < now:
         return f"a running guest seldom gives CPUs back; {NEXT_BOOT}"
+    work.status("changing cpus of the running guest")
     return devices.refused(domain.setVcpusFlags, target, devices.LIVE)
 
 

@@ -47,14 +47,16 @@ _ASKED = {"memory", "cpus", "disks", "nics"}
 
 def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
     """The changes as they reach this instance, and what is missing in its definition. `new` may hold UNKNOWN."""
+    off = _is_off(node, state, new)
     for change in changes:
         effect = _effect(node, change, state, new)
+        note = _note(change.path, effect, off=off, running=state.state == "running")
+        if effect in (Effect.NEXT_BOOT, Effect.POWER_OFF) and off:
+            effect = Effect.LIVE  # there is nothing to wait for, and nothing to shut down
         if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
             effect = Effect.POWER_OFF
-        if effect is Effect.POWER_OFF and state.state == "stopped":
-            effect = Effect.LIVE  # a rename of what is off already
         if effect is not None:
-            yield change.having(effect, _note(change.path, effect, state))
+            yield change.having(effect, note)
     yield from _taken_out(node, {change.path[:2] for change in changes}, state, new)
 
 
@@ -82,10 +84,27 @@ def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
 
 
-def _note(path: Path, effect: Effect, state: InstanceState) -> str:
-    if path[0] == "cloudInit" and effect in (Effect.NEXT_BOOT, Effect.POWER_OFF):
+def _is_off(node: Node, state: InstanceState, new: dict[str, Any]) -> bool:
+    """Whether no guest runs that would have the machine as it was, or the update ends with none.
+
+    A guest that was saved to disk comes back as it was.
+    """
+    wanted = new.get("powerState", "running")
+    if wanted == "stopped" or (state.state == "crashed" and wanted in ("running", "paused")):
+        return True
+    saved = False
+    with contextlib.suppress(JvpError), libvirt_errors("instance"):
+        domain = DomainApi(node).find(state.uuid) if state.state == "stopped" and state.uuid else None
+        saved = domain is not None and bool(domain.hasManagedSaveImage(0))
+    return state.state == "stopped" and not saved
+
+
+def _note(path: Path, effect: Effect | None, *, off: bool, running: bool) -> str:
+    if path[0] == "cloudInit" and effect is Effect.NEXT_BOOT:
+        if off:  # it may never have been started
+            return "cloud-init runs most of its modules at a guest's first boot only"
         return "most of cloud-init's modules ran at the first boot and do not run again"
-    if path[0] in _ASKED and effect is Effect.LIVE and state.state == "running":
+    if path[0] in _ASKED and effect is Effect.LIVE and running and not off:
         return "live if the guest agrees, else at its next power cycle"
     return ""
 

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Set
 from typing import Any
 
-from jvp.core.errors import JvpError, NotFound
+from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
 from jvp.libvirt import addresses, devices, guest, hosts, marks, overlays, poolmarks
@@ -90,6 +90,20 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         **({} if lost else _root_outputs(node, domain, inactive, own, prior)),
         **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
+
+
+def refuse_import(state: InstanceState) -> None:
+    """Raise Rejected for a machine that no program could declare as it is."""
+    if state.root_disk is None and state.root_disk_path:
+        raise Rejected(
+            f"its root disk {state.root_disk_path} is in no active storage pool; "
+            "start that pool, or declare one over its folder, and import again"
+        )
+    if state.root_disk is None and state.iso is None and state.direct_kernel is None:
+        raise Rejected(
+            "it boots from no disk and no kernel, and of such a machine nothing can be declared to boot from; "
+            "give it a disk in a storage pool, and import again"
+        )
 
 
 def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:

@@ -46,9 +46,10 @@ def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequenc
         domain.managedSaveRemove(0)
         return
     if lost := list(_lost(work, node, parse(domain.managedSaveGetXMLDesc(0)))):
+        are = "is" if len(lost) == 1 else "are"
         work.warn(
-            f'"{name}" was saved to disk with {" and ".join(lost)}, which is gone: what was saved is dropped, and the '
-            "guest starts afresh"
+            f'"{name}" was saved to disk with {" and ".join(lost)}, which {are} gone: what was saved is dropped, and '
+            "the guest starts afresh"
         )
         domain.managedSaveRemove(0)
         return
