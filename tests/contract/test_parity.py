@@ -124,6 +124,21 @@ def next_boot_and_live(scene: Scene) -> None:
 
 
 @scenario
+def disks_on_a_bus(scene: Scene) -> None:
+    raw = kinds.stopped(scene.bench, scene.name)
+    scene.up("Instance", {**raw, "rootDisk": {**raw["rootDisk"], "bus": "sata"}})
+    assert scene.up("Instance", raw).action == "none"  # what is not said stays
+    assert [(one["bus"], one["serial"]) for one in scene.outputs["disks"]] == [("sata", "data")]
+    (disk,) = raw["disks"]
+    for change in ({"bus": "sata", "serial": "data"}, {"bus": "scsi"}, {"serial": "D-1"}):
+        same = change == {"bus": "sata", "serial": "data"}
+        disk |= change
+        assert scene.up("Instance", raw) == (Told("none") if same else Told("update", frozenset({"disks"})))
+        assert scene.up("Instance", raw).action == "none"
+    assert [(one["bus"], one["serial"]) for one in scene.outputs["disks"]] == [("scsi", "D-1")]
+
+
+@scenario
 def unknown_values(scene: Scene) -> None:
     told = scene.plan("Volume", {"name": scene.name, "pool": UNKNOWN, "size": UNKNOWN})
     assert "sizeBytes" in told.unknown

@@ -57,6 +57,19 @@ def test_an_agent_that_answers_ends_the_wait(guest: Guest) -> None:
     assert time.monotonic() - begin < 10
 
 
+def test_the_guest_finds_its_disks_by_their_serial_numbers(guest: Guest, volumes: list[Stored]) -> None:
+    first, second = ({"name": name, "volume": one.id} for name, one in zip(("data", "log"), volumes, strict=True))
+    at = len(guest.console)
+    guest.update(disks=[first, {**second, "serial": "WD-42.7"}])
+    run(
+        guest,
+        "for one in /sys/block/vd*; do read name <$one/serial; echo by-id $name $(cat $one/size) >/dev/console; done",
+    )
+    guest.console.wait(rf"by-id data {8 * 2**11}\b", since=at)
+    guest.console.wait(rf"by-id WD-42.7 {16 * 2**11}\b", since=at)
+    guest.update(disks=[])
+
+
 def test_a_wait_for_an_address_says_what_was_looked_at(guest: Guest) -> None:
     guest.console.close()  # there is one console: who has it open hears it alone
     run(guest, "for one in 1 2 3 4 5 6 7 8 9; do echo nobody has an address >/dev/console; sleep 0.5; done")

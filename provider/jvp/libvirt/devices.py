@@ -20,6 +20,8 @@ CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 DISK_ALIAS, NIC_ALIAS = "ua-jvp-disk-", "ua-jvp-nic-"
 """libvirt keeps an alias of ours only when it begins with `ua-`."""
+COLD_BUSES = ("sata", "ide")
+"""Nothing is plugged into or out of these while the guest runs. Source: libvirt, qemuDomainDetachPrepDisk."""
 RESEND_S = 2.0
 """An unplug request that the guest was not ready for is lost without a word: it is sent again this often."""
 UNPLUG_S = 20.0

@@ -146,11 +146,20 @@ def detach(work: Work, disk: DomainDisk, path: str) -> None:
         holder.remove(one)
     if stale and disk.domain.isPersistent():
         disk.domain.connect().defineXML(text_of(root))
+    if disk.live is not None and disk.domain.isActive() and _is_cold(disk.live):
+        raise Busy(
+            f'"{disk.name}" runs, and gives back no disk on {value(disk.live, "target/@bus")}, as {disk.target} is; '
+            "stop the guest, and run again"
+        )
     if disk.live is not None and disk.domain.isActive() and not _let_go(work, disk.domain, disk.live):
         raise Busy(
             f'"{disk.name}" does not let go of its disk {disk.target}; unmount it in the guest or stop the guest, '
             "and run again"
         )
+
+
+def _is_cold(disk: Element) -> bool:
+    return disk.get("device") != "cdrom" and value(disk, "target/@bus") in devices.COLD_BUSES
 
 
 def _let_go(work: Work, domain: libvirt.virDomain, live: Element) -> bool:

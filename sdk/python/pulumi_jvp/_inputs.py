@@ -552,9 +552,17 @@ class InstanceDiskArgsDict(TypedDict):
     """
     The volume, by id or as pool/name.
     """
+    bus: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]]
+    """
+    How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+    """
     read_only: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
     Whether the guest may only read it. Default: `false`.
+    """
+    serial: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
     """
 
 @pulumi.input_type
@@ -562,20 +570,28 @@ class InstanceDiskArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
                  volume: pulumi.Input[_builtins.str],
-                 read_only: pulumi.Input[Optional[_builtins.bool]] = None):
+                 bus: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]] = None,
+                 read_only: pulumi.Input[Optional[_builtins.bool]] = None,
+                 serial: pulumi.Input[Optional[_builtins.str]] = None):
         """
         A volume attached to the instance. Its order in the list never matters.
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the disk.
         :param pulumi.Input[_builtins.str] volume: The volume, by id or as pool/name.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
         :param pulumi.Input[_builtins.bool] read_only: Whether the guest may only read it. Default: `false`.
+        :param pulumi.Input[_builtins.str] serial: The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
         """
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "volume", volume)
+        if bus is not None:
+            pulumi.set(__self__, "bus", bus)
         if read_only is None:
             read_only = False
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
 
     @_builtins.property
     @pulumi.getter
@@ -602,6 +618,18 @@ class InstanceDiskArgs:
         pulumi.set(self, "volume", value)
 
     @_builtins.property
+    @pulumi.getter
+    def bus(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]:
+        """
+        How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        """
+        return pulumi.get(self, "bus")
+
+    @bus.setter
+    def bus(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]):
+        pulumi.set(self, "bus", value)
+
+    @_builtins.property
     @pulumi.getter(name="readOnly")
     def read_only(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
@@ -612,6 +640,18 @@ class InstanceDiskArgs:
     @read_only.setter
     def read_only(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "read_only", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
+        """
+        return pulumi.get(self, "serial")
+
+    @serial.setter
+    def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "serial", value)
 
 
 class InstanceNicArgsDict(TypedDict):
@@ -735,7 +775,7 @@ class InstanceRootDiskArgsDict(TypedDict):
     """
     bus: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]]
     """
-    How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+    How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
     """
     delete_with_instance: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -765,7 +805,7 @@ class InstanceRootDiskArgs:
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
-        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.bool] delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
@@ -788,7 +828,7 @@ class InstanceRootDiskArgs:
     @pulumi.getter
     def bus(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]:
         """
-        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         """
         return pulumi.get(self, "bus")
 

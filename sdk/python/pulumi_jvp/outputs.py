@@ -414,20 +414,28 @@ class InstanceDisk(dict):
     def __init__(__self__, *,
                  name: _builtins.str,
                  volume: _builtins.str,
-                 read_only: Optional[_builtins.bool] = None):
+                 bus: Optional[_builtins.str] = None,
+                 read_only: Optional[_builtins.bool] = None,
+                 serial: Optional[_builtins.str] = None):
         """
         A volume attached to the instance. Its order in the list never matters.
 
         :param _builtins.str name: A short name that stays with the disk.
         :param _builtins.str volume: The volume, by id or as pool/name.
+        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
         :param _builtins.bool read_only: Whether the guest may only read it. Default: `false`.
+        :param _builtins.str serial: The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
         """
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "volume", volume)
+        if bus is not None:
+            pulumi.set(__self__, "bus", bus)
         if read_only is None:
             read_only = False
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
 
     @_builtins.property
     @pulumi.getter
@@ -446,12 +454,28 @@ class InstanceDisk(dict):
         return pulumi.get(self, "volume")
 
     @_builtins.property
+    @pulumi.getter
+    def bus(self) -> Optional[_builtins.str]:
+        """
+        How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        """
+        return pulumi.get(self, "bus")
+
+    @_builtins.property
     @pulumi.getter(name="readOnly")
     def read_only(self) -> Optional[_builtins.bool]:
         """
         Whether the guest may only read it. Default: `false`.
         """
         return pulumi.get(self, "read_only")
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> Optional[_builtins.str]:
+        """
+        The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
+        """
+        return pulumi.get(self, "serial")
 
 
 @pulumi.output_type
@@ -615,7 +639,7 @@ class InstanceRootDisk(dict):
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
-        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         :param _builtins.bool delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
         :param Union[_builtins.str, 'VolumeFormat'] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
         :param _builtins.str pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
@@ -638,7 +662,7 @@ class InstanceRootDisk(dict):
     @pulumi.getter
     def bus(self) -> Optional[_builtins.str]:
         """
-        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. A change takes effect at the next boot.
+        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         """
         return pulumi.get(self, "bus")
 

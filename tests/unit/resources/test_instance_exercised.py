@@ -120,6 +120,7 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
         "rootDisk.pool": (NEW, "q"), "rootDisk.size": (LIVE, "20GiB"), "rootDisk.format": (NEW, "qcow2"),
         "rootDisk.bus": (BOOT, "virtio"), "rootDisk.deleteWithInstance": (LIVE, False),
         "disks.name": (LIVE, "other"), "disks.volume": (LIVE, "p/other"), "disks.readOnly": (LIVE, False),
+        "disks.bus": (LIVE, "virtio"), "disks.serial": (LIVE, "data-2"),
         "nics.name": (LIVE, "other"), "nics.network": (LIVE, "m"), "nics.mac": (LIVE, "52:54:00:00:00:09"),
         "nics.address": (LIVE, "10.0.0.8"), "nics.model": (LIVE, "virtio"), "directKernel.kernel": (BOOT, "/l"),
         "directKernel.initrd": (BOOT, "/j"), "directKernel.cmdline": (BOOT, "debug"),

@@ -28,7 +28,7 @@ FULL: dict[str, Any] = {
     "name": "web", "template": "debian", "cpus": 2, "maxCpus": 4,
     "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "sata", "deleteWithInstance": True},
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
-    "disks": [{"name": "data", "volume": "p/data", "readOnly": True}],
+    "disks": [{"name": "data", "volume": "p/data", "readOnly": True, "bus": "scsi", "serial": "DATA-1"}],
     "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "address": "10.0.0.9", "model": "e1000e"}],
     "cloudInit": {"hostname": "web.example.org", "onChange": "nextBoot", "sshKeys": [SSH],
                   "users": [{"name": "u", "password": "secretpw", "sudo": True, "groups": ["g"], "shell": "/bin/sh",

@@ -24,6 +24,7 @@ from jvp.resources.instance.definition import (
     disk_key,
     mac_of,
 )
+from jvp.resources.instance.disk import serial_of
 from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
 from jvp.resources.instance.model import Instance, RootDisk
 from jvp.resources.instance.nocloud import content_of
@@ -44,7 +45,8 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "firmware": "uefi", "machine": "pc-q35-7.2",
         "cpuMode": "Nehalem", "iso": "p/cd",
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
-        "disks": [{"name": "data", "volume": "p/data"}, {"name": "iso", "volume": "p/iso", "readOnly": True}],
+        "disks": [{"name": "data", "volume": "p/data", "bus": "virtio", "serial": "D-1"},
+                  {"name": "iso", "volume": "p/iso", "readOnly": True}],
         "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e", "address": "10.0.0.9"},
                  {"name": "eth1"}],
         "cloudInit": {"hostname": "web"},
@@ -102,7 +104,16 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
         "firmware": spec.firmware, "machine": spec.machine or "q35",
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
     }  # fmt: skip
-    found |= {f"disks.{one.name}": (f"/pools/{one.volume}", one.read_only) for one in spec.disks}
+    usual = (spec.root_disk.bus if spec.root_disk else None) or "virtio"
+    for one in spec.disks:
+        bus = one.bus or usual
+        more = [("bus", bus)] if bus != "virtio" else []
+        found[f"disks.{one.name}"] = (
+            f"/pools/{one.volume}",
+            one.read_only,
+            *more,
+            ("serial", one.serial or serial_of(one.name)),
+        )
     for nic in spec.nics:
         found[f"nics.{nic.name}"] = (nic.network, (nic.mac or mac_of(UUID, nic.name)).lower(), nic.model)
     return found
@@ -122,6 +133,7 @@ def test_a_node_of_another_architecture() -> None:
 text = st.text(st.characters(max_codepoint=0x2FF, categories=("L", "N", "P", "S")), min_size=1, max_size=9)
 files = text.map(lambda name: f"/{name}x")
 device_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True)
+buses = st.sampled_from(["virtio", "sata", "scsi"])
 volumes = device_names.map("p/".__add__)
 sizes = st.integers(16, 9000).map(lambda mib: f"{mib}MiB") | st.just("1GB") | st.just("123456kB")
 macs = st.integers(0, 2**24 - 1).map(
@@ -137,8 +149,12 @@ def raws(draw: Any) -> dict[str, Any]:
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)),
         "cpus": cpus, "memory": memory,
         "disks": draw(st.lists(
-            st.fixed_dictionaries({"name": device_names, "volume": volumes, "readOnly": st.booleans()}),
-            max_size=4, unique_by=(lambda one: one["name"].lower(), lambda one: one["volume"].lower()),
+            st.fixed_dictionaries(
+                {"name": device_names, "volume": volumes, "readOnly": st.booleans()},
+                optional={"bus": buses, "serial": device_names.map(lambda name: f"{name[:18]}.")},
+            ),
+            max_size=4, unique_by=(lambda one: one["name"].lower(), lambda one: one["volume"].lower(),
+                                   lambda one: one.get("serial", one["name"])),
         )),
         "nics": draw(st.lists(
             st.fixed_dictionaries(
@@ -161,7 +177,7 @@ def raws(draw: Any) -> dict[str, Any]:
         }
     if boots in ("disk", "both"):
         raw["rootDisk"] = {"pool": "p", "size": "1GiB", "format": draw(st.sampled_from(["qcow2", "raw"]))}
-        raw["rootDisk"]["bus"] = draw(st.sampled_from(["virtio", "sata", "scsi"]))
+        raw["rootDisk"]["bus"] = draw(buses)
     if boots == "template":
         raw["template"] = "t"
     if draw(st.booleans()):
@@ -175,10 +191,15 @@ def raws(draw: Any) -> dict[str, Any]:
     return raw
 
 
-def with_stable_macs(spec: Instance) -> Instance:
-    """A MAC that is not said keeps what it has: for comparing two declarations, say it."""
+def in_full(spec: Instance) -> Instance:
+    """A MAC, bus or serial number that is not said keeps what it has: for comparing two declarations, say it."""
+    usual = (spec.root_disk.bus if spec.root_disk else None) or "virtio"
+    disks = [
+        disk.model_copy(update={"bus": disk.bus or usual, "serial": disk.serial or serial_of(disk.name)})
+        for disk in spec.disks
+    ]
     nics = [nic.model_copy(update={"mac": nic.mac or mac_of(UUID, nic.name)}) for nic in spec.nics]
-    return spec.model_copy(update={"nics": nics})
+    return spec.model_copy(update={"disks": disks, "nics": nics})
 
 
 @given(raws())
@@ -195,7 +216,7 @@ def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
 @settings(max_examples=60)
 @given(raws(), raws())
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
-    first, spec = (with_stable_macs(spec_of(raw)) for raw in (before, after))
+    first, spec = (in_full(spec_of(raw)) for raw in (before, after))
     root = ours(first)
     # An update makes no root disk: that is a replacement.
     resolved = dataclasses.replace(resolved_of(spec), root=None)
@@ -248,7 +269,7 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     }  # fmt: skip
     assert {path: value(root, path) for path in kept} == kept
     assert root.findtext("metadata/{urn:x}y") == "kept"
-    assert value(root, "devices/disk/source/@file") == "/old.img"
+    assert value(root, "devices/disk[@device=disk]/source/@file") == "/old.img"
     assert "sda" in [disk_key(disk) for disk in root.iterfind("devices/disk")]
     assert "52-54-00-00-00-77" in {path.partition(".")[2] for path in comparable(root) if path.startswith("nics.")}
     assert len(root.findall("{http://libvirt.org/schemas/domain/qemu/1.0}commandline")) == 1
@@ -260,7 +281,7 @@ def test_a_root_disk_on_another_bus_keeps_its_place_in_the_boot_order() -> None:
     spec = spec_of({**raw, "disks": [{"name": "data", "volume": "p/data"}]})
     root = made(spec)
     targets = {disk_key(disk): value(disk, "target/@dev") for disk in root.iterfind("devices/disk")}
-    assert targets == {"sda": "sda", "sdb": "sdb", "data": "vdb"}
+    assert targets == {"sda": "sda", "sdb": "sdb", "data": "sdc"}
     back = spec.model_copy(update={"root_disk": RootDisk(pool="p", size="1GiB", bus="virtio")})
     root.find("devices/disk").append(parse("<address type='drive'/>"))
     patch(root, "a", back, resolved_of(back))

@@ -137,8 +137,12 @@ def nic_key(device: Element) -> str:
     return (value(device, "mac/@address") or "").replace(":", "-")
 
 
-def disk_facts(device: Element) -> tuple[str | None, bool]:
-    return source_of(device), device.find("readonly") is not None
+def disk_facts(device: Element) -> tuple[Any, ...]:
+    """File and whether it is read-only; bus and serial number where they are not what every disk once had."""
+    bus, serial = value(device, "target/@bus"), value(device, "serial")
+    more = [("bus", bus)] if bus != "virtio" else []
+    # Digests of these stand in the marks of older guests.
+    return (source_of(device), device.find("readonly") is not None, *more, *([("serial", serial)] if serial else []))
 
 
 def mac_of(uuid: str, name: str) -> str:

@@ -79,7 +79,7 @@ class Instances(Handler[Instance, InstanceState]):
             root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
-            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk"})
+            machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk", "disks"})
             machine.refuse_too_large(self.api, root, spec, {"memory"})
             machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))

@@ -15,7 +15,7 @@ from jvp.core.work import Work
 from jvp.libvirt import devices, events, guest
 from jvp.libvirt.networks import REPLUG
 from jvp.libvirt.removed import REMOVED
-from jvp.libvirt.xml import Element, drop, ensure, put, text_of, value
+from jvp.libvirt.xml import Element, drop, ensure, parse, put, text_of, value
 from jvp.resources.instance.definition import (
     Names,
     comparable,
@@ -35,6 +35,7 @@ HOLDS = f"the guest does not let go of it; {NEXT_BOOT}"
 STANDS_STILL = "the guest stands still and lets go of nothing; takes effect with the first update after it goes on"
 RETRIED = (HOLDS, STANDS_STILL)
 """Reasons of the moment: the next update tries again, whatever it is about."""
+COLD = f"a running guest takes and gives back no sata disk; {NEXT_BOOT}"
 UNTIL_OFF = (REPLUG, REMOVED)
 """What no difference of the definitions tells: the guest has it until it was off, or until it gets another."""
 
@@ -55,6 +56,8 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
         if path not in refused and any(is_declared(device_at(root, path), known) for root in (running_root, inactive))
     ]
     pending = {path: why for path, why in refused.items() if path in devices_}
+    pending |= {path: COLD for path in pluggable if _is_cold(path, running_root, inactive)}
+    pluggable = [path for path in pluggable if path not in pending]
     for path in differ:
         if path in devices_:
             continue
@@ -148,6 +151,12 @@ def _out(work: Work, domain: Any, paths: list[str], running: Element, inactive: 
     return {path: HOLDS for path, device in going.items() if device in held}
 
 
+def _is_cold(path: str, *roots: Element) -> bool:
+    """Whether a device is on a bus that nothing is plugged into while the guest runs, or is to be."""
+    found = (device_at(root, path) for root in roots)
+    return any(device is not None and value(device, "target/@bus") in devices.COLD_BUSES for device in found)
+
+
 def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | None:
     """Plug in what the inactive definition has and the guest has not. `before` is how it ran."""
     new = device_at(inactive, path)
@@ -156,7 +165,7 @@ def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | Non
     running = devices.live_xml(domain)
     if device_at(running, path) is not None:
         return None
-    why = devices.refused(devices.plug, domain, _pluggable(new, running))
+    why = devices.refused(_plug, domain, new, running)
     if why is None:
         return None
     old = device_at(before, path)
@@ -164,6 +173,13 @@ def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | Non
         # A guest keeps its card rather than have none. (A disk's old volume may be promised to another already.)
         devices.refused(devices.plug, domain, devices.plugged_again(old))
     return f"{why}; {NEXT_BOOT}"
+
+
+def _plug(domain: Any, device: Element, running: Element) -> None:
+    """Plug it in, and the controller first that its bus needs: libvirt's own choice would be an old one."""
+    if value(device, "target/@bus") == "scsi" and running.find("devices/controller[@type='scsi']") is None:
+        devices.plug(domain, parse("<controller type='scsi' index='0' model='virtio-scsi'/>"))
+    devices.plug(domain, _pluggable(device, running))
 
 
 def _pluggable(device: Element, running: Element) -> Element:

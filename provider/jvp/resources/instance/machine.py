@@ -95,6 +95,7 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
         "cpuMode": spec.cpu_mode,
         "firmware": spec.firmware if spec.firmware == "uefi" else None,
         "rootDisk": spec.root_disk.bus if spec.root_disk else None,
+        "disks": [disk.bus for disk in spec.disks if disk.bus] or None,
     }
     asked = {name for name in asked if wanted.get(name) is not None}
     if not asked:
@@ -113,7 +114,10 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
     if "firmware" in asked:
         _refuse_firmware(offer)
     if "rootDisk" in asked and spec.root_disk is not None and spec.root_disk.bus is not None:
-        _refuse_bus(offer, spec.root_disk.bus)
+        _refuse_bus(offer, spec.root_disk.bus, ("rootDisk", "bus"))
+    for index, disk in enumerate(spec.disks if "disks" in asked else ()):
+        if disk.bus is not None:
+            _refuse_bus(offer, disk.bus, ("disks", index, "bus"))
     if "cpuMode" in asked and spec.cpu_mode is not None:
         _refuse_cpu(offer, spec.cpu_mode)
 
@@ -186,13 +190,11 @@ def _refuse_firmware(offer: Element) -> None:
         )
 
 
-def _refuse_bus(offer: Element, wanted: str) -> None:
+def _refuse_bus(offer: Element, wanted: str, path: Path) -> None:
     found = [one.text or "" for one in offer.iterfind("devices/disk/enum[@name='bus']/value")]
     if wanted not in found:
         machine, offered = offer.findtext("machine"), ", ".join(sorted(found))
-        raise Rejected(
-            f'a machine of the type {machine} has no bus "{wanted}"; it has {offered}', path=("rootDisk", "bus")
-        )
+        raise Rejected(f'a machine of the type {machine} has no bus "{wanted}"; it has {offered}', path=path)
 
 
 def _refuse_cpu(offer: Element, wanted: str) -> None:

@@ -12,7 +12,6 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Sentences, Unit, W
 from jvp.core.model import Rule, Spec
 from jvp.core.types import (
     Address,
-    DiskSize,
     Duration,
     Mac,
     MemorySize,
@@ -27,20 +26,12 @@ from jvp.core.types import (
 )
 from jvp.core.values import known
 from jvp.resources.instance.cloudinit import CloudInit, repeated
+from jvp.resources.instance.disk import DeviceName, Disk, RootDisk, serial_rules
 
 MAX_DEVICES = 200
 """A root port for each: a PCI Express bus has room for some 240 of them (tried)."""
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
 VirtType = Literal["auto", "kvm", "qemu"]
-
-
-def _device_name(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", text, re.ASCII) is None:
-        raise ValueError(
-            f'"{shortened(text)}" is not a device name: at most 32 letters, digits, _ and -, '
-            "beginning with a letter or digit"
-        )
-    return text
 
 
 def _machine(text: str) -> str:
@@ -53,58 +44,6 @@ def _cpu(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text, re.ASCII) is None:
         raise ValueError(f'"{shortened(text)}" is not a CPU; it looks like "host-model" or "Nehalem"')
     return text
-
-
-DeviceName = Annotated[str, AfterValidator(_device_name)]
-
-
-class RootDisk(Spec):
-    """The disk that the instance boots from. It belongs to the instance and goes with it."""
-
-    pool: Annotated[
-        Reference | None,
-        Changes(Effect.REPLACE),
-        Computed(),
-        Field(description="The storage pool that holds it, by id or name; by default the template's."),
-    ] = None
-    size: Annotated[
-        DiskSize | None,
-        Computed(),
-        Field(description="Its size; by default the template's. It can grow, also while the guest runs, never shrink."),
-    ] = None
-    format: Annotated[
-        Literal["qcow2", "raw"] | None,
-        Changes(Effect.REPLACE),
-        Computed(),
-        Field(
-            description="qcow2, by default, stores only what differs from the template. raw is quickest, and a full "
-            "copy of the template."
-        ),
-    ] = None
-    bus: Annotated[
-        Literal["virtio", "sata", "scsi"] | None,
-        Changes(Effect.NEXT_BOOT),
-        Computed(),
-        Field(
-            description="How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without "
-            "virtio's driver."
-        ),
-    ] = None
-    delete_with_instance: Annotated[
-        bool,
-        Field(
-            description="Whether the root disk of an instance that was imported is deleted with it. That of one that "
-            "was made here always is."
-        ),
-    ] = False
-
-
-class Disk(Spec):
-    """A volume attached to the instance. Its order in the list never matters."""
-
-    name: Annotated[DeviceName, Field(description="A short name that stays with the disk.")]
-    volume: Annotated[Reference, Field(description="The volume, by id or as pool/name.")]
-    read_only: Annotated[bool, Field(description="Whether the guest may only read it.")] = False
 
 
 class Nic(Spec):
@@ -268,6 +207,7 @@ class Instance(Spec):
         yield from repeated(("nics",), self.nics, "address")
         yield from self._address_rules()
         yield from repeated(("disks",), self.disks, "volume")
+        yield from serial_rules(self.disks)
         if isinstance(self.cloud_init, CloudInit):
             yield from ((("cloudInit", *path), sentence) for path, sentence in self.cloud_init.rules())
         if self.wait_for == "ip" and known(self.nics) and not self.nics:

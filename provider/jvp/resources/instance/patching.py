@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jvp.core.types import memory_bytes
 from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.marks import facts_of
@@ -17,7 +19,6 @@ from jvp.resources.instance.definition import (
     Names,
     Resolved,
     by_alias,
-    disk_facts,
     disk_key,
     is_declared,
     is_ours,
@@ -25,12 +26,17 @@ from jvp.resources.instance.definition import (
     nic_facts,
     nic_key,
     root_disk,
+    source_of,
+    told_format,
 )
+from jvp.resources.instance.disk import Disk, serial_of
 from jvp.resources.instance.machine import patch_machine
-from jvp.resources.instance.model import DirectKernel, Disk, Instance, Nic
+from jvp.resources.instance.model import DirectKernel, Instance, Nic
 
 ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
+SCSI_UNITS = 15
+"""So many disks a controller has, by their targets. Source: libvirt, virDomainDiskDefAssignAddress."""
 
 
 def skeleton(uuid: str, arch: str, acceleration: str) -> Element:
@@ -80,30 +86,82 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
         put(device, "driver/@type", made_as)
     if spec.root_disk is not None and spec.root_disk.bus is not None:
         _patch_bus(root, spec.root_disk.bus)
-    _patch_seed(devices, resolved.seed)
     _patch_iso(root, devices, resolved.iso)
-    _patch_disks(devices, spec.disks, resolved, known)
+    _patch_seed(root, resolved.seed)
+    _patch_disks(root, spec.disks, resolved, known)
+    _patch_controllers(devices)
     _patch_nics(root, devices, spec.nics, resolved, known)
 
 
 def add_root(root: Element, source: DiskSource) -> None:
     """Give the domain its root disk."""
-    _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, read_only=False)
+    _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, "virtio")
 
 
 def _patch_bus(root: Element, bus: str) -> None:
-    """Put the root disk on another bus; where it stands in the list, and so the boot order, stays."""
+    """Put the root disk on another bus, and the seed with it: a system without virtio's driver sees neither there.
+
+    Where it stands in the list, and so the boot order, stays.
+    """
     devices, device = ensure(root, "devices"), root_disk(root)
     if device is None or value(device, "target/@bus") == bus:
         return
-    drop(device, "address")
-    put(device, "target/@dev", free_target(devices, PREFIXES[bus], root=True))
-    put(device, "target/@bus", bus)
+    _move(devices, device, bus, root=True)
+    _go_ahead(device, (one for one in devices.iterfind("disk") if (alias_of(one) or "").startswith(DISK_ALIAS)))
     # With its target an imported one would lose what it is known by.
     put(device, "alias/@name", ROOT_ALIAS)
-    if bus == "scsi" and devices.find("controller[@type='scsi']") is None:
-        # libvirt's own choice is an old one that few guests have a driver for.
-        sub(devices, "controller", type="scsi", model="virtio-scsi")
+    if (seed := by_alias(devices, SEED_ALIAS)) is not None:
+        source = DiskSource(source_of(seed) or "", told_format(seed))
+        devices.remove(seed)
+        _patch_seed(root, source)
+
+
+def _move(devices: Element, device: Element, bus: str, *, root: bool = False) -> None:
+    """Give a disk a free place on a bus."""
+    drop(device, "address")
+    target = free_target(devices, PREFIXES[bus], root=root)
+    put(device, "target/@dev", target)
+    put(device, "target/@bus", bus)
+
+
+def _go_ahead(device: Element, others: Iterable[Element]) -> None:
+    """Have a disk stand before others on its bus: of the disks, and of the CDs, libvirt boots the first.
+
+    Source: virDomainDiskInsert sorts the disks of a bus by their targets.
+    """
+    bus, mine = value(device, "target/@bus"), value(device, "target/@dev") or ""
+    on_it = {
+        target: one for one in others if value(one, "target/@bus") == bus and (target := value(one, "target/@dev"))
+    }
+    first = min(on_it, key=_place, default=mine)
+    if _place(first) < _place(mine):
+        for one, target in ((device, first), (on_it[first], mine)):
+            drop(one, "address")
+            put(one, "target/@dev", target)
+
+
+def _place(target: str) -> tuple[int, str]:
+    """What targets are sorted by: `sdz` comes before `sdaa`."""
+    return len(target), target
+
+
+def _patch_controllers(devices: Element) -> None:
+    """Every disk on scsi needs a controller that guests have a driver for; libvirt's own choice is an old one."""
+    there = {one.get("index", "0") for one in devices.iterfind("controller[@type='scsi']")}
+    for disk in devices.findall("disk"):
+        if value(disk, "target/@bus") == "scsi" and disk.find("address") is None:
+            index = str(_number(value(disk, "target/@dev") or "sda") // SCSI_UNITS)
+            if index not in there:
+                sub(devices, "controller", type="scsi", index=index, model="virtio-scsi")
+                there.add(index)
+
+
+def _number(target: str) -> int:
+    """Which disk of its bus a target is, from 0: `sdb` is 1."""
+    number = 0
+    for letter in target[2:]:
+        number = number * 26 + ord(letter) - ord("a") + 1
+    return number - 1
 
 
 def _patch_room(root: Element, spec: Instance) -> None:
@@ -124,12 +182,35 @@ def _patch_kernel(root: Element, kernel: DirectKernel | None) -> None:
         put(root, f"os/{tag}", text)
 
 
-def _patch_seed(devices: Element, seed: DiskSource | None) -> None:
+def _patch_seed(root: Element, seed: DiskSource | None) -> None:
+    """The cloud-init disk: on a bus other than virtio a CD, which every system there can read."""
+    devices = ensure(root, "devices")
     found = by_alias(devices, SEED_ALIAS)
     if found is not None and seed is None:
         devices.remove(found)
     elif found is None and seed is not None:
-        _add_disk(devices, SEED_ALIAS, seed, read_only=True)
+        bus = _usual_bus(root)
+        device = _add_disk(devices, SEED_ALIAS, seed, bus, read_only=True)
+        if bus != "virtio":
+            device.set("device", "cdrom")
+            _put_drive_first(devices)
+
+
+def _put_drive_first(devices: Element) -> None:
+    """Of two CDs libvirt boots the first, and the seed has nothing to boot."""
+    drive, seed, first = by_alias(devices, ISO_ALIAS), by_alias(devices, SEED_ALIAS), devices.find("disk")
+    if drive is None or seed is None or first is None or seed.get("device") != "cdrom":
+        return
+    if value(drive, "target/@bus") != value(seed, "target/@bus") and first is not drive:
+        first.addprevious(drive)
+    _go_ahead(drive, [seed])
+
+
+def _usual_bus(root: Element) -> str:
+    """Where a disk goes for which no bus is declared: beside the root disk."""
+    device = root_disk(root)
+    bus = value(device, "target/@bus") if device is not None else None
+    return bus if bus in PREFIXES else "virtio"
 
 
 def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
@@ -148,6 +229,7 @@ def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
         sub(drive, "target", dev=free_target(devices, "sd"), bus="sata" if x86 else "scsi")
         sub(drive, "readonly")
         sub(drive, "alias", name=ISO_ALIAS)
+        _put_drive_first(devices)
     put(drive, "source/@file", iso.path)
     os = ensure(root, "os")
     boots = os.findall("boot")
@@ -155,34 +237,54 @@ def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
         boots[-1].addnext(parse("<boot dev='cdrom'/>"))
 
 
-def _patch_disks(devices: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
-    wanted = {disk.name: disk for disk in disks}
+def _patch_disks(root: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
+    devices, usual = ensure(root, "devices"), _usual_bus(root)
+    wanted, before = {disk.name: disk for disk in disks}, dict[str, tuple[str | None, str | None]]()
     for device in [one for one in devices.findall("disk") if is_declared(one, known)]:
         disk = wanted.get(disk_key(device))
         if disk is None:
             devices.remove(device)
-        elif disk_facts(device) != (resolved.disks[disk.name].path, disk.read_only):
+        elif _differs(device, disk, resolved.disks[disk.name]):
             if (alias_of(device) or "").startswith(DISK_ALIAS):
+                before[disk.name] = value(device, "target/@bus"), value(device, "serial")
                 devices.remove(device)
             else:
-                _point(device, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
+                _point(devices, device, disk, resolved.disks[disk.name])
     present = {disk_key(device) for device in devices.iterfind("disk")}
     for disk in disks:
         if disk.name not in present:
-            _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], read_only=disk.read_only)
+            # One that is only changed keeps what the program does not say.
+            bus, serial = before.get(disk.name, (usual, serial_of(disk.name)))
+            device = _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], disk.bus or bus or usual,
+                               read_only=disk.read_only)  # fmt: skip
+            put(device, "serial", disk.serial or serial)
 
 
-def _point(device: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
-    """Have an imported disk hold another volume where it is: on its bus, under its target."""
+def _differs(device: Element, disk: Disk, source: DiskSource) -> bool:
+    """Whether a disk is not as the program declares it. What the program does not say may be anything."""
+    bus, serial = value(device, "target/@bus"), value(device, "serial")
+    return (
+        (source_of(device), device.find("readonly") is not None) != (source.path, disk.read_only)
+        or disk.bus not in (None, bus)
+        or disk.serial not in (None, serial)
+    )
+
+
+def _point(devices: Element, device: Element, disk: Disk, source: DiskSource) -> None:
+    """Have an imported disk hold another volume, where it is unless the program says another bus."""
     for tag in ("source", "backingStore", "readonly"):
         drop(device, tag)
     device.set("type", "file")
     put(device, "driver/@name", "qemu")
     put(device, "driver/@type", source.format)
     sub(device, "source", file=source.path)
-    if read_only:
+    if disk.read_only:
         sub(device, "readonly")
-    put(device, "alias/@name", alias)
+    if disk.bus not in (None, value(device, "target/@bus")):
+        _move(devices, device, disk.bus or "virtio")
+    if disk.serial is not None:
+        put(device, "serial", disk.serial)
+    put(device, "alias/@name", DISK_ALIAS + disk.name)
 
 
 def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Resolved, known: Names) -> None:
@@ -219,14 +321,15 @@ def _patch_nic(device: Element, nic: Nic, network: str | None) -> None:
         put(device, "model/@type", nic.model)
 
 
-def _add_disk(devices: Element, alias: str, source: DiskSource, *, read_only: bool) -> None:
+def _add_disk(devices: Element, alias: str, source: DiskSource, bus: str, *, read_only: bool = False) -> Element:
     device = sub(devices, "disk", type="file", device="disk")
     sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
     sub(device, "source", file=source.path)
-    sub(device, "target", dev=free_target(devices, root=alias == ROOT_ALIAS), bus="virtio")
+    sub(device, "target", dev=free_target(devices, PREFIXES[bus], root=alias == ROOT_ALIAS), bus=bus)
     if read_only:
         sub(device, "readonly")
     sub(device, "alias", name=alias)
+    return device
 
 
 def free_target(devices: Element, prefix: str = "vd", *, root: bool = False) -> str:

@@ -33,7 +33,8 @@ from jvp.resources.instance.definition import (
     source_of,
     told_format,
 )
-from jvp.resources.instance.model import Instance, InstanceState, RootDisk
+from jvp.resources.instance.disk import RootDisk
+from jvp.resources.instance.model import Instance, InstanceState
 
 ON_CHANGE = ("cloudInit", "onChange")
 OTHER_NAME = (
@@ -136,6 +137,8 @@ def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any
         return Effect.NEXT_BOOT if same else Effect.REPLACE
     if first == "iso" and change.old is None:
         return Effect.NEXT_BOOT  # the drive comes with the CD, and is not plugged in live
+    if first == "disks" and _on_sata(change, state, new):
+        return Effect.NEXT_BOOT
     if first == "cpus" and known(value_):
         room, now = state.max_cpus or 0, state.cpus
         return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
@@ -143,6 +146,21 @@ def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any
         fits = memory_bytes(value_) <= memory_bytes(state.max_memory or state.memory)
         return Effect.LIVE if fits else Effect.NEXT_BOOT
     return change.effect
+
+
+def _on_sata(change: Change, state: InstanceState, new: dict[str, Any]) -> bool:
+    """Whether a change of a disk plugs it into SATA or out of it, which a running guest does not do."""
+    if len(change.path) < 2:
+        return False
+    item: Any = change.old if change.kind is Kind.DELETE and len(change.path) == 2 else new["disks"][change.path[1]]
+    given: dict[str, Any] = item if isinstance(item, dict) else {}
+    had = next((disk for disk in state.disks if disk.name == given.get("name")), None)
+    if had is not None:
+        return "sata" in (had.bus, given.get("bus"))
+    root: Any = new.get("rootDisk")
+    told = (given.get("bus"), root.get("bus") if isinstance(root, dict) else None)
+    now = state.root_disk.bus if isinstance(state.root_disk, RootDisk) else None
+    return next((bus for bus in (*told, now) if bus is not None), None) == "sata"
 
 
 def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:

@@ -31,9 +31,10 @@ from jvp.resources.instance.definition import (
     root_name,
     source_of,
 )
+from jvp.resources.instance.disk import Disk, RootDisk, is_serial
 from jvp.resources.instance.live import waits
 from jvp.resources.instance.machine import cpu_of, means
-from jvp.resources.instance.model import DirectKernel, Disk, GuestAddress, InstanceState, Nic, RootDisk
+from jvp.resources.instance.model import DirectKernel, GuestAddress, InstanceState, Nic
 
 CREATED = "created"
 """A fact of the mark: when the instance was made."""
@@ -292,7 +293,15 @@ def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
         reference = same_or(before, actual, lambda text: _volume_id(node, text)) or actual
     if reference != before and (below := _covered(node, device, before)) is not None:
         reference = below
-    return Disk.model_construct(name=key, volume=reference, read_only=device.find("readonly") is not None)
+    bus: Any = value(device, "target/@bus")
+    serial = value(device, "serial")
+    return Disk.model_construct(
+        name=key,
+        volume=reference,
+        read_only=device.find("readonly") is not None,
+        bus=bus if bus in PREFIXES else None,
+        serial=serial if serial and is_serial(serial) else None,
+    )
 
 
 def _covered(node: Node, device: Element, before: str | None) -> str | None:
