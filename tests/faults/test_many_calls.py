@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.daemon import SystemHost
+from faults.slow import PATIENCE_S, SlowHost, until
 from jvp.core.errors import JvpError
 from jvp.core.work import Work
 from jvp.libvirt import node as nodes
@@ -23,50 +23,12 @@ from jvp.libvirt.node import Node
 CALLS = 12
 LOST_S = 7.0
 """This daemon takes a client for dead after 1 * (5 + 1) seconds without an answer."""
-PATIENCE_S = 60.0
-_HOOK = """#!/bin/sh
-[ "$2 $3" = "start begin" ] || exit 0
-touch "{folder}/begun-$1"
-while [ -e "{folder}/hold" ]; do sleep 0.1; done
-exit 1
-"""
-
-
-class SlowHost:
-    """A node on which starting a network lasts until `release`, and is then refused."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.host = SystemHost(folder, name, libvirtd="keepalive_interval = 1\nkeepalive_count = 5\n")
-        self.hold = folder / "hold"
-        hook = folder / "etc/hooks/network"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK.format(folder=folder))
-        hook.chmod(0o755)
-        self.hold.touch()
-        self.host.daemon.restart()
-
-    def begun(self) -> int:
-        return len(list(self.host.folder.glob("begun-*")))
-
-    def release(self) -> None:
-        self.hold.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        self.release()
-        self.host.close()
 
 
 @pytest.fixture
 def slow(hosts_folder: Path) -> Iterator[SlowHost]:
     with contextlib.closing(SlowHost(hosts_folder / "slow", f"{hosts_folder.name}-slow")) as found:
         yield found
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def outcome(call: Callable[[], object]) -> str:

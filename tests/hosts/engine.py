@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,9 @@ class Stack:
 
     def __call__(self, *arguments: str, **environment: str) -> Run:
         """Run one command, not asking anything."""
-        argv = [str(shutil.which("pulumi", path=_path())), "--non-interactive", *arguments]
         start = time.monotonic()
         done = subprocess.run(
-            self._wrap(argv, self.folder) if self._wrap else argv,
+            self._command(arguments),
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -109,6 +108,23 @@ class Stack:
             timeout=LIMIT_S,
         )
         return Run(done.returncode, done.stdout, time.monotonic() - start)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start one command, in a process group of its own."""
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        argv = [str(shutil.which("pulumi", path=_path())), "--non-interactive", *arguments]
+        return self._wrap(argv, self.folder) if self._wrap else argv
 
     def up(self, *more: str, **environment: str) -> Run:
         return self("up", "--yes", "--skip-preview", "--stack", "dev", *more, **environment)

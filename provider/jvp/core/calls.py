@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jvp.core.abandon import leavable, run
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, completed, declared, diff, respelled
 from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
@@ -97,6 +98,7 @@ class Calls:
         """Offline validation with defaults filled in."""
         return check(self.handlers[token].spec, raw)
 
+    @leavable
     def diff(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
         """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked.
 
@@ -131,6 +133,7 @@ class Calls:
         bag |= harmless_value(self._predicted(handler, inputs, None, work), own_texts(inputs))
         return hide({**bag, **completed(handler.spec, reveal(inputs), {})}, secret_paths(inputs), handler.state)
 
+    @leavable
     def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
         """The state that an update would give."""
         handler = self.handlers[token]
@@ -152,6 +155,7 @@ class Calls:
         wanted = completed(handler.spec, reveal(new), reveal(stored.state))
         return hide({**bag, **wanted}, secret_paths(new), handler.state)
 
+    @leavable
     def create(self, token: str, key: Key, inputs: Bag, work: Work, *, adopt: bool = False) -> Result:
         """Make the object. Raises a JvpError when nothing was left behind.
 
@@ -194,6 +198,7 @@ class Calls:
         work.warn(f'{handler.kind} "{name}" was there already and is adopted')
         return self.update(token, found, inputs, work)
 
+    @leavable
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
@@ -205,6 +210,7 @@ class Calls:
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             return Stored(stored.id, declared(handler.spec, bag, stored.inputs), bag, private)
 
+    @leavable
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
@@ -229,6 +235,7 @@ class Calls:
                 )
             return Stored(object_id, checked.inputs, bag, private)
 
+    @leavable
     def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
         handler = self.handlers[token]
@@ -241,6 +248,7 @@ class Calls:
             left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
 
+    @leavable
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
@@ -249,12 +257,14 @@ class Calls:
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
             self._adopters.pop((token, stored.id), None)
 
+    @leavable
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
         with self._guarded(work=work) as work:
-            for found in self.handlers[token].list(work):
-                yield Listed(sentence(found.id), sentence(found.name))
+            every = self.handlers[token].list(work)
+            return iter([Listed(sentence(found.id), sentence(found.name)) for found in every])
 
+    @leavable
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
         """A function's result; or None and the failures of its arguments."""
         function = self.functions[token]
@@ -312,7 +322,7 @@ class Calls:
         with self._guarded(inputs, work=work) as work:
             spec = handler.spec.model_validate(reveal(inputs))
             with contextlib.suppress(JvpError):
-                for line in handler.warnings(work, spec, prior):
+                for line in run(work, lambda: [*handler.warnings(work, spec, prior)]):
                     work.warn(line)
             return handler.predict(spec, prior)
 

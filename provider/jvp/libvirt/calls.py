@@ -5,6 +5,8 @@ threads and short calls; and when a silent peer is given up, one of them is told
 die of SIGSEGV. And with the fifth the daemon reads nothing more, misses the answers to its own keepalive, and closes
 the connection after 30 s (`max_client_requests`; source: virNetServerClientDispatchRead). So a call waits here until
 the one before it has its answer. Who wants more at once takes more connections: see `node.py`.
+
+A call that never gets its answer is left behind with its connection (`core/abandon.py`), and who waits for it is told.
 """
 
 from __future__ import annotations
@@ -18,11 +20,44 @@ from weakref import WeakKeyDictionary
 
 import libvirt
 
+from jvp.core.abandon import Seat, outside, seat
+from jvp.core.errors import Unreachable
+
 _LOCAL = {"UUID", "UUIDString", "ID", "c_pointer", "close", "connect", "getURI", "isAlive", "key", "name", "newStream",
           "setKeepAlive"}  # fmt: skip
 """Methods that ask nobody."""
-_locks: WeakKeyDictionary[libvirt.virConnect, threading.RLock] = WeakKeyDictionary()
-"""Of our connections alone: who shares the process with us keeps theirs as they are. A method may call another."""
+_LOOK_S = 0.5
+
+
+class _Line:
+    """The calls on one connection, each waiting for the one before. A method may call another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._seat: Seat | None = None
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the call whose turn it is was left behind."""
+        return self._seat is not None and self._seat.left
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=_LOOK_S):
+            if self.hangs:
+                raise Unreachable("an earlier call on the same connection has not come back; run the command again")
+        self._depth += 1
+        self._seat = seat()
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._seat = None
+        self._lock.release()
+
+
+_lines: WeakKeyDictionary[libvirt.virConnect, _Line] = WeakKeyDictionary()
+"""Of our connections alone: who shares the process with us keeps theirs as they are."""
 _lock = threading.Lock()
 _waits = False
 
@@ -31,10 +66,16 @@ def one_by_one(connection: libvirt.virConnect) -> None:
     """Have the calls on a new connection, and on what is found through it, wait for each other."""
     global _waits
     with _lock:
-        _locks[connection] = threading.RLock()
+        _lines[connection] = _Line()
         if not _waits:
             _have_methods_wait()
             _waits = True
+
+
+def hangs(connection: libvirt.virConnect) -> bool:
+    """Whether a call on it was left behind and has not come back."""
+    line = _lines.get(connection)
+    return line is not None and line.hangs
 
 
 def _have_methods_wait() -> None:
@@ -43,16 +84,18 @@ def _have_methods_wait() -> None:
         if inspect.isclass(kind) and kind.__name__.startswith("vir"):
             for name, method in list(vars(kind).items()):
                 if inspect.isfunction(method) and not name.startswith("_") and name not in _LOCAL:
-                    setattr(kind, name, _waiting(method))
+                    setattr(kind, name, _waiting(f"{kind.__name__}.{name}", method))
 
 
-def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
+def _waiting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    what = f"libvirt's {name}"
+
     @functools.wraps(method)
     def call(this: Any, *arguments: Any, **named: Any) -> Any:
-        lock = _locks.get(this if isinstance(this, libvirt.virConnect) else this.connect())
-        if lock is None:
+        line = _lines.get(this if isinstance(this, libvirt.virConnect) else this.connect())
+        if line is None:
             return method(this, *arguments, **named)
-        with lock:
+        with outside(what), line:
             return method(this, *arguments, **named)
 
     return call

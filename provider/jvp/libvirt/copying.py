@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 
 import libvirt
 
+from jvp.core.abandon import outside
 from jvp.core.errors import Cancelled, Rejected, Unreachable
 from jvp.core.work import Work
 from jvp.libvirt.node import Node
@@ -36,7 +37,7 @@ def copy(
         try:
             done, began = 0, time.monotonic()
             shown = began
-            for piece in _ahead(pieces(connection, origin)):
+            for piece in _ahead(pieces(connection, origin), f'volume "{source.name()}"'):
                 work.check()
                 if work.left() <= 0:
                     raise Unreachable(f"{what}: copying did not finish in the time that the call has; allow more")
@@ -82,7 +83,7 @@ def pieces(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> Gen
     stream.finish()
 
 
-def _ahead(source: Generator[bytes | int, None, None]) -> Iterator[bytes | int]:
+def _ahead(source: Generator[bytes | int, None, None], what: str) -> Iterator[bytes | int]:
     """The same pieces, drawn in a thread of its own: reading and writing then overlap."""
     box: queue.Queue[bytes | int | BaseException | None] = queue.Queue(_WAITING)
     left = threading.Event()
@@ -108,13 +109,18 @@ def _ahead(source: Generator[bytes | int, None, None]) -> Iterator[bytes | int]:
     thread = threading.Thread(target=draw, name="jvp-read", daemon=True)
     thread.start()
     try:
-        while (item := box.get()) is not None:
+        while True:
+            with outside(f"the reading of {what}"):
+                item = box.get()
+            if item is None:
+                break
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
         left.set()
-        thread.join()
+        with outside(f"the reading of {what}"):
+            thread.join()
 
 
 def convert(
@@ -128,7 +134,7 @@ def convert(
     """Make the volume that `root` describes with the content of `source`, in another format.
 
     Only for sources that no guest ever wrote: libvirt goes by the format that it finds in the file itself. That
-    must be `source_format`. On Cancelled the daemon goes on, and the volume is busy until it is done.
+    must be `source_format`. On Cancelled (also at the deadline) the daemon goes on, and the volume is busy meanwhile.
     Source: virStorageVolCreateXMLFrom runs qemu-img convert and outlives its caller.
     """
     refuse_other_format(parse(source.XMLDesc(0)), source_format, source.name())
@@ -147,12 +153,15 @@ def convert(
     thread = threading.Thread(target=call, name="jvp-convert", daemon=True)
     thread.start()
     name = value(root, "name") or ""
-    while thread.is_alive():
-        work.status(f'volume "{name}": converting')
-        # Not before it is there: who takes back what was begun must find it.
-        if work.cancelled.is_set() and find_volume(pool, name) is not None:
-            raise Cancelled("stopped on request; the node finishes the conversion, and the next run goes on from there")
-        thread.join(0.05)
+    with outside(f'the conversion of volume "{name}"'):
+        while thread.is_alive():
+            work.status(f'volume "{name}": converting')
+            # Not before it is there: who takes back what was begun must find it.
+            over = work.cancelled.is_set() or not work.left()
+            if over and find_volume(pool, name) is not None:
+                why = "stopped on request" if work.cancelled.is_set() else "the time is up"
+                raise Cancelled(f"{why}; the node finishes the conversion, and the next run goes on from there")
+            thread.join(0.05)
     if isinstance(result[0], BaseException):
         raise result[0]
     # Not the one that was made: it is bound to the job's connection, which somebody else has now.

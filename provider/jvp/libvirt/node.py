@@ -16,7 +16,8 @@ from queue import Empty, LifoQueue
 
 import libvirt
 
-from jvp.core.errors import NotFound, Rejected, Unreachable
+from jvp.core.abandon import outside
+from jvp.core.errors import Busy, NotFound, Rejected, Unreachable
 from jvp.core.types import shortened
 from jvp.core.values import Unknown
 from jvp.core.work import Work, current
@@ -103,21 +104,31 @@ class Node:
 
     @contextlib.contextmanager
     def job(self, work: Work) -> Iterator[libvirt.virConnect]:
-        """A connection for one long call, and for nobody else meanwhile; waits for a free one."""
+        """A connection for one long call, and for nobody else meanwhile; waits for a free one.
+
+        Raises Busy where none is free until the deadline.
+        """
         while True:
             with contextlib.suppress(Empty):
                 number = self._free_jobs.get(timeout=SLICE_S)
                 break
             work.check()
+            if not work.left():
+                raise Busy(f'"{self.shown}" is busy with {JOBS} long calls; run the command again')
         try:
             yield self._alive(f"job {number}", work)
         finally:
             self._free_jobs.put(number)
 
-    def pool_lock(self, pool_uuid: str) -> threading.Lock:
+    @contextlib.contextmanager
+    def pool_lock(self, pool_uuid: str) -> Iterator[None]:
         """Held for short metadata calls on one pool, never for a transfer."""
         with self._lock:
-            return self._pool_locks.setdefault(pool_uuid, threading.Lock())
+            lock = self._pool_locks.setdefault(pool_uuid, threading.Lock())
+        with contextlib.ExitStack() as held:
+            with outside("another call on the same storage pool"):
+                held.enter_context(lock)
+            yield
 
     @property
     def is_session(self) -> bool:
@@ -177,7 +188,7 @@ class Node:
         with self._lock:
             found = self._connections.get(which)
             with contextlib.suppress(libvirt.libvirtError):
-                if found is not None and found.isAlive():
+                if found is not None and not calls.hangs(found) and found.isAlive():
                     return found
             opening = self._opening.get(which)
             if opening is None:
@@ -194,6 +205,8 @@ class Node:
             except TimeoutError:
                 if time.monotonic() >= end:
                     raise silent(self.shown, OPEN_S) from None
+                if not work.left():
+                    raise silent(self.shown, time.monotonic() - self._silent_since) from None
             except libvirt.libvirtError as error:
                 raise connect_error(self.shown, error) from None
             if self._again:

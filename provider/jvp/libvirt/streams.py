@@ -13,6 +13,7 @@ from concurrent.futures import Future
 
 import libvirt
 
+from jvp.core.abandon import outside
 from jvp.core.errors import NoSpace, Unreachable
 from jvp.libvirt.errors import libvirt_errors
 
@@ -60,7 +61,7 @@ class VolumeUpload:
 
     def finish(self) -> None:
         self._ended = True
-        with libvirt_errors(self._what):
+        with libvirt_errors(self._what), outside(f"the end of the {self._what}"):
             self._end()
             self._refuse_lost()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jvp.core.abandon import run
 from jvp.core.calls import AnyFunction, AnyHandler, Calls, Plan, Stored
 from jvp.core.check import Failure, check
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected, Unreachable
@@ -230,7 +231,8 @@ class ProviderServicer:
                 if prior is not None:
                     given = kept.given(handler, request.planned_private, given)
                 given = writeonly.filled(handler.spec, given, now)
-                done = verb(handler, _having(handler, before, then), given, bool(adopt), work)
+                whole = _having(handler, before, then)
+                done = run(work, lambda: verb(handler, whole, given, bool(adopt), work))
             except JvpError as error:
                 found = diagnostics.of_error(error, handler.spec)
                 return answer(
