@@ -137,7 +137,7 @@ class _Thread(threading.Thread):
     """Runs one call after the other. A daemon: the end of the process does not wait for one that hangs."""
 
     def __init__(self) -> None:
-        super().__init__(name="jvp-verb", daemon=True)
+        super().__init__(name="verb", daemon=True)
         self._ready = threading.Semaphore(0)
         self._job: tuple[Seat, Work, Callable[[], Any]]
         self.start()
