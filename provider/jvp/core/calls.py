@@ -322,8 +322,7 @@ class Calls:
         with self._guarded(inputs, work=work) as work:
             spec = handler.spec.model_validate(reveal(inputs))
             with contextlib.suppress(JvpError):
-                for line in run(work, lambda: [*handler.warnings(work, spec, prior)]):
-                    work.warn(line)
+                run(work, lambda: _warn(work, handler.warnings(work, spec, prior)))
             return handler.predict(spec, prior)
 
     def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
@@ -358,6 +357,11 @@ class Calls:
             if facts.write_only and name in ours:
                 bag[name] = ours[name]
         return hide(bag, secret_paths_in(bag, known), handler.state)
+
+
+def _warn(work: Work, lines: Iterable[str]) -> None:
+    for line in lines:
+        work.warn(line)
 
 
 def _refuse_newer(handler: AnyHandler, stored: Stored) -> None:
