@@ -30,6 +30,10 @@ test: setup lint ## linters and all tests that this machine can run; of what is 
 test-all: setup lint ## the same with every kill point and longer races
 	@JVP_TESTS=all $(PYTHON) -m pytest -ra --durations=10 $(ARGS)
 
+lab: setup ## tests with a whole Debian system and cloud-init; builds its image, two minutes, once
+	@$(PYTHON) -m tests.lab.cloud
+	@$(PYTHON) -m pytest -ra -m images $(ARGS)
+
 lint: ## ruff, mypy, import contracts, generated files up to date
 	@$(PYTHON) -m tools.lint
 

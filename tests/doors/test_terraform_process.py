@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -179,6 +180,25 @@ def test_a_ctrl_c_is_for_the_host_and_a_terminate_ends(terraform_plugin: Start) 
     process.terminate()
     assert ended(process)[0] == 0
     assert not line.socket.parent.exists()
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_a_debug_log_names_calls_and_objects_and_no_value(terraform_gadget: Start, level: str) -> None:
+    process = terraform_gadget(env=environment(TF_LOG_PROVIDER=level))
+    client = Client(handshake(process).socket)
+    host = host_of(client)
+    assert host.configure() == []
+    assert host.apply(host.plan("jvp_gadget", {"name": "seen", "password": "hush-hush"})).errors == []
+    client.close()
+    process.terminate()
+    _, _, err = ended(process)
+    told = [json.loads(line)["@message"] for line in err.splitlines() if line.startswith("{")]
+    applied = [line for line in told if line.startswith("ApplyResourceChange")]
+    if level == "debug":
+        assert [re.sub(r"\d+", "N", line) for line in applied] == ['ApplyResourceChange jvp_gadget "seen": N ms']
+    else:
+        assert applied == []
+    assert "hush" not in err
 
 
 def test_a_terminate_that_another_thread_gets_ends_it(terraform_plugin: Start) -> None:

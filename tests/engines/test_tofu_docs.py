@@ -8,8 +8,10 @@ from pathlib import Path
 
 from engine_stack import ROOT
 from tofu_home import TofuHome
+from tofu_stack import programs
 from tools import gen_docs
 
+from jvp.doors.cli.terraformmirror import PLATFORMS, SOURCE
 from jvp.doors.terraform.plugin import registered
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -34,6 +36,13 @@ def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, 
     shutil.copytree(EXAMPLES / "resources", module)
     shutil.copy(EXAMPLES / "provider.tf", module)
     home.tofu(module, "init")
+    # One checksum holds for every platform, whatever `init` warns of.
+    lock = (module / ".terraform.lock.hcl").read_text(encoding="utf-8")
+    assert lock.count('"h1:') == 1
+    platforms = [f"-platform={one}" for one in PLATFORMS]
+    program = next(iter(programs().values()))
+    home.run(program, "providers", "lock", f"-fs-mirror={home.mirror}", *platforms, SOURCE, folder=module)
+    assert (module / ".terraform.lock.hcl").read_text(encoding="utf-8") == lock
     planned = home.tofu(module, "plan")
     assert "Plan: 6 to add, 0 to change, 0 to destroy." in planned
     # What they look up is nowhere on this node.

@@ -87,15 +87,15 @@ def _key() -> str:
     total = hashlib.sha256()
     for path in sorted(HERE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
-            total.update(f"{path.relative_to(HERE)}\0{_sha256(path)}\0".encode())
+            total.update(f"{path.relative_to(HERE)}\0{sha256(path)}\0".encode())
     return total.hexdigest()
 
 
 def _facts(folder: Path) -> dict[str, dict[str, str | int]]:
-    return {name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES}
+    return {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

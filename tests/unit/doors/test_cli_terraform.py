@@ -134,7 +134,6 @@ def test_uninstall_leaves_what_others_put_beside_it(home: Path, capsys: pytest.C
     run(capsys, "install", "--write")
     folder = home / ".local" / "share" / "jvp" / "terraform" / "mirror" / VERSION
     foreign = (folder / "darwin_arm64" / "terraform-provider-jvp", folder / "linux_amd64" / "notes")
-    foreign[0].parent.mkdir()
     for file in foreign:
         file.write_text("theirs")
     said = f"removed jvp {jvp.__version__} from {folder}; what else is there stays"

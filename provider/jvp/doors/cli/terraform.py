@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from typing import TYPE_CHECKING
 
 import jvp
@@ -28,6 +29,12 @@ def add_to(commands: Commands) -> None:
         help="write the CLI's configuration too, where there is none; a file that exists is never changed",
     )
     command.set_defaults(run=install)
+    text = "print what is on the node as HCL, with the blocks that import it; nothing is changed"
+    command = below.add_parser("export", help=text, description=sentence(text))
+    command.add_argument("kind", nargs="?", help="instance, network, storage_pool, template or volume; all without one")
+    command.add_argument("names", nargs="*", metavar="name", help="names or ids; of a volume or template POOL/NAME")
+    command.add_argument("--uri", help="the libvirt connection; by default the usual one")
+    command.set_defaults(run=export)
     text = "take it out of the mirror"
     command = below.add_parser("uninstall", help=text, description=sentence(text))
     _add_mirror(command)
@@ -57,6 +64,13 @@ def install(parsed: argparse.Namespace) -> int:
         print(f"tofu and terraform find it by {needed.fresh}, which is new")
     else:
         print(f"tofu and terraform find it with these lines in {needed.fresh} (--write writes it):\n\n{needed.lines}")
+    return 0
+
+
+def export(parsed: argparse.Namespace) -> int:
+    """HCL on standard output; an error before anything of the named objects is printed."""
+    blocks = importlib.import_module(terraformmirror.EXPORT).export(parsed.uri, parsed.kind, parsed.names)
+    print("\n".join(blocks), end="")
     return 0
 
 

@@ -24,8 +24,9 @@ from jvp.doors.cli.files import is_made_by, reason, write_whole
 
 SOURCE = "jvp.internal/jvp/jvp"
 MODULE = "jvp.doors.terraform.plugin"
-"""The provider's address, and what the launcher starts. By name: doors do not know each other."""
-PLATFORMS = ("linux_amd64", "linux_arm64")
+EXPORT = "jvp.doors.terraform.export"
+"""The provider's address, what the launcher starts, and what writes HCL. By name: doors do not know each other."""
+PLATFORMS = ("linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64")
 PROGRAM = f"terraform-provider-jvp_v{jvp.__version__}"
 MADE_BY = "# Made by `jvp terraform install`."
 LAUNCHER = f"""\

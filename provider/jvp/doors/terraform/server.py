@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from jvp.doors.terraform import hclog, protocol
+from jvp.doors.terraform import hclog, protocol, timing
 from jvp.doors.terraform.protocol import CONTROLLER, PROVIDER, STDIO, Message, message
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def _say_nothing(service: Service, request: Message, context: grpc.ServicerConte
 def _handler(service: Service, method: Any) -> grpc.RpcMethodHandler[Message, Message]:
     request, response = message(method.input_type.full_name), message(method.output_type.full_name)
     answer = functools.partial(_answer, service, method.name, response)
+    if timing.wanted():
+        answer = functools.partial(_timed, method.name, answer)
     return grpc.unary_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
 
@@ -106,6 +108,12 @@ def _answer(service: Service, name: str, response: Any, request: Message, contex
         return getattr(service.load(), name)(request)
     except Exception as error:
         return _refused(service, name, response, request, error)
+
+
+def _timed(
+    name: str, answer: Callable[[Message, Any], Message], request: Message, context: grpc.ServicerContext
+) -> Message:
+    return timing.timed(name, request, lambda one: answer(one, context))
 
 
 def _refused(service: Service, name: str, response: Any, request: Message, error: Exception) -> Message:
