@@ -190,8 +190,7 @@ class Instances(Handler[Instance, InstanceState]):
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
-            # Volumes outlive the instance: the guest gets the chance to write out what it holds.
-            patience = prior.shutdown_timeout if prior is not None and prior.disks else None
+            patience = prior.shutdown_timeout if prior is not None else None
             path = prior.root_disk_path if prior else None
             removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
 

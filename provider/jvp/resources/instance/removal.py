@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import libvirt
+
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, poolmarks, sidecar
@@ -14,7 +16,7 @@ from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import delete_volume, disk_users, find_volume, refresh, release_template
 from jvp.libvirt.xml import parse, value
 from jvp.resources.instance import cards, machine
-from jvp.resources.instance.definition import iso_of, root_name
+from jvp.resources.instance.definition import iso_of, root_name, source_of
 from jvp.resources.instance.storage import (
     NVRAM,
     nvram_name,
@@ -38,8 +40,9 @@ def remove(
 ) -> None:
     """Remove everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-    With `keep` the root disk stays, with `whole` also one that was imported goes. A guest may take `patience` to
-    shut down. Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
+    With `keep` the root disk stays, with `whole` also one that was imported goes. Where a disk outlives the guest, it may
+    take `patience` to shut down and write out what it holds. Raises Rejected, before that, when the root disk is out of
+    reach, or another machine has it.
     """
     node, domain = api.node, api.find(uuid)
     ours, iso, kept = True, None, set[hosts.Card]()
@@ -61,7 +64,8 @@ def remove(
         for name, file in api.memories(domain):
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
-        if patience is not None:
+        goes = {*over, own, path} if (ours or whole) and not keep else set()
+        if patience is not None and _outlived(domain, goes):
             guest.shut_down(work, domain, patience)
         elif domain.isActive():
             guest.cut_off(domain)
@@ -79,6 +83,13 @@ def remove(
         api.undefine(domain)
     if iso is not None:
         release_template(work, node, iso)
+
+
+def _outlived(domain: libvirt.virDomain, goes: set[str | None]) -> bool:
+    """Whether a disk that the guest can write to stays when the files that are named go with it. Raises libvirtError."""
+    disks = guest.is_active(domain) and devices.live_xml(domain).iterfind("devices/disk")
+    written = [one for one in disks or () if one.get("device", "disk") == "disk" and one.find("readonly") is None]
+    return any(source_of(one) not in goes for one in written)
 
 
 def _refuse_unreachable(work: Work, node: Node, path: str) -> None:
