@@ -180,14 +180,14 @@ def _memory(kib: int, *, room: bool) -> Callable[[Any, Any], None]:
     return change
 
 
-def _kept(bench: Any, flags: int, address: str | None) -> None:
-    """`virsh net-update` of what the network keeps for the card: taken out, or another address."""
+def _kept(bench: Any, flags: int, address: str | None, name: str = "own") -> None:
+    """`virsh net-update` of what the network keeps for the card: taken out, or another address or name."""
     network = bench.connection.networkLookupByUUIDString(bench.network.id)
     section, delete = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
     network.update(delete, section, -1, f"<host mac='{CARD}'/>", flags)
     if address is not None:
         base = bench.network.state["cidr"].rpartition(".")[0]
-        new = f"<host mac='{CARD}' ip='{base}{address}'/>"
+        new = f"<host mac='{CARD}' name='{name}' ip='{base}{address}'/>"
         network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, new, flags)
 
 
@@ -266,6 +266,8 @@ INSTANCE = [
     Drift("nics", lambda bench, _: _kept(bench, BOTH, None), frozenset({"nics"}), "address given up"),
     Drift("nics", lambda bench, _: _kept(bench, LIVE, None), frozenset({"nics"}), "address given up live"),
     Drift("nics", lambda bench, _: _kept(bench, BOTH, ".99"), frozenset({"nics"}), "another address"),
+    Drift("nics", lambda bench, _: _kept(bench, BOTH, ".7", "other"), frozenset({"nics"}), "another host name"),
+    Drift("nics", lambda bench, _: _kept(bench, LIVE, ".7", "other"), frozenset({"nics"}), "another host name live"),
     Drift(
         "directKernel", domain_edited(lambda _, root: drop(root, "os/kernel")), frozenset({"directKernel"}), "removed"
     ),

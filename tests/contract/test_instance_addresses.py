@@ -282,3 +282,52 @@ def test_an_import_leaves_each_its_own(bench: Bench, network: Stored) -> None:
     bench.delete("Instance", stored)
     assert made.XMLDesc(1).count("<host ") == 1
     bench.delete("Network", found)
+
+
+def names(bench: Bench, network: Stored) -> dict[str, str | None]:
+    """The names that the network has for cards, by the card's number; running and defined are the same."""
+    found = bench.connection.networkLookupByUUIDString(network.id)
+    running, defined = (
+        {one.get("mac", "")[-1]: one.get("name") for one in parse(text).iterfind(".//host") if one.get("mac") != THEIRS}
+        for text in (found.XMLDesc(0), found.XMLDesc(1))
+    )
+    assert running == defined
+    return {number: name for number, name in running.items() if number != "9"}
+
+
+def test_host_names_come_change_and_go_with_the_address(bench: Bench, network: Stored) -> None:
+    raw = declaration(bench, network, {"1": "11", "2": "12"})
+    first, second = raw["nics"]
+    raw = {**raw, "nics": [{**first, "hostname": "one"}, {**second, "hostname": "two"}]}
+    stored = bench.create("Instance", "named", raw).stored
+    try:
+        bench.converged("Instance", stored, raw)
+        found = bench.calls.import_("Instance", stored.id, Work())
+        assert found is not None
+        assert [nic["hostname"] for nic in found.inputs["nics"]] == ["one", "two"]
+        for one, two in (("two", "one"), ("one", None), (None, "one")):
+            raw = {**raw, "nics": [{**first, "hostname": one}, {**second, "hostname": two}]}
+            stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+            assert names(bench, network) == {"1": one, "2": two}
+        taken = {**raw, "nics": [{**first, "hostname": "own"}, second]}
+        with pytest.raises(Invalid, match='keeps "own" for own already') as refused:
+            bench.update("Instance", stored, taken)
+        assert dotted(refused.value.path) == "nics[0].hostname"
+    finally:
+        bench.delete("Instance", stored)
+
+
+def test_a_name_that_somebody_gave_to_the_card_stays(bench: Bench, network: Stored) -> None:
+    base = network.state["cidr"].rpartition(".")[0]
+    update(bench, network, f"<host mac='{MAC}1' name='theirs' ip='{base}.11'/>")
+    raw = declaration(bench, network, {"1": "12"})
+    stored = bench.create("Instance", "kept", raw).stored
+    try:
+        assert own(bench, network) == {"1": "12"}
+        assert names(bench, network) == {"1": "theirs"}
+        stored = bench.converged("Instance", stored, raw)
+        raw = declaration(bench, network, {"1": "13"})
+        stored = bench.converged("Instance", bench.update("Instance", stored, raw).stored, raw)
+        assert names(bench, network) == {"1": "theirs"}
+    finally:
+        bench.delete("Instance", stored)

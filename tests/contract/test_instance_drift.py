@@ -22,7 +22,8 @@ def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:
         "machine": "pc-q35-7.1", "cpuMode": "Westmere", "iso": bench.volumes[2].id,
         "rootDisk": {"pool": bench.pool.id, "size": "1MiB", "bus": "virtio"}, "autostart": True,
         "disks": [{"name": "data", "volume": bench.volumes[0].id}],
-        "nics": [{"name": "eth0", "network": bench.network.id, "mac": CARD.upper(), "address": f"{base}.7"}],
+        "nics": [{"name": "eth0", "network": bench.network.id, "mac": CARD.upper(), "address": f"{base}.7",
+                  "hostname": "own"}],
     }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ POOLS: dict[str, Raw] = {
         "cpus": [1, 2], "max_cpus": [2, 4], "memory": SIZES, "max_memory": ["2GiB", "2048MiB"],
         "disks": [{"name": NAMES, "volume": ["p/x", "p/y"], "read_only": [True, False]}],
         "nics": [{"name": NAMES, "network": ["n"], "mac": MACS, "model": ["virtio", "e1000"],
-                  "address": ["10.9.0.20", "10.9.0.21"]}],
+                  "address": ["10.9.0.20", "10.9.0.21"], "hostname": ["host-a", "HOST-a", "host-b"]}],
         "cloud_init": {
             "hostname": ["guest"], "ssh_keys": [[], ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me"]],
             "users": [{"name": ["admin", "guest"], "ssh_keys": [[]], "password": ["hunter22"], "sudo": [True, False],

@@ -43,6 +43,13 @@ class Work:
         if self.cancelled.is_set():
             raise Cancelled("stopped on request; run the command again and it goes on from here")
 
+    def go_on(self, what: str) -> None:
+        """Raise Cancelled as `check` does, and Busy (says `what`) after the deadline. Call it in every loop that takes
+        long over many objects."""
+        self.check()
+        if self.left() <= 0:
+            raise Busy(what)
+
     def wait(self, seconds: float) -> None:
         """Sleep, but not through a Cancel."""
         self.cancelled.wait(self.left(seconds))

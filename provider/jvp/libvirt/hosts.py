@@ -7,13 +7,14 @@ anybody else.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Set
 from dataclasses import dataclass
 
 import libvirt
 
 from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, address_of, dashed
+from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.xml import Element, parse, text_of, value
 
@@ -22,7 +23,7 @@ _ADD, _DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK
 LIVE, CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_NETWORK_XML_INACTIVE
 CARDS = "addresses"
-"""A fact of a domain's mark: for which of its cards it has put hosts into networks."""
+"""A fact of a domain's mark: the hosts that it has put into networks for its cards."""
 Card = tuple[str, str]
 """A network's name and a MAC."""
 
@@ -63,26 +64,69 @@ def hosts_of(root: Element) -> Iterator[Host]:
             yield host
 
 
-def converge(network: libvirt.virNetwork, ours: Container[Host]) -> None:
+RESTART_FROM = 4
+"""So many steps on a running network take longer than to stop and start it: some 0.3 s each, against 0.4 s."""
+
+
+def steps_to(network: libvirt.virNetwork, root: Element, ours: Container[Host]) -> int:
+    """How many steps lead from those hosts of the running network that are `ours` to those in `root`."""
+    now, wanted = ({host for host in hosts_of(one) if host in ours} for one in (parse(network.XMLDesc(0)), root))
+    return len(now ^ wanted)
+
+
+def converge(work: Work, network: libvirt.virNetwork, ours: Container[Host]) -> None:
     """Bring those hosts of the running network that are `ours` to what its definition says."""
     running = parse(network.XMLDesc(0))
     now = {host for host in hosts_of(running) if host in ours}
     wanted = {host for host in hosts_of(parse(network.XMLDesc(INACTIVE))) if host in ours}
-    change(network, running, now - wanted, wanted - now, LIVE)
+    change(work, network, running, now - wanted, wanted - now, LIVE)
 
 
-def change(network: libvirt.virNetwork, root: Element, out: Iterable[Host], new: Iterable[Host], flags: int) -> None:
-    """Take hosts out and put others in; `root` is the network's XML. Raises libvirtError.
+def change(
+    work: Work, network: libvirt.virNetwork, root: Element, out: Iterable[Host], new: Iterable[Host], flags: int
+) -> None:
+    """Take hosts out and put others in; `root` is the network's XML. Raises libvirtError, Busy at the deadline.
 
-    A host cannot change its address: it is deleted and added, and all go out first, for two may have swapped theirs.
+    Each step is a call, of some 0.3 s where the network runs: libvirt takes one host at a time.
     """
     families = [one.get("family", "ipv4") for one in root.iterfind("ip")]
     if "ipv4" not in families:
         return
     index = families.index("ipv4")
-    for command, hosts in ((_DELETE, out), (_ADD, new)):
-        for host in sorted(hosts, key=lambda one: one.mac):
-            network.update(command, _SECTION, index, _text(host), flags)
+    every, before = list(steps(out, new)), None
+    for number, (command, host) in enumerate(every):
+        if len(every) >= RESTART_FROM:
+            work.status(f"keeping addresses, {number} of {len(every)} steps")
+        if host.mac != before:  # else its address would be free until the next run
+            work.go_on(f"{number} of {len(every)} steps to the addresses that it keeps are taken; run again to go on")
+        network.update(command, _SECTION, index, _text(host), flags)
+        before = host.mac
+
+
+def steps(out: Iterable[Host], new: Iterable[Host]) -> Iterator[tuple[int, Host]]:
+    """What leads from the hosts `out` to the hosts `new`, one by one.
+
+    A host cannot change: it is deleted and added. One is back before the next goes, so that no address is free
+    meanwhile, but where two exchange theirs.
+    """
+    gone: dict[str, list[Host]] = {}
+    for host in sorted(out, key=lambda one: one.mac):
+        gone.setdefault(host.mac, []).append(host)
+    waiting = {host.mac: host for host in sorted(new, key=lambda one: one.mac)}
+    for mac in sorted(gone.keys() - waiting.keys()):
+        yield from ((_DELETE, host) for host in gone.pop(mac))
+    while waiting:
+        held = {text: host.mac for old in gone.values() for host in old for text in (host.address, host.name)}
+        free = [
+            mac for mac, host in waiting.items()
+            if {held.get(text, mac) for text in (host.address, host.name) if text} == {mac}
+        ]  # fmt: skip
+        for mac in free:
+            yield from ((_DELETE, host) for host in gone.pop(mac, []))
+            yield _ADD, waiting.pop(mac)
+        if not free:
+            first = next(mac for mac in waiting if mac in gone)
+            yield from ((_DELETE, host) for host in gone.pop(first))
 
 
 def _text(host: Host) -> str:
@@ -91,19 +135,29 @@ def _text(host: Host) -> str:
     return text_of(element)
 
 
+def kept_of(root: Element) -> dict[Card, Host]:
+    """What a domain (its inactive definition) has networks keep for its cards, as it was last declared.
+
+    An older version of us did not write down the address.
+    """
+    rows = json.loads(marks.facts_of(root).get(CARDS) or "[]")
+    full = ([*row, "", None][:4] for row in rows)
+    return {(network, mac): Host(mac, address, name) for network, mac, address, name in full}
+
+
 def cards_of(root: Element) -> set[Card]:
     """For which cards a domain (its inactive definition) keeps addresses."""
-    rows = json.loads(marks.facts_of(root).get(CARDS) or "[]")
-    return {(network, mac) for network, mac in rows}
+    return set(kept_of(root))
 
 
-def note_cards(root: Element, cards: set[Card]) -> None:
+def note_cards(root: Element, kept: dict[Card, Host]) -> None:
     """Write that into `root`, which is then defined; nothing where there is nothing to tell."""
-    if cards == cards_of(root):
+    if kept == kept_of(root):
         return
     if marks.find(root) is None:
         marks.put(root, marks.element_of(Mark("", 0, acknowledged=True)))
-    marks.set_fact(root, CARDS, json.dumps(sorted(cards), separators=(",", ":")) if cards else "")
+    rows = [[*card, host.address, *([host.name] if host.name else [])] for card, host in sorted(kept.items())]
+    marks.set_fact(root, CARDS, json.dumps(rows, separators=(",", ":")) if rows else "")
 
 
 def of_instances(connection: libvirt.virConnect) -> set[Card]:
@@ -127,10 +181,19 @@ def outside(connection: libvirt.virConnect, root: Element, net: IPNetwork) -> It
                 yield domain.name(), name, kept[card]
 
 
-def of_cards(network: libvirt.virNetwork, macs: set[str], wanted: set[Host]) -> None:
-    """Have a network keep `wanted` for the cards with these MACs, and nothing else for them."""
+def of_cards(
+    work: Work, network: libvirt.virNetwork, macs: set[str], wanted: set[Host], over: Set[str] = frozenset()
+) -> None:
+    """Have a network keep `wanted` for the cards with these MACs, and nothing else for them.
+
+    What is kept for the MACs in `over` gives way where it is in the way.
+    """
+    words = {text for host in wanted for text in (host.address, host.name) if text}
     for read, write in ((INACTIVE, CONFIG), (0, LIVE)):
         if write == CONFIG or network.isActive():
             root = parse(network.XMLDesc(read))
-            now = {host for host in hosts_of(root) if host.mac in macs}
-            change(network, root, now - wanted, wanted - now, write)
+            now = {
+                host for host in hosts_of(root)
+                if host.mac in macs or (host.mac in over and words & {host.address, host.name})
+            }  # fmt: skip
+            change(work, network, root, now - wanted, wanted - now, write)

@@ -61,6 +61,12 @@ def facts_of(root: Element) -> dict[str, str]:
     return {} if element is None else {str(k): str(v) for k, v in element.attrib.items() if k not in known}
 
 
+def stack_of(root: Element) -> str:
+    """Which program declares an object, as far as its mark tells; empty when it does not."""
+    mark = mark_of(root)
+    return mark.owner if mark is not None else ""
+
+
 def pending_of(root: Element) -> dict[str, str]:
     """What we deferred to the next boot: path and reason."""
     element = find(root)

@@ -90,6 +90,7 @@ class Node:
         for number in reversed(range(JOBS)):
             self._free_jobs.put(number)
         self._pool_locks: dict[str, threading.Lock] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self.claims = Claims()
 
     @property
@@ -129,6 +130,18 @@ class Node:
             with outside("another call on the same storage pool"):
                 held.enter_context(lock)
             yield
+
+    @contextlib.contextmanager
+    def turn(self, work: Work, what: str) -> Iterator[None]:
+        """One call of this process at a time has `what`. To wait for it ends with a Cancel and at the deadline."""
+        with self._lock:
+            lock = self._turns.setdefault(what, threading.Lock())
+        while not lock.acquire(timeout=SLICE_S):
+            work.go_on(f"another call has {what} still")
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def is_session(self) -> bool:

@@ -666,6 +666,10 @@ class InstanceNicArgsDict(TypedDict):
     """
     An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
     """
+    hostname: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
+    """
     mac: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
@@ -684,6 +688,7 @@ class InstanceNicArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
                  address: pulumi.Input[Optional[_builtins.str]] = None,
+                 hostname: pulumi.Input[Optional[_builtins.str]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]] = None,
                  network: pulumi.Input[Optional[_builtins.str]] = None):
@@ -692,6 +697,7 @@ class InstanceNicArgs:
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the card.
         :param pulumi.Input[_builtins.str] address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        :param pulumi.Input[_builtins.str] hostname: The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
         :param pulumi.Input[_builtins.str] mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param pulumi.Input[Union[_builtins.str, 'InstanceNicModel']] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         :param pulumi.Input[_builtins.str] network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
@@ -699,6 +705,8 @@ class InstanceNicArgs:
         pulumi.set(__self__, "name", name)
         if address is not None:
             pulumi.set(__self__, "address", address)
+        if hostname is not None:
+            pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -731,6 +739,18 @@ class InstanceNicArgs:
     @address.setter
     def address(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def hostname(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "hostname")
+
+    @hostname.setter
+    def hostname(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "hostname", value)
 
     @_builtins.property
     @pulumi.getter

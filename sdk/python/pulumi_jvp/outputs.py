@@ -543,6 +543,7 @@ class InstanceNic(dict):
     def __init__(__self__, *,
                  name: _builtins.str,
                  address: Optional[_builtins.str] = None,
+                 hostname: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
                  network: Optional[_builtins.str] = None):
@@ -551,6 +552,7 @@ class InstanceNic(dict):
 
         :param _builtins.str name: A short name that stays with the card.
         :param _builtins.str address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        :param _builtins.str hostname: The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
         :param _builtins.str mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param Union[_builtins.str, 'InstanceNicModel'] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
         :param _builtins.str network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
@@ -558,6 +560,8 @@ class InstanceNic(dict):
         pulumi.set(__self__, "name", name)
         if address is not None:
             pulumi.set(__self__, "address", address)
+        if hostname is not None:
+            pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -582,6 +586,14 @@ class InstanceNic(dict):
         An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         """
         return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def hostname(self) -> Optional[_builtins.str]:
+        """
+        The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "hostname")
 
     @_builtins.property
     @pulumi.getter

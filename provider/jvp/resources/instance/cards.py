@@ -1,24 +1,63 @@
-"""Addresses that networks keep for an instance's cards: there before it starts, and gone with it.
+"""Addresses and names that networks keep for an instance's cards: there before it starts, and gone with it.
 
-The domain notes for which cards it keeps addresses. What goes is taken out of the networks before the domain forgets
-it, what comes is noted before it is put in: whatever is cut off in between, a later run or the delete finds it.
+The domain notes what it has networks keep. What goes is taken out of the networks before the domain forgets it, what
+comes is noted before it is put in: whatever is cut off in between, a later run or the delete finds it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterable
+from typing import Any
 
-from jvp.core.errors import Invalid, Path, Rejected
-from jvp.libvirt import devices, hosts
+from jvp.core.errors import Busy, Invalid, Path, Rejected
+from jvp.core.work import Work
+from jvp.libvirt import devices, hosts, marks
 from jvp.libvirt.devices import GIVEN_UP_FIRST
 from jvp.libvirt.hosts import Card, Host
 from jvp.libvirt.networks import NetworkApi, range_of
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.instance.definition import device_at, mac_of
-from jvp.resources.instance.model import Instance, Nic
+from jvp.resources.instance.model import Instance, InstanceState, Nic
 from jvp.resources.network.definition import Ours
+
+HAD_S = 20.0
+"""So long an instance whose address another one of its program has waits for that one to give it up."""
+
+
+def network_of(node: Node, index: int, reference: str | None, *, on: bool) -> str | None:
+    """The name of a card's network, None for user mode. Raises for one that is missing, or stands while `on`."""
+    if reference is None:
+        return None
+    path = ("nics", index, "network")
+    if node.is_session:
+        raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
+    network = NetworkApi(node).by_reference(reference, path)
+    if on and not network.isActive():
+        raise Rejected(f'network "{network.name()}" is not active; start it', path=path)
+    return str(network.name())
+
+
+def refuse_macs(node: Node, spec: Instance, uuid: str) -> None:
+    """Raise for a MAC that a card of another machine has."""
+    wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
+    if not wanted:
+        return
+    for mac, nic in wanted.items():
+        if not node.claims.take(mac):
+            raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
+    for other, root in devices.definitions(node.connection.listAllDomains(0)):
+        if other.UUIDString() == uuid:
+            continue
+        for card in root.iterfind("devices/interface"):
+            index = wanted.get((value(card, "mac/@address") or "").lower())
+            if index is not None:
+                raise Rejected(
+                    f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
+                    path=("nics", index, "mac"),
+                )
 
 
 def wanted(root: Element, spec: Instance) -> dict[Card, Host]:
@@ -29,23 +68,51 @@ def wanted(root: Element, spec: Instance) -> dict[Card, Host]:
         if nic.address is not None and device is not None:
             network, mac = value(device, "source/@network"), value(device, "mac/@address")
             if network and mac:
-                found[network, mac.lower()] = Host(mac.lower(), nic.address)
+                found[network, mac.lower()] = Host(mac.lower(), nic.address, nic.hostname)
     return found
 
 
-def drop(node: Node, cards: set[Card]) -> None:
+def drop(work: Work, node: Node, cards: set[Card]) -> None:
     """Have the networks keep nothing for these cards; a network that is gone keeps nothing anyway."""
     for name, macs in _by_network(cards).items():
         network = NetworkApi(node).named(name)
         if network is not None:
-            hosts.of_cards(network, macs, set())
+            with node.turn(work, f'the addresses of "{name}"'):
+                hosts.of_cards(work, network, macs, set())
 
 
-def keep(node: Node, wanted: dict[Card, Host]) -> None:
-    """Have the networks keep just that for these cards."""
+def keep(work: Work, node: Node, wanted: dict[Card, Host], over: set[Card], given_up: set[str]) -> None:
+    """Have the networks keep just that for these cards, also where it is kept for the cards in `over`.
+
+    A name that somebody else gave to one of the cards stays, unless it is one that the program has `given_up`.
+    """
     for name, macs in _by_network(wanted).items():
         network = NetworkApi(node).by_reference(name, ("nics",))
-        hosts.of_cards(network, macs, {host for (where, _), host in wanted.items() if where == name})
+        with node.turn(work, f'the addresses of "{name}"'):
+            root = parse(network.XMLDesc(hosts.INACTIVE))
+            named = {host.mac: host.name for host in hosts.hosts_of(root) if host.name not in given_up}
+            new = {
+                host if host.name else dataclasses.replace(host, name=named.get(mac))
+                for (where, mac), host in wanted.items() if where == name
+            }  # fmt: skip
+            others = {mac for where, mac in over if where == name}
+            _tell(work, node, root, others, new)
+            hosts.of_cards(work, network, macs, new, others)
+
+
+def _tell(work: Work, node: Node, root: Element, others: set[str], new: set[Host]) -> None:
+    """Say whose addresses are taken over: a program that gives one address twice by mistake hears of it."""
+    words = {text for host in new for text in (host.address, host.name)}
+    for host in hosts.hosts_of(root):
+        if host.mac in others and {host.address, host.name} & words and (who := _holder(node, host.mac)):
+            work.warn(f'{host.address} was kept for a card of "{who[0].name()}", and is this instance\'s from now on')
+
+
+def names_of(root: Element | None, prior: InstanceState | None) -> set[str]:
+    """The host names that the instance has given to its cards so far."""
+    noted = hosts.kept_of(root).values() if root is not None else ()
+    declared = prior.nics if prior is not None else ()
+    return {name for name in (*(host.name for host in noted), *(nic.hostname for nic in declared)) if name}
 
 
 def _by_network(cards: Iterable[Card]) -> dict[str, set[str]]:
@@ -60,37 +127,63 @@ NOTHING = "0.0.0.0"
 program that gave one up in the middle of a crash would have nothing left to change.)"""
 
 
-def address(node: Node, card: Card) -> str:
-    """The address that a card's network keeps for it. NOTHING also where it runs unlike its definition: drift."""
+def kept(node: Node, card: Card) -> Host:
+    """What a card's network keeps for it. NOTHING also where it runs unlike its definition: drift."""
+    nothing = Host(card[1], NOTHING)
     network = NetworkApi(node).named(card[0])
     if network is None:
-        return NOTHING
+        return nothing
     found = {_kept(parse(network.XMLDesc(hosts.INACTIVE)), card[1])}
     if network.isActive():
         found.add(_kept(parse(network.XMLDesc(0)), card[1]))
-    return found.pop() if len(found) == 1 else NOTHING
+    same = {host.address for host in found}
+    one = found.pop()
+    return dataclasses.replace(one, name=None if found else one.name) if len(same) == 1 else nothing
 
 
-def _kept(root: Element, mac: str) -> str:
-    return next((host.address for host in hosts.hosts_of(root) if host.mac == mac), NOTHING)
+def _kept(root: Element, mac: str) -> Host:
+    return next((host for host in hosts.hosts_of(root) if host.mac == mac), Host(mac, NOTHING))
 
 
-def refuse(node: Node, spec: Instance, uuid: str, inactive: Element | None) -> None:
-    """Raise for an address that its network cannot keep. `inactive` is the definition that there is."""
-    api = NetworkApi(node)
-    before = hosts.cards_of(inactive) if inactive is not None else set()
+@dataclasses.dataclass(frozen=True)
+class _Card:
+    """A card that is to have an address: where the program says so, and what the network is to keep for it."""
+
+    index: int
+    network: str
+    host: Host
+    own: frozenset[str]
+    """The MACs of all of the instance's cards on that network, now and before."""
+    had: Host | None
+    """What the instance declared last for the card."""
+
+    @property
+    def path(self) -> Path:
+        return ("nics", self.index, "address")
+
+
+def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element | None, stack: str) -> set[Card]:
+    """Raise for what a network cannot keep. `inactive` is the definition that there is, `stack` whose it is.
+
+    Returned is for which cards of the same program's instances addresses are kept that this one changes to: they go to
+    who is to have them, for no call sees what the plan has for the others.
+    """
+    api, before = NetworkApi(node), hosts.kept_of(inactive) if inactive is not None else {}
+    over: set[Card] = set()
     for index, nic in enumerate(spec.nics):
         if nic.address is None or nic.network is None:
             continue
-        path = ("nics", index, "address")
         network = api.by_reference(nic.network, ("nics", index, "network"))
-        name = network.name()
-        if not node.claims.take(f"{name}/{nic.address}"):
-            raise Rejected(f'"{nic.address}" is given to another instance now', path=path)
-        root = parse(network.XMLDesc(hosts.INACTIVE))
-        _refuse_place(root, name, nic.address, path)
+        name, mac = network.name(), _mac(nic, uuid, inactive)
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
-        _refuse_taken(node, root, name, nic.address, _mac(nic, uuid, inactive), macs, path)
+        host = Host(mac, nic.address, nic.hostname)
+        card = _Card(index, name, host, frozenset(macs), before.get((name, mac)))
+        if not node.claims.take(f"{name}/{nic.address}"):
+            raise Rejected(f'"{nic.address}" is given to another instance now', path=card.path)
+        root = parse(network.XMLDesc(hosts.INACTIVE))
+        _refuse_place(root, name, nic.address, card.path)
+        over |= {(name, other) for other in _taken(work, node, network, card, stack)}
+    return over
 
 
 def _mac(nic: Nic, uuid: str, inactive: Element | None) -> str:
@@ -110,12 +203,49 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
         raise Invalid(f'"{address}" is the gateway of the network "{name}"', path=path)
 
 
-def _refuse_taken(node: Node, root: Element, name: str, address: str, mac: str, own: set[str], path: Path) -> None:
+def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set[str]:
+    """The MACs of the cards of the same program for which what the card is to have is kept. Raises for any others."""
+    over: set[str] = set()
+    root = parse(network.XMLDesc(hosts.INACTIVE))
     declared = Ours.recorded(root)
     for host in hosts.hosts_of(root):
-        if host.mac == mac and declared is not None and host in declared:
-            raise Invalid(f'the network "{name}" keeps {host.address} for this card in its reservations', path=path)
-        if host.address == address and host.mac not in own:
-            who = devices.holder(node.connection, host.mac)
-            whom = f'{host.key}, a card of "{who}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
-            raise Invalid(f'the network "{name}" keeps "{address}" for {whom}', path=path)
+        if host.mac == card.host.mac and declared is not None and host in declared:
+            why = f'the network "{card.network}" keeps {host.address} for this card in its reservations'
+            raise Invalid(why, path=card.path)
+        text = next((text for text in (card.host.address, card.host.name) if text in (host.address, host.name)), None)
+        if text is None or host.mac in card.own:
+            continue
+        path = card.path if text == card.host.address else ("nics", card.index, "hostname")
+        who = _holder(node, host.mac)
+        if who is None or not stack or marks.stack_of(who[1]) != stack:
+            whom = f'{host.key}, a card of "{who[0].name()}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
+            raise Invalid(f'the network "{card.network}" keeps "{text}" for {whom}', path=path)
+        if card.had is not None and text in (card.had.address, card.had.name):
+            _wait_for(work, network, host, text, who[0].name(), path)
+        else:
+            over.add(host.mac)
+    return over
+
+
+def _holder(node: Node, mac: str) -> tuple[Any, Element] | None:
+    """The instance that has a network keep an address for its card with this MAC; else any domain with such a card."""
+    found = None
+    for domain, root in devices.definitions(node.connection.listAllDomains(0)):
+        if mac in {noted for _, noted in hosts.cards_of(root)}:
+            return domain, root
+        if mac in {(value(one, "mac/@address") or "").lower() for one in root.iterfind("devices/interface")}:
+            found = domain, root
+    return found
+
+
+def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, path: Path) -> None:
+    """What this instance has declared all along, another one has: it may give it up in this run. Raises Invalid."""
+    work.status(f'waiting for "{who}" to give up {text}')
+
+    def is_given_up() -> bool:
+        return host not in hosts.hosts_of(parse(network.XMLDesc(hosts.INACTIVE)))
+
+    try:
+        work.until(is_given_up, limit_s=HAD_S, every_s=0.5, what="")
+    except Busy:
+        raise Invalid(f'"{text}" is what the instance "{who}" declares too; each needs its own', path=path) from None

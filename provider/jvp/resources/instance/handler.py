@@ -20,7 +20,6 @@ from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
-from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
@@ -64,7 +63,7 @@ class Instances(Handler[Instance, InstanceState]):
                 return self._finish(work, found, spec)
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
-            before = self._refuse_addresses(spec, uuid, found)
+            before, over = self._refuse_addresses(work, spec, uuid, found, key.owner)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
             keep = root_plan is not None and storage.outlived(work, root_plan, uuid, found)
@@ -85,8 +84,8 @@ class Instances(Handler[Instance, InstanceState]):
             facts[marks.WROTE] = marks.wrote(comparable(root))
             marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
             kept = cards.wanted(root, spec)
-            cards.drop(self.node, before - kept.keys())
-            hosts.note_cards(root, set(kept))
+            cards.drop(work, self.node, before - kept.keys())
+            hosts.note_cards(root, kept)
             self._set_leases_aside(None, root, spec)
             with contextlib.ExitStack() as undo:
                 undo.callback(self._remove_quietly, uuid, keep)
@@ -96,7 +95,7 @@ class Instances(Handler[Instance, InstanceState]):
                 if seed:
                     nocloud.write(work, self.node, pool, uuid, seed)
                 work.check()
-                cards.keep(self.node, kept)
+                cards.keep(work, self.node, kept, over, set())
                 outcome = self._finish(work, domain, spec)
                 undo.pop_all()
                 if keep:
@@ -128,7 +127,8 @@ class Instances(Handler[Instance, InstanceState]):
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
-            before = self._refuse_addresses(spec, object_id, domain)
+            before, over = self._refuse_addresses(work, spec, object_id, domain, marks.stack_of(inactive))
+            given_up = cards.names_of(inactive, prior)
             self._refuse_size(domain, inactive, spec, prior)
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
@@ -161,13 +161,13 @@ class Instances(Handler[Instance, InstanceState]):
                 marks.set_fact(inactive, storage.NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
             kept = cards.wanted(inactive, spec)
-            cards.drop(self.node, before - kept.keys())
-            hosts.note_cards(inactive, set(kept))
+            cards.drop(work, self.node, before - kept.keys())
+            hosts.note_cards(inactive, kept)
             guest.clear_crash(domain, spec.power_state)
             if not domain.isActive():
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
-            cards.keep(self.node, kept)
+            cards.keep(work, self.node, kept, over, given_up)
             self._grow_root(domain, inactive, spec, prior)
             if spec.power_state == "running":
                 guest.go_on(domain)  # one that stands still lets go of nothing
@@ -241,8 +241,10 @@ class Instances(Handler[Instance, InstanceState]):
         But for a volume that another instance of ours has still: then `give_up` is called.
         """
         on = spec.power_state != "stopped"
-        networks = {nic.name: self._network(index, nic.network, on=on) for index, nic in enumerate(spec.nics)}
-        self._refuse_macs(spec, uuid)
+        networks = {
+            nic.name: cards.network_of(self.node, index, nic.network, on=on) for index, nic in enumerate(spec.nics)
+        }
+        cards.refuse_macs(self.node, spec, uuid)
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
         disks: dict[str, DiskSource] = {}
         for index, disk in enumerate(spec.disks):
@@ -289,40 +291,13 @@ class Instances(Handler[Instance, InstanceState]):
         machine.refuse_unsupported(self.api, tried, spec, asked)
         machine.refuse_too_large(self.api, tried, spec, asked)
 
-    def _network(self, index: int, reference: str | None, *, on: bool) -> str | None:
-        if reference is None:
-            return None
-        path = ("nics", index, "network")
-        if self.node.is_session:
-            raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
-        network = NetworkApi(self.node).by_reference(reference, path)
-        if on and not network.isActive():
-            raise Rejected(f'network "{network.name()}" is not active; start it', path=path)
-        return str(network.name())
-
-    def _refuse_macs(self, spec: Instance, uuid: str) -> None:
-        wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
-        if not wanted:
-            return
-        for mac, nic in wanted.items():
-            if not self.node.claims.take(mac):
-                raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
-        for other, root in devices.definitions(self.node.connection.listAllDomains(0)):
-            if other.UUIDString() == uuid:
-                continue
-            for card in root.iterfind("devices/interface"):
-                index = wanted.get((value(card, "mac/@address") or "").lower())
-                if index is not None:
-                    raise Rejected(
-                        f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
-                        path=("nics", index, "mac"),
-                    )
-
-    def _refuse_addresses(self, spec: Instance, uuid: str, domain: Any) -> set[hosts.Card]:
-        """Raise for addresses that cannot be kept; for which cards some are, as the domain that there is notes."""
+    def _refuse_addresses(
+        self, work: Work, spec: Instance, uuid: str, domain: Any, stack: str
+    ) -> tuple[set[hosts.Card], set[hosts.Card]]:
+        """Raise for addresses that cannot be kept; for which cards some are, and which ones are to give theirs up."""
         inactive = devices.inactive_xml(domain) if domain is not None else None
-        cards.refuse(self.node, spec, uuid, inactive)
-        return hosts.cards_of(inactive) if inactive is not None else set()
+        over = cards.refuse(work, self.node, spec, uuid, inactive, stack)
+        return hosts.cards_of(inactive) if inactive is not None else set(), over
 
     def _acceleration(self, work: Work, spec: Instance, pool: Any) -> str:
         wanted = spec.virt_type or self.provider.virt_type

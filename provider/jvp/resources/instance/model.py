@@ -12,6 +12,7 @@ from jvp.core.facts import Changes, Computed, Effect, Output, Sentences, Unit, W
 from jvp.core.model import Rule, Spec
 from jvp.core.types import (
     Address,
+    DomainName,
     Duration,
     Mac,
     MemorySize,
@@ -67,6 +68,13 @@ class Nic(Spec):
         Field(
             description="An IPv4 address that the network's DHCP keeps for the card, from before the instance starts "
             "until it is deleted."
+        ),
+    ] = None
+    hostname: Annotated[
+        DomainName | None,
+        Field(
+            description="The host name that goes with the address: the network's DNS knows it, and its DHCP tells it "
+            "to the guest."
         ),
     ] = None
 
@@ -205,6 +213,7 @@ class Instance(Spec):
         yield from self._slot_rules()
         yield from repeated(("nics",), self.nics, "mac")
         yield from repeated(("nics",), self.nics, "address")
+        yield from repeated(("nics",), self.nics, "hostname")
         yield from self._address_rules()
         yield from repeated(("disks",), self.disks, "volume")
         yield from serial_rules(self.disks)
@@ -231,6 +240,11 @@ class Instance(Spec):
                     yield ("nics", index, "address"), "needs a network, which keeps it for the card"
                 elif known(nic.address) and address_of(nic.address).version != 4:
                     yield ("nics", index, "address"), f'"{nic.address}" is not an IPv4 address'
+            if isinstance(nic, Nic) and nic.hostname is not None:
+                if nic.address is None:
+                    yield ("nics", index, "hostname"), "needs an address, with which the network keeps it"
+                elif known(nic.hostname) and not nic.hostname[0].isalpha():
+                    yield ("nics", index, "hostname"), f'"{nic.hostname}" must begin with a letter'
 
     def _room_rules(self) -> Iterator[Rule]:
         if known(self.cpus, self.max_cpus) and self.max_cpus is not None and self.max_cpus < self.cpus:

@@ -105,7 +105,8 @@ def _note(path: Path, effect: Effect | None, *, off: bool, running: bool) -> str
         if off:  # it may never have been started
             return "cloud-init runs most of its modules at a guest's first boot only"
         return "most of cloud-init's modules ran at the first boot and do not run again"
-    if path[0] in _ASKED and effect is Effect.LIVE and running and not off:
+    kept = path[0] == "nics" and path[-1] in ("address", "hostname")  # by the network: nobody asks the guest
+    if path[0] in _ASKED and not kept and effect is Effect.LIVE and running and not off:
         return "live if the guest agrees, else at its next power cycle"
     return ""
 

@@ -72,7 +72,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         memory_bytes=seen["memory"] * 1024,
         max_memory_bytes=seen["maxMemory"] * 1024,
         disks=[_disk(node, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior, hosts.cards_of(inactive)) for device in declared.nics],
+        nics=[_nic(node, device, prior, hosts.kept_of(inactive)) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         firmware=seen["firmware"],
         machine=_machine(seen["machine"], prior),
@@ -324,19 +324,23 @@ def _volume_id(node: Node, reference: str) -> str:
     return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
 
-def _nic(node: Node, device: Element, prior: InstanceState | None, kept: set[hosts.Card]) -> Nic:
+def _nic(node: Node, device: Element, prior: InstanceState | None, noted: dict[hosts.Card, hosts.Host]) -> Nic:
     key, network = nic_key(device), value(device, "source/@network")
     card = (network or "", (value(device, "mac/@address") or "").lower())
-    address = next((nic.address for nic in prior.nics if nic.name == key), None) if prior else None
-    if address is not None or card in kept:
-        address = cards.address(node, card)
-    before = next((nic.network for nic in prior.nics if nic.name == key), None) if prior else None
-    if before is not None and network is not None:
+    before = next((nic for nic in prior.nics if nic.name == key), None) if prior else None
+    address = hostname = None
+    if card in noted or (before is not None and before.address is not None):
+        host = cards.kept(node, card)
+        address = host.address
+        # A name that nobody declared is not ours to tell.
+        is_named = (before is not None and before.hostname is not None) or (card in noted and noted[card].name)
+        hostname = host.name if is_named else None
+    if before is not None and before.network is not None and network is not None:
         api = NetworkApi(node)
-        network = same_or(before, network, lambda text: api.by_reference(text, ()).name())
+        network = same_or(before.network, network, lambda text: api.by_reference(text, ()).name())
     model: Any = value(device, "model/@type") or "virtio"
     mac = value(device, "mac/@address")
-    return Nic.model_construct(name=key, network=network, mac=mac, address=address, model=model)
+    return Nic.model_construct(name=key, network=network, mac=mac, address=address, hostname=hostname, model=model)
 
 
 def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-
-import libvirt
+from typing import Any
 
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
@@ -40,9 +39,9 @@ def remove(
 ) -> None:
     """Remove everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-    With `keep` the root disk stays, with `whole` also one that was imported goes. Where a disk outlives the guest, it may
-    take `patience` to shut down and write out what it holds. Raises Rejected, before that, when the root disk is out of
-    reach, or another machine has it.
+    With `keep` the root disk stays, with `whole` also one that was imported goes. Where a disk outlives the guest, it
+    may take `patience` to shut down and write out what it holds. Raises Rejected, before that, when the root disk is
+    out of reach, or another machine has it.
     """
     node, domain = api.node, api.find(uuid)
     ours, iso, kept = True, None, set[hosts.Card]()
@@ -78,15 +77,15 @@ def remove(
     # From the base up: what is left of them if this is cut off is found from the top.
     for file in [] if keep else reversed(over):
         _remove_at(node, file)
-    cards.drop(node, kept)
+    cards.drop(work, node, kept)
     if domain is not None:
         api.undefine(domain)
     if iso is not None:
         release_template(work, node, iso)
 
 
-def _outlived(domain: libvirt.virDomain, goes: set[str | None]) -> bool:
-    """Whether a disk that the guest can write to stays when the files that are named go with it. Raises libvirtError."""
+def _outlived(domain: Any, goes: set[str | None]) -> bool:
+    """Whether a disk that the guest can write to stays when the files that `goes` names go. Raises libvirtError."""
     disks = guest.is_active(domain) and devices.live_xml(domain).iterfind("devices/disk")
     written = [one for one in disks or () if one.get("device", "disk") == "disk" and one.find("readonly") is None]
     return any(source_of(one) not in goes for one in written)

@@ -104,6 +104,7 @@ class Networks(Handler[Network, NetworkState]):
             needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
             # Started by somebody since it was read: it runs as it was.
             needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
+            needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
             marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
             record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
             if spec.active and (needs_restart or not network.isActive()):
@@ -245,10 +246,16 @@ class Networks(Handler[Network, NetworkState]):
             return
         if network.isActive():
             self.api.update_ranges(network)
-            hosts.converge(network, ours)
+            hosts.converge(work, network, ours)
         else:
             self._start(network, spec)
         restart.finish(work)
+
+    def _restart_is_quicker(self, network: Any, root: Element, ours: Ours) -> bool:
+        """Whether many reservations change, and nobody is on the running network who would notice its restart."""
+        if not network.isActive() or network.listAllPorts():
+            return False
+        return hosts.steps_to(network, root, ours) >= hosts.RESTART_FROM
 
     def _go_back(self, work: Work, before: Element) -> None:
         """Have the network as it was, when it does not start as it should be now. Best effort: the error is another."""
