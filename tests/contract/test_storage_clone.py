@@ -112,13 +112,25 @@ def test_a_disk_has_whole_sectors(provider: Provider, pool: str, folder: Path, t
     drop(provider, made)
 
 
+@pytest.mark.parametrize("begins", [b"", b"#!/bin/sh\n", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x7fELF"])
+def test_raw_that_is_declared_as_raw_is_taken_whatever_its_bytes_are(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, begins: bytes
+) -> None:
+    image = tmp_path / "data"
+    image.write_bytes(begins.ljust(MIB, b"\0"))
+    made = create(provider, name="v", pool=pool, imagePath=str(image), format="raw")
+    assert (folder / "v").read_bytes() == image.read_bytes()
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    drop(provider, made)
+
+
 @pytest.mark.parametrize(
     ("bag", "path", "says"),
     [
         ({"size": "4MiB"}, "size", "4194304 bytes, and the image has 8388608"),
         ({"format": "qcow2"}, "format", "the image is raw"),
         ({"imagePath": "/no/such"}, "imagePath", "there is no file /no/such"),
-        ({"imagePath": "/etc/passwd"}, "imagePath", "text file"),
+        ({"imagePath": "/etc/passwd", "format": "qcow2"}, "imagePath", "text file"),
         ({"pool": "no-such"}, "pool", "there are: "),
     ],
 )

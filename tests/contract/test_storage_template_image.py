@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import lzma
+import shutil
 import subprocess
 import threading
 import time
@@ -302,3 +303,21 @@ def test_password_of_an_address_is_not_kept_on_the_node(
 
 def _qemu_img(path: Path, *options: str) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "8M"], check=True, cwd=path.parent)
+
+
+@pytest.mark.parametrize("name", ["data.tar", "data.zip"])
+def test_the_image_of_an_archive_is_raw_where_that_is_said(
+    provider: Provider, pool: str, web: Server, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "data").write_bytes(b"#!/bin/sh".ljust(MIB, b"\0"))
+    shutil.make_archive(str(tmp_path / "data"), name.partition(".")[2], tmp_path, "data")
+    url = web.serve(f"/{name}", (tmp_path / name).read_bytes())
+    with pytest.raises(Invalid, match=r"holds no disk image .'data': the file does not look like a disk") as caught:
+        create(provider, pool, url=url)
+    assert caught.value.path == ("source", "url")
+    with pytest.raises(Invalid, match='the image is raw: write "raw"') as caught:
+        create(provider, pool, path=str(raw_image(tmp_path / "image.raw")), format="qcow2")
+    assert caught.value.path == ("source", "format")
+    made = create(provider, pool, url=url, format="raw")
+    assert (made.state.format, Path(made.state.path).read_bytes()) == ("raw", (tmp_path / "data").read_bytes())
+    drop(provider, made)

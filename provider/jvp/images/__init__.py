@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from jvp.images.transfer import Filled as Filled
     from jvp.images.transfer import Upload as Upload
     from jvp.images.transfer import fill as fill
+    from jvp.images.unpack import named_as_packed as named_as_packed
     from jvp.images.unpack import unpacked as unpacked
 
 _HOMES = {
@@ -56,7 +57,7 @@ _HOMES = {
     "source": ("FileSource", "Source", "open_path"),
     "sums": ("SumsFile", "looked_up", "parse_promise"),
     "transfer": ("Filled", "Upload", "fill"),
-    "unpack": ("unpacked",),
+    "unpack": ("named_as_packed", "unpacked"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

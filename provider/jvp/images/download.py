@@ -12,7 +12,8 @@ from jvp.core.work import Work
 from jvp.images.downloads import Version, keeping, kept
 from jvp.images.fetch import Cut, Hiccup, Reply, get, shown
 from jvp.images.segments import HEAD_BYTES, Progress, Segment, ahead, aside, punched, rechunked, size_text
-from jvp.images.source import FileSource, open_path
+from jvp.images.source import Source, open_path
+from jvp.images.unpack import without_encoding
 
 _TRIES: Final = 5
 """Further attempts without a single byte of progress."""
@@ -48,6 +49,17 @@ class UrlSource:
     def version(self) -> Version:
         """What the server says that it sends."""
         return Version(self._url, self._reply.validator, self.total_bytes)
+
+    @property
+    def encoding(self) -> str:
+        """How the body is compressed on its way, empty when it is not.
+
+        A server that says so of a file that is itself called `.gz` means that file, which is what was published.
+        """
+        said = self._reply.headers.get("Content-Encoding", "").strip().lower()
+        name = self._url.partition("?")[0].partition("#")[0].lower()
+        packed = said.endswith("gzip") and name.endswith((".gz", ".tgz"))
+        return "" if packed or said == "identity" else said
 
     def _answered(self, work: Work, what: str) -> Reply:
         """The first answer, asked for again where the reason may pass, as long as the call has time."""
@@ -172,22 +184,21 @@ class UrlSource:
         self.close()
 
 
-def open_url(
-    url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False
-) -> UrlSource | FileSource:
+def open_url(url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False) -> Source:
     """Ask for an image; the answer's head has arrived on return. What is kept of an earlier download is not fetched.
 
     Raises Invalid (the address, a redirect that is not allowed, HTTP 4xx, longer than `limit_bytes`),
     Unreachable (the name, the connection, TLS, HTTP 5xx), Cancelled.
     """
-    source = UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)
+    answer = UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)
+    source: Source = answer
     try:
-        file = kept(source.version)
-        same = open_path(str(file), work) if file is not None else None
+        file = kept(answer.version)
+        if file is not None:
+            source = open_path(str(file), work)
+            answer.close()
+        return without_encoding(source, answer.encoding, limit_bytes=limit_bytes) if answer.encoding else source
     except BaseException:
+        answer.close()
         source.close()
         raise
-    if same is None:
-        return source
-    source.close()
-    return same

@@ -1,7 +1,8 @@
 """What an image is, told from its first bytes; no program that could be tricked by the image is run.
 
 qcow2 has a magic number. Raw has none, so it is accepted only when it looks like a disk: a partition table,
-a boot sector, or a file system. Everything else is refused, by the name of what it looks like.
+a boot sector, or a file system. Everything else is refused, by the name of what it looks like, unless it was declared
+to be raw.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _FOREIGN: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 UNKNOWN: Final = (
     "the file does not look like a disk image: it has no format that is known, and no partition table, boot sector or "
-    "file system"
+    'file system; say that its format is "raw" where it is to be taken all the same'
 )
 _CONVERTIBLE: Final = ("VMDK", "VDI", "VHD", "QED", "Parallels")
 
@@ -79,10 +80,11 @@ _DISKS: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 
 
-def inspect(head: bytes, size: int | None) -> ImageInfo:
+def inspect(head: bytes, size: int | None, *, raw: bool = False) -> ImageInfo:
     """Say what the image is whose first bytes are `head` (`HEAD_BYTES` of them, fewer if it is shorter).
 
-    `size` is the length of the whole file where it is known. Raises Invalid in one sentence otherwise.
+    `size` is the length of the whole file where it is known. `raw`: it was declared to be raw, so only what libvirt
+    would take for another format is told from that. Raises Invalid in one sentence otherwise.
     """
     if size == 0 or not head:
         raise Invalid("the file is empty")
@@ -91,11 +93,13 @@ def inspect(head: bytes, size: int | None) -> ImageInfo:
         qcow2.refuse_unusable(image, size)
         return ImageInfo("qcow2", image.virtual_bytes, f"qcow2 version {image.version}")
     for offset, magic, name in _FOREIGN:
-        if head.startswith(magic, offset):
+        if head.startswith(magic, offset) and not (raw and not _is_format(name)):
             raise Invalid(_refusal(name))
     for offset, magic, name in _DISKS:
         if head.startswith(magic, offset):
             return ImageInfo("raw", size, name)
+    if raw:
+        return ImageInfo("raw", size, "raw data")
     unknown = _unknown(head)
     raise Invalid(_refusal(unknown) if unknown else UNKNOWN)
 
@@ -103,9 +107,13 @@ def inspect(head: bytes, size: int | None) -> ImageInfo:
 def _refusal(name: str) -> str:
     if name.endswith("archive"):
         return f"the file looks like {name}, not like a disk image; unpack it first"
-    if any(word in name for word in _CONVERTIBLE):
+    if _is_format(name) and "LUKS" not in name:
         return f"the file looks like {name}; convert it with 'qemu-img convert -O qcow2'"
     return f"the file looks like {name}, not like a disk image"
+
+
+def _is_format(name: str) -> bool:
+    return any(word in name for word in (*_CONVERTIBLE, "LUKS"))
 
 
 def _unknown(head: bytes) -> str | None:

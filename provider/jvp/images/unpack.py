@@ -1,15 +1,20 @@
-"""Images that come compressed: gzip, xz, bzip2, zstd, unpacked while they stream.
+"""Images that come packed: by gzip, xz, bzip2 or zstd, in a tar or zip archive, unpacked while they stream.
 
 A published checksum is of the file as it is published, so it is checked here, before unpacking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from typing import Final, Protocol, Self
 
 from jvp.core.errors import Invalid
+from jvp.images.archives import Judge, from_tar, from_zip
 from jvp.images.checksum import Verifier
+from jvp.images.formats import inspect
 from jvp.images.segments import DATA_MAX, HEAD_BYTES, Data, Segment, punched, rechunked, size_text
 from jvp.images.source import Source
 
@@ -19,6 +24,15 @@ _ZSTD_WINDOW: Final = 128 * 1024 * 1024
 """What the command `zstd` takes without being asked to take more."""
 _ZSTD_STEP: Final = 1024
 """So little is fed at once: four bytes may stand for 128 KiB, and the decoder cannot be told to stop."""
+
+
+_SKIPPABLE: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+"""A frame of zstd that stands for nothing, as pzstd writes before each of its own."""
+_SUFFIXES: Final = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".zst", ".tzst", ".tar", ".zip")
+_MAGIC_BYTES: Final = 6
+_LAYERS_MAX: Final = 3
+"""disk.raw in a tar archive, compressed, in a zip archive."""
+_Unpack = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
 class Decoder(Protocol):
@@ -102,7 +116,7 @@ def _decoder(head: bytes) -> tuple[str, Decoder] | None:
         import bz2
 
         return "bzip2", bz2.BZ2Decompressor()
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(b"\x28\xb5\x2f\xfd") or _SKIPPABLE.match(head):
         return "zstd", _Zstd()
     return None
 
@@ -117,10 +131,10 @@ def _step(name: str, decoder: Decoder, data: bytes) -> bytes:
 class UnpackedSource:
     """Another source's image, unpacked. Its length is known to nobody before the end."""
 
-    def __init__(self, packed: Source, limit_bytes: int, verifier: Verifier | None) -> None:
-        self._packed, self._limit, self._verifier = packed, limit_bytes, verifier
+    def __init__(self, packed: Source, unpack: _Unpack, verifier: Verifier | None = None) -> None:
+        self._packed, self._unpack, self._verifier = packed, unpack, verifier
         self.total_bytes: int | None = None
-        self._chunks = rechunked(self._unpack())
+        self._chunks = rechunked(self._all_of_it())
         self._first: list[bytes] = []
 
     def head(self) -> bytes:
@@ -151,51 +165,13 @@ class UnpackedSource:
                 for start in range(0, segment.length, DATA_MAX):
                     yield bytes(min(DATA_MAX, segment.length - start))
 
-    def _unpack(self) -> Iterator[bytes]:
-        found = _decoder(self._packed.head())
-        assert found is not None
-        name, decoder = found
-        out = 0
-        ended = False  # between two streams, or after the last: only zeros and further streams may follow
-        held = b""  # what came after the end and is too short to say what it is
-        for data in self._compressed():
-            if ended:
-                data, held = (held + data).lstrip(b"\0"), b""
-                if len(data) < 6:
-                    held = data
-                    continue
-                ended, decoder = False, self._next(name, data)
-            while True:
-                piece = _step(name, decoder, data)
-                out += len(piece)
-                if out > self._limit:
-                    raise Invalid(f"the {name} archive holds more than the limit of {size_text(self._limit)}")
-                if piece:
-                    yield piece
-                data = b""
-                if decoder.eof:
-                    data = decoder.unused_data.lstrip(b"\0")
-                    if len(data) < 6:
-                        held, ended = data, True
-                        break
-                    decoder = self._next(name, data)
-                elif decoder.needs_input:
-                    break
-        if held:
-            raise self._rest(name)
-        if not ended:
-            raise Invalid(f"the {name} archive ends early; it is cut off")
+    def _all_of_it(self) -> Iterator[bytes]:
+        packed = self._compressed()
+        yield from self._unpack(packed)
+        for _ in packed:  # what follows the end is part of what was published
+            pass
         if self._verifier is not None:
             self._verifier.check()
-
-    def _next(self, name: str, data: bytes) -> Decoder:
-        found = _decoder(data)
-        if found is None or found[0] != name:
-            raise self._rest(name)
-        return found[1]
-
-    def _rest(self, name: str) -> Invalid:
-        return Invalid(f"the {name} archive is broken: something else follows it")
 
     def close(self) -> None:
         self._chunks.close()
@@ -208,11 +184,129 @@ class UnpackedSource:
         self.close()
 
 
-def unpacked(source: Source, *, limit_bytes: int, verifier: Verifier | None = None) -> Source | None:
-    """The image inside a compressed source, of at most `limit_bytes`; None when the source is not compressed.
+def _decompressed(head: bytes, limit_bytes: int, packed: Iterator[bytes]) -> Iterator[bytes]:
+    found = _decoder(head)
+    assert found is not None
+    name, decoder = found
+    out = 0
+    ended = False  # between two streams, or after the last: only zeros and further streams may follow
+    held = b""  # what came after the end and is too short to say what it is
+    for data in packed:
+        if ended:
+            data, held = (held + data).lstrip(b"\0"), b""
+            if len(data) < _MAGIC_BYTES:
+                held = data
+                continue
+            following = _following(name, data)
+            if following is None:
+                return
+            ended, decoder = False, following
+        while True:
+            piece = _step(name, decoder, data)
+            out += len(piece)
+            if out > limit_bytes:
+                raise Invalid(f"the {name} archive holds more than the limit of {size_text(limit_bytes)}")
+            if piece:
+                yield piece
+            data = b""
+            if decoder.eof:
+                data = decoder.unused_data.lstrip(b"\0")
+                if len(data) < _MAGIC_BYTES:
+                    held, ended = data, True
+                    break
+                following = _following(name, data)
+                if following is None:
+                    return
+                decoder = following
+            elif decoder.needs_input:
+                break
+    if held:
+        _refuse_rest(name)
+    if not ended:
+        raise Invalid(f"the {name} archive ends early; it is cut off")
 
-    verifier: checks the compressed bytes; do not give it to `fill` then. The result owns `source`.
-    """
-    if _decoder(source.head()) is None:
+
+def _following(name: str, data: bytes) -> Decoder | None:
+    """The decoder of a further stream; None where nothing is to be made of what follows. Raises Invalid."""
+    found = _decoder(data)
+    if found is not None and found[0] == name:
+        return found[1]
+    _refuse_rest(name)
+    return None
+
+
+def _refuse_rest(name: str) -> None:
+    """Raise Invalid for what follows the last stream, but not of gzip: images of routers carry their metadata there,
+    and the command `gzip` only warns of it."""
+    if name != "gzip":
+        raise Invalid(f"the {name} archive is broken: something else follows it")
+
+
+def named_as_packed(name: str) -> bool:
+    """Whether a file is called as one that is compressed, or an archive."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def _no_image(head: bytes, size: int | None, *, raw: bool) -> str | None:
+    """Why this is no image; what is packed may hold one."""
+    if _decoder(head) is not None:
         return None
-    return UnpackedSource(source, limit_bytes, verifier)
+    try:
+        inspect(head, size, raw=raw)
+    except Invalid as error:
+        return error.message
+    return None
+
+
+def _unpacker(head: bytes, limit_bytes: int, judge: Judge) -> _Unpack | None:
+    """How to unpack what begins so; None when it is not packed."""
+    if _decoder(head) is not None:
+        return partial(_decompressed, head, limit_bytes)
+    if head.startswith(b"ustar", 257):
+        return lambda packed: from_tar(packed, limit_bytes, judge)
+    if head.startswith(b"PK\x03\x04"):
+        return lambda packed: from_zip(packed, limit_bytes, judge)
+    return None
+
+
+def _all_layers(limit_bytes: int, judge: Judge, chunks: Iterator[bytes], layers: int = _LAYERS_MAX) -> Iterator[bytes]:
+    """What is in the innermost of several layers."""
+    chunks = rechunked(chunks)  # a decoder may give 32 MiB at once
+    head = b""
+    while len(head) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
+        head += chunk
+    unpack = _unpacker(head, limit_bytes, judge) if layers else None
+    whole = chain((head,) if head else (), chunks)
+    if unpack is None:
+        yield from whole
+        return
+    yield from _all_layers(limit_bytes, judge, unpack(whole), layers - 1)
+    for _ in whole:  # so that what follows an archive is unpacked, and judged, too
+        pass
+
+
+def unpacked(source: Source, *, limit_bytes: int, verifier: Verifier | None = None, raw: bool = False) -> Source | None:
+    """The image inside a packed source, of at most `limit_bytes`; None when the source is not packed.
+
+    verifier: checks the packed bytes; do not give it to `fill` then. raw: any file in an archive may be the image.
+    The result owns `source`.
+    """
+    judge = partial(_no_image, raw=raw)
+    if _unpacker(source.head(), limit_bytes, judge) is None:
+        return None
+    return UnpackedSource(source, partial(_all_layers, limit_bytes, judge), verifier)
+
+
+def without_encoding(source: Source, encoding: str, *, limit_bytes: int) -> Source:
+    """The body of an answer that came compressed, though nobody had asked for that. Raises Invalid.
+
+    The result owns `source`.
+    """
+    known = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+    if encoding not in known:
+        raise Invalid(f"the server sends it in the encoding {encoding[:40]!r}, which was not asked for")
+    head = source.head()
+    found = _decoder(head)
+    if found is None or found[0] != known[encoding]:
+        return source  # the header is not true
+    return UnpackedSource(source, partial(_decompressed, head, limit_bytes))

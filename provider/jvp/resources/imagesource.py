@@ -26,6 +26,8 @@ class Origin:
     url: str | None = None
     checksum: str | None = None
     allow_private_redirects: bool = False
+    format: str | None = None
+    """What it was declared to be: a raw image is taken whatever is in it."""
 
     @property
     def name(self) -> str:
@@ -71,9 +73,14 @@ def opened(work: Work, pool: Any, origin: Origin, where: Path) -> Iterator[Opene
     free = pools.free_bytes(pool)
     verifier = at(_CHECKSUM, lambda: origin.verifier(work))
     with at(where, lambda: _open(work, origin, free)) as source:
-        inside = at(where, lambda: images.unpacked(source, limit_bytes=free, verifier=verifier))
+        raw = origin.format == "raw"
+        # Only by its name: the bytes of a disk may begin as an archive's do.
+        packed = not raw or images.named_as_packed(origin.name)
+        inside = (
+            at(where, lambda: images.unpacked(source, limit_bytes=free, verifier=verifier, raw=raw)) if packed else None
+        )
         image = inside or source
-        info = at(where, lambda: images.inspect(image.head(), image.total_bytes))
+        info = at(where, lambda: images.inspect(image.head(), image.total_bytes, raw=raw))
         needed = _allocated(origin.path) if origin.path is not None else source.total_bytes
         if needed is not None and needed > free:
             raise NoSpace(

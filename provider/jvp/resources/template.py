@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
@@ -65,6 +65,13 @@ class TemplateSource(Spec):
             "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
         ),
     ] = None
+    format: Annotated[
+        Literal["qcow2", "raw"] | None,
+        Field(
+            description="What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw "
+            "takes any bytes, and unpacks only what its name says is packed."
+        ),
+    ] = None
     allow_private_redirects: Annotated[
         bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
     ] = False
@@ -89,7 +96,8 @@ class Template(Spec):
     source: Annotated[
         TemplateSource,
         Field(
-            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new "
+            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a "
+            "tar or zip archive. A new image makes a new "
             "volume: what was made from the old one keeps it, and it goes with its last user."
         ),
     ]
@@ -291,6 +299,10 @@ class Templates(Handler[Template, TemplateState]):
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
         where: Path = ("source", "path" if source.path is not None else "url")
         with imagesource.opened(work, slot.pool, _origin(source), where) as image:
+            if source.format not in (None, image.info.format):
+                raise Invalid(
+                    f'the image is {image.info.format}: write "{image.info.format}"', path=("source", "format")
+                )
 
             def send(upload: VolumeUpload) -> str:
                 content = images.ContentDigest()
@@ -342,7 +354,8 @@ class Templates(Handler[Template, TemplateState]):
 def _key(source: TemplateSource) -> str:
     """What tells one origin from another: for an address also the name of the volume."""
     checksum = str(images.parse_promise(source.checksum)) if source.checksum else None
-    text = json.dumps([source.path, source.url, checksum, source.allow_private_redirects])
+    told = [source.path, source.url, checksum, source.allow_private_redirects]
+    text = json.dumps(told if source.format is None else [*told, source.format])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -364,7 +377,11 @@ def _public(url: str) -> str:
 
 def _origin(source: TemplateSource) -> imagesource.Origin:
     return imagesource.Origin(
-        source.path, source.url, source.checksum, allow_private_redirects=source.allow_private_redirects
+        source.path,
+        source.url,
+        source.checksum,
+        allow_private_redirects=source.allow_private_redirects,
+        format=source.format,
     )
 
 

@@ -84,8 +84,10 @@ class Volume(Spec):
         LocalPath | None,
         Changes(Effect.REPLACE),
         Field(
-            description="An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. "
-            "It is read when the volume is made, and not looked at again."
+            description="An image on the machine where the provider runs, qcow2 or raw like `format`, also packed "
+            "(gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, "
+            "and unpacked only where its name says that they are packed. It is read when "
+            "the volume is made, and not looked at again."
         ),
     ] = None
     full_clone: Annotated[

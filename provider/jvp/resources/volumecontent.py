@@ -98,7 +98,7 @@ class ImageFile(Content):
 
     @contextlib.contextmanager
     def ready(self, work: Work, pool: Any) -> Iterator[None]:
-        with opened(work, pool, Origin(path=self.path), _PATH) as self._image:
+        with opened(work, pool, Origin(path=self.path, format=self.format), _PATH) as self._image:
             _refuse_other_format(self.spec, self._image.info.format, self.what)
             yield
 

@@ -1243,6 +1243,10 @@ class TemplateSourceArgsDict(TypedDict):
     """
     Filled in: the digest of the file at path, so that a changed file is a planned update.
     """
+    format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]]
+    """
+    What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+    """
     path: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     A file on the machine where the provider runs.
@@ -1258,6 +1262,7 @@ class TemplateSourceArgs:
                  allow_private_redirects: pulumi.Input[Optional[_builtins.bool]] = None,
                  checksum: pulumi.Input[Optional[_builtins.str]] = None,
                  digest: pulumi.Input[Optional[_builtins.str]] = None,
+                 format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
                  url: pulumi.Input[Optional[_builtins.str]] = None):
         """
@@ -1266,6 +1271,7 @@ class TemplateSourceArgs:
         :param pulumi.Input[_builtins.bool] allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
         :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param pulumi.Input[_builtins.str] digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
+        :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
         :param pulumi.Input[_builtins.str] path: A file on the machine where the provider runs.
         :param pulumi.Input[_builtins.str] url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
@@ -1277,6 +1283,8 @@ class TemplateSourceArgs:
             pulumi.set(__self__, "checksum", checksum)
         if digest is not None:
             pulumi.set(__self__, "digest", digest)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if url is not None:
@@ -1317,6 +1325,18 @@ class TemplateSourceArgs:
     @digest.setter
     def digest(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "digest", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]:
+        """
+        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        """
+        return pulumi.get(self, "format")
+
+    @format.setter
+    def format(self, value: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]):
+        pulumi.set(self, "format", value)
 
     @_builtins.property
     @pulumi.getter

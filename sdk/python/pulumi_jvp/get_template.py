@@ -14,6 +14,7 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
 from . import outputs
+from ._enums import *
 
 __all__ = [
     'GetTemplateResult',
@@ -185,7 +186,7 @@ class GetTemplateResult:
     @pulumi.getter
     def source(self) -> 'outputs.TemplateSource':
         """
-        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
 

@@ -1022,6 +1022,7 @@ class TemplateSource(dict):
                  allow_private_redirects: Optional[_builtins.bool] = None,
                  checksum: Optional[_builtins.str] = None,
                  digest: Optional[_builtins.str] = None,
+                 format: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
                  url: Optional[_builtins.str] = None):
         """
@@ -1030,6 +1031,7 @@ class TemplateSource(dict):
         :param _builtins.bool allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
         :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param _builtins.str digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
+        :param Union[_builtins.str, 'VolumeFormat'] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
         :param _builtins.str path: A file on the machine where the provider runs.
         :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
@@ -1041,6 +1043,8 @@ class TemplateSource(dict):
             pulumi.set(__self__, "checksum", checksum)
         if digest is not None:
             pulumi.set(__self__, "digest", digest)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if url is not None:
@@ -1069,6 +1073,14 @@ class TemplateSource(dict):
         Filled in: the digest of the file at path, so that a changed file is a planned update.
         """
         return pulumi.get(self, "digest")
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> Optional[_builtins.str]:
+        """
+        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        """
+        return pulumi.get(self, "format")
 
     @_builtins.property
     @pulumi.getter

@@ -14,6 +14,7 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
 from . import outputs
+from ._enums import *
 from ._inputs import *
 
 __all__ = ['TemplateArgs', 'Template']
@@ -29,7 +30,7 @@ class TemplateArgs:
         The set of arguments for constructing a Template resource.
 
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
-        :param pulumi.Input['TemplateSourceArgs'] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        :param pulumi.Input['TemplateSourceArgs'] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
         """
@@ -56,7 +57,7 @@ class TemplateArgs:
     @pulumi.getter
     def source(self) -> pulumi.Input['TemplateSourceArgs']:
         """
-        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
 
@@ -108,7 +109,7 @@ class Template(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
-        :param pulumi.Input[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        :param pulumi.Input[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         ...
     @overload
@@ -293,7 +294,7 @@ class Template(pulumi.CustomResource):
     @pulumi.getter
     def source(self) -> pulumi.Output['outputs.TemplateSource']:
         """
-        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
+        The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
 

@@ -36,7 +36,7 @@ class VolumeArgs:
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
@@ -118,7 +118,7 @@ class VolumeArgs:
     @pulumi.getter(name="imagePath")
     def image_path(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         """
         return pulumi.get(self, "image_path")
 
@@ -199,7 +199,7 @@ class Volume(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
@@ -354,7 +354,7 @@ class Volume(pulumi.CustomResource):
     @pulumi.getter(name="imagePath")
     def image_path(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed. It is read when the volume is made, and not looked at again.
+        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again.
         """
         return pulumi.get(self, "image_path")
 

@@ -57,12 +57,23 @@ def test_what_promises_nothing(text: str, says: str) -> None:
         f"{ONE.upper()}\t./images/disk.qcow2\r",
         f"SHA512 (disk.qcow2) = {ONE}",
         f"SHA512 (a/disk.qcow2)= {ONE}",
+        f"SHA512(disk.qcow2)= {ONE}",
+        f"SHA2-512(disk.qcow2)= {ONE}",
     ],
 )
 def test_lines_of_every_style(line: str) -> None:
     text = f"# published today\n{TWO}  other.qcow2\n{SHORT}  disk.qcow2\nSHA256 (disk.qcow2) = {SHORT}\n\n{line}\n"
     assert sums_in(text, "sha512") == {"other.qcow2": {TWO}, "disk.qcow2": {ONE}}
     assert sums_in(text, "sha256") == {"disk.qcow2": {SHORT}}
+
+
+@pytest.mark.parametrize("heading", ["# {} HASH", "#{}:", "{}", "# {} checksums"])
+def test_headings_tell_kinds_of_the_same_length_apart(heading: str) -> None:
+    """As in the DIGESTS of Gentoo, which are signed besides."""
+    blake, sha = heading.format("BLAKE2B"), heading.format("SHA512")
+    text = f"Hash: SHA512\n\n{blake}\n{TWO}  disk.qcow2\n{sha}\n{ONE}  disk.qcow2\n{blake}\n{TWO}  disk.qcow2.txt\n"
+    assert sums_in(text, "sha512") == {"disk.qcow2": {ONE}}
+    assert sums_in(f"BLAKE2B (disk.qcow2) = {TWO}\n{ONE}  disk.qcow2\n", "sha512") == {"disk.qcow2": {ONE}}
 
 
 @given(st.text())
@@ -83,6 +94,22 @@ def test_the_line_of_the_name_counts(server: Any) -> None:
         ask(url, "none")
     with pytest.raises(Invalid, match="has no sha512"):
         ask(url, "")
+
+
+@pytest.mark.parametrize("body", [ONE, ONE + "\n", f"\n {ONE.upper()} \r\n", f"\ufeff{ONE}\n"])
+def test_a_file_of_nothing_but_one_checksum(server: Any, body: str) -> None:
+    assert ask(server.serve("/disk.qcow2.sha512", body.encode())) == Checksum("sha512", ONE)
+    with pytest.raises(Invalid, match="has no sha512"):
+        ask(server.serve("/short", SHORT.encode()))
+    with pytest.raises(Invalid, match="has no sha512"):
+        ask(server.serve("/both", f"{ONE}\n{TWO}\n".encode()))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_byte_order_mark(server: Any, encoding: str) -> None:
+    text = f"{ONE}  disk.qcow2\r\n"
+    body = text.encode(encoding) if encoding != "utf-16-be" else ("\ufeff" + text).encode(encoding)
+    assert ask(server.serve("/SHA512SUMS", body)) == Checksum("sha512", ONE)
 
 
 def test_two_words_on_one_name_are_none(server: Any) -> None:

@@ -96,6 +96,7 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
         "name": (NEW, "b"), "pool": (NEW, "q"), "os": (LIVE, "debian-13"), "source.path": (LIVE, "/b"),
         "source.url": (LIVE, "https://example.org/b"), "source.checksum": (LIVE, "sha256:" + "b" * 64),
         "source.digest": (LIVE, "b" * 64), "source.allowPrivateRedirects": (LIVE, True),
+        "source.format": (LIVE, "raw"),
     },
     "Volume": {
         "name": (NEW, "b"), "pool": (NEW, "q"), "size": (LIVE, "2GiB"), "format": (NEW, "raw"), "template": (NEW, "u"),
