@@ -18,6 +18,7 @@ import grpc
 import jvp
 from jvp.core.errors import Bug, Invalid, JvpError, Rejected
 from jvp.doors.pulumi import journal, protocol
+from jvp.doors.pulumi.peers import REFUSAL, Peers
 from jvp.doors.pulumi.protocol import Empty, Message, message
 from jvp.doors.pulumi.session import Session
 
@@ -44,6 +45,7 @@ class Service:
 
     def __init__(self, make: MakeServicer) -> None:
         self.session = Session()
+        self.peers = Peers()
         self._make = make
         self._lock = threading.Lock()
         self._servicer: ProviderServicer | None = None
@@ -143,6 +145,7 @@ def _unary(
     service: Service, name: str, answer: Callable[..., Message], request: Message, context: grpc.ServicerContext
 ) -> Message:
     start = time.monotonic()
+    _refuse_stranger(service, name, context)
     try:
         reply = answer(request, context)
     except Exception as error:
@@ -159,11 +162,20 @@ def _stream(
     context: grpc.ServicerContext,
 ) -> Iterator[Message]:
     start = time.monotonic()
+    _refuse_stranger(service, name, context)
     try:
         yield from answer(request, context)
     except Exception as error:
         _refuse(service, name, request, context, error)
     _note(name, request, "ok", start)
+
+
+def _refuse_stranger(service: Service, name: str, context: grpc.ServicerContext) -> None:
+    """End the call of another user's process. Raises, as `abort` does."""
+    # A call whose connection has ended meanwhile may not have come over the one that was looked at.
+    if not (service.peers.admits(context.peer()) and context.is_active()):
+        journal.note(f"{name} refused to {context.peer()}")
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, REFUSAL)
 
 
 def _refuse(service: Service, name: str, request: Message, context: grpc.ServicerContext, error: Exception) -> None:
