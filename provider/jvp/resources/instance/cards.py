@@ -27,39 +27,6 @@ HAD_S = 20.0
 """So long an instance whose address another one of its program has waits for that one to give it up."""
 
 
-def network_of(node: Node, index: int, reference: str | None, *, on: bool) -> str | None:
-    """The name of a card's network, None for user mode. Raises for one that is missing, or stands while `on`."""
-    if reference is None:
-        return None
-    path = ("nics", index, "network")
-    if node.is_session:
-        raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
-    network = NetworkApi(node).by_reference(reference, path)
-    if on and not network.isActive():
-        raise Rejected(f'network "{network.name()}" is not active; start it', path=path)
-    return str(network.name())
-
-
-def refuse_macs(node: Node, spec: Instance, uuid: str) -> None:
-    """Raise for a MAC that a card of another machine has."""
-    wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
-    if not wanted:
-        return
-    for mac, nic in wanted.items():
-        if not node.claims.take(mac):
-            raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
-    for other, root in devices.definitions(node.connection.listAllDomains(0)):
-        if other.UUIDString() == uuid:
-            continue
-        for card in root.iterfind("devices/interface"):
-            index = wanted.get((value(card, "mac/@address") or "").lower())
-            if index is not None:
-                raise Rejected(
-                    f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
-                    path=("nics", index, "mac"),
-                )
-
-
 def wanted(root: Element, spec: Instance) -> dict[Card, Host]:
     """What the networks are to keep for the cards of `root`, the patched definition."""
     found: dict[Card, Host] = {}

@@ -15,7 +15,6 @@ from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import disk_bytes, memory_bytes, utc_text
-from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
@@ -23,7 +22,19 @@ from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import cards, covers, live, machine, nocloud, planning, reading, removal, saved, storage
+from jvp.resources.instance import (
+    cards,
+    covers,
+    live,
+    machine,
+    nocloud,
+    planning,
+    reading,
+    references,
+    removal,
+    saved,
+    storage,
+)
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -139,7 +150,7 @@ class Instances(Handler[Instance, InstanceState]):
             with start_errors(what, *machine.at_fault(spec)):
                 saved.settle(work, self.node, domain, spec, changes)
             give_up = partial(self._give_up, work, domain, spec, known_names)
-            resolved = self._resolve(work, spec, object_id, None, give_up)
+            resolved = self._resolve(work, spec, object_id, None, domain, give_up)
             resolved = dataclasses.replace(
                 resolved, disks=covers.kept(self.node, inactive, resolved.disks, known_names)
             )
@@ -215,8 +226,7 @@ class Instances(Handler[Instance, InstanceState]):
             domain = self.api.find(prior.uuid) if prior is not None else None
             if prior is None or domain is None:
                 return
-            asked = known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus
-            odd = machine.odd_cpus(devices.inactive_xml(domain), spec) if asked else None
+            odd = machine.misfit(devices.inactive_xml(domain), spec, prior)
             lost = saved.dropped(domain, spec)
         yield from filter(None, (lost, f"{odd}: this will fail" if odd else None))
 
@@ -234,27 +244,17 @@ class Instances(Handler[Instance, InstanceState]):
 
     def _resolve(
         self, work: Work, spec: Instance, uuid: str, plan: storage.RootPlan | None,
-        give_up: Callable[[], None] | None = None,
+        domain: Any = None, give_up: Callable[[], None] | None = None,
     ) -> Resolved:  # fmt: skip
         """What the spec's references mean. Raises for whatever is missing, before anything is written.
 
         But for a volume that another instance of ours has still: then `give_up` is called.
         """
-        on = spec.power_state != "stopped"
-        networks = {
-            nic.name: cards.network_of(self.node, index, nic.network, on=on) for index, nic in enumerate(spec.nics)
-        }
-        cards.refuse_macs(self.node, spec, uuid)
+        there = references.There.of(domain)
+        networks = references.networks(self.node, spec, there)
+        references.refuse_macs(self.node, spec, uuid, there)
         iso = storage.iso_source(self.node, spec.iso, ("iso",)) if spec.iso is not None else None
-        disks: dict[str, DiskSource] = {}
-        for index, disk in enumerate(spec.disks):
-            path = ("disks", index, "volume")
-            source = storage.disk_source(
-                work, self.node, disk.volume, path, user=uuid, writes=not disk.read_only, give_up=give_up
-            )
-            if twice := [name for name, other in disks.items() if other.path == source.path]:
-                raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
-            disks[disk.name] = source
+        disks = references.disks(work, self.node, spec, uuid, there, give_up)
         root = seed = nvram = None
         if plan is not None:
             root = DiskSource(storage.path_in(plan.pool, root_name(uuid)), plan.format)

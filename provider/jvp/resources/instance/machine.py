@@ -7,9 +7,11 @@ import re
 
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.types import memory_bytes
+from jvp.core.values import known
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
-from jvp.resources.instance.model import Instance
+from jvp.resources.instance.memory import cpus_in_cells, too_little
+from jvp.resources.instance.model import Instance, InstanceState
 
 CPU_MODES = ("host-model", "host-passthrough", "maximum")
 _BOARDS = {"pc-q35": "q35", "pc-i440fx": "pc", "virt": "virt"}
@@ -135,9 +137,16 @@ def refuse_too_large(api: DomainApi, root: Element, spec: Instance, asked: set[s
     """
     if "memory" in asked and memory_bytes(spec.memory) > (there := api.memory_bytes()):
         raise Rejected(f'is "{spec.memory}", and the node has {there // 1024**2}MiB', path=("memory",))
-    if (odd := odd_cpus(root, spec)) is not None:
+    if (odd := odd_cpus(root, spec) or too_little(root, spec)) is not None:
         raise odd
     _refuse_cpus(api, root, spec)
+
+
+def misfit(root: Element, spec: Instance, prior: InstanceState) -> Rejected | None:
+    """What a plan is to say of CPUs and memory that change, and do not go with how somebody has laid them out."""
+    asked = known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus
+    odd = odd_cpus(root, spec) if asked else None
+    return odd or (too_little(root, spec) if known(spec.memory, spec.max_memory) else None)
 
 
 def odd_cpus(root: Element, spec: Instance) -> Rejected | None:
@@ -146,6 +155,12 @@ def odd_cpus(root: Element, spec: Instance) -> Rejected | None:
     Source: libvirt, virDomainDefCPUValidate; it multiplies whatever parts it knows.
     """
     topology, room = root.find("cpu/topology"), max(spec.max_cpus or 0, spec.cpus)
+    if room < (placed := cpus_in_cells(root)):
+        return Rejected(
+            f"is {room}, and the NUMA cells in the machine's definition have {placed}: set maxCpus to {placed} or "
+            'more, or take CPUs out of the cells with "virsh edit"',
+            path=("maxCpus",),
+        )
     if topology is None:
         return None
     parts = {str(name): int(count) for name, count in topology.attrib.items()}

@@ -31,6 +31,7 @@ from jvp.resources.instance.definition import (
 )
 from jvp.resources.instance.disk import Disk, serial_of
 from jvp.resources.instance.machine import patch_machine
+from jvp.resources.instance.memory import put_room
 from jvp.resources.instance.model import DirectKernel, Instance, Nic
 
 ROOT_PORTS = 16
@@ -166,9 +167,9 @@ def _number(target: str) -> int:
 
 def _patch_room(root: Element, spec: Instance) -> None:
     memory, room = memory_bytes(spec.memory), memory_bytes(spec.max_memory or spec.memory)
-    for tag, size in (("memory", room), ("currentMemory", memory)):
-        put(root, tag, str(size // 1024))
-        put(root, f"{tag}/@unit", "KiB")
+    put_room(root, room // 1024)
+    put(root, "currentMemory", str(memory // 1024))
+    put(root, "currentMemory/@unit", "KiB")
     room_cpus = spec.max_cpus or spec.cpus
     put(root, "vcpu", str(room_cpus))
     put(root, "vcpu/@current", None if room_cpus == spec.cpus else str(spec.cpus))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,11 +160,12 @@ def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
 
 def disk_source(
     work: Work, node: Node, reference: str, path: Path, *, user: str, writes: bool,
-    give_up: Callable[[], None] | None = None,
+    has: Collection[str] = (), give_up: Callable[[], None] | None = None,
 ) -> DiskSource:  # fmt: skip
     """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
 
-    One that `writes` would break what stands on the volume: it is refused then too.
+    What `user` has already is its own, whoever else has it: by these paths, or below an overlay. One that `writes`
+    would break what stands on the volume: it is refused then too.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
     It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
@@ -172,13 +173,16 @@ def disk_source(
     volume = volume_of(node, reference, path)
     where = volume.path()
 
+    if where in has:
+        return DiskSource(where, format_of(volume))
     end = time.monotonic() + work.left(RELEASE_S)
     while True:
         # Claimed before it is asked who has it: another thread may be about to write it down.
         claimed = node.claims.take(where)
         users = disk_users(node.connection)
-        others = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() != user]
-        if claimed and not others:
+        mine = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() == user]
+        others = [disk for disk in users.get(where, ()) if disk not in mine]
+        if (claimed and not others) or any(disk.backing for disk in mine):
             if writes and not users.get(where):
                 _refuse_base(node, volume, users, user, path)
             return DiskSource(where, format_of(volume))

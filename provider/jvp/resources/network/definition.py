@@ -101,7 +101,7 @@ def kept(spec: Network, found: dict[str, Any], removed: set[str]) -> Network:
 
 def patch(root: Element, spec: Network, ours: Ours) -> None:
     """Write what the program declares into a network's XML; everything else stays, so do hosts that are not `ours`."""
-    was, has_domain = _mode(root), root.find("domain") is not None
+    was, has_domain = mode_of(root), root.find("domain") is not None
     if spec.mode == "bridge" != was:
         _strip(root)
     elif was == "bridge" != spec.mode and spec.bridge is None:
@@ -215,7 +215,7 @@ def _family(root: Element, family: str) -> list[Element]:
     return [one for one in root.findall("ip") if one.get("family", "ipv4") == family and one.get("address")]
 
 
-def _mode(root: Element) -> str:
+def mode_of(root: Element) -> str:
     mode = value(root, "forward/@mode")
     if mode is None and root.find("forward") is not None:
         return "nat"
@@ -227,7 +227,7 @@ def read(root: Element, ours: Ours) -> dict[str, Any]:
     four, six = (_family(root, family) for family in ("ipv4", "ipv6"))
     return {
         **read_facts(NetworkState, root),
-        "mode": _mode(root),
+        "mode": mode_of(root),
         "cidr": str(range_of(four[0])) if four else None,
         "gateway": four[0].get("address") if four else None,
         "dhcp": _read_dhcp(four[0]) if four else None,

@@ -27,6 +27,7 @@ from jvp.resources.network.definition import (
     comparable,
     hosts_in,
     kept,
+    mode_of,
     own_bridge,
     patch,
     read,
@@ -91,9 +92,9 @@ class Networks(Handler[Network, NetworkState]):
             network = self.api.find(object_id)
             if network is None:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
-            self._refuse_collision(spec, object_id)
-            restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))
+            self._refuse_collision(spec, object_id, root)
+            restart = Restart(self.node, network)
             ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
             self._refuse_reserved(root, spec, ours)
             marks.acknowledge(root)
@@ -200,14 +201,19 @@ class Networks(Handler[Network, NetworkState]):
                     )
         self._refuse_collision(spec, uuid)
 
-    def _refuse_collision(self, spec: Network, uuid: str) -> None:
+    def _refuse_collision(self, spec: Network, uuid: str, before: Element | None = None) -> None:
         """Two networks cannot share addresses or a bridge, even while one of them is stopped.
 
-        Only a bridge of the node's own may serve several.
+        Only a bridge of the node's own may serve several. What the network has already (its definition is `before`)
+        is nothing new.
         """
+        had = ranges_of(before) if before is not None else []
+        bridged = (value(before, "bridge/@name"), mode_of(before)) if before is not None else None
+        same_bridge = bridged == (spec.bridge, spec.mode)
         wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
         if spec.ipv6 is not None:
             wanted["ipv6", "cidr"] = spec.ipv6.cidr
+        wanted = {path: cidr for path, cidr in wanted.items() if network_of(cidr) not in had}
         for other, root in self.api.definitions():
             if other.UUIDString() == uuid:
                 continue
@@ -216,9 +222,10 @@ class Networks(Handler[Network, NetworkState]):
                 for theirs in ranges_of(root):
                     if network_of(cidr).overlaps(theirs):
                         raise Invalid(f'{cidr} overlaps {theirs} of the network "{other.name()}"', path=path)
-            if spec.bridge and bridge == spec.bridge and not spec.mode == mode == "bridge":
+            shared = spec.mode == mode == "bridge" or same_bridge
+            if spec.bridge and bridge == spec.bridge and not shared:
                 raise Invalid(f'"{bridge}" is the bridge of the network "{other.name()}"', path=("bridge",))
-        if spec.bridge:
+        if spec.bridge and not (same_bridge and spec.mode == "bridge"):
             self._refuse_interface(spec.bridge, uuid, spec)
 
     def _refuse_interface(self, name: str, uuid: str, spec: Network) -> None:

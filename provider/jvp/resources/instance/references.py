@@ -1,0 +1,100 @@
+"""What an instance refers to: networks, MACs and volumes. Checked before anything is written, and told by a plan.
+
+What the machine has already is its own, also where others have it too: only what is new to it is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jvp.core.errors import Invalid, Rejected
+from jvp.core.work import Work
+from jvp.libvirt import devices
+from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import value
+from jvp.resources.instance import storage
+from jvp.resources.instance.definition import DiskSource, nic_key, source_of
+from jvp.resources.instance.model import Instance, Nic
+
+
+@dataclass(frozen=True)
+class There:
+    """What a machine has already."""
+
+    paths: frozenset[str] = frozenset()
+    macs: frozenset[str] = frozenset()
+    running: dict[str, str | None] = field(default_factory=dict)
+    """The networks of its cards by their names, while it runs."""
+
+    @classmethod
+    def of(cls, domain: Any) -> There:
+        """Of a machine that is not made yet (None) nothing. Raises libvirtError."""
+        if domain is None:
+            return cls()
+        root = devices.inactive_xml(domain)
+        cards = root.findall("devices/interface")
+        paths = (source_of(disk) for disk in root.iterfind("devices/disk"))
+        return cls(
+            frozenset(path for path in paths if path),
+            frozenset((value(card, "mac/@address") or "").lower() for card in cards),
+            {nic_key(card): value(card, "source/@network") for card in cards} if domain.isActive() else {},
+        )
+
+
+def networks(node: Node, spec: Instance, there: There) -> dict[str, str | None]:
+    """The networks' names by the cards'; None is user mode. Raises NotFound, Rejected, libvirtError."""
+    return {nic.name: network(node, spec, index, nic, there) for index, nic in enumerate(spec.nics)}
+
+
+def network(node: Node, spec: Instance, index: int, nic: Nic, there: There) -> str | None:
+    """The name of one card's network."""
+    if nic.network is None:
+        return None
+    path = ("nics", index, "network")
+    if node.is_session:
+        raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
+    found = NetworkApi(node).by_reference(nic.network, path)
+    name = str(found.name())
+    if spec.power_state != "stopped" and there.running.get(nic.name) != name and not found.isActive():
+        raise Rejected(f'network "{name}" is not active; start it', path=path)
+    return name
+
+
+def refuse_macs(node: Node, spec: Instance, uuid: str, there: There) -> None:
+    """Raise Rejected for a MAC that another machine has."""
+    wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
+    wanted = {mac: index for mac, index in wanted.items() if mac not in there.macs}
+    if not wanted:
+        return
+    for mac, nic in wanted.items():
+        if not node.claims.take(mac):
+            raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
+    for other, root in devices.definitions(node.connection.listAllDomains(0)):
+        if other.UUIDString() == uuid:
+            continue
+        for card in root.iterfind("devices/interface"):
+            index = wanted.get((value(card, "mac/@address") or "").lower())
+            if index is not None:
+                raise Rejected(
+                    f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
+                    path=("nics", index, "mac"),
+                )
+
+
+def disks(
+    work: Work, node: Node, spec: Instance, uuid: str, there: There, give_up: Callable[[], None] | None
+) -> dict[str, DiskSource]:
+    """Where the volumes are, by the disks' names. Raises NotFound, Rejected, Invalid for one that is given twice."""
+    found: dict[str, DiskSource] = {}
+    for index, disk in enumerate(spec.disks):
+        path = ("disks", index, "volume")
+        source = storage.disk_source(
+            work, node, disk.volume, path, user=uuid, writes=not disk.read_only, has=there.paths, give_up=give_up
+        )
+        if twice := [name for name, other in found.items() if other.path == source.path]:
+            raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
+        found[disk.name] = source
+    return found
