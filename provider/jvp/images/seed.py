@@ -28,16 +28,17 @@ _WHEN: Final = bytes((80, 1, 1, 0, 0, 0, 0))  # 1980: equal input gives equal by
 _NOT_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
-def build_seed(meta: dict[str, Any], user_data: str, network: dict[str, Any] | str | None = None) -> bytes:
+def build_seed(meta: dict[str, Any], user_data: str | bytes, network: dict[str, Any] | str | None = None) -> bytes:
     """The image, to be given to the guest as a read-only disk.
 
-    meta: at least `instance-id`; user_data: text as cloud-init takes it (`#cloud-config`, a script, …);
+    meta: at least `instance-id`; user_data: as cloud-init takes it (`#cloud-config`, a script, gzip, …);
     network: the contents of network-config, as data or as its text. Equal arguments give equal bytes. Raises Invalid.
     """
     if not meta.get("instance-id"):
         raise Invalid("cloud-init needs an instance-id to tell a first boot from a later one")
     try:
-        files = {"meta-data": yaml(meta).encode(), "user-data": user_data.encode()}
+        told = user_data.encode() if isinstance(user_data, str) else user_data
+        files = {"meta-data": yaml(meta).encode(), "user-data": told}
         if network is not None:
             files["network-config"] = (network if isinstance(network, str) else yaml(network)).encode()
     except UnicodeEncodeError:

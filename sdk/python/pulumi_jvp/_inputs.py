@@ -56,7 +56,7 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     network_config: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+    The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
     """
     on_change: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]]
     """
@@ -76,7 +76,7 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     user_data: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Raw user data in place of the typed properties: a #cloud-config document or a script.
+    Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
     """
     users: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgsDict']]]]]
     """
@@ -100,12 +100,12 @@ class InstanceCloudInitArgs:
 
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]] files: Files to write.
         :param pulumi.Input[_builtins.str] hostname: The guest's host name; by default the instance's name.
-        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         :param pulumi.Input[Union[_builtins.str, 'InstanceCloudInitOnChange']] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] packages: Packages to install, by the names of the guest's distribution.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ssh_keys: Public SSH keys for the image's own default user.
-        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
+        :param pulumi.Input[_builtins.str] user_data: Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]] users: Users to make.
         """
         if files is not None:
@@ -157,7 +157,7 @@ class InstanceCloudInitArgs:
     @pulumi.getter(name="networkConfig")
     def network_config(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         """
         return pulumi.get(self, "network_config")
 
@@ -217,7 +217,7 @@ class InstanceCloudInitArgs:
     @pulumi.getter(name="userData")
     def user_data(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Raw user data in place of the typed properties: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         """
         return pulumi.get(self, "user_data")
 

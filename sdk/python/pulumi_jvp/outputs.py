@@ -78,12 +78,12 @@ class InstanceCloudInit(dict):
 
         :param Sequence['InstanceCloudInitFile'] files: Files to write.
         :param _builtins.str hostname: The guest's host name; by default the instance's name.
-        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         :param Union[_builtins.str, 'InstanceCloudInitOnChange'] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         :param Sequence[_builtins.str] packages: Packages to install, by the names of the guest's distribution.
         :param Sequence[_builtins.str] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param Sequence[_builtins.str] ssh_keys: Public SSH keys for the image's own default user.
-        :param _builtins.str user_data: Raw user data in place of the typed properties: a #cloud-config document or a script.
+        :param _builtins.str user_data: Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         :param Sequence['InstanceCloudInitUser'] users: Users to make.
         """
         if files is not None:
@@ -127,7 +127,7 @@ class InstanceCloudInit(dict):
     @pulumi.getter(name="networkConfig")
     def network_config(self) -> Optional[_builtins.str]:
         """
-        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP.
+        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         """
         return pulumi.get(self, "network_config")
 
@@ -167,7 +167,7 @@ class InstanceCloudInit(dict):
     @pulumi.getter(name="userData")
     def user_data(self) -> Optional[_builtins.str]:
         """
-        Raw user data in place of the typed properties: a #cloud-config document or a script.
+        Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         """
         return pulumi.get(self, "user_data")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import gzip
+import textwrap
 from typing import Any
 
 import pytest
@@ -181,6 +184,51 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
 )
 def test_user_data_that_is_no_mapping_and_need_not_be(text: str) -> None:
     assert failures({"template": "t", "cloudInit": {"userData": text}}) == {}
+
+
+PACKED = base64.b64encode(gzip.compress(b"#cloud-config\npackages: [htop]\n")).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n#cloud-config\na: 1\n", "\ufeff#cloud-config\na: 1\n", "#!/bin/sh\n",
+        "## template: jinja\n#cloud-config\n- {{ v1.b }}",
+        "#include\nhttps://example.org/a\n", "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x--",
+        "#ps1_sysnative\nGet-Date", "<powershell>\nGet-Date\n</powershell>", "version: v1alpha1\nmachine: {}\n",
+        '{"ignition": {"version": "3.4.0"}}', PACKED, "\n".join(textwrap.wrap(PACKED, 40)) + "\n",
+        base64.b64encode(b"#cloud-config\na: 1\n").decode(),
+    ],
+)  # fmt: skip
+def test_user_data_that_a_guest_reads(text: str) -> None:
+    assert failures({"template": "t", "cloudInit": {"userData": text}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"packages: [htop]\n", "begins with no line"), (b"# cloud config\na: 1\n", "begins with no line"),
+        (gzip.compress(b"packages: [htop]\n"), "begins with no line"),
+        (gzip.compress(b"#cloud-config\n- a\n"), "is no mapping"),
+        (gzip.compress(b"#cloud-config\n")[:-9], "is base64 of gzip that is cut off"),
+        (gzip.compress(bytes(20_000_000)), "or holds more than 16777216 bytes"),
+        (b"\x1f\x8b\x08garbage", "is base64 of gzip that is broken"),
+        (b"#cloud-config\n- a\n", "is no mapping"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [True, False])
+def test_user_data_that_a_guest_would_ignore(data: bytes, says: str, packed: bool) -> None:
+    if not packed and data.startswith(b"\x1f"):
+        return  # no text
+    text = base64.b64encode(data).decode() if packed else data.decode()
+    assert says in failures({"template": "t", "cloudInit": {"userData": text}})["cloudInit.userData"]
+
+
+@pytest.mark.parametrize(
+    "text", ["config: disabled", "network:\n  config: disabled\n", "\ufeffnetwork: {config: 'disabled'}"]
+)
+def test_a_network_config_that_leaves_the_network_alone(text: str) -> None:
+    assert failures({"template": "t", "cloudInit": {"networkConfig": text}}) == {}
 
 
 def test_files_that_differ_in_case_only_are_two() -> None:

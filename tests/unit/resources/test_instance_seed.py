@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from jvp.resources.instance.nocloud import content_of
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
+PACKED = gzip.compress(b"#cloud-config\npackages: [htop]\n", mtime=0)
 HERE = Path(__file__).parent / "golden"
 
 SEEDS: dict[str, dict[str, Any]] = {
@@ -56,6 +59,20 @@ def _file(data: bytes, name: str) -> bytes:
     record = data.index(f"{name.upper()}.;1".encode()) - 33
     start, length = (int.from_bytes(data[record + at : record + at + 4], "little") for at in (2, 10))
     return data[start * 2048 : start * 2048 + length]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (base64.b64encode(PACKED).decode(), PACKED),
+        (base64.b64encode(b"#cloud-config\na: 1\n").decode(), b"#cloud-config\na: 1\n"),
+        ("\ufeff#cloud-config\na: 1\n", b"#cloud-config\na: 1\n"),
+    ],
+)
+def test_what_a_guest_would_not_know_is_mended(text: str, written: bytes) -> None:
+    data = seed({"userData": text, "networkConfig": "\ufeffnetwork: {config: disabled}"})
+    assert _file(data, "user-data") == written
+    assert _file(data, "network-config") == b"network: {config: disabled}"
 
 
 def test_equal_declarations_give_equal_bytes() -> None:

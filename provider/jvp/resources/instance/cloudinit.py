@@ -13,6 +13,7 @@ from jvp.core.facts import Same
 from jvp.core.model import Rule, Spec
 from jvp.core.types import GuestFile, HostName, shortened
 from jvp.core.values import Secret, reveal, surely
+from jvp.images import userdata
 
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
@@ -20,6 +21,9 @@ _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 MAX_DOCUMENT = 1024**2
 """Longer texts do not belong on a disk that is read at boot; an image or a download does."""
 MAX_FILES = 16 * MAX_DOCUMENT
+_VERSION = re.compile(r"""(^|[{,])\s*["']?version["']?\s*:""", re.MULTILINE)
+_DISABLED = re.compile(r"""(^|[{,])\s*["']?config["']?\s*:\s*["']?disabled\b""", re.MULTILINE)
+"""In place of a version: cloud-init leaves the network alone."""
 
 
 def _user_name(text: str) -> str:
@@ -83,8 +87,13 @@ def _content(text: str) -> str:
 
 def _user_data(text: str) -> str:
     _document(text)
-    if text.split("\n", 1)[0].split() == ["#cloud-config"]:
-        _refuse_other_yaml(text)
+    plain = userdata.plain(text)
+    if not userdata.is_known(plain):
+        raise ValueError(
+            'begins with no line that cloud-init knows, like "#cloud-config" or "#!/bin/sh"; the guest would ignore it'
+        )
+    if plain.lstrip().split("\n", 1)[0].split() == ["#cloud-config"]:
+        _refuse_other_yaml(plain)
     return text
 
 
@@ -109,12 +118,13 @@ def _is_nothing(event: Any) -> bool:
     return getattr(event, "value", None) == "" and event.implicit[0]
 
 
-def _network_config(text: str) -> str:
-    if re.search(r"""(^|[{,])\s*["']?version["']?\s*:""", text, re.MULTILINE) is None:
+def _network_config(given: str) -> str:
+    text = userdata.without_mark(given)
+    if _VERSION.search(text) is None and _DISABLED.search(text) is None:
         raise ValueError('has no "version:"; it begins like "version: 2" and goes on with "ethernets:"')
     _document(text)
     _refuse_other_yaml(text)
-    return text
+    return given
 
 
 SshKey = Annotated[str, AfterValidator(_ssh_key)]
@@ -180,13 +190,16 @@ class CloudInit(Spec):
     ] = None
     user_data: Annotated[
         Secret[Annotated[str, AfterValidator(_user_data)]] | None,
-        Field(description="Raw user data in place of the typed properties: a #cloud-config document or a script."),
+        Field(
+            description="Raw user data in place of the typed properties: a #cloud-config document, a script, or "
+            "several in MIME. Also in base64, as gzip has to be (base64gzip in HCL)."
+        ),
     ] = None
     network_config: Annotated[
         Secret[Annotated[str, AfterValidator(_network_config)]] | None,
         Field(
             description="The guest's network configuration as cloud-init takes it (version 2, in YAML); "
-            "without one every card asks for an address by DHCP."
+            "without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds."
         ),
     ] = None
     on_change: Annotated[

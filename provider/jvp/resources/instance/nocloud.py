@@ -8,6 +8,7 @@ from typing import Any
 
 from jvp.core.values import reveal
 from jvp.core.work import Work
+from jvp.images import userdata
 from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
@@ -89,17 +90,20 @@ def content_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
     """The NoCloud image. The instance-id stays for the instance's life: a new one would run every module again."""
     hostname = cloud_init.hostname or name.replace("_", "-").replace("+", "-").replace(".", "-")
     if cloud_init.user_data is not None:
-        text = reveal(cloud_init.user_data)
+        user_data = userdata.as_written(reveal(cloud_init.user_data))
     else:
-        text = cloud_config(
+        user_data = cloud_config(
             users=[reveal(user.bag()) for user in cloud_init.users],
             ssh_keys=cloud_init.ssh_keys,
             packages=cloud_init.packages,
             files=[_file(file) for file in cloud_init.files],
             run=reveal(cloud_init.run_commands) or [],
-        )
+        ).encode()
     meta = {"instance-id": uuid, "local-hostname": hostname}
-    return build_seed(meta, text, reveal(cloud_init.network_config)).ljust(_SEED_BYTES, b"\0")
+    network = reveal(cloud_init.network_config)
+    if network is not None:
+        network = userdata.without_mark(network)
+    return build_seed(meta, user_data, network).ljust(_SEED_BYTES, b"\0")
 
 
 def _file(file: File) -> ConfigFile:
