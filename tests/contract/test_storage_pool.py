@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import poolapi
+from jvp.libvirt import folders, poolapi, poolmarks
 from jvp.libvirt.poolmarks import inactive_xml, mark_of
 from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
 from jvp.resources.storage_pool import StoragePool, StoragePools
@@ -281,6 +282,143 @@ def test_a_folder_of_another_pool_of_jvp_is_told_so(provider: Provider, prefix: 
     provider.pools.delete(Work(), made.id, made.state)
 
 
+@pytest.mark.parametrize("way", ["symbolic link", "bind mount", "above", "slashes"])
+@pytest.mark.parametrize("whose", ["foreign", "ours"])
+def test_a_folder_by_another_way_is_told_so(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, way: str, whose: str
+) -> None:
+    with contextlib.ExitStack() as undo:
+        if whose == "ours":
+            made = create(provider, "other", name=f"{prefix}f", path=str(folder))
+            undo.callback(provider.pools.delete, Work(), made.id, made.state)
+        else:
+            other = foreign(daemon, f"{prefix}f", folder)
+            undo.callback(folder.rmdir)
+            undo.callback(other.undefine)
+            undo.callback(other.destroy)
+        path = undo.enter_context(by_another_way(folder, way))
+        before = {one.name for one in folder.iterdir()}
+        with pytest.raises(NameTaken, match=f'is the folder of the storage pool "{prefix}f"') as caught:
+            create(provider, name=f"{prefix}p", path=path, deleteData=True)
+        assert caught.value.path == ("path",)
+        assert {one.name for one in folder.iterdir()} == before
+        assert f"{prefix}p" not in {one.name() for one in daemon.listAllStoragePools(0)}
+
+
+@contextlib.contextmanager
+def by_another_way(folder: Path, way: str) -> Iterator[str]:
+    other = folder.with_name("way")
+    if way == "slashes":
+        yield f"/{folder.parent}//{folder.name}//"
+    elif way == "bind mount":
+        other.mkdir()
+        if (done := subprocess.run(["mount", "--bind", folder, other], capture_output=True, text=True)).returncode:
+            other.rmdir()
+            pytest.skip(f"no bind mounts here: {done.stderr}")
+        try:
+            yield str(other)
+        finally:
+            subprocess.run(["umount", "--lazy", other], check=True)
+            other.rmdir()
+    else:
+        other.symlink_to(folder if way == "symbolic link" else folder.parent)
+        try:
+            yield str(other) if way == "symbolic link" else f"{other}/{folder.name}"
+        finally:
+            other.unlink()
+
+
+def test_two_pools_over_one_folder_of_a_node_that_is_not_here(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another node no path can be resolved; the marker in the folder tells."""
+    monkeypatch.setattr(provider.pools.node, "is_here", False)
+    made = create(provider, "other", name=f"{prefix}f", path=str(folder))
+    provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=f"{prefix}f", size="4MiB"))
+    with by_another_way(folder, "symbolic link") as path:
+        inside = sorted(one.name for one in folder.iterdir())
+        with pytest.raises(NameTaken, match=f'leads to the folder of the storage pool "{prefix}f"') as caught:
+            create(provider, name=f"{prefix}p", path=path, deleteData=True)
+        assert (caught.value.path, caught.value.id) == (("path",), made.id)
+        assert sorted(one.name for one in folder.iterdir()) == inside
+    assert f"{prefix}p" not in {one.name() for one in daemon.listAllStoragePools(0)}
+    provider.pools.delete(Work(), made.id, made.state.model_copy(update={"delete_data": True}))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_data_of_another_pool_over_the_same_folder_stays(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    """Two that an older version has let be."""
+    monkeypatch.setattr(provider.pools.node, "is_here", here)
+    first = create(provider, "first", name=f"{prefix}f", path=str(folder))
+    provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=f"{prefix}f", size="4MiB"))
+    with by_another_way(folder, "symbolic link") as path:
+        with monkeypatch.context() as older:
+            older.setattr(folders, "is_same", lambda node, one, other: False)
+            older.setattr(provider.pools.api, "_by_marker", lambda pool, there: None)
+            older.setattr(poolmarks, "take_marker", lambda pool, mark: None)
+            second = create(provider, "second", name=f"{prefix}p", path=path, deleteData=True)
+        inside = sorted(one.name for one in folder.iterdir())
+        lines = Lines()
+        provider.pools.delete(lines.work(), second.id, second.state)
+        assert (
+            f'stays with all that is in it: it is the folder of the storage pool "{prefix}f" too' in lines.warnings[0]
+        )
+        assert sorted(one.name for one in folder.iterdir()) == inside
+        assert provider.pools.read(Work(), second.id, second.state) is None
+    provider.pools.delete(Work(), first.id, first.state.model_copy(update={"delete_data": True}))
+    assert not folder.exists()
+
+
+def test_a_pool_in_the_folder_of_another_keeps_its_data(provider: Provider, prefix: str, folder: Path) -> None:
+    outer = create(provider, "outer", name=f"{prefix}o", path=str(folder), deleteData=True)
+    inner = create(provider, "inner", name=f"{prefix}i", path=f"{folder}/inner")
+    provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=f"{prefix}i", size="4MiB"))
+    lines = Lines()
+    provider.pools.delete(lines.work(), outer.id, outer.state)
+    assert "stays: it holds inner" in lines.warnings[0]
+    assert {one.name for one in (folder / "inner").iterdir()} == {"v", ".jvp-v.json", MARKER}
+    provider.pools.delete(Work(), inner.id, inner.state.model_copy(update={"delete_data": True}))
+    assert not any(folder.iterdir())
+    folder.rmdir()
+
+
+def test_what_a_lost_pool_left_is_taken_over(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
+    lost = daemon.storagePoolLookupByUUIDString(create(provider, "lost", name=f"{prefix}l", path=str(folder)).id)
+    lost.destroy()
+    lost.undefine()
+    made = create(provider, name=f"{prefix}p", path=str(folder), deleteData=True)
+    provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=f"{prefix}p", size="4MiB"))
+    provider.pools.delete(Work(), made.id, made.state)
+    assert not any(folder.iterdir())
+    folder.rmdir()
+
+
+def test_a_system_folder_is_imported_and_never_made(
+    provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_ITSELF", (str(folder),))
+    lines = Lines()
+    spec = pool_spec(name=f"{prefix}f", path=str(folder))
+    assert [*provider.pools.warnings(lines.work(), spec, None)] == [
+        f'path: "{folder}" is a folder of the system, whose files would be volumes of the pool; take a folder of its '
+        "own on a disk: this will fail"
+    ]
+    with pytest.raises(Rejected, match="is a folder of the system") as caught:
+        create(provider, name=f"{prefix}f", path=str(folder))
+    assert (caught.value.path, folder.exists()) == (("path",), False)
+    other = foreign(daemon, f"{prefix}f", folder)
+    assert [*provider.pools.warnings(lines.work(), spec, None)] == []
+    calls = Calls({"StoragePool": provider.pools}, {})
+    inputs = calls.check("StoragePool", {"name": f"{prefix}f", "path": str(folder)}).inputs
+    adopted = calls.create("StoragePool", key("StoragePool", "adopted"), inputs, Work(), adopt=True)
+    assert adopted.stored.id == other.UUIDString()
+    calls.delete("StoragePool", adopted.stored, Work())
+    folder.rmdir()
+
+
 def test_import_of_a_foreign_pool_writes_nothing_and_leaves_its_folder(
     provider: Provider, daemon: Any, prefix: str, folder: Path
 ) -> None:
@@ -297,10 +435,15 @@ def test_import_of_a_foreign_pool_writes_nothing_and_leaves_its_folder(
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/nope/deep", "/dev/null"])
-def test_folder_that_cannot_be_leaves_nothing(provider: Provider, daemon: Any, prefix: str, path: str) -> None:
+@pytest.mark.parametrize("path", ["/etc/passwd", "/dev/null", "FILE", "FILE/deep"])
+def test_folder_that_cannot_be_leaves_nothing(
+    provider: Provider, daemon: Any, prefix: str, run_folder: Path, path: str
+) -> None:
+    file = run_folder / "file"
+    file.touch()
     with pytest.raises(Rejected) as caught:
-        create(provider, name=f"{prefix}p", path=path)
+        create(provider, name=f"{prefix}p", path=path.replace("FILE", str(file)))
+    file.unlink()
     assert caught.value.path == ("path",)
 
 

@@ -186,7 +186,17 @@ def dashed(mac: str) -> str:
     return mac.lower().replace(":", "-")
 
 
+def _refuse_home(text: str) -> None:
+    """A shell turns it into a home folder; here it would be a folder of that name."""
+    if text.partition("/")[0].startswith("~"):
+        raise ValueError(
+            f'"{shortened(text)}" begins with ~, which only a shell resolves; write the whole path (in HCL '
+            'pathexpand("~/…"), in Python os.path.expanduser)'
+        )
+
+
 def _absolute(text: str) -> str:
+    _refuse_home(text)
     if not text.startswith("/"):
         raise ValueError(f'"{shortened(text)}" is not an absolute path')
     if ".." in text.split("/"):
@@ -203,6 +213,7 @@ def _of_file(text: str) -> str:
 def _local(text: str) -> str:
     if not text:
         raise ValueError("must not be empty; give the path of a file")
+    _refuse_home(text)
     return clean(text)
 
 
@@ -265,6 +276,8 @@ def reference(text: str) -> str:
     """An id or a name. Raises ValueError with a sentence."""
     if not text:
         raise ValueError("must not be empty; give the id or the name")
+    if text.startswith("~/"):
+        _refuse_home(text)
     return clean(text)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from queue import Empty, LifoQueue
+from urllib.parse import urlsplit
 
 import libvirt
 
@@ -147,6 +149,17 @@ class Node:
     def is_session(self) -> bool:
         """Whether this is an unprivileged per-user daemon, which has user-mode networking only."""
         return self.uri.split("?")[0].endswith("/session")
+
+    @cached_property
+    def is_here(self) -> bool:
+        """Whether the node is this machine, so that its files are ours to look at. Raises libvirtError.
+
+        Not so in a container to which the daemon's socket was given.
+        """
+        parts = urlsplit(self.uri)
+        if parts.hostname or "socket=" in parts.query or self._unknown:
+            return False
+        return self.hostname.partition(".")[0] == socket.gethostname().partition(".")[0]
 
     @cached_property
     def host_uuid(self) -> str:

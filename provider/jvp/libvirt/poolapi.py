@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import posixpath
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, Rejected
+from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
+from jvp.core.identity import Mark, maker
 from jvp.core.work import Work
-from jvp.libvirt import pooldata, poolmarks, pools, probe, sidecar
+from jvp.libvirt import folders, pooldata, poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolmarks import PoolMark
@@ -130,13 +131,53 @@ class PoolApi:
         if mark is None or (mark.marked and mark.made >= bool(made)):
             return pool
         try:
-            poolmarks.put_marker(pool, mark.mark)
+            self._put_marker(pool, mark.mark)
         except libvirt.libvirtError:
             # A folder that was there may be read-only, which is no fault of a pool of CD images.
             if mark.made or not pool.isActive():
                 raise
             return self._note(pool, going=False) if mark.going else pool
         return self._note(pool, marked=True, going=False, **made)
+
+    def _put_marker(self, pool: libvirt.virStoragePool, mark: Mark) -> None:
+        """Raises NameTaken where the marker of another pool lies there: it is the same folder by another way."""
+        there = poolmarks.put_marker(pool, mark)
+        if poolmarks.are_one(there, mark):
+            return
+        other = self._by_marker(pool, there)
+        if other is not None:
+            raise NameTaken(
+                f'"{self.path(pool)}" leads to the folder of the storage pool "{other.name()}" with the id '
+                f"{other.UUIDString()}, {maker(there)}; choose another folder",
+                path=("path",),
+                id=other.UUIDString(),
+                holder=there,
+            )
+        poolmarks.take_marker(pool, mark)
+
+    def _by_marker(self, pool: libvirt.virStoragePool, there: Mark) -> libvirt.virStoragePool | None:
+        """Another pool, whose marker this is; None when it is no more."""
+        for other, root in self._others(pool):
+            mark = poolmarks.mark_of(root)
+            if mark is not None and poolmarks.are_one(mark.mark, there):
+                return other
+        return None
+
+    def _others(self, pool: libvirt.virStoragePool) -> Iterator[tuple[libvirt.virStoragePool, Element]]:
+        uuid = pool.UUIDString()
+        for other in self.node.connection.listAllStoragePools(0):
+            root = pools.unless_lost(other, partial(self.xml, other))
+            if root is not None and other.UUIDString() != uuid:
+                yield other, root
+
+    def _shares(self, pool: libvirt.virStoragePool) -> str | None:
+        """The name of another pool over the folder of a running one, as far as that can be told."""
+        path, marker = self.path(pool) or "", sidecar.get(pool, poolmarks.MARKER)
+        for other, root in self._others(pool):
+            if folders.is_same(self.node, value(root, "target/path") or "", path):
+                return str(other.name())
+        other = self._by_marker(pool, marker.mark) if marker is not None else None
+        return str(other.name()) if other is not None else None
 
     def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
         """Start or stop it, now and at the node's start. Again: yes."""
@@ -203,7 +244,7 @@ class PoolApi:
             if mark is not None:
                 self._remove_ours(work, pool, mark, data=data)
                 data = False
-            if data and (pool.isActive() or _can_start(pool)):
+            if data and (pool.isActive() or _can_start(pool)) and not self._stays(work, pool):
                 self._remove_data(work, pool)
             if mark is None and pool.isActive():
                 pool.destroy()
@@ -212,6 +253,16 @@ class PoolApi:
         except libvirt.libvirtError as error:
             if not is_gone(error, Gone.POOL):
                 raise
+
+    def _stays(self, work: Work, pool: libvirt.virStoragePool) -> bool:
+        """Whether another pool has the folder of a running one too; then all that is in it is left, with a warning."""
+        other = self._shares(pool)
+        if other is not None:
+            work.warn(
+                f'the folder {self.path(pool)} of the storage pool "{pool.name()}" stays with all that is in it: it is '
+                f'the folder of the storage pool "{other}" too'
+            )
+        return other is not None
 
     def _remove_data(self, work: Work, pool: libvirt.virStoragePool) -> None:
         volumes = pooldata.doomed(pool)
@@ -226,6 +277,9 @@ class PoolApi:
             pools.refresh(work, pool)
         # A refresh stops a pool whose folder cannot be read.
         if not pool.isActive():
+            return
+        if self._stays(work, pool):
+            pool.destroy()
             return
         probe.sweep(pool, older_s=0)
         marker = sidecar.volume_name(poolmarks.MARKER)
@@ -274,7 +328,7 @@ class PoolApi:
 
 def _place(root: Element) -> tuple[str | None, str]:
     """The name and the folder of a definition."""
-    return value(root, "name"), posixpath.normpath(value(root, "target/path") or "")
+    return value(root, "name"), folders.normal(value(root, "target/path") or "")
 
 
 def _unless_started(pool: libvirt.virStoragePool, step: Callable[[int], Any]) -> None:

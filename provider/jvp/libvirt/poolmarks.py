@@ -69,9 +69,26 @@ def inactive_xml(pool: libvirt.virStoragePool) -> Element:
     return parse(pool.XMLDesc(INACTIVE))
 
 
-def put_marker(pool: libvirt.virStoragePool, mark: Mark) -> None:
-    """Lay the marker into the folder; one that is there is as good. Raises libvirtError."""
-    sidecar.claim(pool, MARKER, Sidecar("storage pool", mark, "whole"))
+def put_marker(pool: libvirt.virStoragePool, mark: Mark) -> Mark:
+    """Lay the marker into the folder; whose one lies there then. Raises libvirtError."""
+    if sidecar.claim(pool, MARKER, _marker(mark)):
+        return mark
+    found = sidecar.get(pool, MARKER)
+    return found.mark if found is not None else mark
+
+
+def take_marker(pool: libvirt.virStoragePool, mark: Mark) -> None:
+    """Write our mark into the marker that a pool which is no more has left. Raises libvirtError."""
+    sidecar.put(pool, MARKER, _marker(mark))
+
+
+def _marker(mark: Mark) -> Sidecar:
+    return Sidecar("storage pool", mark, "whole")
+
+
+def are_one(mark: Mark, other: Mark) -> bool:
+    """Whether both are of one pool."""
+    return (mark.key, mark.generation) == (other.key, other.generation)
 
 
 def drop_marker(pool: libvirt.virStoragePool) -> None:

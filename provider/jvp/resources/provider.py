@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field
 
 from jvp.core.model import Spec
-from jvp.core.types import Duration, Label, clean, duration_s, refuse_port
+from jvp.core.types import Duration, Label, clean, duration_s, refuse_port, shortened
 
 _TRANSPORTS = ("ssh", "tcp", "tls", "unix", "libssh", "libssh2", "ext")
 _LIKE = "it looks like qemu:///system or qemu+ssh://root@host/system"
@@ -37,6 +37,9 @@ def _uri(text: str) -> str:
     if parts.path not in ("/system", "/session"):
         raise ValueError(f"must end with /system or /session; {_LIKE}")
     refuse_port(parts)
+    for name, value in parse_qsl(parts.query):
+        if value.startswith("~"):
+            raise ValueError(f"has {name}={shortened(value)}, but only a shell resolves ~; write the whole path")
     return text
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, NameTaken, NotFound
+from jvp.core.errors import Invalid, NameTaken, NotFound, Rejected
 from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation, maker
@@ -21,13 +21,14 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.core.work import Work
+from jvp.libvirt import folders
 from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, write
 from jvp.libvirt.pools import listed, unless_lost
-from jvp.libvirt.storage import pool_of
+from jvp.libvirt.storage import find_pool, pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
 
 DEFAULT_FOLDER = "/var/lib/jvp"
@@ -48,11 +49,12 @@ class StoragePool(Spec):
         At("target/path"),
         Changes(Effect.REPLACE),
         Computed(),
-        Same(posixpath.normpath),
+        Same(folders.normal),
         Field(
             description="The folder; made when it does not exist, and then removed with the pool when it is empty. "
-            "Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session "
-            "node jvp/<name> in the user's data folder."
+            "Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor "
+            "that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's "
+            "data folder."
         ),
     ] = None
     autostart: Annotated[bool, Field(description="Whether the pool starts with the node.")] = True
@@ -68,8 +70,11 @@ class StoragePool(Spec):
     ] = False
 
     def rules(self) -> Iterator[Rule]:
-        if self.path is not None and known(self.path) and posixpath.normpath(self.path) in ("/", "//"):
-            yield ("path",), "must be a folder of its own, not the root of the filesystem"
+        if self.path is not None and known(self.path):
+            if folders.normal(self.path) == "/":
+                yield ("path",), "must be a folder of its own, not the root of the filesystem"
+            elif why := folders.kernels(self.path):
+                yield ("path",), why
 
 
 class StoragePoolState(StoragePool):
@@ -125,6 +130,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if found is not None:
                 found = self._same_folder(work, found, spec)
             if found is None:
+                if (why := folders.refused(self.node, str(spec.path))) is not None:
+                    raise Rejected(why, path=("path",))
                 undo.callback(self._undo, uuid)
                 found = self.api.begin(_root(spec, uuid, mark))
             pool = self._settle(work, found, spec)
@@ -179,6 +186,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         return bag
 
     def warnings(self, work: Work, spec: StoragePool, prior: StoragePoolState | None) -> Iterator[str]:
+        if prior is None and (why := self._system_folder(spec)) is not None:
+            yield f"path: {why}: this will fail"
         if prior is None or not prior.active or spec.active is not False or prior.path is None:
             return
         with libvirt_errors(f'storage pool "{prior.name}"'):
@@ -188,6 +197,12 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                     f"active: {listed(names)} {run} on with disks in this pool, which can be neither read nor changed "
                     "here until it is active again"
                 )
+
+    def _system_folder(self, spec: StoragePool) -> str | None:
+        """Why the pool will not be made there. One that is there already may be adopted, wherever it is."""
+        why = folders.systems(spec.path) if known(spec.path) and spec.path else None
+        there = why and known(spec.name) and spec.name and find_pool(self.node, spec.name)
+        return None if there else why
 
     def _mark(self, pool: Any) -> Mark | None:
         with seen_to_go(Gone.POOL):
@@ -213,7 +228,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                     continue
                 if other.name() == spec.name:
                     what, path = f'there is a storage pool "{spec.name}" already,', "name"
-                elif _same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
+                elif self._same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     what, path = f'"{spec.path}" is the folder of the storage pool "{other.name()}"', "path"
                 else:
                     continue
@@ -228,9 +243,12 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
                         holder=holder,
                     )
 
+    def _same_path(self, one: str | None, other: str | None) -> bool:
+        return one is not None and other is not None and folders.is_same(self.node, one, other)
+
     def _same_folder(self, work: Work, found: Any, spec: StoragePool) -> Any:
         """What an earlier try left, None when the program has changed since and it had to be taken away."""
-        if found.name() == spec.name and _same_path(self.api.path(found), spec.path):
+        if found.name() == spec.name and self._same_path(self.api.path(found), spec.path):
             return found
         self.api.remove(work, found)
         return None
@@ -284,7 +302,3 @@ def _quiet(room: Room, prior: StoragePoolState) -> Room:
         return room
     moved = max(abs(room.allocation - used), abs(room.available - free))
     return room if moved * 100 > room.capacity else Room(room.capacity, used, free)
-
-
-def _same_path(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and posixpath.normpath(one) == posixpath.normpath(other)

@@ -132,7 +132,7 @@ class GetStoragePoolResult:
     @pulumi.getter
     def path(self) -> _builtins.str:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
+        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
         """
         return pulumi.get(self, "path")
 

@@ -31,7 +31,7 @@ class StoragePoolArgs:
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
         :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
         if active is None:
             active = True
@@ -102,7 +102,7 @@ class StoragePoolArgs:
     @pulumi.getter
     def path(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
         return pulumi.get(self, "path")
 
@@ -132,7 +132,7 @@ class StoragePool(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
         :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
         ...
     @overload
@@ -284,7 +284,7 @@ class StoragePool(pulumi.CustomResource):
     @pulumi.getter
     def path(self) -> pulumi.Output[_builtins.str]:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
+        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
         """
         return pulumi.get(self, "path")
 
