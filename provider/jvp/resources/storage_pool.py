@@ -52,8 +52,8 @@ class StoragePool(Spec):
         Same(folders.normal),
         Field(
             description="The folder; made when it does not exist, and then removed with the pool when it is empty. "
-            "Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor "
-            "that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's "
+            "Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, "
+            "nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's "
             "data folder."
         ),
     ] = None
