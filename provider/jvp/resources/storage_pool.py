@@ -53,8 +53,8 @@ class StoragePool(Spec):
         Field(
             description="The folder; made when it does not exist, and then removed with the pool when it is empty. "
             "Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, "
-            "nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's "
-            "data folder."
+            "nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the "
+            "user's data folder."
         ),
     ] = None
     autostart: Annotated[bool, Field(description="Whether the pool starts with the node.")] = True
