@@ -152,7 +152,7 @@ def test_a_network_that_does_not_start_as_it_should_be_runs_on_as_it_was(
 def test_what_follows_from_an_unknown_range_is_unknown() -> None:
     checked = check(Network, {"cidr": UNKNOWN})
     assert checked.failures == ()
-    assert (checked.inputs["gateway"], checked.inputs["dhcp"]) == (UNKNOWN, UNKNOWN)
+    assert (checked.whole["gateway"], checked.whole["dhcp"]) == (UNKNOWN, UNKNOWN)
 
 
 def test_a_dhcp_range_changes_without_a_restart(bench: Bench, network: Stored) -> None:

@@ -19,7 +19,7 @@ ADD, ADD_REPLACE, DELETE, DELETE_REPLACE, UPDATE, UPDATE_REPLACE = range(6)
 # Check
 
 
-def test_check_fills_defaults_and_keeps_spelling_secrets_and_unknowns(provider: Client) -> None:
+def test_check_returns_what_was_set_with_spelling_secrets_and_unknowns(provider: Client) -> None:
     news = {
         "size": "1024MiB",
         "home": UNKNOWN,
@@ -28,11 +28,10 @@ def test_check_fills_defaults_and_keeps_spelling_secrets_and_unknowns(provider: 
     }
     inputs = provider.check(news)
     assert inputs["size"] == "1024MiB"
-    assert inputs["mode"] == "fast"
+    assert inputs.keys() == news.keys()
     assert inputs["home"] is UNKNOWN
     assert inputs["slots"][0]["mac"] is UNKNOWN
     assert inputs["password"] == Secret("hunter22")
-    assert "name" not in inputs
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,8 @@ def test_create_answers_the_state_and_asks_for_a_refresh_before_updates(provider
     assert outputs["sizeBytes"] == 2 * 2**30
     assert outputs["slots"][0]["mac"] == "52:54:00:00:00:00"
     assert isinstance(outputs["serial"], Secret)
-    assert outputs[PRIVATE]["schema"] == 1
+    assert outputs["mode"] == "fast"
+    assert outputs[PRIVATE]["schema"] == 2
     assert reply.id == host.keys[0].uuid(0)
 
 
@@ -303,11 +303,11 @@ def test_an_import_has_the_id_alone_and_returns_inputs(provider: Client, empty: 
     assert decode(read.inputs)["size"] == "2GiB"
     outputs = decode(read.properties)
     assert outputs[PRIVATE]["imported"] is True
-    # What the program does not mention is not managed until the first update.
-    news = provider.check({"name": "mine"})
-    del news["size"]
+    # What the program does not set is not managed; what it sets is set, also to the default.
     olds = {"olds": outputs, "old_inputs": decode(read.inputs)}
-    assert provider("Diff", id=object_id, news=news, **olds).changes == DIFF_NONE
+    assert provider("Diff", id=object_id, news=provider.check({"name": "mine"}), **olds).changes == DIFF_NONE
+    plan = provider("Diff", id=object_id, news=provider.check({"name": "mine", "size": "1GiB"}), **olds)
+    assert list(plan.detailedDiff) == ["size"]
 
 
 def test_an_import_of_nothing_names_what_there_is(provider: Client) -> None:

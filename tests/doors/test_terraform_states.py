@@ -82,7 +82,7 @@ def test_a_state_of_a_newer_version_is_refused_in_a_sentence(terraform: Engine) 
     assert wrong == [
         Said(
             "Invalid value",
-            "the state was written by a newer version of jvp (its schema is 7, this one knows 1); install that version",
+            "the state was written by a newer version of jvp (its schema is 7, this one knows 2); install that version",
         )
     ]
 

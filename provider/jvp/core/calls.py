@@ -13,7 +13,7 @@ from typing import Any
 
 from jvp.core.abandon import leavable, run
 from jvp.core.check import Checked, Failure, check, hide
-from jvp.core.diff import Change, completed, declared, diff, respelled
+from jvp.core.diff import Change, Kind, completed, declared, diff, respelled
 from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.guard import guarded, own_texts, said
@@ -22,7 +22,8 @@ from jvp.core.identity import Key
 from jvp.core.model import Spec, fields, load
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
-from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths, secret_paths_in, secret_texts
+from jvp.core.values import UNKNOWN, Bag, has_unknown, is_in, reveal, secret_paths, secret_paths_in, secret_texts
+from jvp.core.wanted import set_alone, unmanaged, whole
 from jvp.core.work import Work
 
 AnyHandler = Handler[Any, Any]
@@ -95,7 +96,7 @@ class Calls:
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
-        """Offline validation with defaults filled in."""
+        """Offline validation. What other calls take as inputs is what it gives as such: what was set."""
         return check(self.handlers[token].spec, raw)
 
     @leavable
@@ -120,40 +121,42 @@ class Calls:
         handler = self.handlers[token]
         with self._guarded(stored.state, new, work=work):
             _refuse_newer(handler, stored)
-            wanted = _managed(handler, stored, new)
+            stored, wanted = _upgraded(handler, stored), _wanted(handler, stored, new)
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
-            return Plan(tuple(handler.effects(changes, prior, reveal(new))))
+            return Plan(tuple(handler.effects(changes, prior, reveal(wanted))))
 
     def preview_create(self, token: str, inputs: Bag, work: Work) -> Bag:
         """The state that a create would give, UNKNOWN where only the host will tell."""
         handler = self.handlers[token]
         ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
         bag: Bag = dict.fromkeys(ours, UNKNOWN)
-        bag |= harmless_value(self._predicted(handler, inputs, None, work), own_texts(inputs))
-        return hide({**bag, **completed(handler.spec, reveal(inputs), {})}, secret_paths(inputs), handler.state)
+        wanted = whole(handler.spec, inputs, (), {})
+        bag |= harmless_value(self._predicted(handler, wanted, None, work), own_texts(wanted))
+        return hide({**bag, **completed(handler.spec, reveal(wanted), {})}, secret_paths(wanted), handler.state)
 
     @leavable
-    def preview_update(self, token: str, stored: Stored, new: Bag, work: Work) -> Bag:
-        """The state that an update would give."""
+    def preview_update(self, token: str, stored: Stored, new: Bag, work: Work, *, defaults: bool = False) -> Bag:
+        """The state that an update would give. `defaults` has it say which become what, for an engine that does not."""
         handler = self.handlers[token]
         changes = self._plan(token, stored, new, work).changes
-        with self._guarded(new, work=work) as work:
-            for line in consequences(changes):
+        with self._guarded(stored.state, new, work=work) as work:
+            for line in (*consequences(changes), *(defaulted(changes, new) if defaults else ())):
                 work.warn(line)
         changed = {str(change.path[0]) for change in changes}
+        wanted = _wanted(handler, stored, new)
         bag: Bag = {}
         for name, facts in fields(handler.state).items():
             if facts.output is not None:
                 # What is not finished may move whatever can.
                 moved = facts.output.follows if stored.unfinished else changed.intersection(facts.output.follows)
                 bag[name] = UNKNOWN if moved else stored.state.get(name)
-            elif facts.computed and name not in new:
+            elif facts.computed and name not in wanted:
                 bag[name] = stored.state.get(name)
-        bag |= self._predicted(handler, _managed(handler, stored, new), load(handler.state, stored.state), work)
+        bag |= self._predicted(handler, wanted, load(handler.state, stored.state), work)
         bag = harmless_value(bag, own_texts(stored.inputs, new))
-        wanted = completed(handler.spec, reveal(new), reveal(stored.state))
-        return hide({**bag, **wanted}, secret_paths(new), handler.state)
+        chosen = completed(handler.spec, reveal(wanted), reveal(stored.state))
+        return hide({**bag, **chosen}, secret_paths(wanted), handler.state)
 
     @leavable
     def create(self, token: str, key: Key, inputs: Bag, work: Work, *, adopt: bool = False) -> Result:
@@ -206,9 +209,12 @@ class Calls:
             state = self._read(handler, stored, work)
             if state is None:
                 return None
-            bag = self._state_bag(handler, state, stored.inputs, stored.state)
+            stored = _upgraded(handler, stored)
+            filled = check(handler.spec, stored.inputs).whole
+            bag = self._state_bag(handler, state, filled, stored.state)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
-            return Stored(stored.id, declared(handler.spec, bag, stored.inputs), bag, private)
+            managed = {name: value for name, value in filled.items() if name not in private.get("unmanaged", ())}
+            return Stored(stored.id, declared(handler.spec, bag, stored.inputs, managed), bag, private)
 
     @leavable
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
@@ -226,7 +232,7 @@ class Calls:
                 for name, facts in fields(handler.spec).items()
                 if bag.get(name) is not None and (facts.required or bag[name] != facts.default)
             }
-            private = {**self._provenance(handler), "imported": True, "unmanaged": _unmanaged(handler, bag)}
+            private = {**self._provenance(handler), "imported": True, "unmanaged": unmanaged(handler.spec, bag)}
             checked = self.check(token, inputs)
             if checked.failures:
                 what = failures_text(checked.failures)
@@ -241,11 +247,10 @@ class Calls:
         handler = self.handlers[token]
         with self._guarded(stored.inputs, new, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            wanted = _managed(handler, stored, new)
-            spec = self._spec(handler, wanted)
+            spec = self._spec(handler, _wanted(handler, stored, new))
             changes = self._plan(token, stored, new).changes
             outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
-            left = [name for name in stored.private.get("unmanaged", ()) if _is_default(handler, name, new)]
+            left = [name for name in stored.private.get("unmanaged", ()) if name not in new]
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
 
     @leavable
@@ -337,7 +342,7 @@ class Calls:
     def _result(
         self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
     ) -> Result:
-        bag = self._state_bag(handler, outcome.state, inputs, prior or {}, written=True)
+        bag = self._state_bag(handler, outcome.state, check(handler.spec, inputs).whole, prior or {}, written=True)
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = self._secrets_of((inputs,))
@@ -382,42 +387,17 @@ def _refuse_id(text: str) -> None:
         raise Invalid(str(error), path=("id",)) from None
 
 
-def _unmanaged(handler: AnyHandler, state: Bag) -> list[str]:
-    """The properties in which an imported object differs from the defaults.
-
-    A program that does not set them leaves them as they are. (An SDK sends a default as if the user had typed it, so
-    that a default typed by hand means the same, until another value was applied once.)
-    """
-    return [
-        name
-        for name, facts in fields(handler.spec).items()
-        if not facts.required and not facts.computed and state.get(name) not in (None, facts.default, [], {})
-    ]
+def _upgraded(handler: AnyHandler, stored: Stored) -> Stored:
+    """What an older version kept, as this one has it."""
+    ours, version = handler.spec.schema_version, stored.private.get("schema")
+    if not isinstance(version, int | float) or version >= ours:
+        return stored
+    inputs = set_alone(handler.spec, stored.inputs)
+    return replace(stored, inputs=inputs, private={**stored.private, "schema": ours})
 
 
-def _is_default(handler: AnyHandler, name: str, inputs: Bag) -> bool:
-    """Whether a property has the value that a program without it has: its default, or what follows from others."""
-    value = reveal(inputs.get(name))
-    if value is UNKNOWN:
-        return False
-    if value is None or value in ([], {}) or value == fields(handler.spec)[name].default:
-        return True
-    left_out = {other: item for other, item in inputs.items() if other != name}
-    return bool(value == reveal(check(handler.spec, left_out).inputs.get(name)))
-
-
-def _managed(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
-    """`inputs` with the values that an import found, where the program sets none."""
-    found = {
-        name: stored.state.get(name)
-        for name in stored.private.get("unmanaged", ())
-        if name in fields(handler.spec) and _is_default(handler, name, inputs)
-    }
-    # What followed from another property follows it still: maxCpus must not stay below cpus.
-    for failure in check(handler.spec, {**inputs, **found}).failures if found else ():
-        found.pop(str(failure.path[0]), None)
-    kept = {name: value for name, value in inputs.items() if name not in found}
-    return {**kept, **{name: value for name, value in found.items() if value is not None}}
+def _wanted(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
+    return whole(handler.spec, inputs, stored.private.get("unmanaged", ()), stored.state)
 
 
 def consequences(changes: Iterable[Change]) -> list[str]:
@@ -428,6 +408,16 @@ def consequences(changes: Iterable[Change]) -> list[str]:
         if words:
             paths.setdefault(words, []).append(dotted(change.path))
     return [f"{', '.join(names)}: {consequence}" for consequence, names in paths.items()]
+
+
+def defaulted(changes: Iterable[Change], given: Bag) -> list[str]:
+    """What becomes of properties that are not `given`, in one line if any."""
+    found = [
+        f"{dotted(change.path)} {str(change.new).lower() if isinstance(change.new, bool) else change.new}"
+        for change in changes
+        if change.kind is Kind.UPDATE and not is_in(given, change.path) and isinstance(change.new, str | int)
+    ]
+    return [f"what is not set takes its default: {', '.join(found)}"] if found else []
 
 
 def failures_text(failures: tuple[Failure, ...]) -> str:

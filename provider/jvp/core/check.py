@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from jvp.core.errors import Path
 from jvp.core.facts import Derived
 from jvp.core.guard import said
-from jvp.core.model import FieldFacts, Spec, fields, plain
+from jvp.core.model import FieldFacts, Spec, bag_of, fields, plain
 from jvp.core.types import shortened
 from jvp.core.values import UNKNOWN, Bag, Secret, reveal, secret_paths, secret_texts
 
@@ -33,29 +33,46 @@ class Failure:
 
 @dataclass(frozen=True)
 class Checked(Generic[S]):
-    """The outcome: `inputs` in the user's spelling with defaults filled in and Secrets where they were."""
+    """The outcome, in the user's spelling, with Secrets where they were."""
 
     inputs: Bag
+    """What was set, and what follows from it whatever the user sets (`Derived`)."""
     failures: tuple[Failure, ...]
     spec: S | None
-    """None when there are failures."""
+    """With defaults filled in. None when there are failures."""
+    whole: Bag
+    """The same as a bag: `inputs` with defaults filled in."""
 
 
 def check(model: type[S], raw: Bag) -> Checked[S]:
-    """Validate `raw`, fill in defaults. Unknown values pass; what can be known about the rest is checked."""
+    """Validate `raw`. Unknown values pass; what can be known about the rest is checked."""
     hidden = secret_paths(raw)
     opened = _without_none(reveal(raw))
     try:
         spec = model.model_validate(opened)
     except ValidationError as error:
-        return Checked(raw, tuple(_quiet(failure, model, raw) for failure in _failures(model, raw, error)), None)
+        return Checked(raw, tuple(_quiet(failure, model, raw) for failure in _failures(model, raw, error)), None, raw)
     broken = tuple(_quiet(Failure(path, sentence), model, raw) for path, sentence in spec.rules())
     if broken:
-        return Checked(raw, broken, None)
+        return Checked(raw, broken, None, raw)
+    given = bag_of(spec, given=True)
     filled = spec.derived()
     if filled:
         spec = model.model_validate({**spec_values(spec), **filled})
-    return Checked(hide(spec.bag(), hidden, model), (), spec)
+    whole = spec.bag()
+    return Checked(hide(_with_derived(model, given, whole), hidden, model), (), spec, hide(whole, hidden, model))
+
+
+def _with_derived(model: type[BaseModel], given: Bag, whole: Bag) -> Bag:
+    """`given` with what follows from it whatever the user sets: it pins what was planned."""
+    found = dict(given)
+    for name, field in fields(model).items():
+        inner, filled = given.get(name), whole.get(name)
+        if field.fact(Derived) is not None and filled is not None:
+            found[name] = filled
+        elif field.item is not None and isinstance(inner, dict) and isinstance(filled, dict):
+            found[name] = _with_derived(field.item, inner, filled)
+    return found
 
 
 def spec_values(spec: BaseModel) -> dict[str, Any]:

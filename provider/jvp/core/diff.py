@@ -140,28 +140,53 @@ def _respelled_items(model: type[Spec], value: list[Any], prior: list[Any]) -> l
     return [*first, *found.values()]
 
 
-def declared(model: type[BaseModel], state: Bag, prior: Bag) -> Bag:
-    """The inputs that a program like `prior` would have for `state`: what it never said stays unsaid."""
+def differs(field: FieldFacts, before: Any, wanted: Any) -> bool:
+    """Whether an object that has `before` would be changed to have `wanted`."""
+    return any(_field(field, reveal(before), None, reveal(wanted), (), Effect.LIVE, False))
+
+
+def declared(model: type[BaseModel], state: Bag, prior: Bag, whole: Bag) -> Bag:
+    """The inputs that a program like `prior` would have for `state`. `whole` is `prior` with defaults filled in.
+
+    What it never said stays unsaid, but for what is unlike the default: `state` needs that to be said.
+    """
     known = fields(model)
-    return {
-        name: _declared(known.get(name), state[name], was) for name, was in prior.items() if state.get(name) is not None
+    found = {
+        name: _declared(known.get(name), state[name], was, whole.get(name))
+        for name, was in prior.items()
+        if state.get(name) is not None
     }
+    unlike = (
+        name
+        for name, filled in whole.items()
+        if name not in prior and state.get(name) is not None and differs(known[name], state[name], filled)
+    )
+    return found | {name: state[name] for name in unlike}
 
 
-def _declared(field: FieldFacts | None, value: Any, prior: Any) -> Any:
+def _declared(field: FieldFacts | None, value: Any, prior: Any, whole: Any) -> Any:
     if isinstance(prior, Secret):
-        return Secret(_declared(field, reveal(value), prior.reveal()))
+        return Secret(_declared(field, reveal(value), prior.reveal(), reveal(whole)))
     if field is None or field.item is None or isinstance(value, Secret):
         return value
     if field.is_list and isinstance(prior, list):
         key = field.item.key
-        before = {opened(item)[key]: item for item in prior if isinstance(opened(item), dict)}
-        return [_declared_item(field.item, item, before.get(opened(item)[key], item)) for item in value]
-    return declared(field.item, value, prior) if isinstance(value, dict) and isinstance(prior, dict) else value
+        before, filled = (
+            {opened(item)[key]: item for item in items or () if isinstance(opened(item), dict)}
+            for items in (prior, whole)
+        )
+        return [
+            _declared_item(field.item, item, before.get(name, item), filled.get(name, {}))
+            for item in value
+            for name in [opened(item)[key]]
+        ]
+    if isinstance(value, dict) and isinstance(prior, dict):
+        return declared(field.item, value, prior, whole or {})
+    return value
 
 
-def _declared_item(model: type[Spec], item: Any, prior: Any) -> Any:
-    found = declared(model, opened(item), opened(prior))
+def _declared_item(model: type[Spec], item: Any, prior: Any, whole: Any) -> Any:
+    found = declared(model, opened(item), opened(prior), opened(whole))
     return Secret(found) if isinstance(item, Secret) or isinstance(prior, Secret) else found
 
 

@@ -39,7 +39,8 @@ class Spec(BaseModel):
         defer_build=True,
     )
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
+    """The form of what engines keep of an object. 1 kept defaults among the inputs as if the user had set them."""
     key: ClassVar[str] = "name"
     """The property that tells items of this model apart in a list."""
 
@@ -78,21 +79,25 @@ def _is_map(model: type[BaseModel], info: ValidationInfo) -> bool:
     return any(facts.is_map for facts in fields(model).values() if facts.attribute == info.field_name)
 
 
-def bag_of(model: BaseModel) -> Bag:
-    """`model` as a bag; nested models too. (`model_dump` cannot serialise UNKNOWN and Secret.)"""
+def bag_of(model: BaseModel, *, given: bool = False) -> Bag:
+    """`model` as a bag; nested models too. (`model_dump` cannot serialise UNKNOWN and Secret.)
+
+    With `given` only what it was made with, without the defaults.
+    """
     names = aliases(type(model))
-    values = ((names[name], plain(getattr(model, name))) for name in type(model).model_fields)
+    wanted = (name for name in type(model).model_fields if not given or name in model.model_fields_set)
+    values = ((names[name], plain(getattr(model, name), given=given)) for name in wanted)
     return {name: value for name, value in values if value is not None}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, given: bool = False) -> Any:
     """`value` with every model inside turned into a bag."""
     if isinstance(value, BaseModel):
-        return bag_of(value)
+        return bag_of(value, given=given)
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, given=given) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item, given=given) for key, item in value.items()}
     return value
 
 

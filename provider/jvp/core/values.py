@@ -108,6 +108,17 @@ def walk(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
         yield path, value
 
 
+def is_in(value: Value, path: Path) -> bool:
+    """Whether something stands at `path`."""
+    for part in path:
+        value = opened(value)
+        inside = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+        if part not in inside:
+            return False
+        value = value[part]
+    return True
+
+
 def reveal(value: Value) -> Value:
     """The same value with every Secret opened."""
     if isinstance(value, Secret):

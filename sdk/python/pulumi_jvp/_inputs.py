@@ -114,8 +114,6 @@ class InstanceCloudInitArgs:
             pulumi.set(__self__, "hostname", hostname)
         if network_config is not None:
             pulumi.set(__self__, "network_config", network_config)
-        if on_change is None:
-            on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
         if packages is not None:
@@ -278,8 +276,6 @@ class InstanceCloudInitFileArgs:
         pulumi.set(__self__, "path", path)
         if owner is not None:
             pulumi.set(__self__, "owner", owner)
-        if permissions is None:
-            permissions = '0644'
         if permissions is not None:
             pulumi.set(__self__, "permissions", permissions)
 
@@ -389,8 +385,6 @@ class InstanceCloudInitUserArgs:
             pulumi.set(__self__, "shell", shell)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
-        if sudo is None:
-            sudo = False
         if sudo is not None:
             pulumi.set(__self__, "sudo", sudo)
 
@@ -586,8 +580,6 @@ class InstanceDiskArgs:
         pulumi.set(__self__, "volume", volume)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
-        if read_only is None:
-            read_only = False
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
         if serial is not None:
@@ -709,8 +701,6 @@ class InstanceNicArgs:
             pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
-        if model is None:
-            model = 'virtio'
         if model is not None:
             pulumi.set(__self__, "model", model)
         if network is not None:
@@ -833,8 +823,6 @@ class InstanceRootDiskArgs:
         """
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
-        if delete_with_instance is None:
-            delete_with_instance = False
         if delete_with_instance is not None:
             pulumi.set(__self__, "delete_with_instance", delete_with_instance)
         if format is not None:
@@ -941,14 +929,10 @@ class NetworkDhcpArgs:
         :param pulumi.Input[_builtins.str] lease_time: How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         :param pulumi.Input[_builtins.str] start: First address; by default the first free one of the CIDR. Format: IP address.
         """
-        if enabled is None:
-            enabled = True
         if enabled is not None:
             pulumi.set(__self__, "enabled", enabled)
         if end is not None:
             pulumi.set(__self__, "end", end)
-        if lease_time is None:
-            lease_time = '1h'
         if lease_time is not None:
             pulumi.set(__self__, "lease_time", lease_time)
         if start is not None:
@@ -1177,16 +1161,10 @@ class ProviderTimeoutsArgs:
         :param pulumi.Input[_builtins.str] delete: Deleting a resource, a graceful stop included. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
         :param pulumi.Input[_builtins.str] update: Updating a resource. Format: duration like 90s, 5m or 1h30m. Default: `10m`.
         """
-        if create is None:
-            create = '10m'
         if create is not None:
             pulumi.set(__self__, "create", create)
-        if delete is None:
-            delete = '5m'
         if delete is not None:
             pulumi.set(__self__, "delete", delete)
-        if update is None:
-            update = '10m'
         if update is not None:
             pulumi.set(__self__, "update", update)
 
@@ -1275,8 +1253,6 @@ class TemplateSourceArgs:
         :param pulumi.Input[_builtins.str] path: A file on the machine where the provider runs.
         :param pulumi.Input[_builtins.str] url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
-        if allow_private_redirects is None:
-            allow_private_redirects = False
         if allow_private_redirects is not None:
             pulumi.set(__self__, "allow_private_redirects", allow_private_redirects)
         if checksum is not None:

@@ -70,24 +70,18 @@ class InstanceArgs:
         :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         :param pulumi.Input[_builtins.str] wait_timeout: How long to wait for it. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
         """
-        if autostart is None:
-            autostart = False
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
         if cloud_init is not None:
             pulumi.set(__self__, "cloud_init", cloud_init)
         if cpu_mode is not None:
             pulumi.set(__self__, "cpu_mode", cpu_mode)
-        if cpus is None:
-            cpus = 1
         if cpus is not None:
             pulumi.set(__self__, "cpus", cpus)
         if direct_kernel is not None:
             pulumi.set(__self__, "direct_kernel", direct_kernel)
         if disks is not None:
             pulumi.set(__self__, "disks", disks)
-        if firmware is None:
-            firmware = 'bios'
         if firmware is not None:
             pulumi.set(__self__, "firmware", firmware)
         if iso is not None:
@@ -98,38 +92,26 @@ class InstanceArgs:
             pulumi.set(__self__, "max_cpus", max_cpus)
         if max_memory is not None:
             pulumi.set(__self__, "max_memory", max_memory)
-        if memory is None:
-            memory = '1GiB'
         if memory is not None:
             pulumi.set(__self__, "memory", memory)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if nics is not None:
             pulumi.set(__self__, "nics", nics)
-        if power_state is None:
-            power_state = 'running'
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
         if root_disk is not None:
             pulumi.set(__self__, "root_disk", root_disk)
-        if shutdown_timeout is None:
-            shutdown_timeout = '60s'
         if shutdown_timeout is not None:
             pulumi.set(__self__, "shutdown_timeout", shutdown_timeout)
         if template is not None:
             pulumi.set(__self__, "template", template)
-        if update_policy is None:
-            update_policy = 'live'
         if update_policy is not None:
             pulumi.set(__self__, "update_policy", update_policy)
         if virt_type is not None:
             pulumi.set(__self__, "virt_type", virt_type)
-        if wait_for is None:
-            wait_for = 'none'
         if wait_for is not None:
             pulumi.set(__self__, "wait_for", wait_for)
-        if wait_timeout is None:
-            wait_timeout = '5m'
         if wait_timeout is not None:
             pulumi.set(__self__, "wait_timeout", wait_timeout)
 
@@ -510,45 +492,27 @@ class Instance(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = InstanceArgs.__new__(InstanceArgs)
 
-            if autostart is None:
-                autostart = False
             __props__.__dict__["autostart"] = autostart
             __props__.__dict__["cloud_init"] = cloud_init
             __props__.__dict__["cpu_mode"] = cpu_mode
-            if cpus is None:
-                cpus = 1
             __props__.__dict__["cpus"] = cpus
             __props__.__dict__["direct_kernel"] = direct_kernel
             __props__.__dict__["disks"] = disks
-            if firmware is None:
-                firmware = 'bios'
             __props__.__dict__["firmware"] = firmware
             __props__.__dict__["iso"] = iso
             __props__.__dict__["machine"] = machine
             __props__.__dict__["max_cpus"] = max_cpus
             __props__.__dict__["max_memory"] = max_memory
-            if memory is None:
-                memory = '1GiB'
             __props__.__dict__["memory"] = memory
             __props__.__dict__["name"] = name
             __props__.__dict__["nics"] = nics
-            if power_state is None:
-                power_state = 'running'
             __props__.__dict__["power_state"] = power_state
             __props__.__dict__["root_disk"] = root_disk
-            if shutdown_timeout is None:
-                shutdown_timeout = '60s'
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
             __props__.__dict__["template"] = template
-            if update_policy is None:
-                update_policy = 'live'
             __props__.__dict__["update_policy"] = update_policy
             __props__.__dict__["virt_type"] = virt_type
-            if wait_for is None:
-                wait_for = 'none'
             __props__.__dict__["wait_for"] = wait_for
-            if wait_timeout is None:
-                wait_timeout = '5m'
             __props__.__dict__["wait_timeout"] = wait_timeout
             __props__.__dict__["acceleration"] = None
             __props__.__dict__["addresses"] = None

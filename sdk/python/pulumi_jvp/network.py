@@ -50,12 +50,8 @@ class NetworkArgs:
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[Sequence[pulumi.Input['NetworkReservationArgs']]] reservations: Addresses kept for cards that the program knows by their MAC.
         """
-        if active is None:
-            active = True
         if active is not None:
             pulumi.set(__self__, "active", active)
-        if autostart is None:
-            autostart = True
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
         if bridge is not None:
@@ -70,8 +66,6 @@ class NetworkArgs:
             pulumi.set(__self__, "gateway", gateway)
         if ipv6 is not None:
             pulumi.set(__self__, "ipv6", ipv6)
-        if mode is None:
-            mode = 'nat'
         if mode is not None:
             pulumi.set(__self__, "mode", mode)
         if mtu is not None:
@@ -308,11 +302,7 @@ class Network(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = NetworkArgs.__new__(NetworkArgs)
 
-            if active is None:
-                active = True
             __props__.__dict__["active"] = active
-            if autostart is None:
-                autostart = True
             __props__.__dict__["autostart"] = autostart
             __props__.__dict__["bridge"] = bridge
             __props__.__dict__["cidr"] = cidr
@@ -320,8 +310,6 @@ class Network(pulumi.CustomResource):
             __props__.__dict__["domain"] = domain
             __props__.__dict__["gateway"] = gateway
             __props__.__dict__["ipv6"] = ipv6
-            if mode is None:
-                mode = 'nat'
             __props__.__dict__["mode"] = mode
             __props__.__dict__["mtu"] = mtu
             __props__.__dict__["name"] = name

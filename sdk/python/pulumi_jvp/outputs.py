@@ -92,8 +92,6 @@ class InstanceCloudInit(dict):
             pulumi.set(__self__, "hostname", hostname)
         if network_config is not None:
             pulumi.set(__self__, "network_config", network_config)
-        if on_change is None:
-            on_change = 'nextBoot'
         if on_change is not None:
             pulumi.set(__self__, "on_change", on_change)
         if packages is not None:
@@ -202,8 +200,6 @@ class InstanceCloudInitFile(dict):
         pulumi.set(__self__, "path", path)
         if owner is not None:
             pulumi.set(__self__, "owner", owner)
-        if permissions is None:
-            permissions = '0644'
         if permissions is not None:
             pulumi.set(__self__, "permissions", permissions)
 
@@ -288,8 +284,6 @@ class InstanceCloudInitUser(dict):
             pulumi.set(__self__, "shell", shell)
         if ssh_keys is not None:
             pulumi.set(__self__, "ssh_keys", ssh_keys)
-        if sudo is None:
-            sudo = False
         if sudo is not None:
             pulumi.set(__self__, "sudo", sudo)
 
@@ -430,8 +424,6 @@ class InstanceDisk(dict):
         pulumi.set(__self__, "volume", volume)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
-        if read_only is None:
-            read_only = False
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
         if serial is not None:
@@ -564,8 +556,6 @@ class InstanceNic(dict):
             pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
-        if model is None:
-            model = 'virtio'
         if model is not None:
             pulumi.set(__self__, "model", model)
         if network is not None:
@@ -659,8 +649,6 @@ class InstanceRootDisk(dict):
         """
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
-        if delete_with_instance is None:
-            delete_with_instance = False
         if delete_with_instance is not None:
             pulumi.set(__self__, "delete_with_instance", delete_with_instance)
         if format is not None:
@@ -746,14 +734,10 @@ class NetworkDhcp(dict):
         :param _builtins.str lease_time: How long a guest may keep an address unasked: 2m or more, or 0s for ever. Format: duration like 90s, 5m or 1h30m. Default: `1h`.
         :param _builtins.str start: First address; by default the first free one of the CIDR. Format: IP address.
         """
-        if enabled is None:
-            enabled = True
         if enabled is not None:
             pulumi.set(__self__, "enabled", enabled)
         if end is not None:
             pulumi.set(__self__, "end", end)
-        if lease_time is None:
-            lease_time = '1h'
         if lease_time is not None:
             pulumi.set(__self__, "lease_time", lease_time)
         if start is not None:
@@ -958,16 +942,10 @@ class ProviderTimeouts(dict):
         :param _builtins.str delete: Deleting a resource, a graceful stop included. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
         :param _builtins.str update: Updating a resource. Format: duration like 90s, 5m or 1h30m. Default: `10m`.
         """
-        if create is None:
-            create = '10m'
         if create is not None:
             pulumi.set(__self__, "create", create)
-        if delete is None:
-            delete = '5m'
         if delete is not None:
             pulumi.set(__self__, "delete", delete)
-        if update is None:
-            update = '10m'
         if update is not None:
             pulumi.set(__self__, "update", update)
 
@@ -1035,8 +1013,6 @@ class TemplateSource(dict):
         :param _builtins.str path: A file on the machine where the provider runs.
         :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
-        if allow_private_redirects is None:
-            allow_private_redirects = False
         if allow_private_redirects is not None:
             pulumi.set(__self__, "allow_private_redirects", allow_private_redirects)
         if checksum is not None:

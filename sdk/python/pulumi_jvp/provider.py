@@ -35,8 +35,6 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] uri: The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: How instances run that do not say: kvm is hardware virtualisation, qemu is emulation, auto tries kvm on the node and takes it when it really works. Default: `auto`.
         """
-        if adopt is None:
-            adopt = False
         if adopt is not None:
             pulumi.set(__self__, "adopt", adopt)
         if owner is not None:
@@ -45,8 +43,6 @@ class ProviderArgs:
             pulumi.set(__self__, "timeouts", timeouts)
         if uri is not None:
             pulumi.set(__self__, "uri", uri)
-        if virt_type is None:
-            virt_type = 'auto'
         if virt_type is not None:
             pulumi.set(__self__, "virt_type", virt_type)
 
@@ -172,14 +168,10 @@ class Provider(pulumi.ProviderResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = ProviderArgs.__new__(ProviderArgs)
 
-            if adopt is None:
-                adopt = False
             __props__.__dict__["adopt"] = pulumi.Output.from_input(adopt).apply(pulumi.runtime.to_json) if adopt is not None else None
             __props__.__dict__["owner"] = owner
             __props__.__dict__["timeouts"] = pulumi.Output.from_input(timeouts).apply(pulumi.runtime.to_json) if timeouts is not None else None
             __props__.__dict__["uri"] = uri
-            if virt_type is None:
-                virt_type = 'auto'
             __props__.__dict__["virt_type"] = pulumi.Output.from_input(virt_type).apply(pulumi.runtime.to_json) if virt_type is not None else None
         super(Provider, __self__).__init__(
             'jvp',

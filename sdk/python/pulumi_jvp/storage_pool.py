@@ -33,16 +33,10 @@ class StoragePoolArgs:
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
-        if active is None:
-            active = True
         if active is not None:
             pulumi.set(__self__, "active", active)
-        if autostart is None:
-            autostart = True
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
-        if delete_data is None:
-            delete_data = False
         if delete_data is not None:
             pulumi.set(__self__, "delete_data", delete_data)
         if name is not None:
@@ -172,14 +166,8 @@ class StoragePool(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = StoragePoolArgs.__new__(StoragePoolArgs)
 
-            if active is None:
-                active = True
             __props__.__dict__["active"] = active
-            if autostart is None:
-                autostart = True
             __props__.__dict__["autostart"] = autostart
-            if delete_data is None:
-                delete_data = False
             __props__.__dict__["delete_data"] = delete_data
             __props__.__dict__["name"] = name
             __props__.__dict__["path"] = path

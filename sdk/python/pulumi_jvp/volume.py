@@ -43,16 +43,10 @@ class VolumeArgs:
         :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
         """
         pulumi.set(__self__, "pool", pool)
-        if detach_on_delete is None:
-            detach_on_delete = True
         if detach_on_delete is not None:
             pulumi.set(__self__, "detach_on_delete", detach_on_delete)
-        if format is None:
-            format = 'qcow2'
         if format is not None:
             pulumi.set(__self__, "format", format)
-        if full_clone is None:
-            full_clone = False
         if full_clone is not None:
             pulumi.set(__self__, "full_clone", full_clone)
         if image_path is not None:
@@ -248,14 +242,8 @@ class Volume(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = VolumeArgs.__new__(VolumeArgs)
 
-            if detach_on_delete is None:
-                detach_on_delete = True
             __props__.__dict__["detach_on_delete"] = detach_on_delete
-            if format is None:
-                format = 'qcow2'
             __props__.__dict__["format"] = format
-            if full_clone is None:
-                full_clone = False
             __props__.__dict__["full_clone"] = full_clone
             __props__.__dict__["image_path"] = image_path
             __props__.__dict__["name"] = name

@@ -23,10 +23,11 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
 def test_defaults_and_derived_are_filled_in() -> None:
     checked = check(Car, {"name": "a"})
     assert checked.failures == ()
-    assert checked.inputs == {
+    assert checked.inputs == {"name": "a"}
+    assert checked.whole == {
         "name": "a", "size": "1GiB", "doors": 4, "open": False, "rearDoors": 2, "wheels": [], "tags": [], "labels": {},
     }  # fmt: skip
-    assert check(Car, checked.inputs).inputs == checked.inputs
+    assert check(Car, checked.whole).whole == checked.whole
 
 
 def test_derived_does_not_overwrite() -> None:
@@ -46,10 +47,16 @@ def test_an_explicit_null_means_not_set() -> None:
         Car, {"size": None, "colour": None, "engine": {"power": None}, "wheels": [{"name": "a", "size": None}]}
     )
     assert checked.failures == ()
-    assert checked.inputs["size"] == "1GiB"
-    assert checked.inputs["engine"] == {"power": 90, "fuel": "petrol"}
-    assert checked.inputs["wheels"] == [{"name": "a"}]
-    assert "colour" not in checked.inputs
+    assert checked.inputs == {"engine": {}, "wheels": [{"name": "a"}]}
+    assert checked.whole["size"] == "1GiB"
+    assert checked.whole["engine"] == {"power": 90, "fuel": "petrol"}
+    assert checked.whole["wheels"] == [{"name": "a"}]
+    assert "colour" not in checked.whole
+
+
+def test_what_is_set_to_the_default_is_set() -> None:
+    raw = {"size": "1GiB", "doors": 4, "open": False, "wheels": [], "engine": {"power": 90}, "labels": {}}
+    assert check(Car, raw).inputs == raw
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,8 @@ def test_secrets_keep_their_place() -> None:
 def test_a_secret_around_a_whole_object_stays_around_it() -> None:
     checked = check(Car, {"engine": Secret({"power": 5})})
     assert checked.failures == ()
-    assert checked.inputs["engine"] == Secret({"power": 5, "fuel": "petrol"})
+    assert checked.inputs["engine"] == Secret({"power": 5})
+    assert checked.whole["engine"] == Secret({"power": 5, "fuel": "petrol"})
 
 
 def test_what_is_always_secret_becomes_one() -> None:

@@ -102,7 +102,7 @@ def test_output_properties_never_differ() -> None:
 
 
 def test_property_taken_out_goes_back_to_its_default() -> None:
-    new = check(Car, {name: value for name, value in INPUTS.items() if name not in ("size", "doors")}).inputs
+    new = check(Car, {name: value for name, value in INPUTS.items() if name not in ("size", "doors")}).whole
     state = {**STATE, "size": "3GiB", "doors": 6}
     assert plan(new, state=state, old={**INPUTS, "size": "3GiB", "doors": 6}) == [
         ("size", Kind.UPDATE, Effect.LIVE),
@@ -198,9 +198,22 @@ def test_respelled_keeps_the_users_spelling_only_where_it_means_the_same() -> No
 
 def test_declared_leaves_unsaid_what_was_unsaid() -> None:
     state = {**STATE, "size": "2GiB", "colour": "blue"}
-    assert declared(Car, state, {"size": "1GiB"}) == {"size": "2GiB"}
-    assert declared(Car, state, {"engine": {"fuel": "petrol"}}) == {"engine": {"fuel": "petrol"}}
-    assert declared(Car, {**state, "colour": None}, {"colour": "red"}) == {}
-    assert declared(Car, state, {"colour": Secret("red")}) == {"colour": Secret("blue")}
-    found = declared(Car, state, {"wheels": [{"name": "rear"}]})
+
+    def of(state: Bag, prior: Bag) -> Bag:
+        return declared(Car, state, prior, check(Car, prior).whole)
+
+    alike = {**state, "size": "1024MiB", "tags": [], "labels": {}, "wheels": []}
+    assert of(alike, {}) == {}
+    assert of(alike, {"doors": 4}) == {"doors": 4}
+    assert of(alike, {"engine": {"fuel": "petrol"}}) == {"engine": {"fuel": "petrol"}}
+    assert of(alike, {"size": "2GiB"}) == {"size": "1024MiB"}
+    assert of({**alike, "colour": None}, {"colour": "red"}) == {}
+    assert of(alike, {"colour": Secret("red")}) == {"colour": Secret("blue")}
+    found = of({**alike, "wheels": STATE["wheels"]}, {"wheels": [{"name": "rear"}]})
     assert found == {"wheels": [STATE["wheels"][0], {"name": "rear"}]}
+
+
+def test_declared_says_what_is_unlike_the_default() -> None:
+    prior: Bag = {"engine": {}}
+    state = {**STATE, "size": "2GiB", "tags": [], "labels": {}, "wheels": [], "engine": {"power": 7, "fuel": "petrol"}}
+    assert declared(Car, state, prior, check(Car, prior).whole) == {"size": "2GiB", "engine": {"power": 7}}

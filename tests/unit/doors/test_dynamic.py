@@ -82,7 +82,7 @@ def test_a_program_registers_what_the_sdk_would_and_who_it_is(node: Node) -> Non
     assert made.typ == "pulumi-python:dynamic/jvp:Instance"
     given = public(made.inputs)
     assert given["maxMemory"] == "2GiB"
-    assert given["nics"] == [{"name": "a", "model": "virtio"}]
+    assert given["nics"] == [{"name": "a"}]
     assert made.inputs["__provider"] == pickled("Instance")
     assert made.inputs["__resource"]["secrets"] == ["root_disk"]
 
@@ -200,11 +200,11 @@ def who(*secrets: str) -> dict[str, Any]:
     return {"address": "urn:pulumi:dev::shop::::x", "name": "x", "secrets": list(secrets)}
 
 
-def test_a_check_fills_in_defaults_and_hides_what_is_secret() -> None:
+def test_a_check_hides_what_is_secret_and_fills_in_nothing() -> None:
     news = {"memory": "1GiB", "rootDisk": {"pool": "p", "size": "1GiB"}, "cloudInit": {"userData": "#cloud-config\n"}}
     checked = verbs("Instance").check({**news, "__resource": who("memory"), "__provider": "p"})
     assert [failure.reason for failure in checked.failures] == []
-    assert checked.inputs["powerState"] == "running"
+    assert "powerState" not in checked.inputs
     assert checked.inputs["memory"] == {**SIGNED, "value": "1GiB"}
     assert checked.inputs["cloudInit"]["userData"] == {**SIGNED, "value": "#cloud-config\n"}
     assert checked.inputs["__resource"] == who("memory")
@@ -243,7 +243,15 @@ def test_the_stacks_settings_are_checked_with_the_first_resource() -> None:
 
 def test_a_diff_needs_no_node_and_compares_by_meaning() -> None:
     inputs = {"size": "1GiB", "pool": "p", "format": "qcow2", "name": "n"}
-    olds = {**inputs, "sizeBytes": 2.0**30, "__inputs": inputs, "__jvp": {"schema": 1.0}, "__resource": who()}
+    olds = {
+        **inputs,
+        "fullClone": False,
+        "detachOnDelete": True,
+        "sizeBytes": 2.0**30,
+        "__inputs": inputs,
+        "__jvp": {"schema": 1.0},
+        "__resource": who(),
+    }
 
     def diff(**changed: Any) -> tuple[bool | None, list[str] | None, bool | None]:
         found = verbs("Volume").diff("id", olds, {**inputs, **changed, "__resource": who("size")})

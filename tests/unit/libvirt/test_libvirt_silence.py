@@ -68,8 +68,8 @@ def test_a_cancel_ends_the_wait(silent: str, call: Callable[[Calls, Work], objec
 def test_a_cancel_ends_the_wait_of_a_plan_too(silent: str) -> None:
     """A plan that cannot ask the host does without."""
     work, calls = Work(), registry.calls(Provider(uri=silent))
-    inputs = calls.check("Instance", {"name": "n", "directKernel": {"kernel": "/k"}}).inputs
-    stored = Stored(STORED.id, inputs, {**inputs, "uuid": STORED.id, "maxMemory": inputs["memory"]})
+    checked = calls.check("Instance", {"name": "n", "directKernel": {"kernel": "/k"}})
+    inputs, stored = checked.inputs, Stored(STORED.id, checked.inputs, {**checked.whole, "uuid": STORED.id})
     threading.Timer(0.3, work.cancelled.set).start()
     begin = time.monotonic()
     assert calls.diff("Instance", stored, inputs, work).changes == ()

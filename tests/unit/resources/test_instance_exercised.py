@@ -178,7 +178,7 @@ def test_the_class_of_each_property(token: str, name: str) -> None:
     parent[last] = value
     checked = [calls.check(token, raw) for raw in (before, after)]
     assert [one.failures for one in checked] == [(), ()]
-    stored = Stored("i", checked[0].inputs, checked[0].inputs)
+    stored = Stored("i", checked[0].inputs, checked[0].whole)
     changes = calls.diff(token, stored, checked[1].inputs).changes
     # An item of another name is another item.
     told = [change for change in changes if [one for one in change.path if isinstance(one, str)] in ([*way, last], way)]

@@ -253,8 +253,8 @@ def test_two_cards_without_a_mac_are_no_repetition() -> None:
 
 
 def test_room_follows_from_what_there_is() -> None:
-    inputs = check(Instance, {**K, "cpus": 3, "memory": "2GiB"}).inputs
-    assert (inputs["maxCpus"], inputs["maxMemory"]) == (3, "2GiB")
+    whole = check(Instance, {**K, "cpus": 3, "memory": "2GiB"}).whole
+    assert (whole["maxCpus"], whole["maxMemory"]) == (3, "2GiB")
 
 
 PATHS: list[Path] = [path for path, _ in walk(FULL)] + [
@@ -297,7 +297,7 @@ def test_a_preview_with_unknown_values_asks_no_host(paths: list[Path]) -> None:
     inputs = check(Instance, unknown_at(paths)).inputs
     bag = calls.preview_create("Instance", inputs, Work())
     assert bag["uuid"] is UNKNOWN
-    stored = Stored("i", check(Instance, FULL).inputs, {**check(Instance, FULL).inputs, "uuid": "i"})
+    stored = Stored("i", check(Instance, FULL).inputs, {**check(Instance, FULL).whole, "uuid": "i"})
     assert calls.preview_update("Instance", stored, inputs, Work())["uuid"] == "i"
 
 
@@ -307,8 +307,8 @@ def offline() -> Calls:
 
 
 def effects(old: dict[str, Any], new: dict[str, Any], **state: Any) -> set[tuple[str, Effect]]:
-    before, after = check(Instance, old).inputs, check(Instance, new).inputs
-    stored = Stored("i", before, {**before, **state})
+    before, after = check(Instance, old), check(Instance, new).inputs
+    stored = Stored("i", before.inputs, {**before.whole, **state})
     return {(dotted(change.path), change.effect) for change in offline().diff("Instance", stored, after).changes}
 
 
@@ -386,9 +386,9 @@ def test_what_a_restart_applies_at_once(
 
 def test_a_plan_warns_of_the_restart() -> None:
     said: list[str] = []
-    before = check(Instance, BASE).inputs
+    before = check(Instance, BASE)
     after = check(Instance, {**BASE, "updatePolicy": "restart", "maxMemory": "8GiB"}).inputs
-    stored = Stored("i", before, {**before, "state": "running", "uuid": "i"})
+    stored = Stored("i", before.inputs, {**before.whole, "state": "running", "uuid": "i"})
     offline().preview_update("Instance", stored, after, Work(warn=said.append))
     assert said == [
         "maxMemory: shuts the guest down and starts it again",
@@ -421,8 +421,8 @@ def test_a_plan_that_shrinks_the_root_disk_warns_and_never_fails() -> None:
     update that was cut off, a plan that fails would lock the stack."""
     shrunk = {**BASE, "rootDisk": {"size": "1GiB", "pool": "p"}}
     assert effects(BASE, shrunk, rootDiskBytes=10 * 1024**3) == {("rootDisk.size", Effect.LIVE)}
-    before, after = check(Instance, BASE).inputs, check(Instance, shrunk).inputs
-    stored = Stored("i", before, {**before, "name": "a", "uuid": "i", "rootDiskBytes": 10 * 1024**3})
+    before, after = check(Instance, BASE), check(Instance, shrunk).inputs
+    stored = Stored("i", before.inputs, {**before.whole, "name": "a", "uuid": "i", "rootDiskBytes": 10 * 1024**3})
     said: list[str] = []
     offline().preview_update("Instance", stored, after, Work(warn=said.append))
     assert said == [
@@ -441,16 +441,17 @@ def test_what_later_changes_of_the_user_data_do_can_be_changed_without_any_of_it
 def test_what_follows_from_an_unknown_value_is_unknown() -> None:
     checked = check(Instance, {"template": "t", "cpus": UNKNOWN, "memory": UNKNOWN})
     assert checked.failures == ()
-    assert checked.inputs["maxCpus"] is UNKNOWN
-    assert checked.inputs["maxMemory"] is UNKNOWN
+    assert checked.whole["maxCpus"] is UNKNOWN
+    assert checked.whole["maxMemory"] is UNKNOWN
 
 
 def test_the_memory_is_foretold_in_bytes_as_the_guest_has_it() -> None:
     base = {name: value for name, value in BASE.items() if name != "maxMemory"}
-    inputs = check(Instance, {**base, "memory": "100MB"}).inputs
+    checked = check(Instance, {**base, "memory": "100MB"})
+    inputs = checked.inputs
     bag = offline().preview_create("Instance", inputs, Work())
     assert (bag["memoryBytes"], bag["maxMemoryBytes"]) == (96 << 20, 96 << 20)
-    state = {**inputs, "name": "a", "uuid": "i", "memory": "97792KiB", "memoryBytes": 97792 << 10}
+    state = {**checked.whole, "name": "a", "uuid": "i", "memory": "97792KiB", "memoryBytes": 97792 << 10}
     state |= {"maxMemory": "1GiB", "maxMemoryBytes": 1 << 30}
     # Of an import the program leaves the room as it is.
     stored = Stored("i", inputs, state, {"unmanaged": ["maxMemory"]})

@@ -143,8 +143,8 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
 def test_gateway_and_range_follow_from_the_cidr(raw: dict[str, Any], gateway: str, dhcp: tuple[str, str]) -> None:
     checked = check(Network, raw)
     assert checked.failures == ()
-    assert checked.inputs["gateway"] == gateway
-    assert (checked.inputs["dhcp"]["start"], checked.inputs["dhcp"]["end"]) == dhcp
+    assert checked.whole["gateway"] == gateway
+    assert (checked.whole["dhcp"]["start"], checked.whole["dhcp"]["end"]) == dhcp
 
 
 cidrs = st.builds(
@@ -161,16 +161,16 @@ def test_whatever_follows_is_valid_itself(cidr: str, data: st.DataObject) -> Non
     raw = {"cidr": cidr, **({"gateway": str(ipaddress.ip_address(host))} if host else {})}
     checked = check(Network, raw)
     assert checked.failures == ()
-    dhcp = checked.inputs["dhcp"]
+    dhcp = checked.whole["dhcp"]
     start, end = (ipaddress.ip_address(dhcp[name]) for name in ("start", "end"))
     assert start in net
     assert end in net
     assert int(start) <= int(end)
     assert int(start) >> 16 == int(end) >> 16
-    assert not int(start) <= int(ipaddress.ip_address(checked.inputs["gateway"])) <= int(end)
-    again = check(Network, checked.inputs)
+    assert not int(start) <= int(ipaddress.ip_address(checked.whole["gateway"])) <= int(end)
+    again = check(Network, checked.whole)
     assert again.failures == ()
-    assert again.inputs == checked.inputs
+    assert again.whole == checked.whole
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_any_of_it_may_be_unknown(paths: set[Path]) -> None:
 )
 def test_what_follows_from_something_unknown_is_unknown(raw: dict[str, Any], open_: set[Path]) -> None:
     given = {path for path, value in walk(raw) if value is UNKNOWN}
-    found = {path for path, value in walk(check(Network, raw).inputs) if value is UNKNOWN}
+    found = {path for path, value in walk(check(Network, raw).whole) if value is UNKNOWN}
     assert found - given == open_
 
 
@@ -255,7 +255,7 @@ def test_whole_objects_may_be_unknown(path: str) -> None:
 def test_ipv6_hands_out_addresses_only_when_told_to(
     raw: dict[str, Any], gateway: str, dhcp: tuple[str, str] | None
 ) -> None:
-    found = check(Network, {"mode": "nat", "ipv6": raw}).inputs["ipv6"]
+    found = check(Network, {"mode": "nat", "ipv6": raw}).whole["ipv6"]
     assert found["gateway"] == gateway
     assert found["dhcp"]["enabled"] is (dhcp is not None)
     assert dhcp is None or (found["dhcp"]["start"], found["dhcp"]["end"]) == dhcp
@@ -296,7 +296,7 @@ def test_ipv6_hands_out_addresses_only_when_told_to(
     ],
 )  # fmt: skip
 def test_effects(old: dict[str, Any], new: dict[str, Any], effects: set[tuple[str, Effect]]) -> None:
-    before, after = check(Network, old).inputs, check(Network, new).inputs
+    before, after = check(Network, old).whole, check(Network, new).whole
     state = load(NetworkState, before)
     changes = Networks(Node(None)).effects(diff(Network, {"bridge": "x", **before}, before, after), state, after)
     assert {(dotted(change.path), change.effect) for change in changes} == effects

@@ -119,7 +119,7 @@ def raws(draw: Any) -> dict[str, Any]:
 
 @given(raws())
 def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
-    inputs = check(Network, raw).inputs
+    inputs = check(Network, raw).whole
     text = text_of(made(spec_of(raw)))
     state = {name: plain(item) for name, item in read(text).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
@@ -132,7 +132,7 @@ def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]
     spec = spec_of(after)
     ours = Ours.of(hosts_in([*spec_of(before).reservations, *spec.reservations]))
     patch(root, spec, ours)
-    inputs = check(Network, after).inputs
+    inputs = check(Network, after).whole
     state = {name: plain(item) for name, item in read(text_of(root)).items()}
     assert diff(Network, {**inputs, **state}, inputs, inputs) == []
     again = parse(text_of(root))

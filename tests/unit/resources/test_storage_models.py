@@ -188,11 +188,12 @@ def test_previews_of_volumes() -> None:
 
 
 def test_previews_of_pools() -> None:
-    inputs = check(StoragePool, {"name": "p"}).inputs
+    checked = check(StoragePool, {"name": "p"})
+    inputs = checked.inputs
     bag = CALLS.preview_create("StoragePool", inputs, Work())
     assert (bag["path"], bag["state"], bag["type"]) == ("/var/lib/jvp/p", "running", "dir")
     assert bag["uuid"] is UNKNOWN
-    state = {**inputs, "path": "/a/b", "state": "running", "autostart": True, "active": True}
+    state = {**checked.whole, "path": "/a/b", "state": "running"}
     stored = Stored(POOL, inputs, state)
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a//b/"}).inputs).changes == ()
     assert CALLS.diff("StoragePool", stored, check(StoragePool, {"name": "p", "path": "/a"}).inputs).replaces
@@ -224,8 +225,10 @@ def test_local_file_is_digested_in_check(tmp_path: Path, monkeypatch: pytest.Mon
     bag = CALLS.preview_create("Template", first, Work())
     assert bag["digest"] == first["source"]["digest"]
     assert bag["volumeName"] == templates.volume_name("t", bag["digest"])
-    stored = Stored(f"{POOL}/t", first, {**first, "digest": bag["digest"], "poolName": "p", "poolUuid": POOL})
+    state = {**check(Template, first).whole, "digest": bag["digest"], "poolName": "p", "poolUuid": POOL}
+    stored = Stored(f"{POOL}/t", first, state)
     assert [one.path for one in CALLS.diff("Template", stored, second).changes] == [("source", "digest")]
+    path.unlink()
     assert CALLS.diff("Template", stored, missing.inputs).changes == ()
     assert CALLS.diff("Template", stored, {**first, "pool": POOL}).changes == ()
 

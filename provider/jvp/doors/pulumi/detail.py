@@ -9,6 +9,7 @@ from jvp.core.diff import Change, Kind
 from jvp.core.errors import Path
 from jvp.core.facts import Effect
 from jvp.core.model import fields
+from jvp.core.values import Bag, is_in
 from jvp.doors.pulumi.protocol import (
     ADD,
     ADD_REPLACE,
@@ -31,7 +32,7 @@ _KINDS = {
 }
 
 
-def response(handler: AnyHandler, plan: Plan, stored: Stored, ignored: Sequence[str]) -> Message:
+def response(handler: AnyHandler, plan: Plan, stored: Stored, news: Bag, ignored: Sequence[str]) -> Message:
     """The answer to Diff. `ignored` are the paths of `ignoreChanges`, which a refresh leaves to us."""
     patterns = [property_path(text) for text in ignored]
     changes = [change for change in plan.changes if not any(covers(pattern, change.path) for pattern in patterns)]
@@ -47,7 +48,9 @@ def response(handler: AnyHandler, plan: Plan, stored: Stored, ignored: Sequence[
     )
     for path, (kind, effect) in _by_path(changes).items():
         entry = answer.detailedDiff[spelled(path)]
-        entry.kind = _KINDS[kind][effect is Effect.REPLACE]
+        # New values are looked up in the program's inputs, which have no defaults: `preview_update` says those.
+        shown = Kind.DELETE if kind is Kind.UPDATE and not is_in(news, path) else kind
+        entry.kind = _KINDS[shown][effect is Effect.REPLACE]
         # Old values are looked up in the old state, unless only the inputs have them.
         entry.inputDiff = path[0] not in stored.state
     return answer

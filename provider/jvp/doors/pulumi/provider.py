@@ -141,8 +141,9 @@ class ProviderServicer:
     def Diff(self, request: Message, context: grpc.ServicerContext) -> Message:
         handler, stored = self._handler(request), _stored(request, request.olds)
         with self._work(context, request.urn, 0, "update", preview=True) as work:
-            plan = self._ready.calls.diff(handler.token, stored, public(decode(request.news)), work)
-        return detail.response(handler, plan, stored, request.ignoreChanges)
+            news = public(decode(request.news))
+            plan = self._ready.calls.diff(handler.token, stored, news, work)
+        return detail.response(handler, plan, stored, news, request.ignoreChanges)
 
     def Create(self, request: Message, context: grpc.ServicerContext) -> Message:
         handler, inputs = self._handler(request), public(decode(request.properties))
@@ -194,7 +195,8 @@ class ProviderServicer:
         calls, news, answer = self._ready.calls, public(decode(request.news)), message("UpdateResponse")
         with self._work(context, request.urn, request.timeout, "update", preview=request.preview) as work:
             if request.preview:
-                return answer(properties=encode(calls.preview_update(handler.token, stored, news, work)))
+                state = calls.preview_update(handler.token, stored, news, work, defaults=True)
+                return answer(properties=encode(state))
             result = calls.update(handler.token, stored, news, work)
         if result.reasons:
             raise Unfinished(result.stored)

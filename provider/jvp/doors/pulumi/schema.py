@@ -7,6 +7,7 @@ Everything is derived from the models and their facts. `python -m jvp.doors.pulu
     willReplaceOnChanges   tells the docs; never replaceOnChanges, which makes the engine replace by itself, even
                            where a handler knows a gentler way for this object
     required outputs       what a state always holds: a plain `Output[str]` in typed languages
+    no defaults            in words alone: an SDK would send them as if the user had set them
 """
 
 from __future__ import annotations
@@ -112,8 +113,6 @@ def _properties(model: type[Spec], types: Types) -> Json:
 
 def _property(field: FieldFacts, types: Types) -> Json:
     entry: Json = {**types.of(field), "description": _words(field, types.inputs)}
-    if types.inputs and _constant(field.default):
-        entry["default"] = field.default
     if field.sensitive:
         entry["secret"] = True
     if types.inputs and field.effect is Effect.REPLACE:

@@ -16,7 +16,7 @@ from .. import _utilities
 from .. import _enums as _root_enums
 from .. import outputs as _root_outputs
 
-adopt: bool
+adopt: Optional[bool]
 """
 Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
 """
@@ -36,7 +36,7 @@ uri: Optional[str]
 The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
 """
 
-virtType: str
+virtType: Optional[str]
 """
 How instances run that do not say: kvm is hardware virtualisation, qemu is emulation, auto tries kvm on the node and takes it when it really works. Default: `auto`.
 """

@@ -23,11 +23,11 @@ __config__ = pulumi.Config('jvp')
 
 class _ExportableConfig(types.ModuleType):
     @_builtins.property
-    def adopt(self) -> bool:
+    def adopt(self) -> Optional[bool]:
         """
         Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
         """
-        return __config__.get_bool('adopt') or False
+        return __config__.get_bool('adopt')
 
     @_builtins.property
     def owner(self) -> Optional[str]:
@@ -51,9 +51,9 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('uri')
 
     @_builtins.property
-    def virt_type(self) -> str:
+    def virt_type(self) -> Optional[str]:
         """
         How instances run that do not say: kvm is hardware virtualisation, qemu is emulation, auto tries kvm on the node and takes it when it really works. Default: `auto`.
         """
-        return __config__.get('virtType') or 'auto'
+        return __config__.get('virtType')
 
