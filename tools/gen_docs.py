@@ -1,4 +1,6 @@
-"""Generates the pages of ``docs`` for Terraform and OpenTofu, in the registry's form, from the declared resources.
+"""Generates the pages of ``docs`` in the registries' forms, from the declared resources.
+
+Those for Terraform and OpenTofu are made here, those for Pulumi in `gen_pulumi_docs`.
 
 ``python -m tools.gen_docs [--check]``. What a page says of attributes is what the provider tells a host of them; the
 examples are the files in ``docs/examples``. ``--check`` writes nothing and exits with 1, naming the pages, when what is
@@ -18,6 +20,7 @@ from jvp.core.model import Spec, fields
 from jvp.doors.terraform import schema
 from jvp.doors.terraform.plugin import registered
 from jvp.doors.terraform.protocol import LIST, Message
+from tools import gen_pulumi_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -50,7 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.gen_docs", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare; exit with 1 when stale")
     check = parser.parse_args().check
-    fresh = pages()
+    fresh = {**pages(), **gen_pulumi_docs.pages()}
     there = {path: path.read_text(encoding="utf-8") for path in _generated()}
     stale = sorted(str(path.relative_to(ROOT)) for path in {*fresh, *there} if fresh.get(path) != there.get(path))
     if check and stale:
@@ -67,8 +70,10 @@ def main() -> int:
 
 def _generated() -> list[Path]:
     """The pages that are there. Others beside them are written by hand."""
-    found = [page for folder in FOLDERS for page in (DOCS / folder).glob("*.md")]
-    return [*found, *(page for page in (DOCS / "index.md",) if page.exists())]
+    folders = [*(DOCS / one for one in FOLDERS), *(gen_pulumi_docs.DOCS / one for one in gen_pulumi_docs.FOLDERS)]
+    found = [page for folder in folders for page in folder.glob("*.md")]
+    heads = (DOCS / "index.md", *(gen_pulumi_docs.DOCS / name for name in gen_pulumi_docs.HEADS))
+    return [*found, *(page for page in heads if page.exists())]
 
 
 def pages() -> dict[Path, str]:

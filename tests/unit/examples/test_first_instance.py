@@ -107,5 +107,5 @@ def test_every_setting_reaches_what_it_is_for(node: Node) -> None:
 
 def test_the_project_finds_the_plugin_without_a_path_of_a_machine() -> None:
     (provider,) = PROJECT["plugins"]["providers"]
-    assert provider == {"name": "jvp", "path": "venv/bin"}
+    assert provider == {"name": "jvp", "path": "plugin"}
     assert PROJECT["runtime"] == {"name": "python", "options": {"virtualenv": "venv"}}
