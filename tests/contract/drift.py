@@ -205,9 +205,18 @@ def _root(root: Any) -> Any:
 
 
 def _other_bus(_: Any, root: Any) -> None:
-    drop(_root(root), "address")
-    put(_root(root), "target/@dev", "sdx")
-    put(_root(root), "target/@bus", "sata")
+    _to_sata(_root(root))
+
+
+def _to_sata(disk: Any) -> None:
+    drop(disk, "address")
+    put(disk, "target/@dev", "sdx")
+    put(disk, "target/@bus", "sata")
+
+
+def _no_serial(_: Any, root: Any) -> None:
+    drop(root, "devices/serial")
+    drop(root, "devices/console")
 
 
 def _no_cd(_: Any, root: Any) -> None:
@@ -218,6 +227,30 @@ def _other_cd(bench: Any, root: Any) -> None:
     holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
     path = holder.storageVolLookupByName(bench.volumes[3].state["name"]).path()
     put(_drive(root), "source/@file", path)
+
+
+def _elsewhere(alias: str) -> Act:
+    """Point one of our own disks at another file."""
+
+    def change(bench: Any, root: Any) -> None:
+        holder = bench.connection.storagePoolLookupByUUIDString(bench.pool.id)
+        put(_of(root, alias), "source/@file", holder.storageVolLookupByName(bench.volumes[1].state["name"]).path())
+
+    return domain_edited(change)
+
+
+def _of(root: Any, alias: str) -> Any:
+    return next(one for one in root.iterfind("devices/disk") if one.find("alias").get("name") == alias)
+
+
+def _in_card(text: str) -> Act:
+    return domain_edited(lambda _, root: root.find("devices/interface").append(parse(text)))
+
+
+def _numbered(_: Any, root: Any) -> None:
+    drop(root, "os/boot[@dev='cdrom']")
+    drop(root, "os/boot")
+    sub(root.find("devices/interface"), "boot", order="1")
 
 
 def _uefi(_: Any, root: Any) -> None:
@@ -286,6 +319,52 @@ INSTANCE = [
     Drift("cpuMode", domain_edited(lambda _, root: put(root, "cpu/model", "Nehalem")), frozenset({"cpuMode"}), "model"),
     Drift("cpuMode", domain_edited(_no_cpu), frozenset({"cpuMode"}), "the hypervisor's own"),
     Drift("autostart", lambda _, domain: domain.setAutostart(0), frozenset({"autostart"})),
+    Drift("rootDisk", _elsewhere("ua-jvp-root"), frozenset({"rootDisk"}), "pointed elsewhere"),
+    Drift("rootDisk", domain_edited(lambda _, root: sub(_root(root), "readonly")), frozenset({"rootDisk"}), "readonly"),
+    Drift(
+        "rootDisk",
+        domain_edited(lambda _, root: put(root, "os/boot/@dev", "network")),
+        frozenset({"rootDisk"}),
+        "boot device",
+    ),
+    Drift("rootDisk", domain_edited(_numbered), frozenset({"rootDisk"}), "boot order"),
+    Drift("cloudInit", _elsewhere("ua-jvp-seed"), frozenset({"cloudInit"}), "pointed elsewhere"),
+    Drift(
+        "cloudInit",
+        domain_edited(lambda _, root: drop(_of(root, "ua-jvp-seed"), "readonly")),
+        frozenset({"cloudInit"}),
+        "writable",
+    ),
+    Drift(
+        "disks", domain_edited(lambda _, root: put(_data(root), "driver/@type", "raw")), frozenset({"disks"}), "format"
+    ),
+    Drift("disks", domain_edited(lambda _, root: _to_sata(_data(root))), frozenset({"disks"}), "bus"),
+    Drift("disks", domain_edited(lambda _, root: put(_data(root), "serial", "x")), frozenset({"disks"}), "serial"),
+    Drift("nics", _in_card("<link state='down'/>"), frozenset({"nics"}), "link"),
+    Drift("nics", _in_card("<bandwidth><inbound average='1'/></bandwidth>"), frozenset({"nics"}), "bandwidth"),
+    Drift("nics", _in_card("<filterref filter='clean-traffic'/>"), frozenset({"nics"}), "filter"),
+    Drift(
+        "machine",
+        domain_edited(lambda _, root: drop(root, "devices/channel")),
+        frozenset({"machine"}),
+        "agent's channel",
+    ),
+    Drift("machine", domain_edited(_no_serial), frozenset({"machine"}), "serial"),
+    Drift(
+        "machine", domain_edited(lambda _, root: drop(root, "devices/rng")), frozenset({"machine"}), "random numbers"
+    ),
+    Drift(
+        "machine",
+        domain_edited(lambda _, root: put(root, "devices/memballoon/@model", "none")),
+        frozenset({"machine"}),
+        "balloon",
+    ),
+    Drift(
+        "machine", domain_edited(lambda _, root: drop(root, "features/acpi")), frozenset({"machine"}), "power button"
+    ),
+    Drift(
+        "machine", domain_edited(lambda _, root: put(root, "on_reboot", "destroy")), frozenset({"machine"}), "reboot"
+    ),
     Drift("powerState", lambda _, domain: domain.create(), frozenset({"powerState", "memory"})),
 ]
 
@@ -323,7 +402,6 @@ TEMPLATE_NOT_READ = {
 INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
     "virtType": "needs a node with KVM to be changed to anything else",
-    "cloudInit": "a file beside the definition: tests/contract/test_instance_devices.py changes it",
     "updatePolicy": "write-only: a setting of our own",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",

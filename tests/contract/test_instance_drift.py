@@ -21,7 +21,8 @@ def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:
         "name": name, "powerState": "stopped", "cpus": 1, "maxCpus": 4, "memory": "32MiB", "maxMemory": "64MiB",
         "machine": "pc-q35-7.1", "cpuMode": "Westmere", "iso": bench.volumes[2].id,
         "rootDisk": {"pool": bench.pool.id, "size": "1MiB", "bus": "virtio"}, "autostart": True,
-        "disks": [{"name": "data", "volume": bench.volumes[0].id}],
+        "disks": [{"name": "data", "volume": bench.volumes[0].id, "bus": "virtio", "serial": "data"}],
+        "cloudInit": {"hostname": "drift"},
         "nics": [{"name": "eth0", "network": bench.network.id, "mac": CARD.upper(), "address": f"{base}.7",
                   "hostname": "own"}],
     }  # fmt: skip

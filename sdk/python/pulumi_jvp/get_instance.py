@@ -401,7 +401,7 @@ class GetInstanceResult:
     @pulumi.getter
     def undeclared(self) -> Sequence[_builtins.str]:
         """
-        Disks and network cards that the program does not declare.
+        What the machine has and the program does not declare: disks, network cards, graphics, file systems and devices of the node.
         """
         return pulumi.get(self, "undeclared")
 

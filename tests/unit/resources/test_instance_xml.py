@@ -102,9 +102,11 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
         "cpus": spec.cpus, "maxCpus": spec.max_cpus, "virtType": virt_type,
         "iso": f"/pools/{spec.iso}" if spec.iso else None,
         "rootDisk.bus": (spec.root_disk.bus if spec.root_disk else None) or ("virtio" if has_root(spec) else None),
-        "firmware": spec.firmware, "machine": spec.machine or "q35",
+        "firmware": spec.firmware, "machine": spec.machine or "q35", "boot": ("hd",), "devices": (),
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
     }  # fmt: skip
+    if has_root(spec):
+        found["rootDisk"] = (root_of(spec).path, False, root_of(spec).format)
     usual = (spec.root_disk.bus if spec.root_disk else None) or "virtio"
     for one in spec.disks:
         bus = one.bus or usual
@@ -225,7 +227,9 @@ def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]
     # A bus that is not said stays.
     said = spec.root_disk.bus if spec.root_disk and has_root(first) else None
     bus = {"rootDisk.bus": said or meaning(first, "qemu")["rootDisk.bus"]}
-    assert comparable(parse(text_of(root))) == meaning(spec, "qemu") | bus
+    wanted = {path: one for path, one in meaning(spec, "qemu").items() if path != "rootDisk"} | bus
+    wanted |= {path: one for path, one in meaning(first, "qemu").items() if path == "rootDisk"}
+    assert comparable(parse(text_of(root))) == wanted
     assert cpu_of(root) == spec.cpu_mode
     again = parse(text_of(root))
     patch(again, spec.name or "", spec, resolved)

@@ -10,9 +10,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from lxml import etree
+
 from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.marks import facts_of, mark_of
 from jvp.libvirt.xml import Element, ensure, value
+from jvp.resources.instance import parts
 from jvp.resources.instance.machine import firmware_of, machine_of
 from jvp.resources.instance.model import Instance
 
@@ -160,7 +163,7 @@ def kib(root: Element, path: str) -> int | None:
 def comparable(root: Element) -> dict[str, Any]:
     """What can differ between the running and the inactive definition, by the property's path."""
     devices, boot = ensure(root, "devices"), root_disk(root)
-    room = int(value(root, "vcpu") or 1)
+    room, made_here = int(value(root, "vcpu") or 1), mark_of(root) is not None
     found: dict[str, Any] = {
         "memory": kib(root, "currentMemory") or kib(root, "memory"),
         "maxMemory": kib(root, "memory"),
@@ -172,7 +175,12 @@ def comparable(root: Element) -> dict[str, Any]:
         "rootDisk.bus": value(boot, "target/@bus") if boot is not None else None,
         "iso": iso_of(root),
         "directKernel": tuple(value(root, f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")),
+        # A CD drive that comes or goes is told by itself.
+        "boot": tuple(one for one in boots(root) if one != "cdrom") if made_here else ("hd",),
+        "devices": tuple(part.lost for part in parts.lost(root)) if made_here else (),
     }
+    if boot is not None:
+        found["rootDisk"] = (source_of(boot), boot.find("readonly") is not None, told_format(boot))
     for device in devices.iterfind("disk"):
         if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS):
             found[f"disks.{disk_key(device)}"] = disk_facts(device)
@@ -181,12 +189,35 @@ def comparable(root: Element) -> dict[str, Any]:
     return found
 
 
-def nic_facts(device: Element) -> tuple[str | None, ...]:
-    """Network, MAC and model of a card."""
+CARD_EXTRAS = {
+    "link": "its link is down",
+    "bandwidth": "somebody limits its bandwidth",
+    "filterref": "somebody filters what goes through it",
+}
+"""What a card has that no property declares, by its element, and what a plan says of it."""
+
+
+def card_extras(device: Element) -> list[str]:
+    """Those of CARD_EXTRAS that a card has."""
+    return [tag for tag in CARD_EXTRAS if device.find(tag) is not None and value(device, f"{tag}/@state") != "up"]
+
+
+def boots(root: Element) -> tuple[str, ...]:
+    """What a machine boots from, in order: kinds of devices, or where each has a number, the devices themselves."""
+    numbered = {int(one.get("order", "0")): one.getparent() for one in root.iterfind("devices/*/boot")}
+    if numbered:
+        return tuple(alias_of(one) or str(one.tag) for _, one in sorted(numbered.items()) if one is not None)
+    return tuple(one.get("dev", "") for one in root.iterfind("os/boot"))
+
+
+def nic_facts(device: Element) -> tuple[Any, ...]:
+    """Network, MAC and model of a card; and what it has beside these."""
     kind = device.get("type")
     network = value(device, "source/@network") or value(device, "source/@bridge")
     mac = (value(device, "mac/@address") or "").lower()
-    return (None if kind == "user" else network, mac, value(device, "model/@type"))
+    # Digests of these stand in the marks of older guests.
+    more = [etree.tostring(one, method="c14n") for tag in card_extras(device) for one in device.iterfind(tag)]
+    return (None if kind == "user" else network, mac, value(device, "model/@type"), *more)
 
 
 def device_at(root: Element, path: str) -> Element | None:

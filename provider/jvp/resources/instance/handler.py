@@ -14,14 +14,14 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation, maker
-from jvp.core.types import disk_bytes, memory_bytes, utc_text
+from jvp.core.types import memory_bytes, utc_text
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.xml import Element
 from jvp.resources.instance import (
     cards,
     covers,
@@ -32,8 +32,10 @@ from jvp.resources.instance import (
     reading,
     references,
     removal,
+    rootdisk,
     saved,
     storage,
+    upkeep,
 )
 from jvp.resources.instance.definition import (
     FORMAT,
@@ -44,8 +46,6 @@ from jvp.resources.instance.definition import (
     is_declared,
     iso_of,
     names_of,
-    root_disk,
-    root_format,
     root_name,
     source_of,
 )
@@ -138,9 +138,10 @@ class Instances(Handler[Instance, InstanceState]):
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
+            upkeep.mend(inactive, storage.places(self.node, inactive, prior.root_disk_path))
             before, over = self._refuse_addresses(work, spec, object_id, domain, marks.stack_of(inactive))
             given_up = cards.names_of(inactive, prior)
-            self._refuse_size(domain, inactive, spec, prior)
+            rootdisk.refuse_size(self.node, domain, inactive, spec, prior)
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
             self._refuse_machine(inactive, spec, changes)
@@ -156,7 +157,8 @@ class Instances(Handler[Instance, InstanceState]):
             )
             cut_short = self._rename(work, domain, name, spec)
             inactive = devices.inactive_xml(domain)
-            if (lost := self._lost_root(inactive, prior)) is not None:
+            upkeep.mend(inactive, storage.places(self.node, inactive, prior.root_disk_path))
+            if (lost := rootdisk.lost(self.node, inactive, prior)) is not None:
                 add_root(inactive, lost)
             resolved = dataclasses.replace(
                 resolved,
@@ -179,7 +181,7 @@ class Instances(Handler[Instance, InstanceState]):
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
             cards.keep(work, self.node, kept, over, given_up)
-            self._grow_root(domain, inactive, spec, prior)
+            rootdisk.grow_root(self.node, domain, inactive, spec, prior)
             if spec.power_state == "running":
                 guest.go_on(domain)  # one that stands still lets go of nothing
             pending = self._pending(work, domain, changes, names_of(prior, spec))
@@ -324,14 +326,6 @@ class Instances(Handler[Instance, InstanceState]):
             marks.set_fact(inactive, nocloud.STALE, "")
         return DiskSource(path, "raw")
 
-    def _lost_root(self, inactive: Element, prior: InstanceState) -> DiskSource | None:
-        """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""
-        path = prior.root_disk_path
-        if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
-            return None
-        format = marks.facts_of(inactive).get(FORMAT) or storage.FORMAT
-        return DiskSource(path, format) if storage.volume_at(self.node, path) is not None else None
-
     def _rename(self, work: Work, domain: Any, name: str, spec: Instance) -> bool:
         """Rename, with the guest off, for libvirt renames nothing else; whether the caller is to start it again.
 
@@ -345,34 +339,6 @@ class Instances(Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{domain.name()}"', ("name",)):
             domain.rename(name, 0)
         return ran and spec.power_state == "unmanaged"
-
-    def _refuse_size(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-        wanted = spec.root_disk.size if spec.root_disk else None
-        own = storage.root_path(self.node, inactive, prior.root_disk_path)
-        now = storage.root_size(self.node, domain, inactive, own)
-        if wanted and now is not None and disk_bytes(wanted) < now:
-            raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
-        if wanted and now is not None and disk_bytes(wanted) > now:
-            storage.refuse_covered(domain, inactive, own)
-
-    def _grow_root(self, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-        wanted = spec.root_disk.size if spec.root_disk else None
-        device = root_disk(inactive)
-        if not wanted or device is None:
-            return
-        if source_of(device) != storage.root_path(self.node, inactive, prior.root_disk_path):
-            return  # an overlay, whose size is the declared one
-        path, format = source_of(device) or "", root_format(inactive) or "raw"
-        now = storage.size_at(self.node, path, format)
-        if now is None or disk_bytes(wanted) <= now:
-            return
-        if domain.isActive():
-            # On another bus it waits for the next power cycle, and is still where it was.
-            running = root_disk(devices.live_xml(domain))
-            target = value(running if running is not None else device, "target/@dev")
-            domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
-        else:
-            storage.grow(self.node, path, format, disk_bytes(wanted))
 
     def _pending(self, work: Work, domain: Any, changes: Sequence[Change], names: Names) -> dict[str, str]:
         if not domain.isActive():

@@ -17,7 +17,9 @@ from jvp.libvirt.networks import REPLUG
 from jvp.libvirt.removed import REMOVED
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, text_of, value
 from jvp.resources.instance.definition import (
+    CARD_EXTRAS,
     Names,
+    card_extras,
     comparable,
     device_at,
     is_declared,
@@ -194,13 +196,16 @@ def _pluggable(device: Element, running: Element) -> Element:
 
 
 def _moved(domain: Any, old: Element, new: Element) -> bool:
-    """Whether the card could be moved to another network in place. Source: virDomainUpdateDeviceFlags."""
+    """Whether the card could be changed in place: its network, its link, its limits. Source: qemuDomainChangeNet."""
     moved = copy.deepcopy(old)
     source, wanted = moved.find("source"), new.find("source")
-    if source is None or wanted is None or old.get("type") != new.get("type"):
+    if (source is None) != (wanted is None) or old.get("type") != new.get("type"):
         return False
-    moved.replace(source, copy.deepcopy(wanted))
-    drop(moved, "target")
+    if source is not None and wanted is not None:
+        moved.replace(source, copy.deepcopy(wanted))
+    for tag in ("target", *CARD_EXTRAS):
+        drop(moved, tag)
+    moved.extend(copy.deepcopy(one) for tag in card_extras(new) if (one := new.find(tag)) is not None)
     if old.tag != "interface" or nic_facts(moved) != nic_facts(new):
         return False
     return devices.refused(domain.updateDeviceFlags, text_of(moved), devices.LIVE) is None

@@ -333,5 +333,10 @@ class InstanceState(Instance):
         Field(description="What waits for the next power cycle, and why."),
     ] = []
     undeclared: Annotated[
-        list[str], Output(), Field(description="Disks and network cards that the program does not declare.")
+        list[str],
+        Output(),
+        Field(
+            description="What the machine has and the program does not declare: disks, network cards, graphics, file "
+            "systems and devices of the node."
+        ),
     ] = []

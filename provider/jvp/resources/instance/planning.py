@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import active_pool_of, template_of, volume_of
 from jvp.libvirt.xml import Element
-from jvp.resources.instance import machine, nocloud, storage
+from jvp.resources.instance import machine, nocloud, storage, upkeep
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     Names,
@@ -42,6 +43,8 @@ OTHER_NAME = (
 )
 """What to do where a new name is taken: whether what has it is about to give it up, nothing tells."""
 
+BOOTED_BY = ("rootDisk", "iso", "directKernel")
+"""The properties that say what a machine boots."""
 _ASKED = {"memory", "cpus", "disks", "nics"}
 """What a running guest has to take or to let go of: whether it does is known only after trying."""
 
@@ -181,6 +184,9 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
             # Undefined while it runs: nothing says so but that it would be gone with its next power-off.
             yield Change(("name",), Kind.ADD, Effect.LIVE, None, domain.name())
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
+        faults = list(_faults(node, domain, inactive, state, new))
+        yield from (one for one in faults if one.path[:2] not in changed)
+        changed |= {one.path for one in faults}
         # A new name is another seed anyway.
         if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(node, inactive, state, new):
             yield Change(("cloudInit",), Kind.UPDATE, Effect.NEXT_BOOT, None, new["cloudInit"])
@@ -193,6 +199,36 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
                 lost = isinstance(name, str) and name in had and f"{field}.{name}" not in there
                 if lost and not changed & {(field,), (field, index)}:
                     yield Change((field, index), Kind.ADD, Effect.LIVE, None, item)
+
+
+def _faults(node: Node, domain: Any, inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+    """What is not as we made it, though no property says so. Raises JvpError, libvirtError."""
+    found = upkeep.mend(copy.deepcopy(inactive), storage.places(node, inactive, state.root_disk_path))
+    running: list[upkeep.Fault] = []
+    if domain.isActive():
+        live = devices.live_xml(domain)
+        running = upkeep.mend(live, storage.places(node, live, state.root_disk_path))
+        found += [fault for fault in running if fault.path[0] == "nics" and fault not in found]
+    for fault in found:
+        path = _path_of(fault, new)
+        if path is not None:
+            # A card is put right while the guest runs.
+            effect = Effect.NEXT_BOOT if fault in running and path[0] != "nics" else Effect.LIVE
+            yield Change(path, Kind.UPDATE, effect, None, new.get(str(path[0])), fault.what)
+
+
+def _path_of(fault: upkeep.Fault, new: dict[str, Any]) -> Path | None:
+    """The property in the program's own words; None where the program does not care."""
+    first, given = str(fault.path[0]), new.get(str(fault.path[0]))
+    if fault.path == upkeep.BOOT:
+        return next(((name,) for name in BOOTED_BY if new.get(name)), ("machine",))
+    if first == "cloudInit":
+        return ("cloudInit",) if isinstance(given, dict) and given.get("onChange") != "ignore" else None
+    if first not in ("disks", "nics"):
+        return fault.path
+    items = given if isinstance(given, list) else []
+    names = (item.get("name") if isinstance(item, dict) else None for item in items)
+    return next(((first, index) for index, name in enumerate(names) if name == fault.path[1]), None)
 
 
 def _same_object(node: Node, change: Change) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
 from jvp.core.errors import JvpError, NotFound, Rejected
@@ -161,7 +161,7 @@ class _Declared:
         everything = marks.mark_of(inactive) is None and prior is None
         self.disks: list[Element] = []
         self.nics: list[Element] = []
-        self.others: list[str] = []
+        self.others: list[str] = [*dict.fromkeys(one for root in (inactive, live) for one in _beside(root))]
         for key, device in _union(inactive, live, "disks", disk_key, written):
             alias = devices.alias_of(device)
             if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
@@ -177,6 +177,20 @@ class _Declared:
                 self.nics.append(device)
             elif not ours:
                 self.others.append(f"nic {key}")
+
+
+def _beside(root: Element) -> Iterator[str]:
+    """What lets others see the guest, or the guest see the node, in words. No program can declare it."""
+    for one in root.iterfind("devices/graphics"):
+        listens = [
+            listen.get("address") or listen.get("network") or listen.get("socket") for listen in one.iterfind("listen")
+        ]
+        where = next(filter(None, listens), None)
+        yield f"graphics {one.get('type')}" + (f" on {where}" if where else "")
+    for one in root.iterfind("devices/filesystem"):
+        yield f"filesystem {value(one, 'target/@dir')} of {value(one, 'source/@dir')}"
+    for one in root.iterfind("devices/hostdev"):
+        yield f"host device {one.get('type') or one.get('mode')} {devices.alias_of(one) or ''}".strip()
 
 
 def _is_volume(node: Node, device: Element) -> bool:

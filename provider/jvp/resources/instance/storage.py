@@ -7,6 +7,7 @@ import posixpath
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
@@ -16,6 +17,7 @@ from jvp.libvirt import copying, devices, marks, overlays, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
+from jvp.libvirt.pools import active_pools, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
     DomainDisk,
@@ -34,8 +36,19 @@ from jvp.libvirt.storage import (
 from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.instance import leftovers
-from jvp.resources.instance.definition import DiskSource, is_ours, root_disk, root_format, root_name, source_of
+from jvp.resources.instance.definition import (
+    SEED_ALIAS,
+    DiskSource,
+    disk_key,
+    is_ours,
+    root_disk,
+    root_format,
+    root_name,
+    source_of,
+    told_format,
+)
 from jvp.resources.instance.model import Instance
+from jvp.resources.instance.upkeep import Places
 
 
 @dataclass(frozen=True)
@@ -293,8 +306,46 @@ def root_path(node: Node, root: Element, known: str | None = None) -> str | None
         return top
     if marks.mark_of(root) is None:
         return known if known and overlays.over(node, device, known) else top
-    name = root_name(value(root, "uuid") or "")
-    return next((path for path in overlays.layers(node, device) if posixpath.basename(path) == name), top)
+    name, found = root_name(value(root, "uuid") or ""), overlays.layers(node, device)
+    own = next((path for path in found if posixpath.basename(path) == name), None)
+    if own is None and (told_format(device) == "raw" or volume_at(node, found[-1]) is not None):
+        own = _made(node, name, known)  # all that lies under the disk is known, and ours is not among it
+    return own or top
+
+
+def _made(node: Node, name: str, known: str | None) -> str | None:
+    """The path of a volume that we made, wherever it is; it may be where it is `known` to have been."""
+    if known and posixpath.basename(known) == name and volume_at(node, known) is not None:
+        return known
+    found = (unless_lost(pool, partial(find_volume, pool, name)) for pool in active_pools(node.connection))
+    return next((str(volume.path()) for volume in found if volume is not None), None)
+
+
+def is_elsewhere(node: Node, root: Element, own: str | None) -> bool:
+    """Whether somebody pointed the root disk of a machine of ours at a file that does not stand on `own`."""
+    device = root_disk(root)
+    if device is None or own is None or marks.mark_of(root) is None or source_of(device) == own:
+        return False
+    return own not in overlays.layers(node, device)
+
+
+def places(node: Node, root: Element, known: str | None) -> Places:
+    """Where the files of a machine of ours are, for `upkeep.mend`. Raises libvirtError."""
+    if marks.mark_of(root) is None:
+        return Places()
+    own, formats = root_path(node, root, known), []
+    seed = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
+    name, place = seed_name(value(root, "uuid") or ""), None
+    if seed is not None and own is not None and posixpath.basename(source_of(seed) or "") != name:
+        place = posixpath.join(posixpath.dirname(own), name)
+    for device in root.iterfind("devices/disk"):
+        path = source_of(device)
+        if (devices.alias_of(device) or "").startswith(devices.DISK_ALIAS) and path is not None:
+            volume = volume_at(node, path)
+            record = sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) if volume is not None else None
+            if record is not None and record.format:
+                formats.append((disk_key(device), record.format))
+    return Places(own if is_elsewhere(node, root, own) else None, place, tuple(formats))
 
 
 def root_overlays(node: Node, root: Element, known: str | None) -> list[str]:
@@ -317,7 +368,7 @@ def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | 
     """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
     device = root_disk(root)
     top = source_of(device) if device is not None else None
-    if top is not None and top != own:
+    if top is not None and top != own and not is_elsewhere(node, root, own):
         return overlays.size(domain, top)
     return size_at(node, own, root_format(root)) if own else None
 

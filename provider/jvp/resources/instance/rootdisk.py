@@ -1,0 +1,57 @@
+"""The root disk of an instance that is there: lost from its definition, too small, and how it grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jvp.core.errors import Invalid
+from jvp.core.types import disk_bytes
+from jvp.libvirt import devices, marks
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element, value
+from jvp.resources.instance import planning
+from jvp.resources.instance.definition import FORMAT as MADE_AS
+from jvp.resources.instance.definition import DiskSource, root_disk, root_format, source_of
+from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.storage import FORMAT, grow, refuse_covered, root_path, root_size, size_at, volume_at
+
+
+def lost(node: Node, inactive: Element, prior: InstanceState) -> DiskSource | None:
+    """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""
+    path = prior.root_disk_path
+    if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
+        return None
+    format = marks.facts_of(inactive).get(MADE_AS) or FORMAT
+    return DiskSource(path, format) if volume_at(node, path) is not None else None
+
+
+def refuse_size(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+    """Raise Invalid for less than the disk has, Rejected where an overlay would have to grow. Raises libvirtError."""
+    wanted = spec.root_disk.size if spec.root_disk else None
+    own = root_path(node, inactive, prior.root_disk_path)
+    now = root_size(node, domain, inactive, own)
+    if wanted and now is not None and disk_bytes(wanted) < now:
+        raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
+    if wanted and now is not None and disk_bytes(wanted) > now:
+        refuse_covered(domain, inactive, own)
+
+
+def grow_root(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+    """Bring the disk to the declared size, through the guest when it runs. Again: yes. Raises libvirtError."""
+    wanted = spec.root_disk.size if spec.root_disk else None
+    device = root_disk(inactive)
+    if not wanted or device is None:
+        return
+    if source_of(device) != root_path(node, inactive, prior.root_disk_path):
+        return  # an overlay, whose size is the declared one
+    path, format = source_of(device) or "", root_format(inactive) or "raw"
+    now = size_at(node, path, format)
+    if now is None or disk_bytes(wanted) <= now:
+        return
+    if domain.isActive():
+        # On another bus it waits for the next power cycle, and is still where it was.
+        running = root_disk(devices.live_xml(domain))
+        target = value(running if running is not None else device, "target/@dev")
+        domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
+    else:
+        grow(node, path, format, disk_bytes(wanted))
