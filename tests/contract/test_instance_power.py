@@ -146,7 +146,7 @@ def test_a_guest_whose_disk_is_gone_starts_without_what_it_was_saved_with(
     stored = bench.update("Instance", stored, raw, Work(warn=warned.append)).stored
     assert domain.isActive()
     assert re.search(
-        rf"saved to disk with the network .* and the disk {volume.state['path']}, which is gone", warned[0]
+        rf"saved to disk with the network .* and the disk {volume.state['path']}, which are gone", warned[0]
     )
     bench.converged("Instance", stored, raw)
     bench.read("Volume", volume)
