@@ -16,6 +16,7 @@ from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.diff import Change, Kind, completed, declared, diff, respelled
 from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
+from jvp.core.going import Going
 from jvp.core.guard import guarded, own_texts, said
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key
@@ -92,6 +93,7 @@ class Calls:
         self.secrets: set[str] = set()
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self.host = host
+        self._going = Going()
         self._adopters: dict[tuple[str, str], str] = {}
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
@@ -168,7 +170,8 @@ class Calls:
         with self._guarded(inputs, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
-                outcome = handler.create(work, key, self._spec(handler, inputs))
+                spec = self._spec(handler, inputs)
+                outcome = self._going.wait(work, token, lambda: handler.create(work, key, spec), patient=not adopt)
             except NameTaken as error:
                 if not adopt or "name" not in inputs:
                     raise
@@ -249,7 +252,8 @@ class Calls:
             self._refuse_other_host(handler, stored, work)
             spec = self._spec(handler, _wanted(handler, stored, new))
             changes = self._plan(token, stored, new).changes
-            outcome = handler.update(work, stored.id, load(handler.state, stored.state), spec, changes)
+            prior = load(handler.state, stored.state)
+            outcome = self._going.wait(work, token, lambda: handler.update(work, stored.id, prior, spec, changes))
             left = [name for name in stored.private.get("unmanaged", ()) if name not in new]
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
 
@@ -257,7 +261,7 @@ class Calls:
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state, work=work) as work:
+        with self._guarded(stored.inputs, stored.state, work=work) as work, self._going.leaves(token, stored.id):
             self._refuse_other_host(handler, stored, work)
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
             self._adopters.pop((token, stored.id), None)

@@ -29,7 +29,7 @@ class Effect(enum.IntEnum):
         """What a plan says of a change of this class; None where an engine's own display says it."""
         return {
             Effect.NEXT_BOOT: "takes effect at the next power cycle",
-            Effect.NETWORK_RESTART: "restarts the network; only guests that jvp made are plugged in again",
+            Effect.NETWORK_RESTART: "restarts the network; only guests that jvp manages are plugged in again",
             Effect.POWER_OFF: "shuts the guest down and starts it again",
         }.get(self)
 

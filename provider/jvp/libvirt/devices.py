@@ -122,8 +122,8 @@ def running(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain,
 
 
 def is_ours(root: Element) -> bool:
-    """Whether a domain's XML carries our mark."""
-    return marks.mark_of(root) is not None
+    """Whether a program has the domain, by its XML: what an engine's state holds is ours to plug in and out."""
+    return marks.is_held(root)
 
 
 def alias_of(device: Element) -> str | None:

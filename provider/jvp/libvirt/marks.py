@@ -61,6 +61,15 @@ def facts_of(root: Element) -> dict[str, str]:
     return {} if element is None else {str(k): str(v) for k, v in element.attrib.items() if k not in known}
 
 
+DECLARED_BY = "declaredBy"
+"""A fact of the mark: who declares the object. One that was imported has it from its first update on."""
+
+
+def is_held(root: Element) -> bool:
+    """Whether a program has the object: we made it for one, or one that imported it has changed it since."""
+    return mark_of(root) is not None or DECLARED_BY in facts_of(root)
+
+
 def stack_of(root: Element) -> str:
     """Which program declares an object, as far as its mark tells; empty when it does not."""
     mark = mark_of(root)
@@ -139,6 +148,12 @@ def note_fact(root: Element, name: str, text: str) -> None:
     if find(root) is None:
         put(root, element_of(Mark("", 0)))
     set_fact(root, name, text)
+
+
+def hold(root: Element) -> None:
+    """Note in `root`, which is then defined, that a program has an object that we did not make."""
+    if not is_held(root):
+        note_fact(root, DECLARED_BY, "engine")
 
 
 def _digest(value: object) -> str:

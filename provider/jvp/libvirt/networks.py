@@ -242,7 +242,9 @@ class Restart:
 
     def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
         """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""
-        card = (devices.alias_of(nic) or "").removeprefix(devices.NIC_ALIAS)
+        alias = devices.alias_of(nic) or ""
+        ours = alias.startswith(devices.NIC_ALIAS)
+        card = alias.removeprefix(devices.NIC_ALIAS) if ours else (value(nic, "mac/@address") or "").replace(":", "-")
         work.warn(
             f'"{domain.name()}" does not let go of its card "{card}" to be plugged into network "{self.name}" again; '
             "it is cut off until its next power cycle"

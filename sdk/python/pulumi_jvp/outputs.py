@@ -485,7 +485,7 @@ class InstanceGuestAddress(dict):
 
         :param _builtins.str address: The IP address.
         :param _builtins.str mac: The network card's MAC address.
-        :param _builtins.str source: How it is known: lease (of the network) or agent (in the guest).
+        :param _builtins.str source: How it was first known: lease (of the network) or agent (in the guest).
         :param _builtins.str nic: The network card's name.
         """
         pulumi.set(__self__, "address", address)
@@ -514,7 +514,7 @@ class InstanceGuestAddress(dict):
     @pulumi.getter
     def source(self) -> _builtins.str:
         """
-        How it is known: lease (of the network) or agent (in the guest).
+        How it was first known: lease (of the network) or agent (in the guest).
         """
         return pulumi.get(self, "source")
 

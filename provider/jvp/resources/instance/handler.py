@@ -173,6 +173,7 @@ class Instances(Handler[Instance, InstanceState]):
             if spec.firmware == "uefi":
                 marks.set_fact(inactive, storage.NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
+            marks.hold(inactive)
             kept = cards.wanted(inactive, spec)
             cards.drop(work, self.node, before - kept.keys())
             hosts.note_cards(inactive, kept)
@@ -351,7 +352,10 @@ class Instances(Handler[Instance, InstanceState]):
         # Every try takes a card out of the guest and puts it in again.
         refused = {path: why for path, why in noted.items() if path.startswith("nics.") and why not in live.RETRIED}
         refused = {} if "nics" in changed else refused
+        joined = live.rejoin(self.node, domain, names)
+        kept = {path: why for path, why in kept.items() if path not in joined}
         pending = kept | live.converge(work, domain, inactive, names, refused)
+        pending |= {path: why for path, why in joined.items() if why is not None}
         if planning.rewrites_seed(changes):
             pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
         if "cpuMode" in changed:

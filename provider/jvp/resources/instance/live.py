@@ -12,8 +12,9 @@ from typing import Any
 
 from jvp.core.types import counted
 from jvp.core.work import Work
-from jvp.libvirt import devices, events, guest
+from jvp.libvirt import bridged, devices, events, guest
 from jvp.libvirt.networks import REPLUG
+from jvp.libvirt.node import Node
 from jvp.libvirt.removed import REMOVED
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, text_of, value
 from jvp.resources.instance.definition import (
@@ -26,6 +27,7 @@ from jvp.resources.instance.definition import (
     iso_drive,
     kib,
     nic_facts,
+    nic_key,
 )
 from jvp.resources.instance.patching import free_target
 
@@ -76,6 +78,13 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
         if why is not None:
             pending[path] = why
     return pending
+
+
+def rejoin(node: Node, domain: Any, known: Names) -> dict[str, str | None]:
+    """Put the program's cards that are on no bridge on that of their network again: by path, why one is not."""
+    cut = [card for card in bridged.cut_off(node, devices.live_xml(domain)) if is_declared(card, known)]
+    found = {f"nics.{nic_key(card)}": devices.refused(bridged.rejoin, domain, card) for card in cut}
+    return {path: None if why is None else f"{why}; {NEXT_BOOT}" for path, why in found.items()}
 
 
 def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], *, still: bool) -> bool:

@@ -272,7 +272,7 @@ class GuestAddress(Spec):
     nic: Annotated[str | None, Field(description="The network card's name.")] = None
     mac: Annotated[str, Field(description="The network card's MAC address.")]
     address: Annotated[str, Field(description="The IP address.")]
-    source: Annotated[str, Field(description="How it is known: lease (of the network) or agent (in the guest).")]
+    source: Annotated[str, Field(description="How it was first known: lease (of the network) or agent (in the guest).")]
 
 
 _POWER_CYCLED = (

@@ -10,7 +10,7 @@ from typing import Any
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
-from jvp.libvirt import addresses, devices, guest, hosts, marks, overlays, poolmarks
+from jvp.libvirt import addresses, bridged, devices, guest, hosts, marks, overlays, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
@@ -58,6 +58,8 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     seen = _effective(inactive, live, written)
     facts = marks.facts_of(inactive)
     declared = _Declared(node, inactive, live, written, prior)
+    cut = {nic_key(card) for card in bridged.cut_off(node, live)} if active else set()
+    cut -= {path.removeprefix("nics.") for path in pending}
     own = storage.root_path(node, inactive, prior.root_disk_path if prior is not None else None)
     lost = _root_is_lost(work, node, inactive, own)
     return InstanceState.model_construct(
@@ -72,7 +74,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         memory_bytes=seen["memory"] * 1024,
         max_memory_bytes=seen["maxMemory"] * 1024,
         disks=[_disk(node, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior, hosts.kept_of(inactive)) for device in declared.nics],
+        nics=[_nic(node, device, prior, hosts.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         firmware=seen["firmware"],
         machine=_machine(seen["machine"], prior),
@@ -89,7 +91,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
         **({} if lost else _root_outputs(node, domain, inactive, own, prior)),
-        **_addresses(domain, live, active, managed=prior is not None or marks.mark_of(inactive) is not None),
+        **_addresses(domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None),
     )
 
 
@@ -338,7 +340,10 @@ def _volume_id(node: Node, reference: str) -> str:
     return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
 
-def _nic(node: Node, device: Element, prior: InstanceState | None, noted: dict[hosts.Card, hosts.Host]) -> Nic:
+def _nic(
+    node: Node, device: Element, prior: InstanceState | None, noted: dict[hosts.Card, hosts.Host], cut: set[str]
+) -> Nic:
+    """A card. One that is `cut` off its bridge is on no network: the next update puts it there again."""
     key, network = nic_key(device), value(device, "source/@network")
     card = (network or "", (value(device, "mac/@address") or "").lower())
     before = next((nic for nic in prior.nics if nic.name == key), None) if prior else None
@@ -354,6 +359,7 @@ def _nic(node: Node, device: Element, prior: InstanceState | None, noted: dict[h
         network = same_or(before.network, network, lambda text: api.by_reference(text, ()).name())
     model: Any = value(device, "model/@type") or "virtio"
     mac = value(device, "mac/@address")
+    network = None if key in cut else network
     return Nic.model_construct(name=key, network=network, mac=mac, address=address, hostname=hostname, model=model)
 
 
@@ -384,11 +390,22 @@ def _power(domain: Any, prior: InstanceState | None) -> Any:
     return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"
 
 
-def _addresses(domain: Any, live: Element, active: bool, *, managed: bool) -> dict[str, Any]:
-    """Of a machine that is not ours the agent is not asked: its patience would have to be set first."""
+def _addresses(
+    domain: Any, live: Element, active: bool, prior: InstanceState | None, *, managed: bool
+) -> dict[str, Any]:
+    """Of a machine that is not ours the agent is not asked: its patience would have to be set first.
+
+    How an address was first known is how it is known: leases lapse and agents fall silent, and nothing has changed.
+    """
     names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
+    first_known = {(one.mac, one.address): one.source for one in (prior.addresses if prior is not None else ())}
     found = [
-        GuestAddress(nic=names.get(one.mac), mac=one.mac, address=one.address, source=one.source)
+        GuestAddress(
+            nic=names.get(one.mac),
+            mac=one.mac,
+            address=one.address,
+            source=first_known.get((one.mac, one.address), one.source),
+        )
         for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
     ]
     first = next((one.address for one in found if ":" not in one.address), None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Path, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation, maker
@@ -17,17 +17,17 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, hosts, marks
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
-from jvp.libvirt.networks import NetworkApi, Restart, ranges_of
+from jvp.libvirt.networks import NetworkApi, Restart
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.network import collisions
 from jvp.resources.network.definition import (
     SETTLING,
     Ours,
     comparable,
     hosts_in,
     kept,
-    mode_of,
     own_bridge,
     patch,
     read,
@@ -53,10 +53,15 @@ class Networks(Handler[Network, NetworkState]):
             number, uuid, found = generation(key, self.api.find, self._mark)
         name = spec.name or key.auto_name(uuid)
         what = f'network "{name}"'
-        self._refuse_taken(name, uuid, spec)
+        self._refuse_taken(name, uuid)
+        own = parse(found.XMLDesc(self.api.INACTIVE)) if found else None
+        with libvirt_errors(what):
+            collisions.wait(work, self.api, spec, uuid, own, key.owner)
+            collisions.settle(work, self.api, spec, uuid, own, key.owner)
+            self._refuse_interface(spec, uuid, own)
         mark = Mark(key.digest, number, owner=key.owner)
         with contextlib.ExitStack() as undo, libvirt_errors(what):
-            root = parse(found.XMLDesc(self.api.INACTIVE)) if found else skeleton(uuid)
+            root = own if own is not None else skeleton(uuid)
             new = Ours.of(hosts_in(spec.reservations))
             ours = Ours.recorded(root) or Ours()
             both = ours | new
@@ -92,29 +97,18 @@ class Networks(Handler[Network, NetworkState]):
             network = self.api.find(object_id)
             if network is None:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
-            root = parse(network.XMLDesc(self.api.INACTIVE))
-            self._refuse_collision(spec, object_id, root)
             restart = Restart(self.node, network)
-            ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
-            self._refuse_reserved(root, spec, ours)
-            marks.acknowledge(root)
-            before = copy.deepcopy(root)
-            removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
-            both = ours | new
-            patch(root, kept(spec, read(root, both), removed), both)
-            needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
-            # Started by somebody since it was read: it runs as it was.
-            needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
-            needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
-            marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
-            record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
-            if spec.active and (needs_restart or not network.isActive()):
-                # Last: of a network that was imported this note is all that is kept, until the restart is over.
-                restart.note(root)
-            network = self.api.define(root)
-            stopped = needs_restart and bool(network.isActive())
-            if stopped:
-                network.destroy()
+            root = parse(network.XMLDesc(self.api.INACTIVE))
+            stack = marks.stack_of(root)
+            collisions.wait(work, self.api, spec, object_id, root, stack)
+            with self.node.turn(work, collisions.TURN):
+                collisions.settle(work, self.api, spec, object_id, root, stack)
+                self._refuse_interface(spec, object_id, root)
+                ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
+                self._refuse_reserved(root, spec, ours)
+                before, both = copy.deepcopy(root), ours | new
+                marks.acknowledge(before)
+                network, stopped = self._redefine(network, root, prior, spec, changes)
             try:
                 self._settle(work, network, spec, restart, both)
             except JvpError:
@@ -123,6 +117,30 @@ class Networks(Handler[Network, NetworkState]):
                 raise
             self._forget(network, new)
             return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
+
+    def _redefine(
+        self, network: Any, root: Element, prior: NetworkState, spec: Network, changes: Sequence[Change]
+    ) -> tuple[Any, bool]:
+        """Write what is declared into the definition `root`; the network, and whether it was stopped for a restart."""
+        ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
+        marks.acknowledge(root)
+        removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
+        both = ours | new
+        patch(root, kept(spec, read(root, both), removed), both)
+        needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
+        # Started by somebody since it was read: it runs as it was.
+        needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
+        needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
+        marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
+        record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
+        if spec.active and (needs_restart or not network.isActive()):
+            # Last: of a network that was imported this note is all that is kept, until the restart is over.
+            Restart.note(root)
+        network = self.api.define(root)
+        stopped = needs_restart and bool(network.isActive())
+        if stopped:
+            network.destroy()
+        return network, stopped
 
     def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
         with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
@@ -184,7 +202,7 @@ class Networks(Handler[Network, NetworkState]):
         with seen_to_go(Gone.NETWORK):
             return marks.mark_of(parse(network.XMLDesc(self.api.INACTIVE)))
 
-    def _refuse_taken(self, name: str, uuid: str, spec: Network) -> None:
+    def _refuse_taken(self, name: str, uuid: str) -> None:
         with libvirt_errors(f'network "{name}"'):
             for other in self.node.connection.listAllNetworks(0):
                 other_uuid = other.UUIDString()
@@ -199,39 +217,16 @@ class Networks(Handler[Network, NetworkState]):
                         id=other_uuid,
                         holder=holder,
                     )
-        self._refuse_collision(spec, uuid)
 
-    def _refuse_collision(self, spec: Network, uuid: str, before: Element | None = None) -> None:
-        """Two networks cannot share addresses or a bridge, even while one of them is stopped.
+    def _refuse_interface(self, spec: Network, uuid: str, before: Element | None) -> None:
+        """A network in mode bridge needs a bridge that is there, any other one makes its own.
 
-        Only a bridge of the node's own may serve several. What the network has already (its definition is `before`)
-        is nothing new.
+        What the network has already (its definition is `before`) is nothing new.
         """
-        had = ranges_of(before) if before is not None else []
-        bridged = (value(before, "bridge/@name"), mode_of(before)) if before is not None else None
-        same_bridge = bridged == (spec.bridge, spec.mode)
-        wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
-        if spec.ipv6 is not None:
-            wanted["ipv6", "cidr"] = spec.ipv6.cidr
-        wanted = {path: cidr for path, cidr in wanted.items() if network_of(cidr) not in had}
-        for other, root in self.api.definitions():
-            if other.UUIDString() == uuid:
-                continue
-            bridge, mode = value(root, "bridge/@name"), value(root, "forward/@mode")
-            for path, cidr in wanted.items():
-                for theirs in ranges_of(root):
-                    if network_of(cidr).overlaps(theirs):
-                        raise Invalid(f'{cidr} overlaps {theirs} of the network "{other.name()}"', path=path)
-            shared = spec.mode == mode == "bridge" or same_bridge
-            if spec.bridge and bridge == spec.bridge and not shared:
-                raise Invalid(f'"{bridge}" is the bridge of the network "{other.name()}"', path=("bridge",))
-        if spec.bridge and not (same_bridge and spec.mode == "bridge"):
-            self._refuse_interface(spec.bridge, uuid, spec)
-
-    def _refuse_interface(self, name: str, uuid: str, spec: Network) -> None:
-        """A network in mode bridge needs a bridge that is there, any other one makes its own."""
-        kind = self.api.interface(name)
-        if kind is None:
+        name = spec.bridge
+        had = spec.mode == "bridge" and collisions.has_bridge(before, spec)
+        kind = self.api.interface(name) if name and not had else None
+        if kind is None or name is None:
             return
         if spec.mode == "bridge":
             if kind != "bridge":

@@ -1,0 +1,117 @@
+"""Two networks cannot share addresses or a bridge: what is refused, what is waited for, and what is given way to.
+
+No call sees what the plan has for the other networks. So a network of one program that changes to a range that another
+one of the same program has stops that one, which is to change or to go in the same run. One that is made, and one
+whose own range another has, waits a moment instead; then it says who has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jvp.core.errors import Busy, Invalid, NotFound, Path
+from jvp.core.types import IPNetwork, network_of
+from jvp.core.work import Work
+from jvp.libvirt import marks
+from jvp.libvirt.errors import Gone, seen_to_go
+from jvp.libvirt.networks import NetworkApi, ranges_of
+from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.network.definition import mode_of
+from jvp.resources.network.model import Network
+
+GIVE_UP_S = 20.0
+"""So long a network waits for a range that another one of its program has."""
+TURN = "the ranges of the networks"
+"""What one call at a time has: two that exchange theirs must not both find the other one in the way."""
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Another network that has what one is to have."""
+
+    path: Path
+    other: Any
+    why: str
+    net: IPNetwork | None = None
+    """The range that is wanted; None where it is a bridge."""
+
+
+def has_bridge(own: Element | None, spec: Network) -> bool:
+    """Whether a network (its inactive definition) has the bridge already that it is to have."""
+    return own is not None and (value(own, "bridge/@name"), mode_of(own)) == (spec.bridge, spec.mode)
+
+
+def _all(api: NetworkApi, spec: Network, uuid: str, own: Element | None) -> Iterator[_Met]:
+    """Also of networks that stand. Only a bridge of the node's own may serve several. Raises libvirtError."""
+    had = has_bridge(own, spec)
+    wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
+    if spec.ipv6 is not None:
+        wanted["ipv6", "cidr"] = spec.ipv6.cidr
+    for other, root in api.definitions():
+        if other.UUIDString() == uuid:
+            continue
+        bridge, mode = value(root, "bridge/@name"), value(root, "forward/@mode")
+        for path, cidr in wanted.items():
+            for theirs in ranges_of(root):
+                if network_of(cidr).overlaps(theirs):
+                    why = f'{cidr} overlaps {theirs} of the network "{other.name()}"'
+                    yield _Met(path, other, why, network_of(cidr))
+        if spec.bridge and bridge == spec.bridge and not (had or spec.mode == mode == "bridge"):
+            yield _Met(("bridge",), other, f'"{bridge}" is the bridge of the network "{other.name()}"')
+
+
+def wait(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
+    """Wait until others of the program have given up what this network is to have and cannot take over.
+
+    `own` is its inactive definition, None of one that is to be made. At the end of its patience it is refused later.
+    """
+    mine = _mine(own)
+
+    def is_free() -> bool:
+        there = [
+            one for one in _all(api, spec, uuid, own) if (mine is None or one.net in mine) and _is_of(one.other, stack)
+        ]
+        for one in there[:1]:
+            work.status(f'waiting for the network "{one.other.name()}" to give up its addresses')
+        return not [one for one in there if mine is None or one.other.isActive()]
+
+    try:
+        work.until(is_free, limit_s=GIVE_UP_S, every_s=0.5, what="")
+    except Busy:
+        return
+
+
+def settle(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
+    """Stop the networks of the program that are to give way. Raises Invalid for any others, before that.
+
+    What the network has already is nothing new: others' networks may overlap that.
+    """
+    mine, stops = _mine(own), []
+    for one in _all(api, spec, uuid, own):
+        same = one.net is not None and _is_of(one.other, stack)
+        if mine is not None and one.net in mine:
+            if same and one.other.isActive():
+                raise Invalid(f"{one.why}, which declares it too", path=one.path)
+        elif mine is None or not same:
+            raise Invalid(one.why, path=one.path)
+        else:
+            stops.append(one)
+    for one in stops:
+        with contextlib.suppress(NotFound), seen_to_go(Gone.NETWORK):
+            if one.other.isActive():
+                work.warn(f'the network "{one.other.name()}" has {one.net}, and is stopped to give it up')
+                one.other.destroy()
+
+
+def _mine(own: Element | None) -> list[IPNetwork] | None:
+    return ranges_of(own) if own is not None else None
+
+
+def _is_of(other: Any, stack: str) -> bool:
+    """Whether a network is of the same program; no where nothing tells, nor of one that is gone."""
+    with contextlib.suppress(NotFound), seen_to_go(Gone.NETWORK):
+        return bool(stack) and marks.stack_of(parse(other.XMLDesc(NetworkApi.INACTIVE))) == stack
+    return False
