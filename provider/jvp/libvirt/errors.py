@@ -77,6 +77,20 @@ UNSTARTED: tuple[tuple[str, re.Pattern[str], str], ...] = (
 """Why a guest does not start: a word for it, what QEMU says, what we say."""
 
 
+_RESET_FIRST = re.compile(r"Resetting the Virtual Machine is required")
+"""QEMU's word for a guest that KVM has given up."""
+
+
+def is_without_kvm(error: libvirt.libvirtError) -> bool:
+    """Whether a guest did not start because KVM does not work on the node."""
+    return _NO_KVM.search(reason(error)) is not None
+
+
+def is_beyond_resume(error: libvirt.libvirtError) -> bool:
+    """Whether a guest that stands still can only be switched off."""
+    return _RESET_FIRST.search(reason(error)) is not None
+
+
 def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
     """Whether the error says that the object does not exist, and not just that it could not be read."""
     return bool(error.get_error_code() == kind)

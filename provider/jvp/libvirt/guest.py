@@ -15,13 +15,15 @@ import libvirt
 from jvp.core.types import duration_s
 from jvp.core.work import Work
 from jvp.libvirt import devices, events, marks
-from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.errors import Gone, is_beyond_resume, is_gone, reason
 from jvp.libvirt.networks import ranges_of
 from jvp.libvirt.xml import Element, parse, value
 
 BALLOON_POLL_S = 0.1
 BALLOON_STILL = 15
 """So many equal readings in a row mean that the balloon rests: QEMU tells of its moves once a second at most."""
+IO_ERROR_S = 1.0
+"""So long it may take until a guest that was resumed is paused by the same I/O error."""
 STATES = {
     libvirt.VIR_DOMAIN_RUNNING: "running",
     libvirt.VIR_DOMAIN_BLOCKED: "running",
@@ -30,6 +32,12 @@ STATES = {
     libvirt.VIR_DOMAIN_SHUTOFF: "stopped",
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
+}
+HALTS = {
+    libvirt.VIR_DOMAIN_PAUSED_UNKNOWN: "QEMU",
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: "an I/O error",
+    libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: "its watchdog",
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: "its crash",
 }
 
 
@@ -138,19 +146,59 @@ def stands_still(domain: Any) -> bool:
     return state_of(domain) in ("paused", "suspended")
 
 
-def go_on(domain: Any) -> None:
-    """Let a guest that stands still go on; one that does not is left alone."""
+def revive(work: Work, domain: Any, wanted: str) -> None:
+    """Have a guest that is to run go on where it stands still; cut off one that cannot.
+
+    One that crashed and is kept for a look at it, and one that QEMU resumes no more, come back by being started.
+    """
     now = state_of(domain)
-    if now == "paused":
-        _become(domain, "running", domain.resume)
-    elif now == "suspended":
-        _become(domain, "running", lambda: domain.pMWakeup(0))
-
-
-def clear_crash(domain: Any, wanted: str) -> None:
-    """Cut off a guest that crashed and is kept for a look at it, when it is to run: nothing brings it back to life."""
-    if wanted in ("running", "paused") and state_of(domain) == "crashed":
+    if now == "crashed" and wanted in ("running", "paused"):
         cut_off(domain)
+    elif now == "suspended" and wanted == "running":
+        _become(domain, "running", lambda: domain.pMWakeup(0))
+    elif now == "paused" and wanted == "running":
+        _resume(work, domain)
+
+
+def _resume(work: Work, domain: Any) -> None:
+    failed = has_io_error(domain)
+    with events.watch(domain.connect(), domain, "lifecycle") as seen:
+        try:
+            _become(domain, "running", domain.resume)
+        except libvirt.libvirtError as error:
+            if not is_beyond_resume(error):
+                raise
+            work.warn(f'"{domain.name()}" cannot be resumed ({reason(error)}), so it is switched off and started again')
+            cut_off(domain)
+            return
+        end = time.monotonic() + IO_ERROR_S
+        # QEMU repeats at once what failed.
+        while failed and not has_io_error(domain) and (left := end - time.monotonic()) > 0:
+            seen.next(work, left)
+
+
+def halted_by(domain: Any) -> str | None:
+    """What has paused a guest that nobody paused; None of any other."""
+    now, why, *_ = domain.state()
+    return HALTS.get(why) if now == libvirt.VIR_DOMAIN_PAUSED else None
+
+
+def has_io_error(domain: Any) -> bool:
+    """Whether the guest is paused because its disk could not be read or written."""
+    return bool(domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR])
+
+
+def io_error(domain: Any) -> str | None:
+    """What is to be said of a guest that is paused by an I/O error; None of one that is not."""
+    if not has_io_error(domain):
+        return None
+    disks: dict[str, int] = {}
+    with contextlib.suppress(libvirt.libvirtError):
+        disks = domain.diskErrors(0)
+    full = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE
+    told = [f"{disk} has no room left on the node" if kind == full else f"{disk} fails" for disk, kind in disks.items()]
+    why = ", ".join(sorted(told)) or "a disk fails"
+    return f"an I/O error has paused the guest ({why}); mend the storage, and an update of it goes on"
 
 
 def shut_down(work: Work, domain: Any, timeout: str) -> None:
@@ -205,7 +253,7 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
     if wanted == "unmanaged":
         return False
     started = False
-    clear_crash(domain, wanted)
+    revive(work, domain, wanted)
     if wanted == "stopped":
         shut_down(work, domain, timeout)
         # What a saved image holds would come back at the next start: stopped means off.
@@ -216,9 +264,7 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
         paused = libvirt.VIR_DOMAIN_START_PAUSED if wanted == "paused" else 0
         _become(domain, wanted, lambda: domain.createWithFlags(paused))
         started = wanted == "running"
-    elif wanted == "running":
-        go_on(domain)
-    elif state_of(domain) == "running":
+    elif wanted == "paused" and state_of(domain) == "running":
         _become(domain, wanted, domain.suspend)
     return started
 

@@ -20,6 +20,7 @@ import libvirt
 
 from jvp.core.work import Work
 from jvp.libvirt import events
+from jvp.libvirt.errors import is_without_kvm
 from jvp.libvirt.node import Node
 from jvp.libvirt.streams import write_small
 from jvp.libvirt.xml import ensure, parse, put, sub, text_of
@@ -75,8 +76,21 @@ def sweep(pool: Any, *, older_s: float = STALE_S) -> None:
                 pool.storageVolLookupByName(name).delete(0)
 
 
+def is_broken(work: Work, node: Node, pool: Any) -> bool:
+    """Whether a guest with KVM does not start here, or stops at once: found out by one. Raises libvirtError.
+
+    One that only takes long, or is not started for another reason, says nothing against it.
+    """
+    return _tried(work, node, pool) in ("refused", "stuck")
+
+
 def _runs(work: Work, node: Node, pool: Any) -> bool | None:
     """Whether the guest ended in time; None when it could not be started, for whatever reason."""
+    return {"ended": True, "slow": False, "stuck": False}.get(_tried(work, node, pool))
+
+
+def _tried(work: Work, node: Node, pool: Any) -> str:
+    """What became of the guest: ended in time, slow, stuck, refused for want of KVM, or not started."""
     connection = node.connection
     sweep(pool)
     name = f"jvp-probe-{int(time.time()):x}-{secrets.token_hex(4)}"
@@ -85,10 +99,12 @@ def _runs(work: Work, node: Node, pool: Any) -> bool | None:
         write_small(connection, volume, _SECTOR)
         try:
             domain = connection.createXML(_domain_xml(name, volume.path()), libvirt.VIR_DOMAIN_START_PAUSED | _AUTO)
-        except libvirt.libvirtError:
-            return None
+        except libvirt.libvirtError as error:
+            return "refused" if is_without_kvm(error) else "not started"
         try:
-            return _ends_in_time(work, connection, domain)
+            if _ends_in_time(work, connection, domain):
+                return "ended"
+            return "stuck" if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED else "slow"
         finally:
             with contextlib.suppress(libvirt.libvirtError):
                 domain.destroy()

@@ -11,18 +11,19 @@ from functools import partial
 from typing import Any
 
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import memory_bytes, utc_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, hosts, marks, probe, waiting
+from jvp.libvirt import devices, guest, hosts, marks, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import (
+    acceleration,
     cards,
     covers,
     live,
@@ -52,6 +53,9 @@ from jvp.resources.instance.definition import (
 from jvp.resources.instance.model import Instance, InstanceState
 from jvp.resources.instance.patching import add_root, patch, skeleton
 from jvp.resources.provider import Provider
+
+_BY_TYPE = {"firmware", "machine", "cpuMode", "rootDisk"}
+"""What KVM and emulation can each do in their own way."""
 
 
 class Instances(Handler[Instance, InstanceState]):
@@ -86,7 +90,7 @@ class Instances(Handler[Instance, InstanceState]):
                 facts[FORMAT] = root_plan.format
             facts[storage.NVRAM] = "yes" if spec.firmware == "uefi" else ""
             seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
-            root = skeleton(uuid, self.api.arch(), self._acceleration(work, spec, pool))
+            root = skeleton(uuid, self.api.arch(), acceleration.chosen(work, self.node, self.provider, spec, pool))
             machine.refuse_without_disk(spec, root, resolved.nvram)
             patch(root, name, spec, resolved)
             machine.refuse_unsupported(self.api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk", "disks"})
@@ -144,7 +148,8 @@ class Instances(Handler[Instance, InstanceState]):
             rootdisk.refuse_size(self.node, domain, inactive, spec, prior)
             covers.refuse_moved(self.node, domain, inactive, spec, prior)
             planning.refuse_foreign_devices(inactive, spec, known_names)
-            self._refuse_machine(inactive, spec, changes)
+            type = acceleration.changed(work, self.node, self.provider, spec, inactive, changes)
+            self._refuse_machine(inactive, spec, changes, type)
             if not domain.isPersistent():
                 self.api.define(inactive)
                 changes = [change for change in changes if change.path != ("name",) or name != domain.name()]
@@ -168,8 +173,8 @@ class Instances(Handler[Instance, InstanceState]):
             )
             old_iso = iso_of(inactive)
             patch(inactive, name, spec, resolved, known_names)
-            if any(change.path[0] == "virtType" for change in changes):
-                inactive.set("type", self._acceleration(work, spec, storage.pool_of_root(self.node, inactive)))
+            if type is not None:
+                inactive.set("type", type)
             if spec.firmware == "uefi":
                 marks.set_fact(inactive, storage.NVRAM, "yes")
             marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
@@ -177,14 +182,12 @@ class Instances(Handler[Instance, InstanceState]):
             kept = cards.wanted(inactive, spec)
             cards.drop(work, self.node, before - kept.keys())
             hosts.note_cards(inactive, kept)
-            guest.clear_crash(domain, spec.power_state)
+            guest.revive(work, domain, spec.power_state)  # one that stands still lets go of nothing
             if not domain.isActive():
                 self._set_leases_aside(domain, inactive, spec)
             domain = self.api.define(inactive)
             cards.keep(work, self.node, kept, over, given_up)
             rootdisk.grow_root(self.node, domain, inactive, spec, prior)
-            if spec.power_state == "running":
-                guest.go_on(domain)  # one that stands still lets go of nothing
             pending = self._pending(work, domain, changes, names_of(prior, spec))
             self.api.note(domain, pending)
             if old_iso is not None and old_iso != iso_of(inactive):
@@ -284,13 +287,16 @@ class Instances(Handler[Instance, InstanceState]):
             return None
         return storage.path_in(pool, storage.nvram_name(uuid))
 
-    def _refuse_machine(self, inactive: Element, spec: Instance, changes: Sequence[Change]) -> None:
+    def _refuse_machine(self, inactive: Element, spec: Instance, changes: Sequence[Change], type: str | None) -> None:
         """Try the changed definition against what the node offers, before anything is written."""
         tried = copy.deepcopy(inactive)
         nvram = self._nvram("", storage.pool_of_root(self.node, inactive), spec)
         machine.refuse_without_disk(spec, inactive, nvram)
         machine.patch_machine(tried, spec, nvram)
         asked = {str(change.path[0]) for change in changes}
+        if type is not None:
+            tried.set("type", type)
+            asked |= _BY_TYPE
         machine.refuse_unsupported(self.api, tried, spec, asked)
         machine.refuse_too_large(self.api, tried, spec, asked)
 
@@ -301,14 +307,6 @@ class Instances(Handler[Instance, InstanceState]):
         inactive = devices.inactive_xml(domain) if domain is not None else None
         over = cards.refuse(work, self.node, spec, uuid, inactive, stack)
         return hosts.cards_of(inactive) if inactive is not None else set(), over
-
-    def _acceleration(self, work: Work, spec: Instance, pool: Any) -> str:
-        wanted = spec.virt_type or self.provider.virt_type
-        if wanted == "auto":
-            return probe.acceleration(work, self.node, pool)
-        if wanted == "kvm" and not probe.lists_kvm(self.node):
-            raise Rejected('the node offers no KVM; use "qemu", or "auto"', path=("virtType",))
-        return wanted
 
     def _seed(
         self, work: Work, uuid: str, name: str, inactive: Element, spec: Instance, changes: Sequence[Change]
@@ -380,14 +378,19 @@ class Instances(Handler[Instance, InstanceState]):
         fresh = prior is None or restarted or not domain.isActive()
         with start_errors(f'instance "{domain.name()}"', *machine.at_fault(spec)):
             started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
-        why = None
+        why = guest.io_error(domain) if spec.power_state == "running" else None
         # A guest that had its address already is not waited for because its memory changed.
-        if spec.wait_for == "ip" and domain.isActive() and (started or prior is None or prior.ip_address is None):
+        if (
+            why is None
+            and spec.wait_for == "ip"
+            and domain.isActive()
+            and (started or prior is None or prior.ip_address is None)
+        ):
             kept = cards.wanted(devices.inactive_xml(domain), spec)
             why = waiting.wait_for_address(
                 work, domain, {mac: host.address for (_, mac), host in kept.items()}, spec.wait_timeout
             )
-        elif spec.wait_for == "agent" and domain.isActive():
+        elif why is None and spec.wait_for == "agent" and domain.isActive():
             why = waiting.wait_for_agent(work, domain, spec.wait_timeout)
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
         declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})

@@ -12,7 +12,7 @@ from jvp.core.errors import JvpError, Path, Rejected
 from jvp.core.facts import Effect
 from jvp.core.types import disk_bytes, memory_bytes, size_text
 from jvp.core.values import known
-from jvp.libvirt import devices, marks
+from jvp.libvirt import devices, guest, marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
@@ -55,6 +55,8 @@ def effects(node: Node, changes: Sequence[Change], state: InstanceState, new: di
     for change in changes:
         effect = _effect(node, change, state, new)
         note = _note(change.path, effect, off=off, running=state.state == "running")
+        if change.path == ("powerState",) and change.new == "running":
+            note = _revival(node, state)
         if effect in (Effect.NEXT_BOOT, Effect.POWER_OFF) and off:
             effect = Effect.LIVE  # there is nothing to wait for, and nothing to shut down
         if effect is Effect.NEXT_BOOT and new.get("updatePolicy") == "restart" and state.state == "running":
@@ -111,6 +113,17 @@ def _note(path: Path, effect: Effect | None, *, off: bool, running: bool) -> str
     kept = path[0] == "nics" and path[-1] in ("address", "hostname")  # by the network: nobody asks the guest
     if path[0] in _ASKED and not kept and effect is Effect.LIVE and running and not off:
         return "live if the guest agrees, else at its next power cycle"
+    return ""
+
+
+def _revival(node: Node, state: InstanceState) -> str:
+    """How a guest that does not run any more, and that nobody stopped, comes back."""
+    if state.state == "crashed":
+        return "the guest has crashed, and is switched off and started again"
+    with contextlib.suppress(JvpError), libvirt_errors("instance"):
+        domain = DomainApi(node).find(state.uuid) if state.state == "paused" and state.uuid else None
+        if domain is not None and (cause := guest.halted_by(domain)) is not None:
+            return f"{cause} has paused the guest, which goes on, or is switched off and started again where it cannot"
     return ""
 
 

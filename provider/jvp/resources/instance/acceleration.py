@@ -1,0 +1,42 @@
+"""What a machine runs on: KVM or emulation, as declared and as the node can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jvp.core.diff import Change
+from jvp.core.errors import Rejected
+from jvp.core.work import Work
+from jvp.libvirt import probe
+from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element
+from jvp.resources.instance import storage
+from jvp.resources.instance.model import Instance
+from jvp.resources.provider import Provider
+
+
+def chosen(work: Work, node: Node, provider: Provider, spec: Instance, pool: Any) -> str:
+    """kvm or qemu, for a new machine. Raises Rejected where the node has no KVM; libvirtError."""
+    wanted = spec.virt_type or provider.virt_type
+    if wanted == "auto":
+        return probe.acceleration(work, node, pool)
+    if wanted == "kvm" and not probe.lists_kvm(node):
+        raise Rejected('the node offers no KVM; use "qemu", or "auto"', path=("virtType",))
+    return wanted
+
+
+def changed(
+    work: Work, node: Node, provider: Provider, spec: Instance, inactive: Element, changes: Sequence[Change]
+) -> str | None:
+    """The same for a machine that is there; None where it stays as it is. Raises Rejected, libvirtError.
+
+    A create sees whether the guest starts with KVM; here that may be long after, so a tiny guest is tried.
+    """
+    if not any(change.path[0] == "virtType" for change in changes):
+        return None
+    pool = storage.pool_of_root(node, inactive)
+    found = chosen(work, node, provider, spec, pool)
+    if found == "kvm" and inactive.get("type") != "kvm" and pool is not None and probe.is_broken(work, node, pool):
+        raise Rejected('KVM does not work on this node; use "qemu", or "auto"', path=("virtType",))
+    return found
