@@ -140,12 +140,15 @@ class FieldFacts:
         return next((fact for fact in self.facts if isinstance(fact, kind)), None)
 
     def canonical(self, value: Any) -> object:
-        """The form in which values are compared."""
+        """The form in which values are compared. What a host has, and no program may declare, is compared as it is."""
         if value is None or value is UNKNOWN or self.same is None:
             return value
-        if isinstance(value, list):
-            return [self.same.canonical(item) for item in value]
-        return self.same.canonical(value)
+        try:
+            return (
+                [self.same.canonical(item) for item in value] if isinstance(value, list) else self.same.canonical(value)
+            )
+        except ValueError:
+            return value
 
 
 @cache

@@ -62,7 +62,7 @@ def size_text(size: int) -> str:
 
     Bytes that are no whole number of KiB or kB are rounded up to sectors of 512: disks have nothing finer.
     """
-    for name in ("TiB", "GiB", "MiB", "KiB"):
+    for name in ("TiB", "GiB", "MiB", "KiB") if size else ("KiB",):
         if size % _UNITS[name] == 0:
             return f"{size // _UNITS[name]}{name}"
     if size % 1000 == 0:
@@ -85,7 +85,12 @@ def over_qcow2(text: str) -> str | None:
 
 def memory_bytes(text: str) -> int:
     """A size as a guest's memory has it: whole MiB, rounded up. Source: QEMU starts with nothing finer."""
-    return -(-size_bytes(text) // 1024**2) * 1024**2
+    return whole_mib(size_bytes(text))
+
+
+def whole_mib(size: int) -> int:
+    """A size in bytes, rounded up to MiB."""
+    return -(-size // 1024**2) * 1024**2
 
 
 def duration_s(text: str) -> int:
@@ -328,6 +333,10 @@ Reference = Annotated[str, AfterValidator(reference), Same(in_lower_case)]
 def counted(number: int, thing: str) -> str:
     """A number of things for a sentence: `1 CPU`, `2 CPUs`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+LAST_TIME = 253_402_300_799
+"""The end of the year 9999, as far as calendars go."""
 
 
 def utc_text(seconds: float) -> str:

@@ -6,15 +6,18 @@ The agent is asked only where its channel is open, and for a few seconds: one th
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import libvirt
 
-from jvp.libvirt import guest
+from jvp.libvirt import guest, told
 from jvp.libvirt.xml import Element, value
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
+MOST = 100
+"""So many addresses of one guest count: its agent may tell a million."""
 AGENT_S = 3
 """libvirt itself would wait for an answer without an end."""
 _AGENT = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
@@ -54,7 +57,8 @@ def agent_addresses(domain: Any, root: Element) -> list[Address] | None:
     """
     try:
         domain.agentSetResponseTimeout(AGENT_S, 0)
-        return list(_of_cards(domain.interfaceAddresses(_AGENT, 0), root, "agent"))
+        found = _of_cards(domain.interfaceAddresses(_AGENT, 0), root, "agent")
+        return list(dict.fromkeys(itertools.islice(found, MOST)))
     except libvirt.libvirtError:
         return None
 
@@ -73,6 +77,11 @@ def _of_cards(found: dict[str, Any], root: Element, source: str) -> Iterator[Add
     for interface in found.values():
         mac = (interface.get("hwaddr") or "").lower()
         for one in interface.get("addrs") or () if mac in cards else ():
-            address = ipaddress.ip_address(one["addr"])
-            if not (address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast):
-                yield Address(mac, str(address), source)
+            address = told.address(one.get("addr"))
+            if address is not None and _is_reachable(address):
+                yield Address(mac, address, source)
+
+
+def _is_reachable(text: str) -> bool:
+    one = ipaddress.ip_address(text)
+    return not (one.is_loopback or one.is_link_local or one.is_unspecified or one.is_multicast)

@@ -19,7 +19,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.originals import Original
 from jvp.libvirt.pools import BackingFile
 from jvp.libvirt.templates import TemplateVolume
-from jvp.libvirt.xml import Element, parse, put, value
+from jvp.libvirt.xml import Element, number, parse, put, volume_xml
 
 
 class Content:
@@ -115,7 +115,7 @@ class Copy(Content):
 
     def wanted(self, size: int | None) -> Wanted:
         # A copy begins as raw of the very length: an upload does not cut off what is longer.
-        return Wanted(file_length(parse(self.template.volume.XMLDesc(0)), self.template.format), "raw")
+        return Wanted(file_length(volume_xml(self.template.volume), self.template.format), "raw")
 
     def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
         if self.template.format == self.format:
@@ -154,7 +154,7 @@ class Clone(Content):
 
     def refuse(self, pool: libvirt.virStoragePool) -> None:
         self.original.refuse_unsteady()
-        refuse_space(pool, self.what, int(value(self.original.root, "allocation") or 0))
+        refuse_space(pool, self.what, number(self.original.root, "allocation") or 0)
 
     @property
     def capacity(self) -> int | None:
@@ -165,7 +165,7 @@ class Clone(Content):
 
     def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
         volume = streamed(work, self.node, claim, self.original.volume, self.format)
-        self.original.refuse_changed(parse(volume.XMLDesc(0)))
+        self.original.refuse_changed(volume_xml(volume))
         if size is not None and size > self.original.capacity:
             volume.resize(size, 0)
         return volume
@@ -177,7 +177,7 @@ def copied(
     """A new volume of its own with all of a template's content, without a record. Again: after it was removed."""
     if template.format != format:
         return converted(work, node, template, pool, name, format)
-    length = file_length(parse(template.volume.XMLDesc(0)), format)
+    length = file_length(volume_xml(template.volume), format)
     volume = pools.create_volume(work, node, pool, name, capacity=length, format="raw")
     copying.copy(work, node, template.volume, volume, total=length, what=f'volume "{name}"')
     pools.refresh(work, pool)
@@ -210,8 +210,8 @@ def refuse_space(pool: libvirt.virStoragePool, what: str, needed: int, path: Pat
 def file_length(root: Element, format: str) -> int:
     """The length of a volume's file; of a raw one in whole sectors."""
     if format != "raw":
-        return int(value(root, "physical") or 0)
-    return sectors(int(value(root, "capacity") or 0))
+        return number(root, "physical") or 0
+    return sectors(number(root, "capacity") or 0)
 
 
 def sectors(length: int) -> int:
@@ -226,5 +226,5 @@ def streamed(work: Work, node: Node, claim: Claim, source: libvirt.virStorageVol
     with claim.filling():
         copying.copy(work, node, source, volume, total=claim.wanted.capacity, what=what)
     pools.refresh(work, claim.pool)
-    copying.refuse_other_format(parse(volume.XMLDesc(0)), format, claim.name)
+    copying.refuse_other_format(volume_xml(volume), format, claim.name)
     return volume

@@ -16,7 +16,7 @@ from jvp.core.work import Work
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import find_volume
 from jvp.libvirt.streams import CHUNK, VolumeUpload
-from jvp.libvirt.xml import Element, parse, text_of, value
+from jvp.libvirt.xml import Element, text_of, value, volume_xml
 
 _AT_HOLE = -3
 _STATUS_S = 0.2
@@ -137,7 +137,7 @@ def convert(
     must be `source_format`. On Cancelled (also at the deadline) the daemon goes on, and the volume is busy meanwhile.
     Source: virStorageVolCreateXMLFrom runs qemu-img convert and outlives its caller.
     """
-    refuse_other_format(parse(source.XMLDesc(0)), source_format, source.name())
+    refuse_other_format(volume_xml(source), source_format, source.name())
     result: list[libvirt.virStorageVol | BaseException] = []
     uuid, text = pool.UUIDString(), text_of(root)
 

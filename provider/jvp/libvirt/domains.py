@@ -11,7 +11,7 @@ import libvirt
 from jvp.core.errors import NotFound, Path
 from jvp.core.identity import Mark
 from jvp.core.types import is_uuid, shortened
-from jvp.libvirt import devices, marks
+from jvp.libvirt import devices, marks, told
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
@@ -60,7 +60,7 @@ class DomainApi:
         root = parse(self.node.connection.getCapabilities())
         found = root.iterfind(f"guest/arch[@name='{arch}']/machine")
         limits = [one.get("maxCpus") for one in found if machine in (one.text, one.get("canonical"))]
-        return next((int(limit) for limit in limits if limit), None)
+        return next((limit for limit in map(told.number, limits) if limit), None)
 
     def capabilities(self, arch: str, machine: str | None, virt_type: str | None) -> Element | None:
         """What the node offers to a domain of this kind; None when it has no such machine type."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 import libvirt
 
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, NotFound, Path, Rejected, Unreachable
+from jvp.libvirt import told
 
 
 class Gone(enum.IntEnum):
@@ -144,11 +145,14 @@ def seen_to_go(kind: Gone) -> Iterator[None]:
 
 @contextlib.contextmanager
 def libvirt_errors(what: str, path: Path = ()) -> Iterator[None]:
-    """Translate whatever libvirt raises inside."""
+    """Translate whatever libvirt raises inside, and what its Python binding does where that is no text."""
     try:
         yield
     except libvirt.libvirtError as error:
         raise translated(error, what, path) from None
+    except UnicodeDecodeError as error:
+        # A name of others in an answer or in an error: libvirt takes any bytes.
+        raise Rejected(f"{what}: libvirt says what is no text: {told.readable_of(error)}", path=path) from None
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from jvp.libvirt.errors import translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import BackingFile
 from jvp.libvirt.sidecar import Sidecar
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, number, value, volume_xml
 
 _BLANK_MAX = 1024 * 1024
 _UNDO_S = 10.0
@@ -168,13 +168,13 @@ class Claim:
         """Remove what an earlier try left, unless it is the very volume to make, which is returned."""
         facts = self.record.facts
         old = pools.there(work, self.pool, self.name)
-        if old is not None and not is_ours(parse(old.XMLDesc(0)), facts):
+        if old is not None and not is_ours(volume_xml(old), facts):
             # Another run may be making it at this moment. Once the pool is at rest, it shows what it is.
             pools.refresh(work, self.pool)
             old = pools.find_volume(self.pool, self.name)
         if old is None:
             return None
-        root = parse(old.XMLDesc(0))
+        root = volume_xml(old)
         if not facts["begun"] and _is_blank(root, self.wanted.shape):
             return old
         if not is_ours(root, facts):
@@ -220,7 +220,7 @@ class Claim:
         volume = pools.there(work, self.pool, self.name)
         facts = found.facts if found is not None else self.record.facts
         # Without a record the volume is left to nobody, so who made it takes it away.
-        if volume is not None and (found is not None or self._made) and is_ours(parse(volume.XMLDesc(0)), facts):
+        if volume is not None and (found is not None or self._made) and is_ours(volume_xml(volume), facts):
             self._remove(work, volume)
         if found is None:
             return
@@ -315,13 +315,13 @@ def is_ours(root: Element, facts: dict[str, Any]) -> bool:
 
 def _is_blank(root: Element, shape: list[Any]) -> bool:
     """Whether a volume is what `Wanted.shape` says, with nothing in it."""
-    found = [int(value(root, "capacity") or 0), value(root, "target/format/@type"), value(root, "backingStore/path")]
-    return found == shape and int(value(root, "allocation") or 0) < _BLANK_MAX
+    found = [number(root, "capacity") or 0, value(root, "target/format/@type"), value(root, "backingStore/path")]
+    return found == shape and (number(root, "allocation") or 0) < _BLANK_MAX
 
 
 def records(pool: libvirt.virStoragePool) -> Iterator[str]:
     """The names that have a sidecar in a pool, whole or not. Raises libvirtError."""
     before, after = sidecar.volume_name("\0").split("\0")
-    for name in pool.listVolumes():
+    for name in pools.names(pool):
         if sidecar.is_sidecar(name):
             yield name[len(before) : -len(after)]

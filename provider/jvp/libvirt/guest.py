@@ -14,7 +14,7 @@ import libvirt
 
 from jvp.core.types import duration_s
 from jvp.core.work import Work
-from jvp.libvirt import devices, events, marks
+from jvp.libvirt import devices, events, marks, told
 from jvp.libvirt.errors import Gone, is_beyond_resume, is_gone, reason
 from jvp.libvirt.networks import ranges_of
 from jvp.libvirt.xml import Element, parse, value
@@ -74,8 +74,9 @@ def leases(domain: Any) -> list[Lease]:
 
 def set_aside(root: Element) -> list[Lease]:
     """The leases that a definition notes to be of an earlier life of the guest."""
+    found = told.json_of(marks.facts_of(root).get(EARLIER) or "[]")
     with contextlib.suppress(ValueError, TypeError):
-        return [Lease(*one) for one in json.loads(marks.facts_of(root).get(EARLIER) or "[]")]
+        return [Lease(str(mac), str(address), int(expires)) for mac, address, expires in found]
     return []
 
 
@@ -111,8 +112,12 @@ def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
         if is_gone(error, Gone.NETWORK):
             return []
         raise
-    inside = [row for row in rows if any(ipaddress.ip_address(row["ipaddr"]) in one for one in ranges)]
-    return [Lease(mac, row["ipaddr"], int(row["expirytime"])) for row in inside]
+    found_leases = [(told.address(row["ipaddr"]), int(row["expirytime"])) for row in rows]
+    return [
+        Lease(mac, address, end)
+        for address, end in found_leases
+        if address is not None and any(ipaddress.ip_address(address) in one for one in ranges)
+    ]
 
 
 def current_leases(domain: Any) -> list[Lease]:

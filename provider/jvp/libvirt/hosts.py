@@ -6,6 +6,7 @@ anybody else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Container, Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import libvirt
 from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, address_of, dashed
 from jvp.core.work import Work
-from jvp.libvirt import devices, marks
+from jvp.libvirt import devices, marks, told
 from jvp.libvirt.xml import Element, parse, text_of, value
 
 _SECTION = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
@@ -52,7 +53,7 @@ class Host:
 
 def host_of(element: Element) -> Host | None:
     """The host of a `<host>`, None when it is one by another mark than its MAC."""
-    mac, address = element.get("mac"), element.get("ip")
+    mac, address = element.get("mac"), told.address(element.get("ip"))
     return Host(mac.lower(), address, element.get("name")) if mac and address else None
 
 
@@ -140,9 +141,14 @@ def kept_of(root: Element) -> dict[Card, Host]:
 
     An older version of us did not write down the address.
     """
-    rows = json.loads(marks.facts_of(root).get(CARDS) or "[]")
-    full = ([*row, "", None][:4] for row in rows)
-    return {(network, mac): Host(mac, address, name) for network, mac, address, name in full}
+    rows = told.json_of(marks.facts_of(root).get(CARDS) or "[]")
+    with contextlib.suppress(ValueError, TypeError):
+        full = ([*row, "", None][:4] for row in rows)
+        return {
+            (str(network), str(mac)): Host(str(mac), told.address(address) or "", name if name is None else str(name))
+            for network, mac, address, name in full
+        }
+    return {}
 
 
 def cards_of(root: Element) -> set[Card]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from lxml import etree
 
 from jvp.core.identity import Mark
+from jvp.libvirt import told
 from jvp.libvirt.xml import Element, ensure
 
 NAMESPACE = "urn:jvp:mark:1"
@@ -48,7 +49,7 @@ def parsed(element: Element) -> Mark:
     """The mark from its element."""
     return Mark(
         key=element.get("key", ""),
-        generation=int(element.get("generation", "0")),
+        generation=told.number(element.get("generation")) or 0,
         acknowledged=element.get("acknowledged") == "yes",
         owner=element.get("owner", ""),
     )
@@ -124,10 +125,7 @@ def edited(root: Element, values: Mapping[str, object]) -> set[str]:
 
     `values` is what the definition says now, by path. Empty where we keep no record (a foreign object).
     """
-    try:
-        kept = json.loads(facts_of(root).get(WROTE) or "null")
-    except ValueError:
-        kept = None
+    kept = told.json_of(facts_of(root).get(WROTE) or "null")
     if not isinstance(kept, dict):
         return set()
     now = {path: _digest(value) for path, value in values.items()}

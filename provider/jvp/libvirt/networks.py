@@ -16,7 +16,7 @@ from jvp.core.errors import Busy, NotFound, Path, Rejected
 from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.work import Work
-from jvp.libvirt import devices, marks
+from jvp.libvirt import devices, marks, told
 from jvp.libvirt.disks import refuse_saved
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, is_gone
@@ -167,19 +167,25 @@ def _range_steps(running: list[str], wanted: list[str]) -> Iterator[tuple[int, s
 
 def ranges_of(root: Element) -> list[IPNetwork]:
     """The address ranges in a network's XML, in their order."""
-    return [range_of(one) for one in root.iterfind("ip") if one.get("address")]
+    return [found for one in root.iterfind("ip") if (found := range_of(one)) is not None]
 
 
-def range_of(element: Element) -> IPNetwork:
-    """The range of one `<ip>`.
+def range_of(element: Element) -> IPNetwork | None:
+    """The range of one `<ip>`; None where that names none.
 
     Source: virNetworkIPDefPrefix, which goes by the address's class where no length is given.
     """
-    address = ipaddress.ip_address(element.get("address", ""))
+    told_address = told.address(element.get("address"))
+    if told_address is None:
+        return None
+    address = ipaddress.ip_address(told_address)
     first = address.packed[0]
     usual = 64 if address.version == 6 else 8 if first < 128 else 16 if first < 192 else 24
     length = element.get("prefix") or element.get("netmask") or usual
-    return ipaddress.ip_network(f"{address}/{length}", strict=False)
+    try:
+        return ipaddress.ip_network(f"{address}/{length}", strict=False)
+    except ValueError:
+        return None
 
 
 def _ranges(root: Element) -> list[list[str]]:

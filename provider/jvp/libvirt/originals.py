@@ -12,7 +12,7 @@ from jvp.libvirt.disks import DomainDisk, disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.templates import TemplateVolume
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, number, value, volume_xml
 
 FORMATS = ("qcow2", "raw")
 
@@ -41,7 +41,7 @@ class Original:
     @property
     def capacity(self) -> int:
         """What a guest sees, in whole sectors."""
-        return -(-int(value(self.root, "capacity") or 0) // 512) * 512
+        return -(-(number(self.root, "capacity") or 0) // 512) * 512
 
     def refuse_unsteady(self) -> None:
         """Raise Rejected while a guest that runs may write into it."""
@@ -72,7 +72,7 @@ def original_of(node: Node, reference: str, where: Path) -> Original:
     """
     with libvirt_errors(f'volume "{reference}"', where):
         volume = pools.volume_of(node, reference, where)
-        pool, name, root = volume.storagePoolLookupByVolume(), volume.name(), parse(volume.XMLDesc(0))
+        pool, name, root = volume.storagePoolLookupByVolume(), volume.name(), volume_xml(volume)
         record = sidecar.get(pool, name)
         if record is not None and record.phase != "whole":
             raise Rejected(f'volume "{name}" is not complete; apply the program that declares it', path=where)

@@ -17,7 +17,7 @@ from jvp.core.work import Work
 from jvp.libvirt import pools, sidecar
 from jvp.libvirt.disks import DomainDisk
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, value, volume_xml
 
 
 def layers(node: Node, disk: Element) -> list[str]:
@@ -113,7 +113,7 @@ def standing(node: Node, pool: libvirt.virStoragePool, path: str, users: dict[st
 
 def has_foreign(pool: libvirt.virStoragePool) -> bool:
     """Whether the pool holds a volume that is not ours, as every overlay is. Raises libvirtError."""
-    names = set(pool.listVolumes())
+    names = set(pools.names(pool))
     ours = {name for name in names if sidecar.is_sidecar(name) or name.startswith("jvp-")}
     return any(sidecar.volume_name(name) not in names for name in names - ours)
 
@@ -141,7 +141,7 @@ def _base(node: Node, path: str) -> tuple[str, str] | None:
     volume = volume_at(node, path)
     if volume is None:
         return None
-    root = parse(volume.XMLDesc(0))
+    root = volume_xml(volume)
     base = value(root, "backingStore/path")
     return (base, value(root, "backingStore/format/@type") or "raw") if base else None
 
@@ -149,5 +149,5 @@ def _base(node: Node, path: str) -> tuple[str, str] | None:
 def _learn(pool: libvirt.virStoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:
     """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
     inside = {posixpath.basename(path) for path in users if posixpath.dirname(path) == folder}
-    if inside - set(pool.listVolumes()):
+    if inside - set(pools.names(pool)):
         pools.refresh(Work(), pool)

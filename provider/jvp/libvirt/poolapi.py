@@ -285,7 +285,7 @@ class PoolApi:
         marker = sidecar.volume_name(poolmarks.MARKER)
         if data and pools.find_volume(pool, marker) is not None:
             self._remove_data(work, pool)
-        inside = pool.listVolumes()
+        inside = pools.names(pool)
         staying = [one for one in inside if one != marker]
         if staying:
             work.warn(f'the folder {path} of the storage pool "{name}" stays: it holds {pools.listed(staying)}')

@@ -21,7 +21,8 @@ def doomed(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
 
     Only plain files: libvirt lists a sub-folder as a volume too, and that stays with all that is in it.
     """
-    files = {one.name(): one for one in pool.listAllVolumes(0) if one.name() != _MARKER and _is_file(one)}
+    files = {pools.name_of(one): one for one in pool.listAllVolumes(0) if _is_file(one)}
+    files.pop(_MARKER, None)
     known: set[str] = set()
     for name in records(pool):
         record = files.get(sidecar.volume_name(name))

@@ -17,7 +17,7 @@ import libvirt
 from jvp.core.errors import Rejected
 from jvp.core.identity import Mark
 from jvp.core.work import Work
-from jvp.libvirt import pools, sidecar
+from jvp.libvirt import pools, sidecar, told
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.xml import Element, parse, put, value
 
@@ -50,10 +50,10 @@ def mark_of(root: Element) -> PoolMark | None:
     """The mark in a pool's XML, None when the pool is foreign."""
     if value(root, "source/vendor/@name") != VENDOR:
         return None
+    found = told.json_of(value(root, "source/product/@name") or "")
     try:
-        found = json.loads(value(root, "source/product/@name") or "")
         return PoolMark(Mark(**found["mark"]), bool(found["made"]), bool(found["marked"]), bool(found.get("going")))
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
 
 

@@ -17,10 +17,10 @@ import libvirt
 from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work
-from jvp.libvirt import sidecar
+from jvp.libvirt import sidecar, told
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import parse, put, text_of, value
+from jvp.libvirt.xml import parse, put, text_of, value, volume_xml
 
 T = TypeVar("T")
 _SHOWN = 12
@@ -175,7 +175,7 @@ def there(work: Work, pool: libvirt.virStoragePool, name: str) -> libvirt.virSto
 
 def _has_file(volume: libvirt.virStorageVol) -> bool:
     try:
-        volume.XMLDesc(0)
+        volume_xml(volume)
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.VOLUME):
             return False
@@ -213,9 +213,22 @@ def _runs(pool: libvirt.virStoragePool) -> bool:
         raise
 
 
+def names(pool: libvirt.virStoragePool) -> list[str]:
+    """The names of all files in an active pool. Raises libvirtError."""
+    try:
+        return list(pool.listVolumes())
+    except UnicodeDecodeError:  # one of them is no text
+        return [name_of(volume) for volume in pool.listAllVolumes(0)]
+
+
+def name_of(volume: libvirt.virStorageVol) -> str:
+    """A volume's name; one that is no text as escapes, by which nothing is found. Raises libvirtError."""
+    return told.readable(volume.name)
+
+
 def volume_names(pool: libvirt.virStoragePool) -> list[str]:
     """The pool's volumes without our sidecars."""
-    return [name for name in pool.listVolumes() if not sidecar.is_sidecar(name)]
+    return [name for name in names(pool) if not sidecar.is_sidecar(name)]
 
 
 def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
@@ -307,7 +320,8 @@ def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[
     now = time.monotonic()
     for pool in active_pools(connection):
         for volume in unless_lost(pool, partial(pool.listAllVolumes, 0)) or ():
-            name, place = volume.name(), (pool.UUIDString(), volume.name())
+            name = name_of(volume)
+            place = (pool.UUIDString(), name)
             if sidecar.is_sidecar(name):
                 continue
             seen = before.get(place)
@@ -323,7 +337,7 @@ def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[
 def _base_of(volume: libvirt.virStorageVol) -> str | None:
     """The file that a volume stands on; None for one that does not, or is gone."""
     try:
-        return value(parse(volume.XMLDesc(0)), "backingStore/path")
+        return value(volume_xml(volume), "backingStore/path")
     except libvirt.libvirtError as error:
         if error.get_error_code() in (Gone.VOLUME, Gone.POOL, libvirt.VIR_ERR_OPERATION_INVALID):
             return None

@@ -19,7 +19,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.work import Work
-from jvp.libvirt import events
+from jvp.libvirt import events, pools
 from jvp.libvirt.errors import is_without_kvm
 from jvp.libvirt.node import Node
 from jvp.libvirt.streams import write_small
@@ -69,9 +69,9 @@ def lists_kvm(node: Node) -> bool:
 
 def sweep(pool: Any, *, older_s: float = STALE_S) -> None:
     """Remove the volumes of probes that were cut off. Raises libvirtError. `older_s`: younger ones may be in use."""
-    for name in pool.listVolumes():
+    for name in pools.names(pool):
         begun = _NAME.fullmatch(name)
-        if begun and time.time() - int(begun[1], 16) > older_s:
+        if begun and int(begun[1], 16) < time.time() - older_s:
             with contextlib.suppress(libvirt.libvirtError):
                 pool.storageVolLookupByName(name).delete(0)
 

@@ -19,7 +19,7 @@ import errno
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -214,6 +214,28 @@ def _loaded(raw: bytes) -> Any:
         return None
 
 
+_TEXTS = ("template_id", "template_pool", "template_file", "volume_id", "volume_pool", "image_path", "birth", "current",
+          "next", "digest", "source_key", "created", "os")  # fmt: skip
+_LISTS = {"superseded": str, "going": str, "shapes": list}
+
+
+def _are_facts(found: Any) -> bool:
+    """Whether the facts of a record are of the kinds that we write: in a file that somebody edited they may be any."""
+    if not isinstance(found, dict):
+        return False
+    lists = [(found.get(name) or [], kind) for name, kind in _LISTS.items()]
+    return (
+        all(found.get(name) is None or isinstance(found[name], str) for name in _TEXTS)
+        and all(isinstance(items, list) and all(isinstance(one, kind) for one in items) for items, kind in lists)
+        and all(isinstance(one, str | bool) for one in _members(found.get("source", {})))
+        and isinstance(found.get("size", 0), int)
+    )
+
+
+def _members(found: Any) -> Iterable[Any]:
+    return found.values() if isinstance(found, dict) else [None]
+
+
 def parsed(raw: bytes) -> Sidecar | None:
     """The sidecar that a file holds, None for what is none of ours. Raises Rejected for one of a newer version."""
     found = _loaded(raw)
@@ -230,5 +252,5 @@ def parsed(raw: bytes) -> Sidecar | None:
         read = Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
     except (KeyError, TypeError):
         return None
-    whole = read.phase in _PHASES and isinstance(read.facts, dict) and isinstance(mark.key, str)
+    whole = read.phase in _PHASES and isinstance(mark.key, str) and _are_facts(read.facts)
     return read if whole and all(isinstance(text, str) for text in (read.kind, read.nonce, read.format)) else None

@@ -20,7 +20,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.streams import VolumeUpload
 from jvp.libvirt.templates import DIGEST_LENGTH, Record, left_behind, record_name, sweep, users_of, volume_name
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, number, value, volume_xml
 
 KIND = "template"
 _UNKNOWN_LENGTH = 512
@@ -124,7 +124,7 @@ class TemplateApi:
         """Make a generation that is there already the one in use. `facts` complete the record."""
         assert slot.before is not None
         self._drop_unfinished(work, slot, "")
-        root = parse(slot.pool.storageVolLookupByName(volume_name(slot.name, digest)).XMLDesc(0))
+        root = volume_xml(slot.pool.storageVolLookupByName(volume_name(slot.name, digest)))
         record = replace(_moved(slot.record, digest), size=_capacity(root), **facts)
         kept = replace(slot.before, mark=slot.mark, phase="whole", format=copying.format_of(root), facts=record.facts())
         self._write(slot.pool, slot.name, kept)
@@ -145,7 +145,7 @@ class TemplateApi:
             with claim.filling(), self.node.job(work) as connection:
                 content = send(VolumeUpload(connection, copying.on(connection, volume)))
             pools.refresh(work, slot.pool)
-            root = parse(volume.XMLDesc(0))
+            root = volume_xml(volume)
             if copying.format_of(root) != image.format or value(root, "backingStore/path"):
                 raise Rejected(f"libvirt takes the image for {copying.format_of(root)}, and it is {image.format}")
             record = _moved(Record.of(claim.record), image.digest)
@@ -275,7 +275,7 @@ class TemplateApi:
         if slot.before is None or not old.next or old.next in (digest, old.current, *old.superseded):
             return
         volume = pools.there(work, slot.pool, volume_name(slot.name, old.next))
-        if volume is not None and fill.is_ours(parse(volume.XMLDesc(0)), slot.before.facts):
+        if volume is not None and fill.is_ours(volume_xml(volume), slot.before.facts):
             fill.remove_when_free(work, volume)
 
     def _sidecar(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
@@ -301,7 +301,7 @@ class TemplateApi:
     def _xml(self, pool: libvirt.virStoragePool, name: str) -> Element | None:
         try:
             volume = pools.find_volume(pool, name)
-            return None if volume is None else parse(volume.XMLDesc(0))
+            return None if volume is None else volume_xml(volume)
         except libvirt.libvirtError as error:
             if is_gone(error, Gone.VOLUME):
                 return None
@@ -322,4 +322,4 @@ def _is_our_cd(disk: DomainDisk) -> bool:
 
 def _capacity(root: Element) -> int:
     """What a guest sees, in whole sectors."""
-    return -(-int(value(root, "capacity") or 0) // 512) * 512
+    return -(-(number(root, "capacity") or 0) // 512) * 512

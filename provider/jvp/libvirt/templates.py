@@ -74,7 +74,7 @@ class Record:
     @classmethod
     def of(cls, found: Sidecar) -> Record:
         known = {one.name: found.facts[one.name] for one in fields(cls) if one.name in found.facts}
-        lists = {name: tuple(known.get(name, ())) for name in ("superseded", "going")}
+        lists = {name: tuple(known.get(name) or ()) for name in ("superseded", "going")}
         return cls(**{"birth": "", **known, **lists})
 
     def facts(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def parsed_name(volume: str) -> tuple[str, str] | None:
 def template_names(pool: libvirt.virStoragePool) -> list[str]:
     """The templates that an active pool holds. Raises libvirtError."""
     before, after = sidecar.volume_name(f"{_RECORD}\0").split("\0")
-    names = (name for name in pool.listVolumes() if name.startswith(before) and name.endswith(after))
+    names = (name for name in pools.names(pool) if name.startswith(before) and name.endswith(after))
     return sorted(name[len(before) : -len(after)] for name in names)
 
 

@@ -15,7 +15,7 @@ from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, number, value, volume_xml
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Found:
     def size(self) -> int:
         """What a guest sees, in bytes. A raw disk that looks like qcow2 is as long as its file."""
         if self.format == "raw" and copying.format_of(self.root) != "raw":
-            return int(value(self.root, "physical") or 0)
-        return int(value(self.root, "capacity") or 0)
+            return number(self.root, "physical") or 0
+        return number(self.root, "capacity") or 0
 
     @property
     def backing_file(self) -> str | None:
@@ -78,7 +78,7 @@ class VolumeApi:
         try:
             volume = pools.find_volume(pool, name)
             if volume is not None:
-                root = parse(volume.XMLDesc(0))
+                root = volume_xml(volume)
                 return Found(pool, volume, root, sidecar.get(pool, name))
         except libvirt.libvirtError as error:
             # A file that was removed behind libvirt's back is found by name, and then has no XML.
@@ -87,11 +87,11 @@ class VolumeApi:
         if poolmarks.is_gone(work, pool, name):
             return None
         volume = pool.storageVolLookupByName(name)
-        return Found(pool, volume, parse(volume.XMLDesc(0)), sidecar.get(pool, name))
+        return Found(pool, volume, volume_xml(volume), sidecar.get(pool, name))
 
     def found(self, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, record: Sidecar | None) -> Found:
         """A volume that was just made, as it is."""
-        return Found(pool, volume, parse(volume.XMLDesc(0)), record)
+        return Found(pool, volume, volume_xml(volume), record)
 
     def acknowledge(self, found: Found) -> None:
         """Note that an engine's state has the volume. Best effort; nothing when that is noted, or it is foreign."""

@@ -13,15 +13,26 @@ from lxml import etree
 
 from jvp.core.facts import At
 from jvp.core.model import FieldFacts, Spec, fields
+from jvp.libvirt import told
 
 Element = etree._Element
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True, huge_tree=True)
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _STEP = re.compile(r"(?P<tag>[\w:-]+)(?:\[@(?P<key>[\w-]+)=(?P<value>[^\]]*)\])?")
 
 
 def parse(text: str) -> Element:
     """The root element of XML that libvirt gave."""
-    return etree.fromstring(text.encode(), _PARSER)
+    try:
+        return etree.fromstring(text.encode(), _PARSER)
+    except etree.XMLSyntaxError:
+        # libvirt writes the names of files as they are, and XML takes no U+FFFE.
+        return etree.fromstring(_NOT_XML.sub("\ufffd", text).encode(), _PARSER)
+
+
+def volume_xml(volume: Any) -> Element:
+    """A volume as libvirt tells it, whatever bytes are in its name or path. Raises libvirtError."""
+    return parse(told.readable(lambda: str(volume.XMLDesc(0))))
 
 
 def text_of(root: Element) -> str:
@@ -36,6 +47,11 @@ def value(root: Element, path: str) -> str | None:
     if element is None:
         return None
     return element.get(attribute) if attribute else (element.text or "")
+
+
+def number(root: Element, path: str) -> int | None:
+    """The number at `path`; None when it is not there, or none."""
+    return told.number(value(root, path))
 
 
 def put(root: Element, path: str, text: str | None) -> None:
@@ -116,7 +132,7 @@ def from_text(field: FieldFacts, text: str | None) -> Any:
     if field.annotation is bool:
         return text in ("yes", "on", "1")
     if field.annotation is int:
-        return int(text)
+        return told.number(text)
     return text
 
 

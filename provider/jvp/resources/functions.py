@@ -9,9 +9,9 @@ from pydantic import Field
 
 from jvp.core.facts import Unit
 from jvp.core.model import Spec
-from jvp.core.types import Reference, utc_text
+from jvp.core.types import Reference
 from jvp.core.work import Work
-from jvp.libvirt import devices, probe
+from jvp.libvirt import devices, probe, told
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
@@ -162,14 +162,16 @@ class GetNetworkLeases:
         with libvirt_errors(f'network "{args.network}"'):
             network = NetworkApi(self.node).by_reference(args.network, ("network",))
             rows = network.DHCPLeases() if network.isActive() else []
+        told_rows = [(told.mac(row["mac"]), told.address(row["ipaddr"]), row) for row in rows]
         found = [
             NetworkLease(
-                mac=row["mac"],
-                address=row["ipaddr"],
-                hostname=row["hostname"] or None,
-                expires=utc_text(row["expirytime"]) if row["expirytime"] else None,
+                mac=mac,
+                address=address,
+                hostname=told.host_name(row["hostname"]),
+                expires=told.time(row["expirytime"]),
             )
-            for row in rows
+            for mac, address, row in told_rows
+            if mac is not None and address is not None
         ]
         return NetworkLeases(leases=sorted(found, key=lambda lease: lease.address))
 

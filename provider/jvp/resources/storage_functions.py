@@ -19,7 +19,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi
 from jvp.libvirt.templatefill import TemplateApi
 from jvp.libvirt.volumes import VolumeApi
-from jvp.libvirt.xml import value
+from jvp.libvirt.xml import number
 from jvp.resources.storage_pool import StoragePools, StoragePoolState
 from jvp.resources.template import Templates, TemplateState
 
@@ -107,7 +107,7 @@ class GetVolume:
             found = VolumeApi(self.node).find(work, object_id)
             if found is None:
                 raise NotFound(f'volume "{args.volume}" is gone', path=("volume",))
-            allocation = value(found.root, "allocation")
+            allocation = number(found.root, "allocation")
             disks = disk_users(self.node.connection).get(found.path, ())
             return VolumeFound(
                 id=object_id,
@@ -117,7 +117,7 @@ class GetVolume:
                 path=found.path,
                 format=found.format,
                 size_bytes=found.size,
-                allocation_bytes=int(allocation) if allocation else None,
+                allocation_bytes=allocation,
                 backing_file=found.backing_file,
                 template_id=found.record.facts.get("template_id") if found.record else None,
                 attached_to=sorted({disk.name for disk in disks if not disk.backing}),
@@ -162,12 +162,12 @@ class GetTemplate:
             state = Templates(self.node).state_of(found, None)
             names = [templates.volume_name(found.name, one) for one in found.record.generations]
             volumes = [volume for name in names if (volume := pools.find_volume(found.pool, name)) is not None]
-            allocation = value(found.root, "allocation")
+            allocation = number(found.root, "allocation")
             return TemplateFound.model_construct(
                 **dict(state),
                 id=template.id,
                 type=next((name for name in ("url", "path") if getattr(state.source, name)), None),
-                allocation_bytes=int(allocation) if allocation else None,
+                allocation_bytes=allocation,
                 users=self._users(volume.path() for volume in volumes),
             )
 

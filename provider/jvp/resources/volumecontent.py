@@ -20,7 +20,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.originals import original_of
 from jvp.libvirt.streams import VolumeUpload, read_small
 from jvp.libvirt.templates import template_of
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.xml import number, value, volume_xml
 from jvp.resources.imagesource import Opened, Origin, at, opened
 
 if TYPE_CHECKING:
@@ -122,11 +122,11 @@ class ImageFile(Content):
             upload = VolumeUpload(connection, copying.on(connection, volume))
             at(_PATH, lambda: images.fill(self._segments(), upload, work=work))
         pools.refresh(work, claim.pool)
-        root = parse(volume.XMLDesc(0))
+        root = volume_xml(volume)
         copying.refuse_other_format(root, self.format, claim.name)
         if value(root, "backingStore/path"):
             raise Rejected("the image was changed while it was read", path=_PATH)
-        found = int(value(root, "capacity") or 0)
+        found = number(root, "capacity") or 0
         if size is not None:
             refuse_smaller(size, found, self.what)
             if size > found:

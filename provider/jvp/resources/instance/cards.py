@@ -164,7 +164,7 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
     if element is None or element.find("dhcp") is None:
         raise Rejected(f'network "{name}" hands out no IPv4 addresses; give it a cidr and dhcp', path=path)
     net, found = range_of(element), ipaddress.ip_address(address)
-    if found not in net or found in (net.network_address, net.broadcast_address):
+    if net is None or found not in net or found in (net.network_address, net.broadcast_address):
         raise Invalid(f'"{address}" is no address for a guest in {net} of the network "{name}"', path=path)
     if address == element.get("address"):
         raise Invalid(f'"{address}" is the gateway of the network "{name}"', path=path)

@@ -14,7 +14,7 @@ from lxml import etree
 
 from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.marks import facts_of, mark_of
-from jvp.libvirt.xml import Element, ensure, value
+from jvp.libvirt.xml import Element, ensure, number, value
 from jvp.resources.instance import parts
 from jvp.resources.instance.machine import firmware_of, machine_of
 from jvp.resources.instance.model import Instance
@@ -156,18 +156,17 @@ def mac_of(uuid: str, name: str) -> str:
 
 def kib(root: Element, path: str) -> int | None:
     """A memory size in KiB. libvirt always writes KiB; a missing unit means it too."""
-    text = value(root, path)
-    return int(text) if text else None
+    return number(root, path)
 
 
 def comparable(root: Element) -> dict[str, Any]:
     """What can differ between the running and the inactive definition, by the property's path."""
     devices, boot = ensure(root, "devices"), root_disk(root)
-    room, made_here = int(value(root, "vcpu") or 1), mark_of(root) is not None
+    room, made_here = number(root, "vcpu") or 1, mark_of(root) is not None
     found: dict[str, Any] = {
-        "memory": kib(root, "currentMemory") or kib(root, "memory"),
-        "maxMemory": kib(root, "memory"),
-        "cpus": int(value(root, "vcpu/@current") or room),
+        "memory": kib(root, "currentMemory") or kib(root, "memory") or 0,
+        "maxMemory": kib(root, "memory") or 0,
+        "cpus": number(root, "vcpu/@current") or room,
         "maxCpus": room,
         "virtType": root.get("type"),
         "firmware": firmware_of(root),
@@ -204,7 +203,7 @@ def card_extras(device: Element) -> list[str]:
 
 def boots(root: Element) -> tuple[str, ...]:
     """What a machine boots from, in order: kinds of devices, or where each has a number, the devices themselves."""
-    numbered = {int(one.get("order", "0")): one.getparent() for one in root.iterfind("devices/*/boot")}
+    numbered = {number(one, "@order") or 0: one.getparent() for one in root.iterfind("devices/*/boot")}
     if numbered:
         return tuple(alias_of(one) or str(one.tag) for _, one in sorted(numbered.items()) if one is not None)
     return tuple(one.get("dev", "") for one in root.iterfind("os/boot"))

@@ -14,7 +14,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, Mark, generation, maker
-from jvp.core.types import memory_bytes, utc_text
+from jvp.core.types import memory_bytes, utc_text, whole_mib
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
@@ -395,7 +395,7 @@ class Instances(Handler[Instance, InstanceState]):
         basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
         declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})
         state = reading.read(work, self.node, domain, declared)
-        if fresh and domain.isActive() and memory_bytes(state.memory) != memory_bytes(spec.memory):
+        if fresh and domain.isActive() and whole_mib(state.memory_bytes or 0) != memory_bytes(spec.memory):
             self._note_memory(domain, acknowledge=prior is not None)
             state = reading.read(work, self.node, domain, declared)
         uuid = str(domain.UUIDString())

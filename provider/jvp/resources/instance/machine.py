@@ -8,6 +8,7 @@ import re
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.types import memory_bytes
 from jvp.core.values import known
+from jvp.libvirt import told
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
 from jvp.resources.instance.memory import cpus_in_cells, too_little
@@ -163,7 +164,7 @@ def odd_cpus(root: Element, spec: Instance) -> Rejected | None:
         )
     if topology is None:
         return None
-    parts = {str(name): int(count) for name, count in topology.attrib.items()}
+    parts = {str(name): told.number(count) or 1 for name, count in topology.attrib.items()}
     there = math.prod(parts.values())
     if room == there:
         return None

@@ -6,11 +6,15 @@ Source: libvirt, virDomainDefPostParseMemory.
 
 from __future__ import annotations
 
+import re
+
 from jvp.core.errors import Path, Rejected
 from jvp.core.types import counted, memory_bytes
-from jvp.libvirt.xml import Element, put, value
+from jvp.libvirt import told
+from jvp.libvirt.xml import Element, number, put
 from jvp.resources.instance.model import Instance
 
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 _MIB = 1024
 """In KiB, the unit that libvirt writes."""
 
@@ -25,7 +29,7 @@ def put_room(root: Element, room: int) -> None:
     for cell, share in zip(cells, _shares((room - dimms) // _MIB, [_size(cell) for cell in cells]), strict=True):
         cell.set("memory", str(share * _MIB))
         cell.set("unit", "KiB")
-    if int(value(root, "maxMemory") or room) < room:
+    if (number(root, "maxMemory") or room) < room:
         put(root, "maxMemory", str(room))
 
 
@@ -48,8 +52,8 @@ def too_little(root: Element, spec: Instance) -> Rejected | None:
 
 def cpus_in_cells(root: Element) -> int:
     """How many CPUs the cells name: `0,4-5` are three. Those that they do not name libvirt puts into the first."""
-    ranges = [one.split("-") for cell in _cells(root) for one in (cell.get("cpus") or "").split(",") if one]
-    return sum(int(ends[-1]) - int(ends[0]) + 1 for ends in ranges)
+    ranges = [ends.groups() for cell in _cells(root) for ends in _RANGE.finditer(cell.get("cpus") or "")]
+    return sum(max(0, int(last or first) - int(first) + 1) for first, last in ranges)
 
 
 def _cells(root: Element) -> list[Element]:
@@ -57,11 +61,11 @@ def _cells(root: Element) -> list[Element]:
 
 
 def _size(cell: Element) -> int:
-    return int(cell.get("memory") or 0)
+    return told.number(cell.get("memory")) or 0
 
 
 def _dimms(root: Element) -> int:
-    return sum(int(value(one, "target/size") or 0) for one in root.iterfind("devices/memory"))
+    return sum(number(one, "target/size") or 0 for one in root.iterfind("devices/memory"))
 
 
 def _shares(total: int, parts: list[int]) -> list[int]:

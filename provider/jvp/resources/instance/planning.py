@@ -10,7 +10,7 @@ from typing import Any
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import JvpError, Path, Rejected
 from jvp.core.facts import Effect
-from jvp.core.types import disk_bytes, memory_bytes, size_text
+from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
 from jvp.libvirt import devices, guest, marks
 from jvp.libvirt.domains import DomainApi
@@ -71,11 +71,11 @@ def predict(spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
     size = spec.root_disk.size if spec.root_disk is not None and known(spec.root_disk) else None
     found = {"rootDiskBytes": disk_bytes(size)} if known(size) and size else {}
     for name, text, was in (
-        ("memoryBytes", spec.memory, prior and prior.memory),
-        ("maxMemoryBytes", spec.max_memory, prior and prior.max_memory),
+        ("memoryBytes", spec.memory, prior and prior.memory_bytes),
+        ("maxMemoryBytes", spec.max_memory, prior and prior.max_memory_bytes),
     ):
         # What somebody else has given it need not be whole MiB, and stays while the program says the same.
-        if known(text) and text and not (was and memory_bytes(was) == memory_bytes(text)):
+        if known(text) and text and not (was and whole_mib(was) == memory_bytes(text)):
             found[name] = memory_bytes(text)
     return found
 
@@ -160,7 +160,9 @@ def _effect(node: Node, change: Change, state: InstanceState, new: dict[str, Any
         room, now = state.max_cpus or 0, state.cpus
         return Effect.LIVE if now <= value_ <= room else Effect.NEXT_BOOT
     if first == "memory" and known(value_) and known(state.max_memory):
-        fits = memory_bytes(value_) <= memory_bytes(state.max_memory or state.memory)
+        told = state.max_memory_bytes
+        most = memory_bytes(state.max_memory or state.memory) if told is None else whole_mib(told)
+        fits = memory_bytes(value_) <= most
         return Effect.LIVE if fits else Effect.NEXT_BOOT
     return change.effect
 

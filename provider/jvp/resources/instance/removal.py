@@ -13,7 +13,7 @@ from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import delete_volume, disk_users, find_volume, refresh, release_template
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.xml import value, volume_xml
 from jvp.resources.instance import cards, machine
 from jvp.resources.instance.definition import iso_of, root_name, source_of
 from jvp.resources.instance.storage import (
@@ -143,7 +143,7 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:
                 continue
-            released = value(parse(volume.XMLDesc(0)), "backingStore/path") or released
+            released = value(volume_xml(volume), "backingStore/path") or released
             delete_volume(volume)
     if path and (left := volume_at(node, path)) is not None and left.name() in (root_name(uuid), seed_name(uuid)):
         delete_volume(left)

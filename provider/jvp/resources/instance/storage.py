@@ -34,7 +34,7 @@ from jvp.libvirt.storage import (
     volume_of,
 )
 from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.xml import Element, number, parse, value, volume_xml
 from jvp.resources.instance import leftovers
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
@@ -149,7 +149,7 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
 
 
 def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
-    root = parse(volume.XMLDesc(0))
+    root = volume_xml(volume)
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
     if plan.format == "raw":
         wanted = None  # a copy, or blank
@@ -160,14 +160,14 @@ def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
             path=("rootDisk",),
         )
     other = copying.format_of(root) != plan.format or backing != wanted
-    if other or int(value(root, "capacity") or 0) > plan.size:
+    if other or (number(root, "capacity") or 0) > plan.size:
         raise Rejected(
             f"its root disk {volume.path()} outlived a machine that was undefined, and is not what is declared "
             f"now; delete that volume, or declare the disk as it was",
             path=("rootDisk",),
         )
     work.warn(f"its root disk {volume.path()} outlived a machine that was undefined: it is kept with all that is on it")
-    if int(value(root, "capacity") or 0) < plan.size:
+    if (number(root, "capacity") or 0) < plan.size:
         volume.resize(plan.size, 0)
 
 
@@ -267,7 +267,7 @@ def format_of(volume: Any) -> str:
     A guest can write a qcow2 header into its raw disk; believing it would give it the node's files to read.
     """
     record = sidecar.get(volume.storagePoolLookupByVolume(), volume.name())
-    probed = value(parse(volume.XMLDesc(0)), "target/format/@type") or "raw"
+    probed = value(volume_xml(volume), "target/format/@type") or "raw"
     if record is None or not record.format:
         return probed
     if record.format != probed and record.format == "qcow2":
@@ -283,15 +283,15 @@ def size_at(node: Node, path: str, format: str | None) -> int | None:
 
 def size_of(volume: Any, format: str | None) -> int:
     """What a guest sees of its disk. A raw one that looks like qcow2, because the guest wrote that, is its file."""
-    root = parse(volume.XMLDesc(0))
+    root = volume_xml(volume)
     other = format == "raw" and copying.format_of(root) != "raw"
-    return int(value(root, "physical" if other else "capacity") or 0)
+    return number(root, "physical" if other else "capacity") or 0
 
 
 def grow(node: Node, path: str, format: str, size: int) -> None:
     """Grow the disk of a guest that is off. Raises Rejected when its bytes claim another format, libvirtError."""
     volume = volume_at(node, path)
-    copying.refuse_other_format(parse(volume.XMLDesc(0)), format, volume.name())
+    copying.refuse_other_format(volume_xml(volume), format, volume.name())
     volume.resize(size, 0)
 
 

@@ -14,7 +14,7 @@ from jvp.core.types import dashed, duration_s, network_of
 from jvp.libvirt import marks
 from jvp.libvirt.hosts import Host, host_of, hosts_of
 from jvp.libvirt.networks import range_of
-from jvp.libvirt.xml import Element, drop, ensure, parse, put, read_facts, sub, value, write_facts
+from jvp.libvirt.xml import Element, drop, ensure, number, parse, put, read_facts, sub, value, write_facts
 from jvp.resources.network.addresses import Dhcp
 from jvp.resources.network.model import Ipv6, Network, NetworkState, Reservation
 
@@ -228,7 +228,7 @@ def read(root: Element, ours: Ours) -> dict[str, Any]:
     return {
         **read_facts(NetworkState, root),
         "mode": mode_of(root),
-        "cidr": str(range_of(four[0])) if four else None,
+        "cidr": _cidr(four[0]) if four else None,
         "gateway": four[0].get("address") if four else None,
         "dhcp": _read_dhcp(four[0]) if four else None,
         "ipv6": _read_ip6(six[0]) if six else None,
@@ -240,8 +240,13 @@ def read(root: Element, ours: Ours) -> dict[str, Any]:
     }
 
 
+def _cidr(element: Element) -> str | None:
+    found = range_of(element)
+    return str(found) if found is not None else None
+
+
 def _read_ip6(element: Element) -> Ipv6:
-    return Ipv6.model_construct(cidr=str(range_of(element)), gateway=element.get("address"), dhcp=_read_dhcp(element))
+    return Ipv6.model_construct(cidr=_cidr(element) or "", gateway=element.get("address"), dhcp=_read_dhcp(element))
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
@@ -259,10 +264,10 @@ def _read_dhcp(element: Element) -> Dhcp:
 
 
 def _lease_s(one: Element) -> int:
-    unit = {"seconds": 1, "minutes": 60, "hours": 3600}[value(one, "lease/@unit") or "minutes"]
-    expiry = value(one, "lease/@expiry")
+    unit = {"seconds": 1, "minutes": 60, "hours": 3600}.get(value(one, "lease/@unit") or "minutes", 60)
+    expiry = number(one, "lease/@expiry")
     # dnsmasq's own default is one hour.
-    return int(expiry) * unit if expiry else 3600
+    return expiry * unit if expiry is not None else 3600
 
 
 def _duration(seconds: int) -> str:
