@@ -112,7 +112,9 @@ def test_a_disk_has_whole_sectors(provider: Provider, pool: str, folder: Path, t
     drop(provider, made)
 
 
-@pytest.mark.parametrize("begins", [b"", b"#!/bin/sh\n", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x7fELF"])
+@pytest.mark.parametrize(
+    "begins", [b"", b"#!/bin/sh\n", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x7fELF", b"LUKS\xba\xbe\0\1"]
+)
 def test_raw_that_is_declared_as_raw_is_taken_whatever_its_bytes_are(
     provider: Provider, pool: str, folder: Path, tmp_path: Path, begins: bytes
 ) -> None:
@@ -130,6 +132,7 @@ def test_raw_that_is_declared_as_raw_is_taken_whatever_its_bytes_are(
         ({"size": "4MiB"}, "size", "4194304 bytes, and the image has 8388608"),
         ({"format": "qcow2"}, "format", "the image is raw"),
         ({"imagePath": "/no/such"}, "imagePath", "there is no file /no/such"),
+        ({"imagePath": "VMDK"}, "imagePath", "looks like a VMDK image; convert it"),
         ({"imagePath": "/etc/passwd", "format": "qcow2"}, "imagePath", "text file"),
         ({"pool": "no-such"}, "pool", "there are: "),
     ],
@@ -138,6 +141,9 @@ def test_images_that_are_refused_before_the_first_write(
     provider: Provider, pool: str, folder: Path, tmp_path: Path, bag: dict[str, Any], path: str, says: str
 ) -> None:
     image = raw_image(tmp_path / "image.raw")
+    if bag.get("imagePath") == "VMDK":
+        image.write_bytes(b"KDMV".ljust(MIB, b"\0"))
+        bag = {}
     with pytest.raises(JvpError, match=says) as caught:
         create(provider, **{"name": "v", "pool": pool, "format": "raw", "imagePath": str(image), **bag})
     assert caught.value.path == (path,)

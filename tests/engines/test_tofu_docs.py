@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, 
     shutil.copytree(EXAMPLES / "data-sources", module, dirs_exist_ok=True, copy_function=_beside)
     home.tofu(module, "validate")
     home.tofu(EXAMPLES, "fmt", "-check", "-recursive")
+
+
+def test_the_test_that_the_page_on_testing_shows_passes(tmp_path: Path) -> None:
+    home = TofuHome(tmp_path / "home", python_path=os.environ.get("PYTHONPATH"))
+    home.install()
+    module = tmp_path / "module"
+    module.mkdir()
+    page = (ROOT / "docs" / "pulumi" / "testing.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r"`([\w.]+)`:\n\n```terraform\n(.*?)```\n", page, re.DOTALL):
+        (module / name).write_text(text, encoding="utf-8")
+    home.tofu(module, "init")
+    assert "1 passed, 0 failed" in home.tofu(module, "test", "-no-color")
+    home.tofu(module, "fmt", "-check")
 
 
 def _beside(source: str, target: str) -> str:

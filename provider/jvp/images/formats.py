@@ -63,6 +63,8 @@ UNKNOWN: Final = (
     "the file does not look like a disk image: it has no format that is known, and no partition table, boot sector or "
     'file system; say that its format is "raw" where it is to be taken all the same'
 )
+_PROBED: Final = ("a VMDK image", "a VDI image", "a QED image")
+"""What libvirt, which looks into the files of a pool, takes for another format than raw (tried, libvirt 9.0)."""
 _CONVERTIBLE: Final = ("VMDK", "VDI", "VHD", "QED", "Parallels")
 
 _DISKS: Final[tuple[tuple[int, bytes, str], ...]] = (
@@ -93,7 +95,7 @@ def inspect(head: bytes, size: int | None, *, raw: bool = False) -> ImageInfo:
         qcow2.refuse_unusable(image, size)
         return ImageInfo("qcow2", image.virtual_bytes, f"qcow2 version {image.version}")
     for offset, magic, name in _FOREIGN:
-        if head.startswith(magic, offset) and not (raw and not _is_format(name)):
+        if head.startswith(magic, offset) and not (raw and name not in _PROBED):
             raise Invalid(_refusal(name))
     for offset, magic, name in _DISKS:
         if head.startswith(magic, offset):
@@ -107,13 +109,9 @@ def inspect(head: bytes, size: int | None, *, raw: bool = False) -> ImageInfo:
 def _refusal(name: str) -> str:
     if name.endswith("archive"):
         return f"the file looks like {name}, not like a disk image; unpack it first"
-    if _is_format(name) and "LUKS" not in name:
+    if any(word in name for word in _CONVERTIBLE):
         return f"the file looks like {name}; convert it with 'qemu-img convert -O qcow2'"
     return f"the file looks like {name}, not like a disk image"
-
-
-def _is_format(name: str) -> bool:
-    return any(word in name for word in (*_CONVERTIBLE, "LUKS"))
 
 
 def _unknown(head: bytes) -> str | None:
