@@ -19,6 +19,8 @@ from hosts.inventory import difference, inventory
 from jvp.core.calls import Stored
 from jvp.core.errors import NoSpace, Unreachable
 from jvp.core.identity import Key
+from jvp.core.work import Work
+from jvp.libvirt.node import Node
 from jvp.libvirt.streams import VolumeUpload
 
 ROOM = 64 * MIB
@@ -118,6 +120,21 @@ def test_an_upload_that_libvirt_never_ends_is_ended(full: Full, turn: int) -> No
         with contextlib.closing(libvirt.open(host.uri)) as other, pytest.raises((NoSpace, Unreachable)):
             upload(other, other.storageVolLookupByPath(volume.path()), os.urandom(66_000))
         host.namespace.run("rm", f"{host.pools}/small/filler")
+        volume.delete()
+
+
+def test_an_upload_that_libvirt_never_ends_is_ended_on_our_own_connections(full: Full) -> None:
+    """There calls wait for each other. The connection is given up, and the next one has another."""
+    node, host = Node(full.host.uri), full.host
+    pool = node.connection.storagePoolLookupByUUIDString(full.small)
+    for _ in range(8):
+        volume = pool.createXML("<volume><name>end</name><capacity>66000</capacity><allocation>0</allocation></volume>")
+        host.namespace.run("sh", "-c", f"cat /dev/zero >{host.pools}/small/filler 2>/dev/null || true")
+        with node.job(Work()) as other, pytest.raises((NoSpace, Unreachable)):
+            upload(other, other.storageVolLookupByPath(volume.path()), os.urandom(66_000))
+        host.namespace.run("rm", f"{host.pools}/small/filler")
+        with node.job(Work()) as other:
+            upload(other, other.storageVolLookupByPath(volume.path()), os.urandom(66_000))
         volume.delete()
 
 

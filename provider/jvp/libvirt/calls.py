@@ -36,11 +36,12 @@ class _Line:
         self._lock = threading.RLock()
         self._depth = 0
         self._seat: Seat | None = None
+        self.given_up = False
 
     @property
     def hangs(self) -> bool:
-        """Whether the call whose turn it is was left behind."""
-        return self._seat is not None and self._seat.left
+        """Whether the call whose turn it is was left behind, or one beside the line."""
+        return self.given_up or (self._seat is not None and self._seat.left)
 
     def __enter__(self) -> None:
         while not self._lock.acquire(timeout=_LOOK_S):
@@ -76,6 +77,18 @@ def hangs(connection: libvirt.virConnect) -> bool:
     """Whether a call on it was left behind and has not come back."""
     line = _lines.get(connection)
     return line is not None and line.hangs
+
+
+def give_up(connection: libvirt.virConnect) -> None:
+    """Have nobody use a connection any more on which a call beside the line does not come back."""
+    line = _lines.get(connection)
+    if line is not None:
+        line.given_up = True
+
+
+def beside_the_line(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of libvirt's classes that neither waits for other calls nor has them wait."""
+    return getattr(method, "__wrapped__", method)
 
 
 def _have_methods_wait() -> None:

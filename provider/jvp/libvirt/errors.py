@@ -78,6 +78,11 @@ UNSTARTED: tuple[tuple[str, re.Pattern[str], str], ...] = (
 """Why a guest does not start: a word for it, what QEMU says, what we say."""
 
 
+_NO_BUS = re.compile(r"Unable to get (system|session) bus connection", re.I)
+_BUS = (
+    'libvirtd needs D-Bus there, which does not answer ({text}); start it ("systemctl start dbus") and then libvirtd, '
+    'or have libvirtd ask no polkit (auth_unix_rw = "none" and a unix_sock_group in libvirtd.conf)'
+)
 _RESET_FIRST = re.compile(r"Resetting the Virtual Machine is required")
 """QEMU's word for a guest that KVM has given up."""
 
@@ -125,6 +130,8 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
         )
     if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _BUSY.search(text):
         return Busy(f"{what}: {text}; wait for the other operation and run the command again", path=path)
+    if _NO_BUS.search(text):
+        return Rejected(f"{what}: {_BUS.format(text=text)}", path=path)
     if code in _REFUSED:
         return Rejected(f"{what}: libvirt does not allow it to this user: {text}", path=path)
     if code == libvirt.VIR_ERR_STORAGE_VOL_EXIST or _TAKEN.search(text):
@@ -205,6 +212,8 @@ def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
             f"the socket {socket[1]} does not admit the user {_user()}; "
             f'add the user to the group "libvirt" (sudo usermod -aG libvirt {_user()}) and log in again'
         )
+    elif _NO_BUS.search(text):
+        advice = _BUS.format(text=text)
     elif code in _REFUSED or "polkit" in lowered or "authentication" in lowered:
         advice = (
             f"libvirtd does not admit the user {_user()} ({text}); "

@@ -15,6 +15,7 @@ import libvirt
 
 from jvp.core.abandon import outside
 from jvp.core.errors import NoSpace, Unreachable
+from jvp.libvirt import calls
 from jvp.libvirt.errors import libvirt_errors
 
 CHUNK = 256 * 1024
@@ -69,13 +70,15 @@ class VolumeUpload:
         """Wait for the daemon's word, which may take long where it writes to a slow disk; but not for ever.
 
         Source: tried with libvirt 9.0, virStreamFinish never returns when the daemon's error crosses it
-        (6 of 20 uploads that end in a hole on a full disk).
+        (6 of 20 uploads that end in a hole on a full disk). It waits beside the line, for meanwhile it is looked what
+        became of the data.
         """
         ended: Future[None] = Future()
+        wait = calls.beside_the_line(libvirt.virStream.finish)
 
         def finish() -> None:
             try:
-                ended.set_result(self._stream.finish())
+                ended.set_result(wait(self._stream))
             except BaseException as error:
                 ended.set_exception(error)
 
@@ -83,7 +86,12 @@ class VolumeUpload:
         for _ in range(_LOOKS):
             with contextlib.suppress(TimeoutError):
                 return ended.result(_LOOK_S)
-            self._refuse_lost()
+            try:
+                self._refuse_lost()
+            except NoSpace:
+                calls.give_up(self._connection)
+                raise
+        calls.give_up(self._connection)
         raise Unreachable(f"{self._what}: libvirtd does not say that it has ended; run the command again")
 
     def _refuse_lost(self) -> None:

@@ -10,7 +10,17 @@ import pytest
 
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Rejected, Unreachable
 from jvp.libvirt import errors
-from jvp.libvirt.errors import Gone, connect_error, is_gone, libvirt_errors, reason, start_errors, translated
+from jvp.libvirt.errors import (
+    Gone,
+    connect_error,
+    is_beyond_resume,
+    is_gone,
+    is_without_kvm,
+    libvirt_errors,
+    reason,
+    start_errors,
+    translated,
+)
 
 OTHER = libvirt.VIR_ERR_OPERATION_FAILED
 INTERNAL = libvirt.VIR_ERR_INTERNAL_ERROR
@@ -250,6 +260,24 @@ NO_SOCKET = "Failed to connect socket to '/run/libvirt/libvirt-sock': No such fi
 REFUSED = NO_SOCKET.replace("No such file or directory", "Connection refused")
 DENIED = NO_SOCKET.replace("No such file or directory", "Permission denied")
 
+NO_BUS = "internal error: Unable to get system bus connection: Could not connect: No such file or directory"
+
+
+def test_a_node_without_dbus() -> None:
+    found = translated(error(INTERNAL, NO_BUS), "network x")
+    assert type(found) is Rejected
+    assert found.message.startswith(
+        "network x: libvirtd needs D-Bus there, which does not answer (Unable to get system"
+    )
+
+
+def test_guests_that_cannot_go_on() -> None:
+    said = "internal error: unable to execute QEMU command 'cont': Resetting the Virtual Machine is required"
+    assert is_beyond_resume(error(INTERNAL, said))
+    assert not is_beyond_resume(error(INTERNAL, "internal error: unable to execute QEMU command 'cont': locked"))
+    assert is_without_kvm(error(INTERNAL, "internal error: process exited: failed to initialize kvm: Invalid argument"))
+    assert not is_without_kvm(error(INTERNAL, "internal error: process exited: cannot set up guest memory"))
+
 
 @pytest.mark.parametrize(
     ("code", "text", "advice"),
@@ -258,6 +286,8 @@ DENIED = NO_SOCKET.replace("No such file or directory", "Permission denied")
         (libvirt.VIR_ERR_SYSTEM_ERROR, REFUSED, "nothing listens on /run"),
         (libvirt.VIR_ERR_SYSTEM_ERROR, DENIED,
          'does not admit the user ME; add the user to the group "libvirt" (sudo usermod -aG libvirt ME)'),
+        (INTERNAL, NO_BUS, 'libvirtd needs D-Bus there, which does not answer (Unable to get system bus connection: '),
+        (INTERNAL, NO_BUS, 'start it ("systemctl start dbus") and then libvirtd, or have libvirtd ask no polkit'),
         (libvirt.VIR_ERR_AUTH_UNAVAILABLE, "authentication unavailable: no polkit agent", 'the group "libvirt"'),
         (INTERNAL, "polkit: not authorized", 'add the user to the group "libvirt"'),
         (INTERNAL, "authentication failed", 'add the user to the group "libvirt"'),
