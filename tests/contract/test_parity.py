@@ -77,7 +77,7 @@ def _same(text: str) -> str:
     text = GUID.sub("UUID", text)
     text = re.sub(r"(<metadata>).*?(</metadata>)", r"\1\2", text, flags=re.DOTALL)
     text = re.sub(r"52:54:00(:[0-9a-f]{2}){3}", "MAC", text)
-    text = re.sub(r"<(timestamps|physical|allocation)\b.*?</\1>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<(timestamps|physical|allocation|available)\b.*?</\1>", "", text, flags=re.DOTALL)
     return re.sub(r"jvp-?[0-9a-f]{7,10}\b", "DERIVED", text)
 
 
@@ -209,6 +209,52 @@ def imported_and_unchanged(scene: Scene) -> None:
     assert scene.note(scene.column.import_("Network", "one", scene.name)).action == "create"
     assert scene.up("Network", raw).action == "none"
     assert scene.up("Network", {**raw, "autostart": False}) == Told("update", frozenset({"autostart"}))
+
+
+@scenario
+def imported_and_set_to_the_default(scene: Scene) -> None:
+    """What the program leaves out stays as it was found; what it sets is set, and stays so."""
+    network = kinds.network(scene.bench, scene.name)
+    scene.bench.create("Network", scene.name, {**network, "mode": "isolated", "active": False, "autostart": False})
+    pool = kinds.pool(scene.bench, scene.name)
+    scene.bench.create("StoragePool", scene.name, {**pool, "active": False, "autostart": False})
+    instance = {name: value for name, value in kinds.stopped(scene.bench, scene.name).items() if name != "cloudInit"}
+    assert scene.bench.network is not None
+    card = {**instance["nics"][0], "model": "e1000e"}
+    scene.bench.create("Instance", scene.name, {**instance, "cpus": 2, "autostart": True, "nics": [card]})
+    root = {"rootDisk": {**instance["rootDisk"], "deleteWithInstance": True}, "shutdownTimeout": "0s"}
+    none: Bag = {"nics": [], "disks": []}
+    steps: list[tuple[str, Bag, Bag]] = [
+        ("Network", network, {"mode": "nat", "active": True, "autostart": True}),
+        ("StoragePool", pool, {"active": True, "autostart": True}),
+        ("Instance", {"name": scene.name, **root}, {**none, "cpus": 1, "autostart": False, "powerState": "running"}),
+    ]
+    for token, raw, defaults in steps:
+        assert scene.column.import_(token, token, scene.name).action == "create"
+        if token == "Instance":
+            assert scene.up(token, raw, token) == Told("update", frozenset({"rootDisk", "shutdownTimeout"}))
+            assert scene.up(token, {**raw, "nics": [{"name": "eth0"}]}, token).action == "none"
+            virtio = {"name": "eth0", "model": "virtio"}
+            assert scene.up(token, {**raw, "nics": [virtio]}, token) == Told("update", frozenset({"nics"}))
+            assert scene.column.outputs(token)["nics"][0]["network"] == scene.bench.network.state["name"]
+            raw = {**raw, "nics": [virtio]}
+        assert scene.up(token, raw, token).action == "none"
+        for name, value in defaults.items():
+            assert scene.up(token, {**raw, name: value}, token) == Told("update", frozenset({name})), name
+            raw = {**raw, name: value}
+            assert scene.up(token, raw, token).action == "none"
+    found = scene.column.outputs("Instance")
+    assert (found["cpus"], found["maxCpus"], found["nics"], found["state"]) == (1, 2, [], "running")
+
+
+@scenario
+def an_empty_list_is_no_list(scene: Scene) -> None:
+    raw = {
+        name: value for name, value in kinds.stopped(scene.bench, scene.name).items() if name not in ("disks", "nics")
+    }
+    scene.up("Instance", raw)
+    for given in ({**raw, "disks": [], "nics": []}, raw):
+        assert scene.up("Instance", given).action == "none"
 
 
 @scenario

@@ -24,7 +24,7 @@ from jvp.core.model import Spec, fields, load
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
 from jvp.core.values import UNKNOWN, Bag, has_unknown, is_in, reveal, secret_paths, secret_paths_in, secret_texts
-from jvp.core.wanted import set_alone, unmanaged, whole
+from jvp.core.wanted import filled, set_alone, unmanaged, unset
 from jvp.core.work import Work
 
 AnyHandler = Handler[Any, Any]
@@ -133,7 +133,7 @@ class Calls:
         handler = self.handlers[token]
         ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
         bag: Bag = dict.fromkeys(ours, UNKNOWN)
-        wanted = whole(handler.spec, inputs, (), {})
+        wanted = _whole(check(handler.spec, inputs))
         bag |= harmless_value(self._predicted(handler, wanted, None, work), own_texts(wanted))
         return hide({**bag, **completed(handler.spec, reveal(wanted), {})}, secret_paths(wanted), handler.state)
 
@@ -213,11 +213,10 @@ class Calls:
             if state is None:
                 return None
             stored = _upgraded(handler, stored)
-            filled = check(handler.spec, stored.inputs).whole
-            bag = self._state_bag(handler, state, filled, stored.state)
+            bag = self._state_bag(handler, state, _filled(handler, stored, stored.inputs).whole, stored.state)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
-            managed = {name: value for name, value in filled.items() if name not in private.get("unmanaged", ())}
-            return Stored(stored.id, declared(handler.spec, bag, stored.inputs, managed), bag, private)
+            whole = _filled(handler, replace(stored, state=bag), stored.inputs).whole
+            return Stored(stored.id, declared(handler.spec, bag, stored.inputs, whole), bag, private)
 
     @leavable
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
@@ -254,7 +253,7 @@ class Calls:
             changes = self._plan(token, stored, new).changes
             prior = load(handler.state, stored.state)
             outcome = self._going.wait(work, token, lambda: handler.update(work, stored.id, prior, spec, changes))
-            left = [name for name in stored.private.get("unmanaged", ()) if name not in new]
+            left = unset(handler.spec, stored.private.get("unmanaged", ()), new)
             return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
 
     @leavable
@@ -338,9 +337,7 @@ class Calls:
         if has_unknown(inputs):
             raise Bug("an unknown value reached an apply")
         checked = check(handler.spec, inputs)
-        if checked.spec is None:
-            first = checked.failures[0]
-            raise Invalid(first.message, path=first.path)
+        _whole(checked)
         return checked.spec
 
     def _result(
@@ -400,8 +397,19 @@ def _upgraded(handler: AnyHandler, stored: Stored) -> Stored:
     return replace(stored, inputs=inputs, private={**stored.private, "schema": ours})
 
 
+def _filled(handler: AnyHandler, stored: Stored, inputs: Bag) -> Checked[Any]:
+    return filled(handler.spec, inputs, stored.private.get("unmanaged", ()), stored.state)
+
+
 def _wanted(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
-    return whole(handler.spec, inputs, stored.private.get("unmanaged", ()), stored.state)
+    return _whole(_filled(handler, stored, inputs))
+
+
+def _whole(checked: Checked[Any]) -> Bag:
+    """Raises Invalid for inputs that break a rule."""
+    for first in checked.failures:
+        raise Invalid(first.message, path=first.path)
+    return checked.whole
 
 
 def consequences(changes: Iterable[Change]) -> list[str]:

@@ -6,40 +6,91 @@ properties for some; of an object that was imported it stays as it was found, un
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jvp.core.check import check
+from jvp.core.check import Checked, check
 from jvp.core.diff import differs
-from jvp.core.errors import Invalid
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.values import Bag
 
+Place = list[str]
+"""Where a property stands; an item of a list stands under its key: nics, eth0, model."""
 
-def unmanaged(model: type[Spec], state: Bag) -> list[str]:
+
+def unmanaged(model: type[Spec], state: Bag) -> list[Place]:
     """The properties in which an imported object differs from the defaults."""
-    return [
-        name
-        for name, facts in fields(model).items()
-        if not facts.required and not facts.computed and state.get(name) not in (None, facts.default, [], {})
-    ]
+    return list(_unlike(model, state, []))
 
 
-def whole(model: type[Spec], inputs: Bag, names: Iterable[str], state: Bag) -> Bag:
-    """`inputs` with what they leave out: of `names`, which are not managed, the state's value, of others the default.
+def _unlike(model: type[Spec], state: Bag, place: Place) -> Iterator[Place]:
+    for name, facts in fields(model).items():
+        value, here = state.get(name), [*place, name]
+        default = facts.default is not None and not differs(facts, value, facts.default)
+        if not facts.required and not facts.computed and not default and value not in (None, [], {}):
+            yield here
+        if facts.item is not None and isinstance(value, dict):
+            yield from _unlike(facts.item, value, here)
+        elif facts.item is not None and isinstance(value, list):
+            for item in value:
+                yield from _unlike(facts.item, item, [*here, str(item[facts.item.key])])
 
-    Raises Invalid for inputs that break a rule.
-    """
-    kept = (name for name in names if name in fields(model) and name not in inputs and state.get(name) is not None)
-    found = {name: state[name] for name in kept}
-    # What followed from another property follows it still: maxCpus must not stay below cpus.
-    for failure in check(model, {**inputs, **found}).failures if found else ():
-        found.pop(str(failure.path[0]), None)
-    checked = check(model, {**inputs, **found})
-    if checked.spec is None:
-        first = checked.failures[0]
-        raise Invalid(first.message, path=first.path)
-    return checked.whole
+
+def unset(model: type[Spec], places: Iterable[Any], inputs: Bag) -> list[Place]:
+    """Those of the unmanaged properties that `inputs` do not set. (Older states have bare names at the top.)"""
+    every = ([place] if isinstance(place, str) else place for place in places)
+    return [place for place in every if place[0] in fields(model) and not _is_set(model, place, inputs)]
+
+
+def _is_set(model: type[Spec], place: Place, inputs: Any) -> bool:
+    """Whether it is set, or the item of a list is gone that had it."""
+    name, *inside = place
+    if not isinstance(inputs, dict) or name not in inputs:
+        return False
+    item, value = fields(model)[name].item, inputs[name]
+    if not inside or item is None:
+        return True
+    if not isinstance(value, list):
+        return _is_set(item, inside, value)
+    mine = [one for one in value if isinstance(one, dict) and one.get(item.key) == inside[0]]
+    return not mine or _is_set(item, inside[1:], mine[0])
+
+
+def filled(model: type[Spec], inputs: Bag, places: Iterable[Any], state: Bag) -> Checked[Any]:
+    """`inputs` with what they leave out: of the unmanaged properties the state's value, of others the default."""
+    left = unset(model, places, inputs)
+    while True:
+        checked = check(model, _with(model, inputs, left, state))
+        # What followed from another property follows it still: maxCpus must not stay below cpus.
+        broken = {failure.path[0] for failure in checked.failures}
+        if not any(place[0] in broken for place in left):
+            return checked
+        left = [place for place in left if place[0] not in broken]
+
+
+def _with(model: type[Spec], inputs: Bag, places: list[Place], state: Bag) -> Bag:
+    """`inputs` with the state's values at these places; those inside of what is not set come with it."""
+    found = dict(inputs)
+    for name, facts in fields(model).items():
+        inside = [place[1:] for place in places if place[0] == name]
+        was, value = state.get(name), inputs.get(name)
+        if not inside or was is None:
+            continue
+        if name not in inputs and [] in inside:
+            found[name] = was
+        elif facts.item is not None and isinstance(value, list):
+            found[name] = [_with_item(facts.item, item, inside, was) for item in value]
+        elif facts.item is not None and isinstance(value, dict):
+            found[name] = _with(facts.item, value, [place for place in inside if place], was)
+    return found
+
+
+def _with_item(model: type[Spec], item: Any, places: list[Place], state: list[Bag]) -> Any:
+    if not isinstance(item, dict):
+        return item
+    key = item.get(model.key)
+    was = next((one for one in state if one.get(model.key) == key), {})
+    return _with(model, item, [place[1:] for place in places if place and place[0] == key], was)
 
 
 def set_alone(model: type[Spec], inputs: Bag) -> Bag:

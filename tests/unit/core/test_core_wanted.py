@@ -79,9 +79,46 @@ def test_a_preview_has_what_was_found(calls: Calls) -> None:
     assert (bag["colour"], bag["doors"], bag["size"], bag["open"]) == ("blue", 2, "2097152KiB", True)
 
 
+def test_inside_of_an_object_or_an_item_too(calls: Calls) -> None:
+    raw: Bag = {"name": "a", "engine": {"power": 7, "fuel": "diesel"}, "wheels": [{"name": "x", "size": "1MiB"}]}
+    calls.create("Car", Key("", "car", "one", "one"), inputs(raw), Work())
+    found = calls.import_("Car", "a", Work())
+    assert found is not None
+    bare: Bag = {"name": "a", "engine": {}, "wheels": [{"name": "x"}]}
+    assert plan(calls, found, bare) == set()
+    assert plan(calls, found, {**bare, "engine": {"power": 90}}) == {"engine.power"}
+    stored = updated(calls, found, {**bare, "engine": {"fuel": "petrol"}})
+    assert stored.state["engine"] == {"power": 7, "fuel": "petrol"}
+    assert stored.state["wheels"][0]["size"] == "1MiB"
+    assert plan(calls, stored, {"name": "a", "wheels": []}) == {"engine", "wheels[0]"}
+    stored = updated(calls, stored, {**bare, "wheels": [{"name": "x", "size": "2MiB"}]})
+    assert plan(calls, stored, bare) == {"wheels[0].size"}
+    stored = updated(calls, stored, {"name": "a", "engine": {}, "wheels": [{"name": "y"}]})
+    assert [place for place in stored.private["unmanaged"] if len(place) > 1] == [["engine", "power"]]
+
+
+def test_what_breaks_a_rule_beside_what_is_set_follows_it(calls: Calls) -> None:
+    raw: Bag = {"name": "a", "doors": 8, "colour": "red"}
+    calls.create("Car", Key("", "car", "one", "one"), inputs(raw), Work())
+    found = calls.import_("Car", "a", Work())
+    assert found is not None
+    crowded = replace(found, state={**found.state, "doors": 12})
+    assert plan(calls, crowded, {"name": "a"}) == {"doors"}
+
+
 def of_the_first_form(stored: Stored, raw: Bag) -> Stored:
     """As a version kept it whose check filled in every default."""
-    return replace(stored, inputs=check(Car, raw).whole, private={**stored.private, "schema": 1.0})
+    return replace(stored, inputs=check(Car, raw).whole, private=_old(stored.private))
+
+
+def _old(private: Bag) -> Bag:
+    """It knew the unmanaged properties at the top alone."""
+    names = (
+        {"unmanaged": [place[0] for place in private["unmanaged"] if len(place) == 1]}
+        if private.get("unmanaged")
+        else {}
+    )
+    return {**private, "schema": 1.0, **names}
 
 
 def test_an_old_state_needs_nothing(calls: Calls) -> None:
