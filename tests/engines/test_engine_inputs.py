@@ -89,7 +89,8 @@ def test_what_the_node_refuses_is_said_before_anything_is_made(stack: Stack, dae
         "no-such-pool": ('jvp.Volume("v", pool=P + "nowhere", size="1MiB")', "pool: there is no storage pool"),
         "name-taken": (
             'jvp.Network("other", name=P + "net", cidr="203.0.113.0/24")',
-            "which another resource of jvp made; choose another name; if it is in no state any more, import it: pul",
+            "; choose another name; if it is in no state any more, import it: pul",
+            'which another resource of jvp made (the Pulumi stack "',
             'name: there is a network "',
         ),
         "overlap": ('jvp.Network("other", name=P + "lan", cidr=CIDR)', " of the network ", "cidr: "),

@@ -175,7 +175,7 @@ class Calls:
             except NameTaken as error:
                 if not adopt or "name" not in inputs:
                     raise
-                if error.holder is not None and error.holder.declared_by(key):
+                if error.holder is not None and error.holder.is_declared_by(key):
                     # Two resources would share it, and the delete of one of them would take it from the other.
                     error.message += "; it is not adopted, for a resource of this program has it already"
                     if not error.holder.of(key):  # else no state may have it any more: the door says the way back
@@ -202,7 +202,7 @@ class Calls:
                 f'{handler.kind} "{name}" is not adopted, for another resource of this program has just done so'
             )
         work.warn(f'{handler.kind} "{name}" was there already and is adopted')
-        return self.update(token, found, inputs, work)
+        return self.update(token, found, inputs, work, key)
 
     @leavable
     def read(self, token: str, stored: Stored, work: Work) -> Stored | None:
@@ -244,9 +244,9 @@ class Calls:
             return Stored(object_id, checked.inputs, bag, private)
 
     @leavable
-    def update(self, token: str, stored: Stored, new: Bag, work: Work) -> Result:
-        """Apply what `diff` says. Raises a JvpError when the stored state still holds."""
-        handler = self.handlers[token]
+    def update(self, token: str, stored: Stored, new: Bag, work: Work, key: Key | None = None) -> Result:
+        """Apply what `diff` says. Raises a JvpError when the stored state still holds. The key says who declares it."""
+        handler, work = self.handlers[token], replace(work, key=key)
         with self._guarded(stored.inputs, new, work=work) as work:
             self._refuse_other_host(handler, stored, work)
             spec = self._spec(handler, _wanted(handler, stored, new))

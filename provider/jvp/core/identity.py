@@ -13,17 +13,71 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from jvp.core.errors import Bug, NotFound
+from jvp.core.text import harmless
 
 F = TypeVar("F")
 
 _NAMESPACE = uuid.UUID("6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10")
 MAX_GENERATIONS = 64
 """More live objects under one key than this mean that something else is wrong."""
+
+
+LABEL_BYTES, ADDRESS_BYTES = 200, 400
+_DOORS = {"pulumi": "the Pulumi stack", "terraform": "the Terraform workspace"}
+
+
+@dataclass(frozen=True)
+class DeclaredBy:
+    """Which program declares an object, noted on it for people and other doors. No engine's state depends on it."""
+
+    door: str
+    """The kind of program: `pulumi` (the dynamic form too), `terraform`."""
+    label: str = ""
+    """The stack with its project, `shop/dev`; the workspace."""
+    address: str = ""
+    """Where in it, as far as the engine tells: a URN; the type and the name."""
+
+    @classmethod
+    def of(cls, door: str, label: str, address: str) -> DeclaredBy:
+        """From what an engine says, short and printable."""
+        return cls(door, _clipped(label, LABEL_BYTES), _clipped(address, ADDRESS_BYTES))
+
+    @classmethod
+    def read(cls, found: object) -> DeclaredBy | None:
+        """As it is noted on an object, which anybody may write to; None for what is no such note."""
+        if not isinstance(found, Mapping) or not isinstance(found.get("door"), str) or not found["door"]:
+            return None
+        return cls(_clipped(found["door"], 20), *(
+            _clipped(str(found.get(name) or ""), most)
+            for name, most in (("label", LABEL_BYTES), ("address", ADDRESS_BYTES))
+        ))  # fmt: skip
+
+    def note(self) -> dict[str, str]:
+        """As it is noted on an object."""
+        return {name: text for name, text in self.__dict__.items() if text}
+
+    def __str__(self) -> str:
+        what = f'{_DOORS.get(self.door, self.door)} "{self.label}"' if self.label else _DOORS.get(self.door, self.door)
+        return f"{what}, {self.address}" if self.address else what
+
+
+def _stack(owner: str, by: DeclaredBy | None) -> str:
+    """Which program declares an object, to be compared; empty where nothing tells.
+
+    A workspace's name alone is that of many; there the owner tells.
+    """
+    return f"{owner} {by.door} {by.label}" if by is not None and by.door == "pulumi" and by.label else owner
+
+
+def _clipped(text: str, most: int) -> str:
+    """`text` on one printable line of at most so many bytes."""
+    printable = "".join(one if one.isprintable() else "?" for one in harmless(text))
+    return printable.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 @dataclass(frozen=True)
@@ -35,6 +89,13 @@ class Key:
     address: str
     label: str = ""
     """The resource's own name in the program, from which names are made up. Not part of the identity."""
+    declared_by: DeclaredBy | None = field(default=None, compare=False)
+    """What is noted on the object of who declares it. Not part of the identity either."""
+
+    @property
+    def stack(self) -> str:
+        """See `_stack`."""
+        return _stack(self.owner, self.declared_by)
 
     @property
     def digest(self) -> str:
@@ -60,18 +121,37 @@ class Mark:
     generation: int
     acknowledged: bool = False
     owner: str = ""
+    declared_by: DeclaredBy | None = None
+    """None in marks of older versions, which did not note it."""
+
+    @classmethod
+    def new(cls, key: Key, generation: int) -> Mark:
+        """The mark of an object that is being made."""
+        return cls(key.digest, generation, owner=key.owner, declared_by=key.declared_by)
+
+    def updated(self, key: Key | None) -> Mark:
+        """The mark after an update by the program that the key tells: an engine's state has the object."""
+        declared_by = (key.declared_by if key is not None else None) or self.declared_by
+        return replace(self, acknowledged=True, declared_by=declared_by)
+
+    @property
+    def stack(self) -> str:
+        """See `_stack`."""
+        return _stack(self.owner, self.declared_by)
 
     def of(self, key: Key) -> bool:
         return self.key == key.digest
 
-    def declared_by(self, key: Key) -> bool:
+    def is_declared_by(self, key: Key) -> bool:
         """Whether a state of the key's own program has the object, as far as the owner tells programs apart."""
         return self.acknowledged and (self.of(key) or (bool(key.owner) and self.owner == key.owner))
 
 
 def maker(holder: Mark | None) -> str:
     """Who made what has a name that this resource wants, by its mark, as the end of a clause after a comma."""
-    return "which this resource did not make" if holder is None else "which another resource of jvp made"
+    if holder is None:
+        return "which this resource did not make"
+    return f"which another resource of jvp made ({holder.declared_by or 'an engine, name not recorded'})"
 
 
 def generation(

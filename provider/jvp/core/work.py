@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from jvp.core.errors import Busy, Cancelled
+from jvp.core.identity import Key
 
 Report = Callable[[str], None]
 
@@ -33,6 +34,8 @@ class Work:
     replans: bool = False
     """Whether the engine plans an object anew once all that it stands on was made: an id that was not known in the
     preview, and is the same as before, then replaces nothing."""
+    key: Key | None = None
+    """Of the resource that is created or updated: the mark says who declares the object."""
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

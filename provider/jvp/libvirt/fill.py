@@ -24,6 +24,7 @@ import libvirt
 
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Path
 from jvp.core.identity import Key
+from jvp.core.identity import maker as made_by
 from jvp.core.types import shortened
 from jvp.core.work import Work
 from jvp.libvirt import pools, sidecar
@@ -111,12 +112,12 @@ def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, pat
             f'"{sidecar.volume_name(name)}", or choose another name',
             path=path,
         )
-    maker = "nothing of jvp made" if found.record is None else "another resource of jvp made"
-    if found.standing is Standing.MOVED_ON:
-        maker = "this program made under another name or kept"
     holder = found.record.mark if found.record else None
+    maker = "which nothing of jvp made" if holder is None else made_by(holder)
+    if found.standing is Standing.MOVED_ON:
+        maker = "which this program made under another name or kept"
     return NameTaken(
-        f"there is a {kind} {where} already, which {maker}; choose another name",
+        f"there is a {kind} {where} already, {maker}; choose another name",
         path=path,
         id=f"{pool.UUIDString()}/{name}",
         holder=holder,

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 
 from lxml import etree
 
-from jvp.core.identity import Mark
+from jvp.core.identity import DeclaredBy, Key, Mark
 from jvp.libvirt import told
 from jvp.libvirt.xml import Element, ensure
 
 NAMESPACE = "urn:jvp:mark:1"
 PREFIX = "jvp"
 _TAG = f"{{{NAMESPACE}}}mark"
+_OWN = {"key", "generation", "acknowledged", "owner", "door", "label", "address"}
+"""The attributes that are no facts. To older versions the last three are facts, which they keep."""
 
 
 def element_of(mark: Mark, facts: dict[str, str] | None = None, pending: dict[str, str] | None = None) -> Element:
@@ -24,6 +26,7 @@ def element_of(mark: Mark, facts: dict[str, str] | None = None, pending: dict[st
         "generation": str(mark.generation),
         "acknowledged": "yes" if mark.acknowledged else "no",
         **({"owner": mark.owner} if mark.owner else {}),
+        **(mark.declared_by.note() if mark.declared_by else {}),
         **{name: text for name, text in (facts or {}).items() if text},
     }
     element = etree.Element(_TAG, attributes, nsmap={PREFIX: NAMESPACE})
@@ -52,34 +55,39 @@ def parsed(element: Element) -> Mark:
         generation=told.number(element.get("generation")) or 0,
         acknowledged=element.get("acknowledged") == "yes",
         owner=element.get("owner", ""),
+        declared_by=DeclaredBy.read(element.attrib),
     )
 
 
 def facts_of(root: Element) -> dict[str, str]:
     """The further attributes of our mark."""
     element = find(root)
-    known = {"key", "generation", "acknowledged", "owner"}
-    return {} if element is None else {str(k): str(v) for k, v in element.attrib.items() if k not in known}
+    return {} if element is None else {str(k): str(v) for k, v in element.attrib.items() if k not in _OWN}
 
 
 DECLARED_BY = "declaredBy"
-"""A fact of the mark: who declares the object. One that was imported has it from its first update on."""
+"""A fact of the mark of one that was imported and changed by a program which did not tell its name."""
 
 
 def is_held(root: Element) -> bool:
     """Whether a program has the object: we made it for one, or one that imported it has changed it since."""
-    return mark_of(root) is not None or DECLARED_BY in facts_of(root)
+    element = find(root)
+    mark = parsed(element) if element is not None else Mark("", 0)
+    return bool(mark.key or mark.declared_by or DECLARED_BY in facts_of(root))
 
 
 def stack_of(root: Element) -> str:
-    """Which program declares an object, as far as its mark tells; empty when it does not."""
-    mark = mark_of(root)
-    return mark.owner if mark is not None else ""
+    """Which program declares an object, to be compared, as far as its mark tells; empty when it does not."""
+    element = find(root)
+    return parsed(element).stack if element is not None else ""
 
 
 def pending_of(root: Element) -> dict[str, str]:
     """What we deferred to the next boot: path and reason."""
-    element = find(root)
+    return _pending_in(find(root))
+
+
+def _pending_in(element: Element | None) -> dict[str, str]:
     if element is None:
         return {}
     return {child.get("path", ""): child.text or "" for child in element.iterfind(f"{{{NAMESPACE}}}pending")}
@@ -98,6 +106,22 @@ def acknowledge(root: Element) -> None:
     """Note in `root` that an engine's state has the object; nothing when it is foreign."""
     if mark_of(root) is not None:
         set_fact(root, "acknowledged", "yes")
+
+
+def update(root: Element, key: Key | None, written: Mapping[str, object]) -> None:
+    """Note in `root` what an update writes, and who declares it. An imported one gets a mark that owns nothing."""
+    element = find(root)
+    if element is None and (key is None or key.declared_by is None):
+        return  # there is nothing to note
+    mark = parsed(element) if element is not None else Mark("", 0)
+    facts, pending = facts_of(root), _pending_in(element)
+    put(root, element_of(mark.updated(key), {**facts, WROTE: wrote(written)}, pending))
+
+
+def is_empty(root: Element) -> bool:
+    """Whether the mark in `root` says nothing at all."""
+    element = find(root)
+    return element is not None and parsed(element) == Mark("", 0) and not facts_of(root) and not len(element)
 
 
 def drop(root: Element) -> None:

@@ -232,7 +232,7 @@ class Restart:
         element = marks.find(root)
         assert element is not None
         element.attrib.pop(self._FACT)
-        if marks.mark_of(root) is None and not marks.facts_of(root):
+        if marks.is_empty(root):
             marks.drop(root)
         self.network.connect().networkDefineXML(text_of(root))
 

@@ -13,7 +13,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
-from jvp.core.identity import Mark, maker
+from jvp.core.identity import Key, Mark, maker
 from jvp.core.work import Work
 from jvp.libvirt import folders, pooldata, poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
@@ -231,6 +231,13 @@ class PoolApi:
         if mark is not None and not mark.mark.acknowledged:
             poolmarks.write(root, mark.acknowledged())
             with contextlib.suppress(libvirt.libvirtError):
+                self.define(root)
+
+    def declare(self, pool: libvirt.virStoragePool, key: Key | None) -> None:
+        """Note who declares the pool, and that an engine's state has it. Best effort."""
+        with self.node.pool_lock(pool.UUIDString()), contextlib.suppress(libvirt.libvirtError):
+            root = self.xml(pool)
+            if poolmarks.declare(root, key):
                 self.define(root)
 
     def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.errors import Rejected
-from jvp.core.identity import Mark
+from jvp.core.identity import DeclaredBy, Key, Mark
 from jvp.core.work import Work
 from jvp.libvirt import pools, sidecar, told
 from jvp.libvirt.sidecar import Sidecar
@@ -48,20 +48,52 @@ class PoolMark:
 
 def mark_of(root: Element) -> PoolMark | None:
     """The mark in a pool's XML, None when the pool is foreign."""
+    found = noted(root)
+    # One that was imported bears a note under an empty key: it is not one that we made.
+    return found if found is not None and found.mark.key else None
+
+
+def noted(root: Element) -> PoolMark | None:
+    """Our mark in a pool's XML, or our note on one that was imported."""
     if value(root, "source/vendor/@name") != VENDOR:
         return None
     found = told.json_of(value(root, "source/product/@name") or "")
     try:
-        return PoolMark(Mark(**found["mark"]), bool(found["made"]), bool(found["marked"]), bool(found.get("going")))
-    except (KeyError, TypeError):
+        mark = Mark(**found["mark"], declared_by=DeclaredBy.read(found.get("declaredBy")))
+        return PoolMark(mark, bool(found["made"]), bool(found["marked"]), bool(found.get("going")))
+    except (KeyError, TypeError, AttributeError):
         return None
+
+
+def declare(root: Element, key: Key | None) -> bool:
+    """Note in a pool's XML who declares it, and that an engine's state has it; whether that is new.
+
+    On one that was imported it is all that stands there; not where its owner wrote another vendor there.
+    """
+    old = noted(root)
+    if old is None:
+        theirs = value(root, "source/vendor/@name") not in (None, VENDOR)
+        if theirs or key is None or key.declared_by is None:
+            return False
+        old = PoolMark(Mark("", 0))
+    new = old.having(mark=old.mark.updated(key))
+    write(root, new)
+    return new != old
 
 
 def write(root: Element, mark: PoolMark) -> None:
     """Put the mark into a pool's XML."""
     put(root, "source/vendor/@name", VENDOR)
-    bag = {"mark": mark.mark.__dict__, "made": mark.made, "marked": mark.marked, "going": mark.going}
-    put(root, "source/product/@name", json.dumps(bag, separators=(",", ":")))
+    of, by = mark.mark, mark.mark.declared_by
+    # Beside the mark, in which older versions take no other name.
+    bag = {
+        "mark": {"key": of.key, "generation": of.generation, "acknowledged": of.acknowledged, "owner": of.owner},
+        **({"declaredBy": by.note()} if by is not None else {}),
+        "made": mark.made,
+        "marked": mark.marked,
+        "going": mark.going,
+    }
+    put(root, "source/product/@name", json.dumps(bag, separators=(",", ":"), ensure_ascii=False))
 
 
 def inactive_xml(pool: libvirt.virStoragePool) -> Element:

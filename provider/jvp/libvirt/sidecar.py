@@ -26,7 +26,7 @@ from typing import Any, Literal
 import libvirt
 
 from jvp.core.errors import Busy, NameTaken, Rejected
-from jvp.core.identity import Mark
+from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.types import shortened
 from jvp.libvirt.errors import Gone, is_gone, translated
 from jvp.libvirt.streams import read_small, write_small
@@ -180,10 +180,14 @@ def _lookup(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | 
 
 
 def _encoded(sidecar: Sidecar) -> bytes:
-    text = json.dumps({"version": VERSION, **asdict(sidecar)}, separators=(",", ":")).encode()
-    if len(text) > SIZE:
-        raise ValueError(f"a sidecar of {len(text)} bytes does not fit into {SIZE}")
-    return text.ljust(SIZE)
+    bag = {"version": VERSION, **asdict(sidecar)}
+    # Beside the mark, in which older versions take no other name.
+    declared_by = bag["mark"].pop("declared_by")
+    for further in ({"declaredBy": declared_by} if declared_by else {}, {}):
+        text = json.dumps({**bag, **further}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        if len(text) <= SIZE:
+            return text.ljust(SIZE)
+    raise ValueError(f"a sidecar of {len(text)} bytes does not fit into {SIZE}")
 
 
 def _read(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> Sidecar | None:
@@ -248,7 +252,7 @@ def parsed(raw: bytes) -> Sidecar | None:
             f"this one reads {VERSION}); install that version"
         )
     try:
-        mark = Mark(**found["mark"])
+        mark = Mark(**found["mark"], declared_by=DeclaredBy.read(found.get("declaredBy")))
         read = Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
     except (KeyError, TypeError):
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import libvirt
 
 from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
+from jvp.core.identity import Key
 from jvp.core.types import size_text
 from jvp.core.work import Work
 from jvp.libvirt import copying, disks, overlays, poolmarks, pools, sidecar, templates
@@ -102,6 +103,15 @@ class VolumeApi:
             sidecar.put(found.pool, found.name, record.acknowledged())
         except libvirt.libvirtError:
             return
+
+    def declare(self, found: Found, key: Key | None) -> None:
+        """Note who declares the volume, and that an engine's state has it. Best effort; nothing of a foreign one."""
+        if found.record is None:
+            return
+        record = found.record.having(mark=found.record.mark.updated(key))
+        if record != found.record:
+            with contextlib.suppress(libvirt.libvirtError):
+                sidecar.put(found.pool, found.name, record)
 
     def grow(self, work: Work, found: Found, size: int) -> None:
         """Bring the volume to `size`, through the guest that runs from it when there is one.

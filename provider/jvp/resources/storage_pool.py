@@ -125,7 +125,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         name = spec.name or key.auto_name(uuid)
         spec = spec.model_copy(update={"name": name, "path": spec.path or self._default_path(name)})
         self._refuse_taken(spec, uuid)
-        mark = PoolMark(Mark(key.digest, number, owner=key.owner))
+        mark = PoolMark(Mark.new(key, number))
         with contextlib.ExitStack() as undo, libvirt_errors(f'storage pool "{name}"'):
             if found is not None:
                 found = self._same_folder(work, found, spec)
@@ -158,7 +158,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)
-            return Done(object_id, self.state_of(pool, spec, acknowledge=True))
+            self.api.declare(pool, work.key)
+            return Done(object_id, self.state_of(pool, spec))
 
     def delete(self, work: Work, object_id: str, prior: StoragePoolState | None) -> None:
         with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):

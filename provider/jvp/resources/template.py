@@ -19,6 +19,7 @@ from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, S
 from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
+from jvp.core.identity import maker as made_by
 from jvp.core.model import Rule, Spec, load
 from jvp.core.types import Label, LocalPath, Name, Reference, Url, in_lower_case, is_uuid, utc_text
 from jvp.core.types import url as web_url
@@ -203,7 +204,7 @@ class Templates(Handler[Template, TemplateState]):
                 raise NotFound(
                     f'template "{name}" is not the one that was made here any more; refresh the state and run again'
                 )
-            kept = found.sidecar.acknowledged()
+            kept = found.sidecar.having(mark=found.sidecar.mark.updated(work.key))
             self._bring(work, Slot(pool, name, kept.mark, kept), spec)
             return Done(object_id, self.state_of(self._found(work, pool, name), spec))
 
@@ -262,18 +263,18 @@ class Templates(Handler[Template, TemplateState]):
             name = spec.name or key.auto_name(key.uuid(generation))
             standing, kept = self.api.standing(work, pool, name, key)
             if standing in (Standing.FREE, Standing.OURS):
-                mark = Mark(key.digest, generation, owner=key.owner)
+                mark = Mark.new(key, generation)
                 return Slot(pool, name, mark, kept, fresh=standing is Standing.FREE)
             if spec.name or standing is Standing.TAKEN:
-                maker = "this program made under another name or kept" if standing is Standing.MOVED_ON else (
-                    "another resource of jvp made or is making"
-                )  # fmt: skip
+                holder = kept.mark if kept is not None else None
+                moved_on = standing is Standing.MOVED_ON
+                maker = "which this program made under another name or kept" if moved_on else made_by(holder)
                 raise NameTaken(
-                    f'there is a template "{name}" in the storage pool "{pool.name()}" already, which {maker}; '
+                    f'there is a template "{name}" in the storage pool "{pool.name()}" already, {maker}; '
                     "choose another name",
                     path=("name",),
                     id=f"{pool.UUIDString()}/{name}",
-                    holder=kept.mark if kept is not None else None,
+                    holder=holder,
                 )
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 

@@ -162,7 +162,7 @@ class Volumes(Handler[Volume, VolumeState]):
                 return self._grown(work, object_id, spec)
             with content.ready(work, pool):
                 size = _size(spec, content)
-                mark = Mark(key.digest, generation, owner=key.owner)
+                mark = Mark.new(key, generation)
                 record = Sidecar("volume", mark, "filling", "", spec.format, facts)
                 removed.warn_of_writers(work, self.node, pool, name)
                 made = self._fill(work, pool, name, record, content, size, found)
@@ -196,7 +196,7 @@ class Volumes(Handler[Volume, VolumeState]):
                 raise NotFound(
                     f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
                 )
-            self.api.acknowledge(found)
+            self.api.declare(found, work.key)
             if spec.size is not None:
                 self.api.grow(work, found, disk_bytes(spec.size))
                 found = self._found(work, object_id)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from jvp.core.errors import Rejected
-from jvp.core.identity import Mark
+from jvp.core.identity import DeclaredBy, Mark
 from jvp.libvirt import sidecar
 from jvp.libvirt.sidecar import SIZE, Sidecar
 
@@ -48,7 +47,7 @@ def test_what_was_never_written_or_is_not_ours_is_none(raw: bytes, monkeypatch: 
 
 @pytest.mark.parametrize("length", [1000, SIZE, 3 * SIZE, sidecar.MOST])
 def test_a_longer_record_is_read_to_its_end(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = json.dumps({"version": 1, **asdict(WHOLE), "further": "x"}).encode()
+    text = json.dumps({**json.loads(sidecar._encoded(WHOLE)), "further": "x"}).encode()
     assert read(text[:-2] + b"x" * (length - len(text)) + text[-2:], monkeypatch) == WHOLE
     assert read(text.ljust(length), monkeypatch) == WHOLE
 
@@ -61,7 +60,7 @@ def test_one_of_a_newer_version_is_refused_with_its_kind(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("changed", [{"phase": "unheard of"}, {"nonce": 1}, {"facts": []}, {"kind": None}])
 def test_a_record_of_another_form_is_none_of_ours(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(json.dumps({"version": 1, **asdict(WHOLE), **changed}).encode(), monkeypatch) is None
+    assert read(json.dumps({**json.loads(sidecar._encoded(WHOLE)), **changed}).encode(), monkeypatch) is None
 
 
 def test_it_says_its_version() -> None:
@@ -71,6 +70,21 @@ def test_it_says_its_version() -> None:
 def test_too_much_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         sidecar._encoded(WHOLE.having(facts={"x": "y" * SIZE}))
+
+
+def test_who_declares_it_stands_beside_the_mark_for_older_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They make a Mark of what is in "mark", and of no other name."""
+    record = WHOLE.having(mark=Mark("k", 3, True, "me", DeclaredBy.of("pulumi", "läden/dev", 'a "b" c')))
+    found = json.loads(sidecar._encoded(record))
+    assert set(found["mark"]) == {"key", "generation", "acknowledged", "owner"}
+    assert found["declaredBy"] == {"door": "pulumi", "label": "läden/dev", "address": 'a "b" c'}
+    assert read(sidecar._encoded(record), monkeypatch) == record
+
+
+def test_who_declares_it_gives_way_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = WHOLE.having(facts={"x": "y" * (SIZE - 250)})
+    record = full.having(mark=Mark("k", 3, True, "me", DeclaredBy.of("pulumi", "x" * 300, "y" * 500)))
+    assert read(sidecar._encoded(record), monkeypatch) == full
 
 
 def test_names() -> None:

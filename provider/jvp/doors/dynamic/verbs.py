@@ -24,7 +24,7 @@ from jvp.core.calls import Calls, Result, Stored, failures_text
 from jvp.core.check import Failure, check, hide, underived
 from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
-from jvp.core.identity import Key
+from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import FieldFacts, fields
 from jvp.core.text import harmless, shortened
 from jvp.core.types import duration_s
@@ -73,7 +73,7 @@ class Verbs:
 
     def create(self, props: Properties) -> CreateResult:
         inputs, who = self._inputs(props), props[RESOURCE]
-        key = Key(self._provider.owner or "", self.token, str(who["address"]), str(who["name"]))
+        key = self._key(who)
         adopt, work = self._provider.adopt, self._work("create")
         result = self._called(lambda: self._calls.create(self.token, key, inputs, work, adopt=adopt))
         self._refuse_unfinished(
@@ -90,7 +90,8 @@ class Verbs:
 
     def update(self, id_: str, olds: Properties, news: Properties) -> UpdateResult:
         stored, inputs = self._stored(id_, olds), self._inputs(news)
-        result = self._called(lambda: self._calls.update(self.token, stored, inputs, self._work("update")))
+        key = self._key(news[RESOURCE])
+        result = self._called(lambda: self._calls.update(self.token, stored, inputs, self._work("update"), key))
         self._refuse_unfinished(result, "run pulumi up again, and it goes on")
         return UpdateResult(self._outputs(result.stored, news[RESOURCE]))
 
@@ -99,6 +100,13 @@ class Verbs:
         self._called(lambda: self._calls.delete(self.token, stored, self._work("delete")))
 
     # What they share
+
+    def _key(self, who: Properties) -> Key:
+        """The plugin's own, so that the two forms make the same objects."""
+        address, name = str(who["address"]), str(who["name"])
+        stack, project, *_ = [*address.split("::"), ""]
+        declared_by = DeclaredBy.of("pulumi", f"{project}/{stack.removeprefix('urn:pulumi:')}", address)
+        return Key(self._provider.owner or "", self.token, address, name, declared_by)
 
     @property
     def _provider(self) -> Provider:

@@ -18,7 +18,7 @@ from jvp.core.calls import AnyFunction, AnyHandler, Calls, Stored, failures_text
 from jvp.core.check import Failure, underived
 from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
 from jvp.core.handler import Handler
-from jvp.core.identity import Key
+from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import fields
 from jvp.core.text import harmless, shortened
 from jvp.core.types import duration_s
@@ -197,7 +197,7 @@ class ProviderServicer:
             if request.preview:
                 state = calls.preview_update(handler.token, stored, news, work, defaults=True)
                 return answer(properties=encode(state))
-            result = calls.update(handler.token, stored, news, work)
+            result = calls.update(handler.token, stored, news, work, self._key(handler, request.urn))
         if result.reasons:
             raise Unfinished(result.stored)
         return answer(properties=encode(outputs(result.stored)), refresh_before_update=self.session.refreshes)
@@ -243,7 +243,8 @@ class ProviderServicer:
 
     def _key(self, handler: AnyHandler, text: str) -> Key:
         urn, owner = Urn.parse(text), self._ready.provider.owner
-        return Key(owner=owner or "", kind=handler.token, address=urn.address, label=urn.name)
+        declared_by = DeclaredBy.of("pulumi", urn.label, urn.address)
+        return Key(owner or "", handler.token, urn.address, urn.name, declared_by)
 
     @contextmanager
     def _work(

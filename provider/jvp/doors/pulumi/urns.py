@@ -48,6 +48,11 @@ class Urn:
         return self.types[-1]
 
     @property
+    def label(self) -> str:
+        """Project and stack, as people call them."""
+        return f"{self.project}/{self.stack.removeprefix('urn:pulumi:')}"
+
+    @property
     def address(self) -> str:
         """The URN without the resource's own type: what a key is made of."""
         return "::".join((self.stack, self.project, "$".join(self.types[:-1]), self.name))

@@ -12,11 +12,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from jvp.core.identity import DeclaredBy
+
 
 def default_owner(folder: Path, environment: Mapping[str, str] = os.environ) -> str:
     """The owner of what is declared in `folder` and its workspace: a digest, for the folder's name is nobody's."""
     text = f"{folder.resolve()}\0{workspace(folder, environment)}"
     return f"tf-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def declarer(folder: Path, type_name: str, name: str) -> DeclaredBy:
+    """Who declares a resource, as far as the host tells: not the address, of which the type and the name are part."""
+    return DeclaredBy.of("terraform", workspace(folder), f"{type_name} {name}")
 
 
 def workspace(folder: Path, environment: Mapping[str, str] = os.environ) -> str:

@@ -27,7 +27,7 @@ from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, readonly, schema, writeonly
 from jvp.doors.terraform.declared import Declared
-from jvp.doors.terraform.owner import default_owner
+from jvp.doors.terraform.owner import declarer, default_owner
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.upgrade import upgraded
@@ -343,7 +343,8 @@ class ProviderServicer:
 
     def _update(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
         calls = self._ready.calls
-        return calls.update(handler.token, before, calls.check(handler.token, given).inputs, work).stored
+        key = self._key(handler, given)
+        return calls.update(handler.token, before, calls.check(handler.token, given).inputs, work, key).stored
 
     def _delete(self, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> None:
         self._ready.calls.delete(handler.token, before, work)
@@ -352,7 +353,9 @@ class ProviderServicer:
         """Who the object belongs to: the owner, and its place on the node, for there is no address here."""
         provider, calls = self._ready.provider, self._ready.calls
         place = handler.place(bag)
-        return Key(provider.owner or "", handler.token, f"{calls.host()}/{place}", label=str(bag.get("name") or place))
+        name = str(bag.get("name") or place)
+        declared_by = declarer(self._folder, schema.type_name(handler.token), name)
+        return Key(provider.owner or "", handler.token, f"{calls.host()}/{place}", name, declared_by)
 
     # What they share
 

@@ -78,7 +78,7 @@ class Instances(Handler[Instance, InstanceState]):
                 return self._finish(work, found, spec)
             root_plan = storage.plan_root(self.node, spec)
             resolved = self._resolve(work, spec, uuid, root_plan)
-            before, over = self._refuse_addresses(work, spec, uuid, found, key.owner)
+            before, over = self._refuse_addresses(work, spec, uuid, found, key.stack)
             pool = root_plan.pool if root_plan else None
             facts = {"template": root_plan.template.id} if root_plan and root_plan.template else {}
             keep = root_plan is not None and storage.outlived(work, root_plan, uuid, found)
@@ -98,7 +98,7 @@ class Instances(Handler[Instance, InstanceState]):
             machine.refuse_too_large(self.api, root, spec, {"memory"})
             machine.pin_machine(self.api, root)
             facts[marks.WROTE] = marks.wrote(comparable(root))
-            marks.put(root, marks.element_of(Mark(key.digest, number, owner=key.owner), facts))
+            marks.put(root, marks.element_of(Mark.new(key, number), facts))
             kept = cards.wanted(root, spec)
             cards.drop(work, self.node, before - kept.keys())
             hosts.note_cards(root, kept)
@@ -178,7 +178,7 @@ class Instances(Handler[Instance, InstanceState]):
                 inactive.set("type", type)
             if spec.firmware == "uefi":
                 marks.set_fact(inactive, storage.NVRAM, "yes")
-            marks.set_fact(inactive, marks.WROTE, marks.wrote(comparable(inactive)))
+            marks.update(inactive, work.key, comparable(inactive))
             marks.hold(inactive)
             kept = cards.wanted(inactive, spec)
             cards.drop(work, self.node, before - kept.keys())

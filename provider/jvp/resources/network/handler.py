@@ -56,10 +56,10 @@ class Networks(Handler[Network, NetworkState]):
         self._refuse_taken(name, uuid)
         own = parse(found.XMLDesc(self.api.INACTIVE)) if found else None
         with libvirt_errors(what):
-            collisions.wait(work, self.api, spec, uuid, own, key.owner)
-            collisions.settle(work, self.api, spec, uuid, own, key.owner)
+            collisions.wait(work, self.api, spec, uuid, own, key.stack)
+            collisions.settle(work, self.api, spec, uuid, own, key.stack)
             self._refuse_interface(spec, uuid, own)
-        mark = Mark(key.digest, number, owner=key.owner)
+        mark = Mark.new(key, number)
         with contextlib.ExitStack() as undo, libvirt_errors(what):
             root = own if own is not None else skeleton(uuid)
             new = Ours.of(hosts_in(spec.reservations))
@@ -108,7 +108,7 @@ class Networks(Handler[Network, NetworkState]):
                 self._refuse_reserved(root, spec, ours)
                 before, both = copy.deepcopy(root), ours | new
                 marks.acknowledge(before)
-                network, stopped = self._redefine(network, root, prior, spec, changes)
+                network, stopped = self._redefine(work, network, root, prior, spec, changes)
             try:
                 self._settle(work, network, spec, restart, both)
             except JvpError:
@@ -119,7 +119,7 @@ class Networks(Handler[Network, NetworkState]):
             return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
 
     def _redefine(
-        self, network: Any, root: Element, prior: NetworkState, spec: Network, changes: Sequence[Change]
+        self, work: Work, network: Any, root: Element, prior: NetworkState, spec: Network, changes: Sequence[Change]
     ) -> tuple[Any, bool]:
         """Write what is declared into the definition `root`; the network, and whether it was stopped for a restart."""
         ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
@@ -131,7 +131,7 @@ class Networks(Handler[Network, NetworkState]):
         # Started by somebody since it was read: it runs as it was.
         needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
         needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
-        marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
+        marks.update(root, work.key, comparable(read(root, both)))
         record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
         if spec.active and (needs_restart or not network.isActive()):
             # Last: of a network that was imported this note is all that is kept, until the restart is over.
