@@ -396,23 +396,32 @@ def test_what_a_lost_pool_left_is_taken_over(provider: Provider, daemon: Any, pr
     folder.rmdir()
 
 
+def test_a_pool_of_another_name_over_the_folder_is_not_adopted(
+    provider: Provider, daemon: Any, prefix: str, folder: Path
+) -> None:
+    other = foreign(daemon, f"{prefix}f", folder)
+    calls = Calls({"StoragePool": provider.pools}, {})
+    inputs = calls.check("StoragePool", {"name": f"{prefix}p", "path": str(folder)}).inputs
+    with pytest.raises(NameTaken, match=f'is the folder of the storage pool "{prefix}f"'):
+        calls.create("StoragePool", key("StoragePool", "adopter"), inputs, Work(), adopt=True)
+    other.destroy()
+    other.undefine()
+    folder.rmdir()
+
+
 def test_a_system_folder_is_imported_and_never_made(
     provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "_ITSELF", (str(folder),))
-    lines = Lines()
-    spec = pool_spec(name=f"{prefix}f", path=str(folder))
-    assert [*provider.pools.warnings(lines.work(), spec, None)] == [
-        f'path: "{folder}" is a folder of the system, whose files would be volumes of the pool; take a folder of its '
-        "own on a disk: this will fail"
-    ]
+    calls = Calls({"StoragePool": provider.pools}, {})
+    inputs = calls.check("StoragePool", {"name": f"{prefix}f", "path": str(folder)}).inputs
+    with pytest.raises(Rejected, match="whose files would be volumes of the pool; take a folder of its own on a disk"):
+        calls.preview_create("StoragePool", inputs, Work())
     with pytest.raises(Rejected, match="is a folder of the system") as caught:
         create(provider, name=f"{prefix}f", path=str(folder))
     assert (caught.value.path, folder.exists()) == (("path",), False)
     other = foreign(daemon, f"{prefix}f", folder)
-    assert [*provider.pools.warnings(lines.work(), spec, None)] == []
-    calls = Calls({"StoragePool": provider.pools}, {})
-    inputs = calls.check("StoragePool", {"name": f"{prefix}f", "path": str(folder)}).inputs
+    assert calls.preview_create("StoragePool", inputs, Work())["path"] == str(folder)
     adopted = calls.create("StoragePool", key("StoragePool", "adopted"), inputs, Work(), adopt=True)
     assert adopted.stored.id == other.UUIDString()
     calls.delete("StoragePool", adopted.stored, Work())

@@ -173,7 +173,7 @@ class Calls:
                 spec = self._spec(handler, inputs)
                 outcome = self._going.wait(work, token, lambda: handler.create(work, key, spec), patient=not adopt)
             except NameTaken as error:
-                if not adopt or "name" not in inputs:
+                if not adopt or "name" not in inputs or error.path[:1] not in ((), ("name",)):
                     raise
                 if error.holder is not None and error.holder.is_declared_by(key):
                     # Two resources would share it, and the delete of one of them would take it from the other.

@@ -96,7 +96,7 @@ class Handler(Generic[S, T]):
         return changes
 
     def predict(self, spec: S, prior: T | None) -> dict[str, Any]:
-        """Outputs that a preview can know, by the users' spelling. Offline."""
+        """Outputs that a preview can know, by the users' spelling. Offline. Raises for what is sure to fail."""
         return {}
 
     def warnings(self, work: Work, spec: S, prior: T | None) -> Iterator[str]:

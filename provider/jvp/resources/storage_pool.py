@@ -12,15 +12,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from jvp.core.abandon import run
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import folders
 from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
@@ -179,6 +180,8 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
     def predict(self, spec: StoragePool, prior: StoragePoolState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}
         if prior is None:
+            if (why := self._system_folder(spec)) is not None:
+                raise Rejected(why, path=("path",))
             bag["type"] = "dir"
             if spec.path is None and known(spec.name) and spec.name and not self.node.is_session:
                 bag["path"] = posixpath.join(DEFAULT_FOLDER, spec.name)
@@ -187,8 +190,6 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         return bag
 
     def warnings(self, work: Work, spec: StoragePool, prior: StoragePoolState | None) -> Iterator[str]:
-        if prior is None and (why := self._system_folder(spec)) is not None:
-            yield f"path: {why}: this will fail"
         if prior is None or not prior.active or spec.active is not False or prior.path is None:
             return
         with libvirt_errors(f'storage pool "{prior.name}"'):
@@ -202,8 +203,12 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
     def _system_folder(self, spec: StoragePool) -> str | None:
         """Why the pool will not be made there. One that is there already may be adopted, wherever it is."""
         why = folders.systems(spec.path) if known(spec.path) and spec.path else None
-        there = why and known(spec.name) and spec.name and find_pool(self.node, spec.name)
-        return None if there else why
+        if why is None or spec.name is None:
+            return why
+        with contextlib.suppress(JvpError), libvirt_errors(f'storage pool "{spec.name}"'):
+            there = not known(spec.name) or run(current(), lambda: find_pool(self.node, str(spec.name)))
+            return None if there else why
+        return None
 
     def _mark(self, pool: Any) -> Mark | None:
         with seen_to_go(Gone.POOL):

@@ -1,0 +1,58 @@
+"""A call of libvirt that does not come back: Ctrl-C ends the apply all the same, and the next one converges."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tofu_stack import Tofu
+
+from faults.slow import SlowHost, until
+from hosts.fixtures import hosts_folder
+
+__all__ = ["hosts_folder"]
+SOON_S = 20.0
+"""The product promises 5 s from the Ctrl-C on; the call itself never comes back, and a test's machine may be busy."""
+MODULE = """
+provider "jvp" {
+  uri = local.URI
+}
+
+resource "jvp_network" "net" {
+  name = "hang"
+  cidr = "192.168.88.0/24"
+}
+"""
+
+
+@pytest.fixture
+def slow(hosts_folder: Path) -> Iterator[SlowHost]:
+    with contextlib.closing(SlowHost(hosts_folder / "tofu", f"{hosts_folder.name}-tofu")) as found:
+        yield found
+
+
+def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu]) -> None:
+    module = make_module()
+    module.write(MODULE, URI=slow.host.uri)
+    process = module.start("apply", "-no-color", "-auto-approve")
+    try:
+        until(lambda: slow.begun() > 0, "the call never came")
+        begin = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    took = time.monotonic() - begin
+    said = re.sub(r"[\s│╷╵]+", " ", text)
+    assert "stopped on request, though libvirt's virNetwork.create has not come back" in said, text
+    assert took < SOON_S, text
+    slow.release()
+    slow.heal()
+    module.apply()
+    module.destroy()
