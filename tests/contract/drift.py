@@ -145,6 +145,10 @@ NETWORK = [
     ),
     Drift("domain", edited(lambda _, root: drop(root, "domain")), frozenset({"domain"}), "edited"),
     Drift("mtu", edited(lambda _, root: put(root, "mtu/@size", "1300"), restart=True), frozenset({"mtu"})),
+    Drift("mode", edited(lambda _, root: put(root, "forward/@dev", "lo")), frozenset({"mode"}), "way out edited"),
+    Drift(
+        "mode", edited(lambda _, root: put(root, "forward/@dev", "lo"), restart=True), frozenset({"mode"}), "way out"
+    ),
     Drift("autostart", lambda _, network: network.setAutostart(0), frozenset({"autostart"})),
     Drift("active", lambda _, network: network.destroy(), frozenset({"active"})),
 ]

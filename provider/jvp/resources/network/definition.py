@@ -116,6 +116,34 @@ def patch(root: Element, spec: Network, ours: Ours) -> None:
     _patch_ip6(root, spec, is_new=spec.mode != was)
 
 
+def way_out(root: Element) -> str | None:
+    """The interface of the node that alone lets a network's guests out; None when any does. No property says one."""
+    return value(root, "forward/@dev") or value(root, "forward/interface/@dev")
+
+
+_BY = " by "
+
+
+def with_way_out(mode: str, device: str | None) -> str:
+    """The mode as the state has it: with the interface that somebody has set, which is then what an update takes out.
+
+    As a plan shows it: `"nat by eth1" => "nat"`.
+    """
+    return mode if device is None else f"{mode}{_BY}{device}"
+
+
+def without_way_out(mode: str) -> str:
+    return mode.partition(_BY)[0]
+
+
+def free_way_out(root: Element) -> None:
+    """Let the guests of a network that we made out by any interface again; another's keeps its own."""
+    if marks.mark_of(root) is not None and way_out(root) is not None:
+        put(root, "forward/@dev", None)
+        while root.find("forward/interface") is not None:
+            drop(root, "forward/interface")
+
+
 def _strip(root: Element) -> None:
     """Take out what libvirt refuses in a network on a bridge of the node."""
     for path in ("bridge", "mac", "domain", "mtu"):

@@ -26,6 +26,7 @@ from jvp.resources.network.definition import (
     SETTLING,
     Ours,
     comparable,
+    free_way_out,
     hosts_in,
     kept,
     own_bridge,
@@ -33,6 +34,9 @@ from jvp.resources.network.definition import (
     read,
     record,
     skeleton,
+    way_out,
+    with_way_out,
+    without_way_out,
 )
 from jvp.resources.network.model import Network, NetworkState
 
@@ -126,6 +130,7 @@ class Networks(Handler[Network, NetworkState]):
         marks.acknowledge(root)
         removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
         both = ours | new
+        free_way_out(root)
         patch(root, kept(spec, read(root, both), removed), both)
         needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
         # Started by somebody since it was read: it runs as it was.
@@ -154,7 +159,17 @@ class Networks(Handler[Network, NetworkState]):
         for change in changes:
             live = change.path[:2] == ("ipv6", "dhcp")
             live = live or (stands and change.effect is Effect.NETWORK_RESTART)  # there is nothing to restart
+            live = live or (change.path == ("mode",) and self._runs_right(state, change.new))
             yield change.having(Effect.LIVE) if live else change
+
+    def _runs_right(self, state: NetworkState, mode: Any) -> bool:
+        """Whether somebody edited only the definition's way out, and the network runs without it."""
+        if not state.uuid or without_way_out(state.mode) != mode:
+            return False
+        with contextlib.suppress(JvpError), libvirt_errors("network"):
+            network = self.api.find(state.uuid)
+            return network is not None and way_out(parse(network.XMLDesc(0))) is None
+        return False
 
     def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -306,6 +321,9 @@ class Networks(Handler[Network, NetworkState]):
             # edited the definition, that is the drift.
             live, edited = read(parse(network.XMLDesc(0)), ours), marks.edited(root, comparable(values))
             values = {name: was if name in edited else live[name] for name, was in values.items()}
+        if prior is not None and marks.mark_of(root) is not None:
+            device = way_out(root) or (way_out(parse(network.XMLDesc(0))) if active else None)
+            values["mode"] = with_way_out(values["mode"], device)
         unfinished = Restart.is_noted(root) or SETTLING in marks.facts_of(root)
         return NetworkState.model_construct(
             **values,
