@@ -51,6 +51,11 @@ class Found:
     def path(self) -> str:
         return value(self.root, "target/path") or ""
 
+    @property
+    def short(self) -> str | None:
+        """That somebody cut the image off, as a sentence goes on; None when it is whole."""
+        return _short(self.root, self.record)
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -115,6 +120,24 @@ class TemplateApi:
             return None
         return pools.there(work, slot.pool, volume_name(slot.name, digest))
 
+    def clear_short(self, work: Work, slot: Slot, digest: str, *, same: bool) -> bool:
+        """Remove the image in use when it is cut off, so that it is made again; whether that was so.
+
+        What stands on it needs the very same content: unless that is sure (`same`), Rejected names it. Again: yes.
+        """
+        volume = self.has(work, slot, digest) if digest[:DIGEST_LENGTH] == slot.record.current else None
+        why = _short(volume_xml(volume), slot.record) if volume is not None else None
+        if volume is None or why is None:
+            return False
+        users = [] if same else users_of(self.node, [volume.path()])
+        if users:
+            raise Rejected(
+                f'template "{slot.name}" {why}, and {pools.listed(users)} stand on it: what its address gives now may '
+                "be another image; put the file back, or delete those first"
+            )
+        fill.remove_when_free(work, volume)
+        return True
+
     def pieces(self, work: Work, volume: libvirt.virStorageVol) -> Iterator[bytes | int]:
         """The bytes of a generation in order, a number for a hole of that length."""
         with self.node.job(work) as connection:
@@ -125,7 +148,7 @@ class TemplateApi:
         assert slot.before is not None
         self._drop_unfinished(work, slot, "")
         root = volume_xml(slot.pool.storageVolLookupByName(volume_name(slot.name, digest)))
-        record = replace(_moved(slot.record, digest), size=_capacity(root), **facts)
+        record = replace(_moved(slot.record, digest), size=_capacity(root), length=_length(root), **facts)
         kept = replace(slot.before, mark=slot.mark, phase="whole", format=copying.format_of(root), facts=record.facts())
         self._write(slot.pool, slot.name, kept)
         sweep(work, self.node, slot.pool, slot.name)
@@ -149,7 +172,8 @@ class TemplateApi:
             if copying.format_of(root) != image.format or value(root, "backingStore/path"):
                 raise Rejected(f"libvirt takes the image for {copying.format_of(root)}, and it is {image.format}")
             record = _moved(Record.of(claim.record), image.digest)
-            claim.finish(**replace(record, digest=content, size=_capacity(root), **facts).facts())
+            record = replace(record, digest=content, size=_capacity(root), length=_length(root), **facts)
+            claim.finish(**record.facts())
             undo.pop_all()
         sweep(work, self.node, slot.pool, slot.name)
 
@@ -318,6 +342,20 @@ def _moved(record: Record, digest: str) -> Record:
 
 def _is_our_cd(disk: DomainDisk) -> bool:
     return disk.ours and disk.is_cd
+
+
+def _short(root: Element, record: Record) -> str | None:
+    now = _length(root)
+    if record.length and now < record.length:
+        return f"has {now} bytes of the {record.length} that were put there"
+    if record.size and _capacity(root) < record.size:
+        return f"has {_capacity(root)} bytes of the {record.size} that were put there"
+    return None
+
+
+def _length(root: Element) -> int:
+    """The bytes of its file."""
+    return number(root, "physical") or 0
 
 
 def _capacity(root: Element) -> int:

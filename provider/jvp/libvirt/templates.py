@@ -67,6 +67,8 @@ class Record:
     """Where the image came from, to be shown; without passwords."""
     source_key: str = ""
     """A digest of where it came from, to be compared."""
+    length: int = 0
+    """Of the current one's file, in bytes; 0 where an older version made it."""
     created: str = ""
     os: str = ""
     """What is in it, as the program calls it."""

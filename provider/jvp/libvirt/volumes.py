@@ -18,6 +18,9 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.xml import Element, number, value, volume_xml
 
+WAY_OUT = "delete it by hand, or remove it from the state and import it"
+"""What to do about a volume of which it cannot be told whether it is ours: nothing of it is written or deleted."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -51,6 +54,27 @@ class Found:
     @property
     def backing_file(self) -> str | None:
         return value(self.root, "backingStore/path") if self.format != "raw" else None
+
+    def fault(self, nonce: str | None) -> str | None:
+        """Why it cannot be told whether this is still the volume that was made here, as `nonce` knows it.
+
+        libvirt gives a volume no identity of its own: its key is its path. None where all is as our record says.
+        """
+        record, name = self.record, sidecar.volume_name(self.name)
+        if not nonce:
+            return None  # it was imported
+        if record is None:
+            return f"has lost its record {name}, so it cannot be told whether it is the one that was made here"
+        if record.nonce != nonce or record.phase != "whole" or record.format != "qcow2":
+            return None  # what a guest writes into its raw disk tells nothing
+        probed = copying.format_of(self.root)
+        if probed != record.format:
+            return f"was made as {record.format} and is {probed} now: it is damaged, or somebody made another one"
+        was = None if record.facts.get("full") else record.facts.get("template_file")
+        if self.backing_file != was:
+            now = self.backing_file or "nothing"
+            return f"stands on {now} and was made on {was or 'nothing'}: somebody changed it, or made another one"
+        return None
 
 
 class VolumeApi:
@@ -151,11 +175,8 @@ class VolumeApi:
             record = sidecar.get(pool, name)
         else:
             pool, name, record = found.pool, found.name, found.record
-            if nonce and record is None:
-                raise Rejected(
-                    f'volume "{name}" has lost its record {sidecar.volume_name(name)}, so it cannot be told whether it '
-                    "is the one that was made here; delete it by hand, or remove it from the state and import it"
-                )
+            if (why := found.fault(nonce)) is not None:
+                raise Rejected(f'volume "{name}" {why}; {WAY_OUT}')
         if record is not None and nonce and record.nonce != nonce:
             if found is not None:
                 work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')

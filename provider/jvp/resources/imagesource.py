@@ -111,3 +111,17 @@ def _allocated(path: str) -> int:
         return FilePath(path).stat().st_blocks * 512
     except OSError:
         return 0
+
+
+def verify(work: Work, origin: Origin) -> None:
+    """Raises Invalid when a file that is in the pool already does not hash to what is declared now."""
+    verifier = at(("source", "checksum"), lambda: origin.verifier(work))
+    assert verifier is not None
+
+    def read() -> None:
+        with images.open_path(origin.path or "", work) as opened_:
+            for segment in opened_.segments():
+                verifier.update(segment)
+        verifier.check()
+
+    at(("source", "path"), read)

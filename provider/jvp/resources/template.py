@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, Field
 
 from jvp import images
-from jvp.core.diff import Change
+from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
 from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
@@ -228,11 +228,23 @@ class Templates(Handler[Template, TemplateState]):
 
     def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
         """A reference to the same pool in another spelling is no change."""
+        if (short := self._short(state)) is not None and not any(change.path[0] == "source" for change in changes):
+            note = f"its image {short}: it is put there again"
+            yield Change(("source",), Kind.UPDATE, Effect.LIVE, None, new.get("source"), note)
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
             same = wanted is not None and wanted in (state.pool_uuid, state.pool_name)
             if change.path != ("pool",) or not same:
                 yield change
+
+    def _short(self, state: TemplateState) -> str | None:
+        """That somebody cut the image off; None also while nothing can be asked."""
+        with contextlib.suppress(JvpError):
+            pool, name = self._place(f"{state.pool_uuid}/{state.name}")
+            with libvirt_errors(f'template "{name}"'):
+                found = self.api.find(Work(), pool, name)
+                return found.short if found is not None else None
+        return None
 
     def predict(self, spec: Template, prior: TemplateState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}
@@ -286,12 +298,14 @@ class Templates(Handler[Template, TemplateState]):
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
-        volume = self.api.has(work, slot, digest)
+        same = source.path is not None and slot.record.digest == digest
+        gone = self.api.clear_short(work, slot, digest, same=same)
+        volume = None if gone else self.api.has(work, slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
-            _verify(work, source)
+            imagesource.verify(work, _origin(source))
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = utc_text(time.time())
@@ -384,17 +398,3 @@ def _origin(source: TemplateSource) -> imagesource.Origin:
         allow_private_redirects=source.allow_private_redirects,
         format=source.format,
     )
-
-
-def _verify(work: Work, source: TemplateSource) -> None:
-    """Raises Invalid when a file that is in the pool already does not hash to what is declared now."""
-    verifier = at(("source", "checksum"), lambda: _origin(source).verifier(work))
-    assert verifier is not None
-
-    def read() -> None:
-        with images.open_path(source.path or "", work) as origin:
-            for segment in origin.segments():
-                verifier.update(segment)
-        verifier.check()
-
-    at(("source", "path"), read)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jvp.core.diff import Change
-from jvp.core.errors import Bug, NotFound, Path, Rejected, Stopped, Undefined
+from jvp.core.diff import Change, Kind
+from jvp.core.errors import Bug, JvpError, NotFound, Path, Rejected, Stopped, Undefined
 from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -36,7 +36,7 @@ from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Holder, Standing
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
-from jvp.libvirt.volumes import Found, VolumeApi
+from jvp.libvirt.volumes import WAY_OUT, Found, VolumeApi
 from jvp.resources.volumecontent import content_of, refuse_smaller
 
 FORMATS = ("qcow2", "raw")
@@ -192,6 +192,8 @@ class Volumes(Handler[Volume, VolumeState]):
     ) -> Outcome[VolumeState]:
         with libvirt_errors(f'volume "{prior.name}"', ("size",)):
             found = self._found(work, object_id)
+            if (why := found.fault(prior.nonce)) is not None:
+                raise Rejected(f'volume "{prior.name}" {why}; {WAY_OUT}')
             if prior.nonce and (found.record is None or found.record.nonce != prior.nonce):
                 raise NotFound(
                     f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
@@ -235,10 +237,23 @@ class Volumes(Handler[Volume, VolumeState]):
             ("template",): _spellings(state.template_id, state.template_pool),
             ("volume",): _spellings(state.volume_id, state.volume_pool),
         }
+        if (why := self._fault(state)) is not None:
+            yield Change(
+                ("name",), Kind.UPDATE, Effect.LIVE, state.name, state.name, f"the volume {why}: this will fail"
+            )
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
             if wanted is None or wanted not in meant.get(change.path, ()):
                 yield change
+
+    def _fault(self, state: VolumeState) -> str | None:
+        """Why it may be another volume than was made here; None also while nothing can be asked."""
+        if not state.nonce:
+            return None
+        with contextlib.suppress(JvpError), libvirt_errors(f'volume "{state.name}"'):
+            found = self.api.find(Work(), f"{state.pool_uuid}/{state.name}")
+            return found.fault(state.nonce) if found is not None else None
+        return None
 
     def predict(self, spec: Volume, prior: VolumeState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}
