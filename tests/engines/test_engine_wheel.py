@@ -87,7 +87,7 @@ def test_the_wheel_holds_provider_and_sdk_both_typed_and_nothing_else(dist: Path
         }
         assert files - names == set(), f"the wheel lacks files of {package}"
         assert f"{package}/py.typed" in names
-    assert "jvp = jvp.doors.cli.main:main\npulumi-resource-jvp = jvp.doors.pulumi.plugin:main" in scripts
+    assert "jvp = jvp.doors.cli.main:main\npulumi-resource-jvp = jvp.warm.launcher:pulumi" in scripts
     assert [path.name for path in dist.glob("*.tar.gz")] == [f"pulumi_jvp-{jvp.__version__}.tar.gz"]
 
 

@@ -15,6 +15,7 @@ from jvp.core.errors import Invalid
 from jvp.doors.cli import terraformmirror
 from jvp.doors.cli.main import main
 from jvp.doors.terraform import plugin
+from jvp.warm.launcher import SCRIPT
 
 VERSION = f"jvp.internal/jvp/jvp/{jvp.__version__}"
 PROGRAM = f"{VERSION}/linux_amd64/terraform-provider-jvp_v{jvp.__version__}"
@@ -64,7 +65,7 @@ def test_install_writes_one_launcher_for_everybody_and_a_note_for_this_user(
     (text,) = texts
     assert len(list((data / "terraform" / "mirror").rglob("*_v*"))) == len(terraformmirror.PLATFORMS)
     assert not any(word in text for word in (str(home), sys.executable, sys.prefix, "/usr", "/tmp"))
-    assert (data / "python").read_text() == f"{sys.executable}\n"
+    assert (data / "python").read_text() == f"{sys.executable}\n{SCRIPT}\n"
     path = os.environ.get("PYTHONPATH", "")
     launcher = data / "terraform" / "mirror" / PROGRAM
     assert start(launcher, HOME=str(home), PYTHONPATH=path) == (0, f"{jvp.__version__}\n", "")

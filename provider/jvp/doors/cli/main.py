@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import jvp
 from jvp.core.errors import JvpError
-from jvp.doors.cli import pulumi, terraform
+from jvp.doors.cli import pulumi, terraform, warm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="command", required=True)
     pulumi.add_to(commands)
     terraform.add_to(commands)
+    warm.add_to(commands)
     return root
 
 

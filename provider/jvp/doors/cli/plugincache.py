@@ -22,20 +22,19 @@ from pathlib import Path
 import jvp
 from jvp.core.errors import Invalid, Rejected
 from jvp.doors.cli.files import is_made_by, reason, write_whole
+from jvp.warm.launcher import SCRIPT
 
 PROGRAM = "pulumi-resource-jvp"
-MODULE = "jvp.doors.pulumi.plugin"
-"""What the launcher starts. By name: doors do not know each other."""
 MADE_BY = "# Made by `jvp pulumi install`."
 BESIDE = (".partial", ".lock", ".lastused")
 LAUNCHER = """\
 #!/bin/sh
 {made_by}
-if [ ! -x {python} ]; then
+if [ ! -x {python} ] || [ ! -r {launcher} ]; then
     echo {gone} >&2
     exit 1
 fi
-exec {python} -P -m {module} "$@"
+exec {python} -IS {launcher} pulumi "$@"
 """
 
 
@@ -97,7 +96,12 @@ def launcher(python: Path) -> str:
     Neither an activated environment nor the folder that the engine starts it in changes what it runs (`-P`).
     """
     gone = f"jvp {jvp.__version__} is not installed at {python} any more; install it again and run: jvp pulumi install"
-    return LAUNCHER.format(made_by=MADE_BY, python=shlex.quote(str(python)), gone=shlex.quote(gone), module=MODULE)
+    return LAUNCHER.format(
+        made_by=MADE_BY,
+        python=shlex.quote(str(python)),
+        gone=shlex.quote(gone),
+        launcher=shlex.quote(SCRIPT),
+    )
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -1,6 +1,6 @@
 """A mirror of providers: how `tofu init` and `terraform init` find the provider without a registry.
 
-    <data>/jvp/python                                 the interpreter that has jvp, for this user
+    <data>/jvp/python                                 the interpreter that has jvp, and what it starts, for this user
     <data>/jvp/terraform/mirror/
       jvp.internal/jvp/jvp/<version>/<platform>/terraform-provider-jvp_v<version>
 
@@ -21,6 +21,7 @@ from pathlib import Path
 import jvp
 from jvp.core.errors import Invalid, Rejected
 from jvp.doors.cli.files import is_made_by, reason, write_whole
+from jvp.warm.launcher import SCRIPT
 
 SOURCE = "jvp.internal/jvp/jvp"
 MODULE = "jvp.doors.terraform.plugin"
@@ -34,7 +35,8 @@ LAUNCHER = f"""\
 {MADE_BY} The same text on every machine: lock files hold its hash.
 note="${{XDG_DATA_HOME:-$HOME/.local/share}}/jvp/python"
 python="$JVP_PYTHON"
-[ -n "$python" ] || read -r python 2>/dev/null <"$note"
+[ -n "$python" ] || {{ read -r python; read -r launcher; }} 2>/dev/null <"$note"
+[ -x "$python" ] && [ -r "$launcher" ] && exec "$python" -IS "$launcher" terraform "$@"
 [ -x "$python" ] && exec "$python" -P -m {MODULE} "$@"
 if [ -n "$python" ]; then
     said="jvp {jvp.__version__} is not installed at $python any more; install it again and run: jvp terraform install"
@@ -128,7 +130,7 @@ def install(mirror: Path) -> Path:
             write_whole(target, LAUNCHER, 0o755)
         target = note
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, f"{sys.executable}\n", 0o644)
+        write_whole(target, f"{sys.executable}\n{SCRIPT}\n", 0o644)
     except OSError as error:
         raise Rejected(f"cannot write {target}: {reason(error)}") from None
     return folder

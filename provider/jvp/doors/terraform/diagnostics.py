@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel
 
+from jvp.core import parent
 from jvp.core.calls import AnyHandler
 from jvp.core.check import Failure
 from jvp.core.errors import (
@@ -80,7 +80,7 @@ def own(error: NameTaken, kind: str, name: str) -> None:
 def _program() -> str:
     """The command of the host that started us."""
     with contextlib.suppress(OSError):
-        name = pathlib.Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+        name = pathlib.Path(f"/proc/{parent.pid()}/comm").read_text().strip()
         if name == "terraform":
             return name
     return "tofu"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jvp
-from jvp.core import signals
+from jvp.core import parent, signals
 from jvp.doors.terraform.protocol import VERSION
 from jvp.doors.terraform.server import Service, start
 
@@ -61,7 +61,7 @@ def main() -> int:
 
 def run(service: Service) -> None:
     """Serve until told to end."""
-    host = os.getppid()
+    host = parent.pid()
     # A Ctrl-C in a terminal reaches us too, and the host says what to do. Without one of its own it is for us.
     if not service.stays:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -84,7 +84,7 @@ def run(service: Service) -> None:
         threading.Thread(target=_load, args=(service,), name="load", daemon=True).start()
         service.over.wait()
         service.stop()
-        grace_s = GRACE_S if os.getppid() == host else ORPHAN_GRACE_S
+        grace_s = GRACE_S if parent.pid() == host else ORPHAN_GRACE_S
         server.stop(grace_s).wait(grace_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +118,7 @@ def registered(*, shared: bool = False) -> ProviderServicer:
     from jvp.doors.terraform.provider import ProviderServicer
     from jvp.resources import registry
 
-    notes = declared.folder_of(os.getppid()) if shared else None
+    notes = declared.folder_of(parent.pid()) if shared else None
     return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, notes=notes)
 
 
@@ -157,10 +157,10 @@ def _watch(service: Service, host: int) -> None:
         service.over.set()
         return
     except OSError:  # an old kernel, or a container that forbids it
-        while os.getppid() == host and not service.over.wait(1):
+        while parent.pid() == host and not service.over.wait(1):
             pass
     else:
-        if os.getppid() == host:
+        if parent.pid() == host:
             select.select([descriptor], [], [])
     service.over.set()
 

@@ -1,0 +1,305 @@
+"""A warm start is as if it were not there, and a plain one follows wherever anything is odd."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi_rpc import ROOT
+from terraform_rpc import environment
+
+from jvp.warm import launcher, place
+from jvp.warm.ask import Running, ask
+
+HERE = Path(__file__).parent
+LIMIT_S = 30.0
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of this test's own; whatever warm process runs there ends with it."""
+    folder = Path(tempfile.mkdtemp(prefix="jvpt-"))  # short: a socket's path must be
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.delenv("JVP_WARM", raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{ROOT / 'provider'}")
+    yield folder
+    for one in list(ask("stop")):
+        gone(one.pid)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(runtime: Path) -> Iterator[Start]:
+    """Starts the toy by its launcher."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*words: str, **options: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "warmtoy", "launch", *words]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **options))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()
+    return dict(json.loads(line))
+
+
+def warmed(start: Start, **options: Any) -> Running:
+    """Start once, and wait for the warm process that this leaves behind."""
+    first = start("exit", "0", **options)
+    told(first)
+    assert first.wait(LIMIT_S) == 0
+    end = time.monotonic() + LIMIT_S
+    while not (found := list(ask("status"))):
+        assert time.monotonic() < end, "no warm process came"
+        time.sleep(0.02)
+    return found[0]
+
+
+def gone(pid: int) -> None:
+    end = time.monotonic() + LIMIT_S
+    while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
+        assert time.monotonic() < end, f"process {pid} is still there"
+        time.sleep(0.02)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def launches() -> int:
+    return sum(one.launches for one in ask("status"))
+
+
+def test_a_warm_plugin_finds_what_a_plain_one_finds(start: Start, tmp_path: Path) -> None:
+    odd = tmp_path / "a folder"
+    odd.mkdir()
+
+    def before() -> None:
+        os.umask(0o027)
+        os.nice(3)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400))
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    options = {"cwd": odd, "env": {**os.environ, "ODD": "a=b\nc", "EMPTY": ""}, "preexec_fn": before}
+    plain = told(start("exit", "0", "ümläut", "", **options))
+    before_them = warmed(start, **options).launches
+    for _ in range(2):
+        warm = told(start("exit", "0", "ümläut", "", **options))
+        assert warm.pop("pid") != plain.get("pid")
+        assert warm == {name: value for name, value in plain.items() if name != "pid"}
+    assert launches() == before_them + 2
+
+
+@pytest.mark.parametrize(("words", "code"), [(("exit", "0"), 0), (("exit", "7"), 7), (("raise",), 1)])
+def test_the_exit_code_and_the_complaint_pass(start: Start, words: tuple[str, ...], code: int) -> None:
+    warmed(start)
+    process = start(*words)
+    told(process)
+    _, complaint = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == code
+    assert (b"RuntimeError: as told" in complaint) == (words == ("raise",))
+    assert launches() == 1
+
+
+def test_a_signal_reaches_the_plugin(start: Start) -> None:
+    warmed(start)
+    process = start("wait")
+    told(process)
+    time.sleep(0.1)
+    process.terminate()
+    assert process.wait(LIMIT_S) == 42
+
+
+def test_the_launcher_ends_as_the_plugin_was_ended(start: Start) -> None:
+    warmed(start)
+    process = start("wait")
+    os.kill(told(process)["pid"], signal.SIGKILL)
+    assert process.wait(LIMIT_S) == -signal.SIGKILL
+
+
+def test_a_plugin_dies_with_its_launcher(start: Start) -> None:
+    one = warmed(start)
+    process = start("wait")
+    child = told(process)["pid"]
+    process.kill()
+    gone(child)
+    assert [found.pid for found in ask("status")] == [one.pid]
+
+
+def test_launcher_and_plugin_die_with_the_warm_process(start: Start) -> None:
+    one = warmed(start)
+    process = start("wait")
+    child = told(process)["pid"]
+    os.kill(one.pid, signal.SIGKILL)
+    assert process.wait(LIMIT_S) == 1
+    gone(child)
+
+
+def test_one_that_does_not_answer_is_passed_over(start: Start) -> None:
+    one = warmed(start)
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        process = start("exit", "5")
+        told(process)
+        assert process.wait(LIMIT_S) == 5
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+    out, _ = process.communicate()
+    assert out == b"", "the plugin that came too late has printed"
+    end = time.monotonic() + LIMIT_S
+    while any(found.running for found in ask("status")):
+        assert time.monotonic() < end, "the plugin that came too late stays"
+        time.sleep(0.02)
+
+
+def test_many_at_once_are_all_served(start: Start) -> None:
+    warmed(start)
+    processes = [start("exit", str(number)) for number in range(12)]
+    for number, process in enumerate(processes):
+        assert told(process)["arguments"] == ["exit", str(number)]
+        assert process.wait(LIMIT_S) == number
+
+
+def test_a_warm_process_holds_nothing_of_who_started_it(start: Start, tmp_path: Path) -> None:
+    one = warmed(start, cwd=tmp_path)
+    proc = Path(f"/proc/{one.pid}")
+    assert (proc / "cwd").readlink() == Path("/")
+    opened = [str(link.readlink()) for link in (proc / "fd").iterdir()]
+    assert not [
+        target for target in opened if target.startswith("/dev/pts") or ("pytest" in target and "run" not in target)
+    ]
+    assert [target for target in opened if target == "/dev/null"] == ["/dev/null"] * 3
+    assert os.getsid(one.pid) != os.getsid(0)
+    before = len(opened)
+    assert start("exit", "0").wait(LIMIT_S) == 0
+    end = time.monotonic() + LIMIT_S
+    while len(list((proc / "fd").iterdir())) != before:
+        assert time.monotonic() < end, "descriptors of a launch stay"
+        time.sleep(0.02)
+
+
+def test_it_ends_when_nobody_asks(start: Start, runtime: Path) -> None:
+    one = warmed(start, env={**os.environ, "PYTHON_TOY_IDLE_S": "0.3"})
+    gone(one.pid)
+    assert list((runtime / "jvp-warm").iterdir()) == []
+
+
+def test_stop_lets_what_runs_end(start: Start) -> None:
+    one = warmed(start)
+    process = start("wait")
+    told(process)
+    assert [(found.pid, found.running) for found in ask("stop")] == [(one.pid, 1)]
+    assert list(ask("status")) == []
+    process.terminate()
+    assert process.wait(LIMIT_S) == 42
+    gone(one.pid)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"JVP_LOG": "/dev/null"}, {"LC_ALL": "C"}, {"TZ": "Asia/Tokyo"}, {"LIBVIRT_LOG_OUTPUTS": "1:stderr"}]
+)
+def test_what_is_read_at_import_has_a_process_of_its_own(start: Start, changed: dict[str, str]) -> None:
+    one = warmed(start)
+    process = start("exit", "0", env={**os.environ, **changed})
+    told(process)
+    assert process.wait(LIMIT_S) == 0
+    assert {found.pid: found.launches for found in ask("status")}.get(one.pid) == 0
+
+
+def test_another_installation_has_another_process(tmp_path: Path) -> None:
+    package = tmp_path / "jvp"
+    package.mkdir()
+    module = package / "a.py"
+    module.write_text("1")
+    name = place.name(str(package), sys.executable)
+    assert place.name(str(package), sys.executable) == name
+    assert place.name(str(package), "/usr/bin/python3") != name
+    os.utime(module, (1, 1))
+    assert place.name(str(package), sys.executable) != name
+
+
+def test_a_folder_that_others_can_enter_is_not_used(runtime: Path) -> None:
+    folder = runtime / "jvp-warm"
+    assert place.folder() == str(folder)
+    folder.chmod(0o750)
+    assert place.folder() is None
+    folder.rmdir()
+    folder.symlink_to(runtime)
+    assert place.folder() is None
+
+
+def test_no_runtime_folder_no_warm_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "none"))
+    assert place.folder() is None
+
+
+@pytest.mark.parametrize(
+    ("door", "arguments", "variables", "wanted"),
+    [
+        ("pulumi", ["127.0.0.1:1"], {}, True),
+        ("pulumi", [], {}, False),
+        ("pulumi", ["--version"], {}, False),
+        ("terraform", [], {"TF_PLUGIN_MAGIC_COOKIE": "x"}, True),
+        ("terraform", [], {}, False),
+        ("terraform", ["--debug"], {"TF_PLUGIN_MAGIC_COOKIE": "x"}, False),
+        ("pulumi", ["127.0.0.1:1"], {"JVP_WARM": "off"}, False),
+        ("pulumi", ["127.0.0.1:1"], {"PYTHONPATH": "/x"}, False),
+        ("pulumi", ["127.0.0.1:1"], {"LIBVIRT_DEFAULT_URI": "qemu+ssh://host/system"}, False),
+    ],
+)
+def test_which_starts_are_warm(
+    monkeypatch: pytest.MonkeyPatch, door: str, arguments: list[str], variables: dict[str, str], wanted: bool
+) -> None:
+    for name in ("JVP_WARM", "PYTHONPATH", "PYTHONHOME", "LIBVIRT_DEFAULT_URI", "TF_PLUGIN_MAGIC_COOKIE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launcher.is_wanted(door, arguments) is wanted
+
+
+def test_the_real_plugin_greets_as_it_does_plainly(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH")
+    command = [sys.executable, "-IS", launcher.SCRIPT, "terraform"]
+    lines = []
+    for number in range(2):
+        process = subprocess.Popen(
+            command, env={**os.environ, **environment()}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        lines.append(process.stdout.readline().decode().split("|"))
+        process.terminate()
+        assert process.communicate(timeout=LIMIT_S)[1] == b""
+        assert process.returncode == 0
+        end = time.monotonic() + LIMIT_S
+        while number == 0 and not list(ask("status")):
+            assert time.monotonic() < end, "no warm process came"
+            time.sleep(0.05)
+    assert lines[0][:3] == lines[1][:3] == ["1", "6", "unix"]
+    assert launches() == 1
