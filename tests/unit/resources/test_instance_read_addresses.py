@@ -8,7 +8,7 @@ import pytest
 
 from jvp.libvirt.addresses import Address
 from jvp.libvirt.xml import parse
-from jvp.resources.instance import reading
+from jvp.resources.instance import cards
 from jvp.resources.instance.model import InstanceState
 
 MAC = "52:54:00:00:00:01"
@@ -29,7 +29,7 @@ def test_how_an_address_is_known_stays_while_it_is_known(monkeypatch: pytest.Mon
         def found(*_: Any, now: list[Address] = now, **__: Any) -> list[Address]:
             return now
 
-        monkeypatch.setattr(reading.addresses, "addresses", found)
-        read = reading._addresses(None, GUEST, True, prior, managed=True)
+        monkeypatch.setattr(cards.addresses, "addresses", found)
+        read = cards.addresses_of(None, GUEST, True, prior, managed=True)
         assert [one.source for one in read["addresses"]] == sources
         prior = InstanceState.model_construct(addresses=read["addresses"])

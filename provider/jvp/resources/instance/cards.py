@@ -13,14 +13,14 @@ from typing import Any
 
 from jvp.core.errors import Busy, Invalid, Path, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import devices, hosts, marks
+from jvp.libvirt import addresses, devices, hosts, marks
 from jvp.libvirt.devices import GIVEN_UP_FIRST
 from jvp.libvirt.hosts import Card, Host
 from jvp.libvirt.networks import NetworkApi, range_of
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, value
-from jvp.resources.instance.definition import device_at, mac_of
-from jvp.resources.instance.model import Instance, InstanceState, Nic
+from jvp.resources.instance.definition import device_at, mac_of, nic_key
+from jvp.resources.instance.model import GuestAddress, Instance, InstanceState, Nic
 from jvp.resources.network.definition import Ours
 
 HAD_S = 20.0
@@ -216,3 +216,27 @@ def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, path: P
         work.until(is_given_up, limit_s=HAD_S, every_s=0.5, what="")
     except Busy:
         raise Invalid(f'"{text}" is what the instance "{who}" declares too; each needs its own', path=path) from None
+
+
+def addresses_of(
+    domain: Any, live: Element, active: bool, prior: InstanceState | None, *, managed: bool
+) -> dict[str, Any]:
+    """The addresses of the guest that are known, and the first of them, for its state.
+
+    Of a machine that is not ours the agent is not asked: its patience would have to be set first.
+
+    How an address was first known is how it is known: leases lapse and agents fall silent, and nothing has changed.
+    """
+    names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
+    first_known = {(one.mac, one.address): one.source for one in (prior.addresses if prior is not None else ())}
+    found = [
+        GuestAddress(
+            nic=names.get(one.mac),
+            mac=one.mac,
+            address=one.address,
+            source=first_known.get((one.mac, one.address), one.source),
+        )
+        for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
+    ]
+    first = next((one.address for one in found if ":" not in one.address), None)
+    return {"addresses": found, "ip_address": first}

@@ -10,7 +10,7 @@ from typing import Any
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
-from jvp.libvirt import addresses, bridged, devices, guest, hosts, marks, overlays, poolmarks
+from jvp.libvirt import bridged, devices, guest, hosts, marks, overlays, poolmarks
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
@@ -34,7 +34,7 @@ from jvp.resources.instance.definition import (
 from jvp.resources.instance.disk import Disk, RootDisk, is_serial
 from jvp.resources.instance.live import waits
 from jvp.resources.instance.machine import cpu_of, means
-from jvp.resources.instance.model import DirectKernel, GuestAddress, InstanceState, Nic
+from jvp.resources.instance.model import DirectKernel, InstanceState, Nic
 
 CREATED = "created"
 """A fact of the mark: when the instance was made."""
@@ -58,7 +58,7 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
     seen = _effective(inactive, live, written)
     facts = marks.facts_of(inactive)
     declared = _Declared(node, inactive, live, written, prior)
-    cut = {nic_key(card) for card in bridged.cut_off(node, live)} if active else set()
+    cut = {nic_key(card) for card in bridged.cut_off(node, live)} if active and prior is not None else set()
     cut -= {path.removeprefix("nics.") for path in pending}
     own = storage.root_path(node, inactive, prior.root_disk_path if prior is not None else None)
     lost = _root_is_lost(work, node, inactive, own)
@@ -91,7 +91,9 @@ def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> In
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
         **({} if lost else _root_outputs(node, domain, inactive, own, prior)),
-        **_addresses(domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None),
+        **cards.addresses_of(
+            domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None
+        ),
     )
 
 
@@ -388,25 +390,3 @@ def _power(domain: Any, prior: InstanceState | None) -> Any:
     state = guest.state_of(domain)
     # An import of a crashed or suspended guest leaves it as it is found.
     return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"
-
-
-def _addresses(
-    domain: Any, live: Element, active: bool, prior: InstanceState | None, *, managed: bool
-) -> dict[str, Any]:
-    """Of a machine that is not ours the agent is not asked: its patience would have to be set first.
-
-    How an address was first known is how it is known: leases lapse and agents fall silent, and nothing has changed.
-    """
-    names = {value(card, "mac/@address"): nic_key(card) for card in live.iterfind("devices/interface")}
-    first_known = {(one.mac, one.address): one.source for one in (prior.addresses if prior is not None else ())}
-    found = [
-        GuestAddress(
-            nic=names.get(one.mac),
-            mac=one.mac,
-            address=one.address,
-            source=first_known.get((one.mac, one.address), one.source),
-        )
-        for one in (addresses.addresses(domain, live, ask_agent=managed) if active else [])
-    ]
-    first = next((one.address for one in found if ":" not in one.address), None)
-    return {"addresses": found, "ip_address": first}
