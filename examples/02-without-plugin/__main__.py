@@ -1,6 +1,7 @@
 """The first example in the dynamic form: no plugin and no line for one in Pulumi.yaml, only the Python package.
 
-The program is the same; its import is another one. Settings as in the first example:
+The program is the same; its import is another one. `pulumi install --no-plugins` installs it, for Pulumi else looks for
+the plugin that the package names. Settings as in the first example:
 
     pulumi config set sshKey "$(cat ~/.ssh/id_ed25519.pub)"     who may log in
     pulumi config set jvp:uri qemu+ssh://root@host/system       another node than this one

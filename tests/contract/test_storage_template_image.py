@@ -305,6 +305,20 @@ def _qemu_img(path: Path, *options: str) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "8M"], check=True, cwd=path.parent)
 
 
+def test_a_server_that_is_busy_at_first(
+    provider: Provider, pool: str, web: Server, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jvp.images.download._PAUSE_S", 0.01)
+    url = web.serve("/image", image.read_bytes())
+    whole, turns = web.routes["/image"], [503, 502, 429]
+    web.routes["/image"] = lambda request: request.send_error(turns.pop(0)) if turns else whole(request)
+    told = Lines()
+    made = create(provider, pool, work=told.work(), url=url)
+    assert any("HTTP 429" in line and "attempt 4 of 6 follows" in line for line in told.statuses)
+    assert Path(made.state.path).read_bytes() == image.read_bytes()
+    drop(provider, made)
+
+
 @pytest.mark.parametrize("name", ["data.tar", "data.zip"])
 def test_the_image_of_an_archive_is_raw_where_that_is_said(
     provider: Provider, pool: str, web: Server, tmp_path: Path, name: str

@@ -168,6 +168,7 @@ def test_a_server_that_does_not_speak_http(server: Any) -> None:
 
 def test_silence_is_a_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "SILENCE_S", 1.0)
+    monkeypatch.setattr(download, "_TRIES", 1)
     free = threading.Event()
 
     def silent(request: BaseHTTPRequestHandler) -> None:

@@ -98,7 +98,8 @@ def test_what_cannot_be_told_apart_is_not_kept(shop: Shop, store: Path, headers:
     assert files(store) == []
 
 
-def test_nothing_is_kept_of_a_cut_download(shop: Shop, store: Path) -> None:
+def test_nothing_is_kept_of_a_cut_download(shop: Shop, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jvp.images.download._PAUSE_S", 0.01)
     shop.cut, shop.headers = True, {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
     with pytest.raises(JvpError):
         shop.fetch()
