@@ -123,3 +123,50 @@ def test_a_machine_by_virt_install_needs_little_of_a_program(stack: Stack, daemo
     stack.settle()
     stack.destroy()
     assert [path.name for path in folder.iterdir()] == [f"{name}hand.qcow2"]
+
+
+SET = """
+def options(label, *others):
+    return pulumi.ResourceOptions(import_=IDS.get(label), depends_on=others)
+
+net = jvp.Network("net", name=P + "net", cidr=CIDR, opts=options("net"), **NET)
+vm = jvp.Instance(
+    "vm", name=P + "vm", virt_type="qemu", direct_kernel={"kernel": "/vmlinuz"}, opts=options("vm", net), **VM
+)
+"""
+
+
+def test_what_is_set_to_the_default_after_an_import_is_set(stack: Stack, daemon: Any) -> None:
+    prefix = stack.names["P"]
+    card = {"name": "eth0", "network": prefix + "net", "model": "e1000e"}
+    stopped = {"memory": "32MiB", "power_state": "stopped"}
+    stack.write(
+        SET, IDS={}, NET={"mode": "isolated", "autostart": False},
+        VM={**stopped, "cpus": 2, "nics": [card], "autostart": True},
+    )  # fmt: skip
+    stack.up()
+    stack("stack", "rm", "--force", "--yes", "dev")
+    stack("stack", "init", "dev")
+    stack.write(SET, IDS={"net": prefix + "net", "vm": prefix + "vm"}, NET={}, VM={})
+    stack.up()
+    stack.write(SET, IDS={}, NET={}, VM={})
+    stack.settle()
+    vm = {**stopped, "cpus": 1, "nics": [], "autostart": False}
+    stack.write(SET, IDS={}, NET={"mode": "nat", "autostart": True}, VM=vm)
+    plan = stack.preview()
+    assert (plan.diff("net").keys(), plan.diff("vm").keys()) == (
+        {"mode", "autostart"},
+        {"cpus", "nics[0]", "autostart"},
+    )
+    stack.up()
+    assert "<interface" not in daemon.lookupByName(prefix + "vm").XMLDesc(2)
+    assert "<vcpu placement='static' current='1'>2</vcpu>" in daemon.lookupByName(prefix + "vm").XMLDesc(2)
+    assert "<forward mode='nat'" in daemon.networkLookupByName(prefix + "net").XMLDesc(1)
+    stack.settle()
+    # Taken out again after they were set: the defaults, which the plan tells.
+    stack.write(SET, IDS={}, NET={}, VM={**stopped, "cpus": 1, "autostart": True})
+    assert stack.up().diff("vm") == {"autostart": "update"}
+    stack.write(SET, IDS={}, NET={}, VM={**stopped, "cpus": 1})
+    plan = stack.preview()
+    assert plan.diff("vm") == {"autostart": "delete"}
+    assert "what is not set takes its default: autostart false" in plan.text

@@ -89,3 +89,59 @@ def test_a_generated_configuration_has_nothing_to_do(
     assert {address: one["id"] for address, one in tofu.state().items()} == ids
     assert _looks(daemon, tofu.names["P"]) == before
     tofu.settle()
+
+
+FOUND = """
+resource "jvp_network" "net" {
+  name = "${local.P}-net"
+  cidr = local.CIDR
+  %(net)s
+}
+
+resource "jvp_instance" "vm" {
+  name          = "${local.P}-vm"
+  virt_type     = "qemu"
+  memory        = "32MiB"
+  power_state   = "stopped"
+  direct_kernel = { kernel = "/vmlinuz" }
+  %(vm)s
+}
+"""
+IMPORT = """
+import {
+  to = jvp_network.net
+  id = "${local.P}-net"
+}
+
+import {
+  to = jvp_instance.vm
+  id = "${local.P}-vm"
+}
+"""
+
+
+def test_what_is_set_to_the_default_after_an_import_is_set(make_module: Callable[..., Tofu], daemon: Any) -> None:
+    tofu = make_module()
+    card = 'nics = [{ name = "eth0", network = jvp_network.net.id, model = "e1000e" }]'
+    tofu.write(FOUND % {"net": 'mode = "isolated"\nautostart = false', "vm": f"cpus = 2\nautostart = true\n{card}"})
+    tofu.apply()
+    tofu.settle()
+    tofu.state_file.unlink()
+    tofu.write(FOUND % {"net": "", "vm": ""} + IMPORT)
+    assert "2 imported, 0 added, 0 changed, 0 destroyed" in tofu.apply().text
+    # The name of the network is misspelled, of which no provider is told: the card keeps what was found.
+    tofu.write(FOUND % {"net": "", "vm": 'nics = [{ name = "eth0", netwrok = "x" }]'})
+    tofu.settle()
+    tofu.write(FOUND % {"net": "", "vm": 'nics = [{ name = "eth0" }, { name = "eth1", netwrok = "x" }]'})
+    assert "nics[1]: has no network, so it has user-mode networking" in " ".join(tofu.plan().text.split())
+    tofu.write(FOUND % {"net": 'mode = "nat"\nautostart = true', "vm": "cpus = 1\nautostart = false\nnics = []"})
+    tofu.plan()
+    assert tofu.changes() == {"jvp_network.net": ["update"], "jvp_instance.vm": ["update"]}
+    tofu.apply(PLAN)
+    domain, prefix = daemon.lookupByName(f"{tofu.names['P']}-vm").XMLDesc(2), tofu.names["P"]
+    assert "<interface" not in domain
+    assert "<vcpu placement='static' current='1'>2</vcpu>" in domain
+    assert "<forward mode='nat'" in daemon.networkLookupByName(f"{prefix}-net").XMLDesc(1)
+    tofu.settle()
+    tofu.write(FOUND % {"net": "", "vm": ""})
+    tofu.settle()

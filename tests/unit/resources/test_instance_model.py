@@ -396,6 +396,24 @@ def test_a_plan_warns_of_the_restart() -> None:
     ]
 
 
+def test_a_plan_warns_of_a_new_card_without_a_network() -> None:
+    told = "has no network, so it has user-mode networking: a way out, no way in"
+    cards = [{"name": "a", "network": "lan"}, {"name": "b"}, {"name": "c", "network": UNKNOWN}]
+    given = check(Instance, {**BASE, "nics": cards})
+    said: list[str] = []
+    offline().preview_create("Instance", given.inputs, Work(warn=said.append))
+    assert said == [f"nics[1]: {told}"]
+    stored = Stored("i", given.inputs, {**given.whole, "uuid": "i"})
+    said.clear()
+    after = check(Instance, {**BASE, "nics": [{"name": "b"}, {"name": "a"}], "autostart": True}).inputs
+    offline().preview_update("Instance", stored, after, Work(warn=said.append))
+    assert said == [f"nics[1]: {told}"]
+    session = Calls({"Instance": Instances(Node("qemu:///session"), Provider(virt_type="qemu"))}, {})
+    said.clear()
+    session.preview_create("Instance", given.inputs, Work(warn=said.append))
+    assert said == []
+
+
 def test_a_cd_goes_into_a_drive_that_is_there_at_once() -> None:
     before = {**BASE, "iso": "p/cd"}
     assert effects(before, {**BASE, "iso": "p/other"}) == {("iso", Effect.LIVE)}

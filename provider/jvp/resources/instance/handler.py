@@ -228,6 +228,8 @@ class Instances(Handler[Instance, InstanceState]):
 
     def warnings(self, work: Work, spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield from planning.warnings(spec, prior)
+        if not self.node.is_session:
+            yield from planning.cards_without_network(spec, prior)
         with libvirt_errors("instance"):
             domain = self.api.find(prior.uuid) if prior is not None else None
             if prior is None or domain is None:

@@ -35,7 +35,7 @@ from jvp.resources.instance.definition import (
     told_format,
 )
 from jvp.resources.instance.disk import RootDisk
-from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.model import Instance, InstanceState, Nic
 
 ON_CHANGE = ("cloudInit", "onChange")
 OTHER_NAME = (
@@ -88,6 +88,14 @@ def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
         yield f"rootDisk.size: {less(size, now)}: this will fail"
     if prior is not None and prior.state == "running" and spec.update_policy == "restart":
         yield "updatePolicy: a change that the running guest does not take shuts it down and starts it again"
+
+
+def cards_without_network(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
+    """Of each card that is to have none from now on: HCL drops a misspelled `netwrok` without a word."""
+    before = {nic.name for nic in prior.nics if nic.network is None} if prior is not None else set()
+    for index, nic in enumerate(spec.nics if isinstance(spec.nics, list) else ()):
+        if isinstance(nic, Nic) and nic.network is None and not (known(nic.name) and nic.name in before):
+            yield f"nics[{index}]: has no network, so it has user-mode networking: a way out, no way in"
 
 
 def _is_off(node: Node, state: InstanceState, new: dict[str, Any]) -> bool:
