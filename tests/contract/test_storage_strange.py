@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,82 @@ def pool(bench: Bench) -> Iterator[Stored]:
     made = bench.create("StoragePool", name, {"name": name, "path": f"{bench.folder}/{name}"}).stored
     yield made
     bench.delete("StoragePool", made)
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "precious").touch()
+
+
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+MENDED = None
+DAMAGES = [
+    ("raw", _truncate, "was cut to 0 bytes, and what was in it is lost", MENDED),
+    ("qcow2", _truncate, "is no qcow2 image any more", "looks like raw"),
+    ("raw", _replace_by_folder, 'is a folder, and volume "', "looks like dir"),
+    ("qcow2", _replace_by_folder, 'is a folder, and volume "', "looks like dir"),
+]
+
+
+@pytest.mark.parametrize(("format", "damage", "said", "refusal"), DAMAGES)
+def test_a_damaged_file_is_told_and_mended_or_refused(
+    bench: Bench, pool: Stored, format: str, damage: Callable[[Path], None], said: str, refusal: str | None
+) -> None:
+    raw = {"name": bench.name("v"), "pool": pool.id, "size": "1MiB", "format": format}
+    volume = bench.create("Volume", raw["name"], raw).stored
+    path = Path(volume.state["path"])
+    damage(path)
+    told: list[str] = []
+    read = bench.calls.read("Volume", volume, Work(warn=told.append))
+    assert read is not None
+    assert read.state["sizeBytes"] == 0
+    assert len(told) == 1
+    assert said in told[0]
+    assert bench.plan("Volume", read, raw) == ["size"]
+    bench.calls.preview_update("Volume", read, bench.inputs("Volume", raw), Work())
+    if refusal is MENDED:
+        volume = bench.update("Volume", read, raw).stored
+        bench.converged("Volume", volume, raw)
+        assert path.stat().st_size == 2**20
+    else:
+        with pytest.raises(Rejected, match=refusal):
+            bench.update("Volume", read, raw)
+        assert not path.is_dir() or (path / "precious").exists()
+        _remove(path)
+        assert bench.read("Volume", volume) is None
+        volume = bench.create("Volume", raw["name"], raw).stored
+    bench.delete("Volume", volume)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _replace_by_folder, _replace_by_pipe])
+def test_a_record_that_is_none_keeps_nobody_waiting(bench: Bench, pool: Stored, damage: Callable[[Path], None]) -> None:
+    raw = {"name": bench.name("v"), "pool": pool.id, "size": "1MiB"}
+    volume = bench.create("Volume", raw["name"], raw).stored
+    path = Path(volume.state["path"])
+    record = path.with_name(f".jvp-{path.name}.json")
+    damage(record)
+    with contextlib.suppress(Rejected):
+        assert bench.read("Volume", volume) is not None
+    with pytest.raises(Rejected, match=r"has lost its record|is a FIFO"):
+        bench.delete("Volume", volume)
+    other = {**raw, "name": bench.name("v")}
+    bench.delete("Volume", bench.create("Volume", other["name"], other).stored)
+    _remove(record)
+    _remove(path)
+    bench.connection.storagePoolLookupByUUIDString(pool.id).refresh(0)
 
 
 def test_files_whose_names_are_no_text_stand_in_nobodys_way(bench: Bench, pool: Stored) -> None:

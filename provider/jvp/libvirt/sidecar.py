@@ -195,7 +195,22 @@ def _read(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> Sideca
     return parsed(_bytes(pool, volume))
 
 
+def _has_no_size(volume: libvirt.virStorageVol) -> bool:
+    """Whether there is nothing to read: an empty file, or a folder.
+
+    Raises libvirtError, above all for a pipe, which libvirt refuses here; it would wait for ever to read one.
+    """
+    try:
+        return not volume.info()[1]
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.VOLUME):
+            return False  # which the reading tells better
+        raise
+
+
 def _bytes(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bytes:
+    if _has_no_size(volume):
+        return b""
     raw = read_small(pool.connect(), volume, SIZE)
     if len(raw) == SIZE and not _ends(raw):
         raw += read_small(pool.connect(), volume, MOST - SIZE, start=SIZE)

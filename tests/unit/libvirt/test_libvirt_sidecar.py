@@ -21,6 +21,9 @@ class Pool:
     def connect(self) -> None:
         return None
 
+    def info(self) -> list[int]:
+        return [0, SIZE, SIZE]
+
 
 def read(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Sidecar | None:
     monkeypatch.setattr(sidecar, "read_small", lambda *_, start=0: raw[start : start + _[2]])

@@ -63,6 +63,8 @@ class Volume:
     def download(self, *_: Any) -> None:
         raise error(libvirt.VIR_ERR_NO_STORAGE_VOL)
 
+    info = download
+
 
 class Pool:
     """As much of a pool as the look-up of a sidecar needs."""
