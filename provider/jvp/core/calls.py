@@ -19,7 +19,7 @@ from jvp.core.facts import Effect
 from jvp.core.going import Going
 from jvp.core.guard import guarded, own_texts, said
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
-from jvp.core.identity import Key
+from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
@@ -182,7 +182,8 @@ class Calls:
                         error.id = ""
                     raise
                 return self._adopted(token, key, inputs, work)
-            return self._result(handler, outcome, inputs, {})
+            number = key.generation_of(outcome.id)
+            return self._result(handler, outcome, inputs, {} if number is None else {"made": [key.digest, number]})
 
     def _adopted(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
         """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
@@ -209,12 +210,15 @@ class Calls:
         """The object as it is now, in the spelling of `stored`; None when it is gone."""
         handler = self.handlers[token]
         with self._guarded(stored.inputs, stored.state, work=work) as work:
-            state = self._read(handler, stored, work)
-            if state is None:
+            found = self._read(handler, stored, work)
+            if found is None:
                 return None
+            state, lacks = (found.state, found.reasons) if isinstance(found, Partial) else (found, ())
             stored = _upgraded(handler, stored)
             bag = self._state_bag(handler, state, _filled(handler, stored, stored.inputs).whole, stored.state)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
+            if lacks:
+                private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))
             whole = _filled(handler, replace(stored, state=bag), stored.inputs).whole
             return Stored(stored.id, declared(handler.spec, bag, stored.inputs, whole), bag, private)
 
@@ -225,9 +229,10 @@ class Calls:
         with self._guarded(work=work) as work:
             _refuse_id(reference)
             object_id = handler.find(work, reference)
-            state = handler.read(work, object_id, None)
-            if state is None:
+            found = handler.read(work, object_id, None)
+            if found is None:
                 return None
+            state = found.state if isinstance(found, Partial) else found
             bag = self._state_bag(handler, state, {}, {})
             inputs = {
                 name: bag[name]
@@ -246,7 +251,8 @@ class Calls:
     @leavable
     def update(self, token: str, stored: Stored, new: Bag, work: Work, key: Key | None = None) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds. The key says who declares it."""
-        handler, work = self.handlers[token], replace(work, key=key)
+        handler = self.handlers[token]
+        work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
         with self._guarded(stored.inputs, new, work=work) as work:
             self._refuse_other_host(handler, stored, work)
             spec = self._spec(handler, _wanted(handler, stored, new))
@@ -254,7 +260,9 @@ class Calls:
             prior = load(handler.state, stored.state)
             outcome = self._going.wait(work, token, lambda: handler.update(work, stored.id, prior, spec, changes))
             left = unset(handler.spec, stored.private.get("unmanaged", ()), new)
-            return self._result(handler, outcome, new, {"unmanaged": left} if left else {}, stored.state)
+            kept = {"made": stored.private["made"]} if "made" in stored.private else {}
+            private = {**kept, **noted(outcome.id, key, work.mark), **({"unmanaged": left} if left else {})}
+            return self._result(handler, outcome, new, private, stored.state)
 
     @leavable
     def delete(self, token: str, stored: Stored, work: Work) -> None:
@@ -262,6 +270,7 @@ class Calls:
         handler = self.handlers[token]
         with self._guarded(stored.inputs, stored.state, work=work) as work, self._going.leaves(token, stored.id):
             self._refuse_other_host(handler, stored, work)
+            work = replace(work, mark=borne(stored.id, stored.private))
             handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
             self._adopters.pop((token, stored.id), None)
 
@@ -302,6 +311,7 @@ class Calls:
         machine has none of its own.
         """
         _refuse_newer(handler, stored)
+        work = replace(work, mark=borne(stored.id, stored.private))
         prior = load(handler.state, stored.state) if stored.state else None
         if not self._is_elsewhere(stored):
             return handler.read(work, stored.id, prior)

@@ -64,9 +64,10 @@ class Handler(Generic[S, T]):
         """Make the object, or go on with what an earlier try of the same key left."""
         raise NotImplementedError
 
-    def read(self, work: Work, object_id: str, prior: T | None) -> T | None:
+    def read(self, work: Work, object_id: str, prior: T | None) -> T | Partial[T] | None:
         """The object as it is, None when it is surely gone. Acknowledges it when there is a `prior` state.
 
+        Partial where it lacks what no property tells: the next update goes on.
         `prior` is None on an import. Raises when the host cannot be asked.
         """
         raise NotImplementedError

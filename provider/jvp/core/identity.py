@@ -11,14 +11,19 @@ The first read, update or delete by id acknowledges.
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from jvp.core.errors import Bug, NotFound
+from jvp.core.errors import Bug, NotFound, Rejected
 from jvp.core.text import harmless
+
+if TYPE_CHECKING:
+    from jvp.core.work import Work
 
 F = TypeVar("F")
 
@@ -106,6 +111,10 @@ class Key:
         """The uuid of this generation's object."""
         return str(uuid.uuid5(uuid.UUID(self.digest), str(generation)))
 
+    def generation_of(self, object_uuid: str) -> int | None:
+        """Which generation has this uuid; None where it is none of this key's."""
+        return next((number for number in range(MAX_GENERATIONS) if self.uuid(number) == object_uuid), None)
+
     def auto_name(self, object_uuid: str) -> str:
         """A name for who gave none: the label and seven digits of the uuid, so it follows the generation."""
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.label).strip("-.")[:60] or self.kind
@@ -152,6 +161,76 @@ def maker(holder: Mark | None) -> str:
     if holder is None:
         return "which this resource did not make"
     return f"which another resource of jvp made ({holder.declared_by or 'an engine, name not recorded'})"
+
+
+class Bearing(enum.Enum):
+    """What an object is that has an id of ours, by the mark that it should bear."""
+
+    OURS = "as it should be"
+    UNMARKED = "it is as it was, and somebody took the mark out"
+    REMADE = "somebody undefined it, and defined another one under its id"
+
+
+def bearing(*, marked: bool, expected: Mark | None, same: bool) -> Bearing:
+    """Whether an object that has an id of ours is ours.
+
+    `expected` is the mark that a state knows it to bear: None of what was imported, and not updated since. An object
+    without it is another one, whatever its id, unless what else is known of it is the `same`; and then too it is
+    deleted only after an update has put the mark back.
+    """
+    if marked or expected is None:
+        return Bearing.OURS
+    return Bearing.UNMARKED if same else Bearing.REMADE
+
+
+def borne(object_id: str, private: Mapping[str, Any], key: Key | None = None) -> Mark | None:
+    """The mark that an object should bear, by what a state keeps; None where that is not known, as of an import.
+
+    Older states do not tell: there an id is ours that was derived.
+    """
+    made, owner = private.get("made"), key.owner if key is not None else ""
+    if isinstance(made, list | tuple) and len(made) == 2:
+        return Mark(str(made[0]), int(made[1]), True, owner)
+    if private.get("marked"):
+        return Mark("", 0, True)
+    if private.get("imported") or not _is_derived(object_id):
+        return None
+    number = key.generation_of(object_id) if key is not None else None
+    return Mark(key.digest, number, True, owner) if key is not None and number is not None else Mark("", 0, True)
+
+
+def noted(object_id: str, key: Key | None, mark: Mark | None) -> dict[str, Any]:
+    """What a state keeps after an update of what was imported, which then bears a mark that owns nothing."""
+    told = key is not None and key.declared_by is not None
+    return {"marked": True} if "/" not in object_id and (told or mark is not None) else {}
+
+
+def _is_derived(object_id: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return uuid.UUID(object_id).version == 5
+    return False
+
+
+def remade(what: str) -> str:
+    """What a plan says of one that was made anew."""
+    return f"{what} was removed, and another one has its id and bears no mark of jvp: that is left alone"
+
+
+def unmarked(what: str) -> str:
+    """Why an update is planned for one whose mark is gone."""
+    return f"{what} bears no mark of jvp any more, and is marked again"
+
+
+def refuse_unmarked(work: Work, found: Bearing, what: str) -> bool:
+    """Before an object is deleted: whether it is there to be. Raises Rejected for one whose mark is gone."""
+    if found is Bearing.UNMARKED:
+        raise Rejected(
+            f"{what} bears no mark of jvp any more, so it is not deleted; apply the program once, which marks it "
+            "again, or delete it by hand"
+        )
+    if found is Bearing.REMADE:
+        work.warn(remade(what))
+    return found is Bearing.OURS
 
 
 def generation(

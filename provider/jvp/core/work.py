@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from jvp.core.errors import Busy, Cancelled
-from jvp.core.identity import Key
+from jvp.core.identity import Key, Mark
 
 Report = Callable[[str], None]
 
@@ -36,6 +36,9 @@ class Work:
     preview, and is the same as before, then replaces nothing."""
     key: Key | None = None
     """Of the resource that is created or updated: the mark says who declares the object."""
+
+    mark: Mark | None = None
+    """What the object should bear, by what the state knows; None of one that was imported and not updated since."""
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from lxml import etree
 
-from jvp.core.identity import DeclaredBy, Key, Mark
+from jvp.core.identity import DeclaredBy, Mark
+from jvp.core.work import Work
 from jvp.libvirt import told
 from jvp.libvirt.xml import Element, ensure
 
@@ -108,12 +109,15 @@ def acknowledge(root: Element) -> None:
         set_fact(root, "acknowledged", "yes")
 
 
-def update(root: Element, key: Key | None, written: Mapping[str, object]) -> None:
-    """Note in `root` what an update writes, and who declares it. An imported one gets a mark that owns nothing."""
-    element = find(root)
-    if element is None and (key is None or key.declared_by is None):
+def update(root: Element, work: Work, written: Mapping[str, object]) -> None:
+    """Note in `root` what an update writes, and who declares it. An imported one gets a mark that owns nothing.
+
+    One whose mark is gone gets it back.
+    """
+    element, key = find(root), work.key
+    if element is None and work.mark is None and (key is None or key.declared_by is None):
         return  # there is nothing to note
-    mark = parsed(element) if element is not None else Mark("", 0)
+    mark = parsed(element) if element is not None else work.mark or Mark("", 0)
     facts, pending = facts_of(root), _pending_in(element)
     put(root, element_of(mark.updated(key), {**facts, WROTE: wrote(written)}, pending))
 

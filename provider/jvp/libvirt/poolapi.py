@@ -13,7 +13,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
-from jvp.core.identity import Key, Mark, maker
+from jvp.core.identity import Mark, maker
 from jvp.core.work import Work
 from jvp.libvirt import folders, pooldata, poolmarks, pools, probe, sidecar
 from jvp.libvirt.errors import Gone, is_gone, reason, translated
@@ -233,11 +233,13 @@ class PoolApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
-    def declare(self, pool: libvirt.virStoragePool, key: Key | None) -> None:
+    def declare(self, work: Work, pool: libvirt.virStoragePool) -> None:
         """Note who declares the pool, and that an engine's state has it. Best effort."""
         with self.node.pool_lock(pool.UUIDString()), contextlib.suppress(libvirt.libvirtError):
             root = self.xml(pool)
-            if poolmarks.declare(root, key):
+            marker = sidecar.volume_name(poolmarks.MARKER)
+            has_marker = bool(pool.isActive()) and pools.find_volume(pool, marker) is not None
+            if poolmarks.declare(root, work, has_marker=has_marker):
                 self.define(root)
 
     def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:

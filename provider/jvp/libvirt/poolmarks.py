@@ -15,7 +15,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.errors import Rejected
-from jvp.core.identity import DeclaredBy, Key, Mark
+from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.work import Work
 from jvp.libvirt import pools, sidecar, told
 from jvp.libvirt.sidecar import Sidecar
@@ -65,18 +65,24 @@ def noted(root: Element) -> PoolMark | None:
         return None
 
 
-def declare(root: Element, key: Key | None) -> bool:
+def is_marked(root: Element) -> bool:
+    """Whether a pool's XML bears our mark, or can bear none: its owner wrote another vendor there."""
+    return noted(root) is not None or value(root, "source/vendor/@name") not in (None, VENDOR)
+
+
+def declare(root: Element, work: Work, *, has_marker: bool) -> bool:
     """Note in a pool's XML who declares it, and that an engine's state has it; whether that is new.
 
-    On one that was imported it is all that stands there; not where its owner wrote another vendor there.
+    On one that was imported it is all that stands there; not where its owner wrote another vendor there. One whose mark
+    is gone gets it back.
     """
-    old = noted(root)
+    old, key = noted(root), work.key
     if old is None:
         theirs = value(root, "source/vendor/@name") not in (None, VENDOR)
-        if theirs or key is None or key.declared_by is None:
+        if theirs or (work.mark is None and (key is None or key.declared_by is None)):
             return False
-        old = PoolMark(Mark("", 0))
-    new = old.having(mark=old.mark.updated(key))
+    new = old or PoolMark(work.mark or Mark("", 0), marked=has_marker and work.mark is not None)
+    new = new.having(mark=new.mark.updated(key))
     write(root, new)
     return new != old
 

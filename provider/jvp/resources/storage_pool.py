@@ -16,8 +16,18 @@ from jvp.core.abandon import run
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
-from jvp.core.handler import Done, Handler, Listed, Outcome
-from jvp.core.identity import Key, Mark, generation, maker
+from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.identity import (
+    Bearing,
+    Key,
+    Mark,
+    bearing,
+    generation,
+    maker,
+    refuse_unmarked,
+    remade,
+    unmarked,
+)
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
@@ -27,7 +37,7 @@ from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.node import Node
 from jvp.libvirt.poolapi import PoolApi, Room
-from jvp.libvirt.poolmarks import PoolMark, write
+from jvp.libvirt.poolmarks import PoolMark, is_marked, write
 from jvp.libvirt.pools import listed, unless_lost
 from jvp.libvirt.storage import find_pool, pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
@@ -139,14 +149,23 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             undo.pop_all()
             return Done(uuid, self.state_of(pool, spec))
 
-    def read(self, work: Work, object_id: str, prior: StoragePoolState | None) -> StoragePoolState | None:
+    def read(
+        self, work: Work, object_id: str, prior: StoragePoolState | None
+    ) -> StoragePoolState | Partial[StoragePoolState] | None:
         with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
             pool = self.api.find(object_id)
             if pool is None:
                 return None
+            bears = self._bearing(work, pool, prior)
+            if bears is Bearing.REMADE:
+                work.warn(remade(f'storage pool "{prior.name if prior else object_id}"'))
+                return None
             if prior is not None:
                 self.api.freshen(pool)
-            return self.state_of(pool, prior, acknowledge=prior is not None)
+            state = self.state_of(pool, prior, acknowledge=prior is not None)
+            if bears is Bearing.UNMARKED:
+                return Partial(object_id, state, (unmarked(f'storage pool "{state.name}"'),))
+            return state
 
     def update(
         self, work: Work, object_id: str, prior: StoragePoolState, spec: StoragePool, changes: Sequence[Change]
@@ -154,18 +173,19 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         what = f'storage pool "{prior.name}"'
         with libvirt_errors(what):
             pool = self.api.find(object_id)
-            if pool is None:
+            if pool is None or self._bearing(work, pool, prior) is Bearing.REMADE:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)
-            self.api.declare(pool, work.key)
+            self.api.declare(work, pool)
             return Done(object_id, self.state_of(pool, spec))
 
     def delete(self, work: Work, object_id: str, prior: StoragePoolState | None) -> None:
         with libvirt_errors(f'storage pool "{prior.name if prior else object_id}"'):
             pool = self.api.find(object_id)
-            if pool is not None:
+            what = f'storage pool "{prior.name if prior else object_id}"'
+            if pool is not None and refuse_unmarked(work, self._bearing(work, pool, prior), what):
                 self.api.remove(work, pool, data=bool(prior and prior.delete_data))
 
     def find(self, work: Work, reference: str) -> str:
@@ -209,6 +229,14 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             there = not known(spec.name) or run(current(), lambda: find_pool(self.node, str(spec.name)))
             return None if there else why
         return None
+
+    def _bearing(self, work: Work, pool: Any, prior: StoragePoolState | None) -> Bearing:
+        """Whether it is ours: one without our mark may be ours only under the same name and over the same folder."""
+        if work.mark is None:
+            return Bearing.OURS
+        root = self.api.xml(pool)
+        same = prior is None or (pool.name() == prior.name and _place(self.api.path(pool)) == _place(prior.path))
+        return bearing(marked=is_marked(root), expected=work.mark, same=same)
 
     def _mark(self, pool: Any) -> Mark | None:
         with seen_to_go(Gone.POOL):
@@ -291,6 +319,10 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             allocation_bytes=room.allocation if room else None,
             available_bytes=room.available if room else None,
         )
+
+
+def _place(path: str | None) -> str | None:
+    return posixpath.normpath(path) if path else None
 
 
 def _root(spec: StoragePool, uuid: str, mark: PoolMark) -> Element:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jvp.core.identity import ADDRESS_BYTES, LABEL_BYTES, DeclaredBy, Key, Mark, maker
+from jvp.core.work import Work
 from jvp.libvirt import marks, poolmarks
 from jvp.libvirt.poolmarks import PoolMark
 from jvp.libvirt.xml import Element, parse, text_of
@@ -60,10 +61,10 @@ def test_sentences_name_who_declares_what_holds_a_name() -> None:
 def test_an_update_notes_who_declares_it_and_keeps_the_rest() -> None:
     root = network(OLD)
     assert marks.mark_of(root) == Mark("k", 1, True, "me")
-    marks.update(root, KEY, {"a": 1})
+    marks.update(root, Work(key=KEY), {"a": 1})
     assert marks.mark_of(root) == Mark("k", 1, True, "me", STACK)
     assert marks.facts_of(root).keys() == {"hosts", marks.WROTE}
-    marks.update(root, None, {"a": 1})
+    marks.update(root, Work(), {"a": 1})
     assert marks.mark_of(root) == Mark("k", 1, True, "me", STACK)
 
 
@@ -84,7 +85,7 @@ def test_the_program_is_the_stack_or_the_owner() -> None:
 
 def test_an_imported_object_gets_a_mark_that_owns_nothing() -> None:
     root = network()
-    marks.update(root, KEY, {})
+    marks.update(root, Work(key=KEY), {})
     assert marks.mark_of(root) is None
     element = marks.find(root)
     assert element is not None
@@ -95,8 +96,8 @@ def test_an_imported_object_gets_a_mark_that_owns_nothing() -> None:
 def test_the_mark_of_a_pool_stays_readable_for_older_versions() -> None:
     """They make a Mark of what is in "mark", and of no other name."""
     pool = parse("<pool><name>p</name></pool>")
-    assert poolmarks.declare(pool, KEY)
-    assert not poolmarks.declare(pool, KEY)
+    assert poolmarks.declare(pool, Work(key=KEY), has_marker=False)
+    assert not poolmarks.declare(pool, Work(key=KEY), has_marker=False)
     assert poolmarks.mark_of(pool) is None
     noted = poolmarks.noted(pool)
     assert noted is not None
@@ -107,7 +108,7 @@ def test_the_mark_of_a_pool_stays_readable_for_older_versions() -> None:
 def test_a_pool_with_a_vendor_of_its_own_is_left_as_it_is() -> None:
     text = '<pool><name>p</name><source><vendor name="them"/></source></pool>'
     pool = parse(text)
-    assert not poolmarks.declare(pool, KEY)
+    assert not poolmarks.declare(pool, Work(key=KEY), has_marker=False)
     assert text_of(pool) == text
 
 

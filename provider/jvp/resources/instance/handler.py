@@ -13,7 +13,7 @@ from typing import Any
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
-from jvp.core.identity import Key, Mark, generation, maker
+from jvp.core.identity import Bearing, Key, Mark, generation, maker, refuse_unmarked, remade, unmarked
 from jvp.core.types import memory_bytes, utc_text, whole_mib
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, waiting
@@ -38,6 +38,7 @@ from jvp.resources.instance import (
     storage,
     upkeep,
 )
+from jvp.resources.instance.bearing import bearing_of, put_back
 from jvp.resources.instance.definition import (
     FORMAT,
     DiskSource,
@@ -117,11 +118,16 @@ class Instances(Handler[Instance, InstanceState]):
                     self.api.forget(domain, storage.OUTLIVED)
                 return outcome
 
-    def read(self, work: Work, object_id: str, prior: InstanceState | None) -> InstanceState | None:
+    def read(
+        self, work: Work, object_id: str, prior: InstanceState | None
+    ) -> InstanceState | Partial[InstanceState] | None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             domain = self.api.find(object_id)
             if domain is None:
                 reading.warn_of_left(work, self.node, prior)
+                return None
+            if (bears := bearing_of(work, domain, prior)) is Bearing.REMADE:
+                work.warn(remade(f'instance "{prior.name if prior else object_id}"'))
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
@@ -129,6 +135,8 @@ class Instances(Handler[Instance, InstanceState]):
             state = reading.read(work, self.node, domain, prior)
             if prior is None:
                 reading.refuse_import(state)
+            if bears is Bearing.UNMARKED:
+                return Partial(object_id, state, (unmarked(f'instance "{state.name}"'),))
             return state
 
     def update(
@@ -137,8 +145,9 @@ class Instances(Handler[Instance, InstanceState]):
         what = f'instance "{prior.name}"'
         with libvirt_errors(what), self.node.claims.held():
             domain = self.api.find(object_id)
-            if domain is None:
+            if domain is None or bearing_of(work, domain, prior) is Bearing.REMADE:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
+            put_back(work, self.api, domain, prior)
             name = spec.name or domain.name()
             self._refuse_taken(name, object_id, planning.OTHER_NAME)
             inactive, known_names = devices.inactive_xml(domain), names_of(prior)
@@ -177,7 +186,7 @@ class Instances(Handler[Instance, InstanceState]):
                 inactive.set("type", type)
             if spec.firmware == "uefi":
                 marks.set_fact(inactive, storage.NVRAM, "yes")
-            marks.update(inactive, work.key, comparable(inactive))
+            marks.update(inactive, work, comparable(inactive))
             marks.hold(inactive)
             kept = cards.wanted(inactive, spec)
             cards.drop(work, self.node, before - kept.keys())
@@ -209,6 +218,9 @@ class Instances(Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             patience = prior.shutdown_timeout if prior is not None else None
             path = prior.root_disk_path if prior else None
+            domain, what = self.api.find(object_id), f'instance "{prior.name if prior else object_id}"'
+            if domain is not None and not refuse_unmarked(work, bearing_of(work, domain, prior), what):
+                return
             removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
 
     def find(self, work: Work, reference: str) -> str:

@@ -10,8 +10,18 @@ from typing import Any
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.facts import Effect
-from jvp.core.handler import Done, Handler, Listed, Outcome
-from jvp.core.identity import Key, Mark, generation, maker
+from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.identity import (
+    Bearing,
+    Key,
+    Mark,
+    bearing,
+    generation,
+    maker,
+    refuse_unmarked,
+    remade,
+    unmarked,
+)
 from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -84,14 +94,23 @@ class Networks(Handler[Network, NetworkState]):
             undo.pop_all()
             return Done(uuid, self.state_of(network, None))
 
-    def read(self, work: Work, object_id: str, prior: NetworkState | None) -> NetworkState | None:
+    def read(
+        self, work: Work, object_id: str, prior: NetworkState | None
+    ) -> NetworkState | Partial[NetworkState] | None:
         with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
             network = self.api.find(object_id)
             if network is None:
                 return None
+            bears = self._bearing(work, network, prior)
+            if bears is Bearing.REMADE:
+                work.warn(remade(f'network "{prior.name if prior else object_id}"'))
+                return None
             if prior is not None:
                 self.api.acknowledge(network)
-            return self.state_of(network, prior)
+            state = self.state_of(network, prior)
+            if bears is Bearing.UNMARKED:
+                return Partial(object_id, state, (unmarked(f'network "{state.name}"'),))
+            return state
 
     def update(
         self, work: Work, object_id: str, prior: NetworkState, spec: Network, changes: Sequence[Change]
@@ -99,7 +118,7 @@ class Networks(Handler[Network, NetworkState]):
         what = f'network "{prior.name}"'
         with libvirt_errors(what):
             network = self.api.find(object_id)
-            if network is None:
+            if network is None or self._bearing(work, network, prior) is Bearing.REMADE:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
             restart = Restart(self.node, network)
             root = parse(network.XMLDesc(self.api.INACTIVE))
@@ -136,7 +155,7 @@ class Networks(Handler[Network, NetworkState]):
         # Started by somebody since it was read: it runs as it was.
         needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
         needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
-        marks.update(root, work.key, comparable(read(root, both)))
+        marks.update(root, work, comparable(read(root, both)))
         record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
         if spec.active and (needs_restart or not network.isActive()):
             # Last: of a network that was imported this note is all that is kept, until the restart is over.
@@ -150,7 +169,8 @@ class Networks(Handler[Network, NetworkState]):
     def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
         with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
             network = self.api.find(object_id)
-            if network is not None:
+            what = f'network "{prior.name if prior else object_id}"'
+            if network is not None and refuse_unmarked(work, self._bearing(work, network, prior), what):
                 Restart(self.node, network).release(work)
                 self.api.remove(object_id)
 
@@ -212,6 +232,17 @@ class Networks(Handler[Network, NetworkState]):
         with libvirt_errors("networks"):
             for network in self.node.connection.listAllNetworks(0):
                 yield Listed(network.UUIDString(), network.name())
+
+    def _bearing(self, work: Work, network: Any, prior: NetworkState | None) -> Bearing:
+        """Whether it is ours. Its bridge is named after its id, where its owner names none."""
+        if work.mark is None:
+            return Bearing.OURS
+        root = parse(network.XMLDesc(self.api.INACTIVE))
+        now = read(root, Ours())
+        same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
+        # libvirt keeps no metadata of one that was undefined while it runs.
+        marked = marks.find(root) is not None or (same and not network.isPersistent())
+        return bearing(marked=marked, expected=work.mark, same=same)
 
     def _mark(self, network: Any) -> Mark | None:
         with seen_to_go(Gone.NETWORK):

@@ -1,0 +1,59 @@
+"""Whether a domain with the id of an instance of ours is that instance, or one that somebody defined anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jvp.core.identity import Bearing, Mark, bearing
+from jvp.core.work import Work
+from jvp.libvirt import devices, marks
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.xml import Element, value
+from jvp.resources.instance.definition import FORMAT, root_disk, source_of
+from jvp.resources.instance.model import InstanceState
+from jvp.resources.instance.reading import CREATED
+
+_ALIAS = "ua-jvp-"
+
+
+def bearing_of(work: Work, domain: Any, prior: InstanceState | None) -> Bearing:
+    """What the domain is. Raises libvirtError."""
+    if work.mark is None:
+        return Bearing.OURS
+    root = devices.inactive_xml(domain)
+    same = prior is None or _is_like(root, prior, work.mark)
+    return bearing(marked=marks.find(root) is not None, expected=work.mark, same=same)
+
+
+def _is_like(root: Element, prior: InstanceState, mark: Mark) -> bool:
+    """Whether a domain without our mark is what we knew. One that we made has devices with aliases of ours.
+
+    One that was imported is known by its root disk and its cards, and a machine without any by its name.
+    """
+    if any((devices.alias_of(one) or "").startswith(_ALIAS) for one in root.iterfind("devices/*")):
+        return True
+    device = root_disk(root)
+    path = source_of(device) if device is not None else None
+    macs = {value(card, "mac/@address") for card in root.iterfind("devices/interface")}
+    has_any = prior.root_disk_path or prior.nics or prior.disks
+    if mark.key and has_any:
+        return False
+    if not has_any:
+        return value(root, "name") == prior.name
+    return path == prior.root_disk_path and macs >= {nic.mac for nic in prior.nics if nic.mac}
+
+
+def put_back(work: Work, api: DomainApi, domain: Any, prior: InstanceState) -> None:
+    """Where our mark is gone from a domain, write it again, with what it told of the instance. Raises libvirtError."""
+    if work.mark is None or not work.mark.key:
+        return
+    root = devices.inactive_xml(domain)
+    if marks.find(root) is not None:
+        return
+    facts = {
+        FORMAT: (prior.root_disk.format if prior.root_disk is not None else None) or "",
+        CREATED: prior.created_at or "",
+        "template": prior.template or "",
+    }
+    marks.put(root, marks.element_of(work.mark, facts))
+    api.define(root)
