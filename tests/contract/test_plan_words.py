@@ -10,6 +10,9 @@ from tests.contract.kinds import running
 
 from jvp.core.calls import Stored
 from jvp.core.work import Work
+from jvp.resources.instance.live import NO_BALLOON
+from jvp.resources.provider import Provider
+from jvp.resources.registry import calls as registered
 
 
 def told(bench: Bench, token: str, stored: Stored, raw: Bag) -> list[str]:
@@ -66,7 +69,8 @@ def test_what_a_running_guest_has_to_agree_to(bench: Bench, made: Callable[[Bag]
     stored = made(raw)
     more = {**raw, "memory": "48MiB", "disks": [], "autostart": True}
     assert told(bench, "Instance", stored, more) == [
-        "memory, disks[0]: live if the guest agrees, else at its next power cycle"
+        f'"{raw["name"]}" runs without what is still pending: memory ({NO_BALLOON})',
+        "memory, disks[0]: live if the guest agrees, else at its next power cycle",
     ]
     off = bench.update("Instance", stored, {**raw, "powerState": "stopped"}).stored
     assert told(bench, "Instance", off, {**more, "powerState": "stopped"}) == []
@@ -94,3 +98,25 @@ def test_a_saved_guest_comes_back_as_it_was(bench: Bench, made: Callable[[Bag], 
     read = bench.read("Instance", stored)
     assert read is not None
     assert told(bench, "Instance", read, {**raw, "maxCpus": 2}) == ["maxCpus: takes effect at the next power cycle"]
+
+
+def test_what_waits_is_told_by_every_plan_until_it_is_there(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    raw = running(bench, bench.name("waits"))
+    stored = made(raw)
+    raw = {**raw, "maxCpus": 2, "rootDisk": {**raw["rootDisk"], "bus": "sata"}}
+    stored = bench.update("Instance", stored, raw).stored
+    cycle = "takes effect at the next power cycle"
+    waits = f'"{raw["name"]}" runs without what is still pending: maxCpus, rootDisk.bus ({cycle})'
+    for _ in range(2):
+        calls, said = registered(Provider(virt_type="qemu")), list[str]()
+        read = calls.read("Instance", stored, Work(warn=said.append))
+        assert read is not None
+        assert said == [waits]
+        assert calls.diff("Instance", read, bench.inputs("Instance", raw), Work(warn=said.append)).changes == ()
+        assert said == [waits]  # once in a plan that reads
+    unread, said = registered(Provider(virt_type="qemu")), []
+    unread.diff("Instance", stored, bench.inputs("Instance", raw), Work(warn=said.append))
+    assert said == [waits]
+    bench.connection.lookupByUUIDString(stored.id).destroy()
+    on = bench.update("Instance", stored, raw).stored
+    assert told(bench, "Instance", on, raw) == []

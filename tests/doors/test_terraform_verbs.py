@@ -253,7 +253,7 @@ def test_what_does_not_happen_at_once_is_a_warning_in_the_words_of_the_configura
     assert [one.detail for one in planned.warnings] == ["speed: takes effect at the next power cycle"]
     planned = terraform.plan(GADGET, {"name": "a", "speed": 1, "act": "run", "home": "there"}, made)
     assert [(one.title, one.detail) for one in planned.warnings] == [
-        ("Before you apply this", 'gadget "a" is running; it is deleted and made anew')
+        ('Before you apply this: "a"', 'gadget "a" is running; it is deleted and made anew')
     ]
 
 

@@ -58,3 +58,48 @@ def test_an_update_keeps_what_it_does_not_touch_known(stack: Stack) -> None:
     planned = plan.planned("data")
     assert planned["path"] == before["path"]
     assert planned["sizeBytes"] == 2 * 1024**2
+
+
+def test_a_preview_says_why_an_up_would_fail_and_the_up_says_the_same(stack: Stack) -> None:
+    program = """
+        pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
+        net = jvp.Network("net", name=P + "net", cidr=CIDR)
+        jvp.Volume("good", name=P + "good", pool=pool.name, size="1MiB")
+        jvp.Volume("bad", name=P + "bad", pool=P + "none", size="1MiB")
+    """
+    stack.write(
+        program
+        + """
+        far = pulumi.ResourceOptions(provider=jvp.Provider("far", uri="qemu+unix:///system?socket=/nowhere/libvirt"))
+        jvp.Network("one", cidr=CIDR, opts=far)
+        jvp.Network("two", cidr=CIDR, opts=far)
+    """
+    )
+    said = sorted(text for severity, text in stack.preview().said if severity == "warning")
+    assert len(said) == 2
+    assert said[0].startswith('cannot connect to "qemu+unix:///system?socket=/nowhere/libvirt": nothing listens on')
+    sentence = f'pool: there is no storage pool "{stack.names["P"]}none" on the node; there are: '
+    assert said[1].startswith(sentence)
+    stack.write(program)
+    assert sentence in stack.up(ok=False).errors
+    # What is replaced has its own name until then.
+    stack.write(program.replace("path=FOLDER", "path=FOLDER + '/in'").replace('        jvp.Volume("bad"', "        #"))
+    replaced = stack.preview()
+    assert "create-replacement" in replaced.ops["pool"]
+    assert not [text for severity, text in replaced.said if "there is a storage pool" in text]
+
+
+def test_what_waits_for_a_power_cycle_is_told_by_every_preview(stack: Stack) -> None:
+    program = """
+        pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
+        jvp.Instance(
+            "vm", name=P + "vm", memory="32MiB", max_cpus=cpus, virt_type="qemu", shutdown_timeout="0s",
+            root_disk={"pool": pool.id, "size": "1MiB"},
+        )
+    """
+    for cpus in (1, 2):
+        stack.write(program, cpus=cpus)
+        stack.up()
+    waits = f'"{stack.names["P"]}vm" runs without what is still pending: maxCpus (takes effect at the next power cycle)'
+    for run in (stack.preview(), stack.refresh()):
+        assert [text for severity, text in run.said if severity == "warning"] == [waits]

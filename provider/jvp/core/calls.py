@@ -21,6 +21,7 @@ from jvp.core.guard import guarded, own_texts, said
 from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
+from jvp.core.outlook import Asked, Outlook
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
 from jvp.core.values import UNKNOWN, Bag, has_unknown, is_in, reveal, secret_paths, secret_paths_in, secret_texts
@@ -87,6 +88,7 @@ class Calls:
         handlers: Mapping[str, AnyHandler],
         functions: Mapping[str, AnyFunction],
         host: Callable[[], str] = lambda: "",
+        outlook: Outlook | None = None,
     ) -> None:
         self.handlers = handlers
         self.functions = functions
@@ -94,6 +96,7 @@ class Calls:
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self.host = host
         self._going = Going()
+        self.outlook = outlook or Outlook()
         self._adopters: dict[tuple[str, str], str] = {}
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
@@ -108,9 +111,18 @@ class Calls:
         Warns through `work` of what a replacement takes away.
         """
         plan = self._plan(token, stored, new, work)
+        if plan.changes:
+            self.outlook.plans.move(stored.id)
+        if work is not None:
+            self._stand(self.handlers[token], stored.id, stored.state, work, again=False)
         if plan.replaces and work is not None:
             self._warn_of_replacement(self.handlers[token], stored.state, work)
         return plan
+
+    def _stand(self, handler: AnyHandler, object_id: str, state: Bag, work: Work, *, again: bool) -> None:
+        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
+            lines = handler.standing(load(handler.state, state))
+            self.outlook.standing(work, object_id, lines, again=again)
 
     def _warn_of_replacement(self, handler: AnyHandler, state: Bag, work: Work) -> None:
         with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
@@ -128,12 +140,19 @@ class Calls:
             prior = load(handler.state, stored.state)
             return Plan(tuple(handler.effects(changes, prior, reveal(wanted))))
 
-    def preview_create(self, token: str, inputs: Bag, work: Work) -> Bag:
-        """The state that a create would give, UNKNOWN where only the host will tell."""
+    def preview_create(self, token: str, inputs: Bag, work: Work, asked: Asked | None = None) -> Bag:
+        """The state that a create would give, UNKNOWN where only the host will tell.
+
+        Warns of why the create that is `asked` for would fail as the host is now.
+        """
         handler = self.handlers[token]
         ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
         bag: Bag = dict.fromkeys(ours, UNKNOWN)
         wanted = _whole(check(handler.spec, inputs))
+        if asked is not None:
+            with contextlib.suppress(JvpError), self._guarded(wanted, work=work) as warned:
+                spec, key = handler.spec.model_validate(reveal(wanted)), asked.key
+                self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
         bag |= harmless_value(self._predicted(handler, wanted, None, work), own_texts(wanted))
         return hide({**bag, **completed(handler.spec, reveal(wanted), {})}, secret_paths(wanted), handler.state)
 
@@ -216,6 +235,7 @@ class Calls:
             state, lacks = (found.state, found.reasons) if isinstance(found, Partial) else (found, ())
             stored = _upgraded(handler, stored)
             bag = self._state_bag(handler, state, _filled(handler, stored, stored.inputs).whole, stored.state)
+            self._stand(handler, stored.id, bag, work, again=True)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             if lacks:
                 private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))

@@ -7,11 +7,12 @@ on the host (a missing pool, a taken name) raises before the first write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from jvp.core.diff import Change
+from jvp.core.errors import JvpError
 from jvp.core.identity import Key
 from jvp.core.model import Spec
 from jvp.core.work import Work
@@ -102,6 +103,17 @@ class Handler(Generic[S, T]):
 
     def warnings(self, work: Work, spec: S, prior: T | None) -> Iterator[str]:
         """What a preview should say about the host. Best effort: errors are dropped by the caller."""
+        return iter(())
+
+    def obstacles(self, work: Work, spec: S, key: Callable[[], Key]) -> Iterator[JvpError]:
+        """Why a create would fail as the host is now, in the words of the create. `spec` may hold UNKNOWN.
+
+        Raises Unreachable; any other error that is not yielded is dropped by the caller.
+        """
+        return iter(())
+
+    def standing(self, state: T) -> Iterator[str]:
+        """What every plan and refresh says of the object as it is. Offline."""
         return iter(())
 
     def replacement_warnings(self, work: Work, prior: T) -> Iterator[str]:

@@ -20,6 +20,7 @@ import libvirt
 
 from jvp.core.abandon import outside
 from jvp.core.errors import Busy, NotFound, Rejected, Unreachable
+from jvp.core.outlook import Plans
 from jvp.core.types import shortened
 from jvp.core.values import Unknown
 from jvp.core.work import Work, current
@@ -94,6 +95,7 @@ class Node:
         self._pool_locks: dict[str, threading.Lock] = {}
         self._turns: dict[str, threading.Lock] = {}
         self.claims = Claims()
+        self.plans = Plans()
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -144,6 +146,11 @@ class Node:
             yield
         finally:
             lock.release()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the uri is known yet."""
+        return not self._unknown
 
     @property
     def is_session(self) -> bool:

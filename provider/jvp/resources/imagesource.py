@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -66,11 +67,11 @@ class Opened:
 
 @contextlib.contextmanager
 def opened(work: Work, pool: Any, origin: Origin, where: Path) -> Iterator[Opened]:
-    """The image of `origin`, to be put into `pool`.
+    """The image of `origin`, to be put into `pool` (None: where there is room for anything).
 
     Raises what is wrong with it at the property `where`, NoSpace.
     """
-    free = pools.free_bytes(pool)
+    free = pools.free_bytes(pool) if pool is not None else sys.maxsize
     verifier = at(_CHECKSUM, lambda: origin.verifier(work))
     with at(where, lambda: _open(work, origin, free)) as source:
         raw = origin.format == "raw"

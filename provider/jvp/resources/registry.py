@@ -6,6 +6,7 @@ from typing import Any
 
 from jvp.core.calls import Calls
 from jvp.core.handler import Handler
+from jvp.core.outlook import Outlook
 from jvp.libvirt.node import Node
 from jvp.resources.functions import GetInstance, GetInstanceXml, GetNetwork, GetNetworkLeases, GetNode
 from jvp.resources.instance.handler import Instances
@@ -44,4 +45,5 @@ def calls(provider: Provider) -> Calls:
         {handler.token: handler for handler in handlers},
         {function.token: function for function in functions},
         node.host,
+        Outlook(node.plans, asks=node.is_known),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ from jvp.libvirt.poolmarks import PoolMark, is_marked, write
 from jvp.libvirt.pools import listed, unless_lost
 from jvp.libvirt.storage import find_pool, pool_of
 from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
+from jvp.resources.foreseen import obstacles
 
 DEFAULT_FOLDER = "/var/lib/jvp"
 
@@ -134,15 +135,14 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         with libvirt_errors(f'storage pool "{spec.name or key.label}"'):
             number, uuid, found = generation(key, self.api.find, self._mark)
         name = spec.name or key.auto_name(uuid)
-        spec = spec.model_copy(update={"name": name, "path": spec.path or self._default_path(name)})
+        spec = self._placed(spec, name)
         self._refuse_taken(spec, uuid)
         mark = PoolMark(Mark.new(key, number))
         with contextlib.ExitStack() as undo, libvirt_errors(f'storage pool "{name}"'):
             if found is not None:
                 found = self._same_folder(work, found, spec)
             if found is None:
-                if (why := folders.refused(self.node, str(spec.path))) is not None:
-                    raise Rejected(why, path=("path",))
+                self._refuse_folder(spec)
                 undo.callback(self._undo, uuid)
                 found = self.api.begin(_root(spec, uuid, mark))
             pool = self._settle(work, found, spec)
@@ -209,7 +209,21 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             bag["state"] = "running" if spec.active else "inactive"
         return bag
 
+    def obstacles(self, work: Work, spec: StoragePool, key: Callable[[], Key]) -> Iterator[JvpError]:
+        self.node.plans.make(self.kind, spec.name)
+        if not known(spec.name, spec.path) or spec.name is None:
+            return
+        _, uuid, _ = generation(key(), self.api.find, self._mark)
+        placed = self._placed(spec, spec.name)
+        what = f'storage pool "{spec.name}"'
+        yield from obstacles(what, lambda: self._refuse_taken(placed, uuid))
+        # A system's folder is an error of the plan; a pool that is there may be adopted, wherever it is.
+        if folders.systems(str(placed.path)) is None and find_pool(self.node, spec.name) is None:
+            yield from obstacles(what, lambda: self._refuse_folder(placed))
+
     def warnings(self, work: Work, spec: StoragePool, prior: StoragePoolState | None) -> Iterator[str]:
+        if prior is not None and spec.active is True and not prior.active:
+            self.node.plans.make(self.kind, prior.name, prior.uuid)
         if prior is None or not prior.active or spec.active is not False or prior.path is None:
             return
         with libvirt_errors(f'storage pool "{prior.name}"'):
@@ -238,10 +252,17 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         same = prior is None or (pool.name() == prior.name and _place(self.api.path(pool)) == _place(prior.path))
         return bearing(marked=is_marked(root), expected=work.mark, same=same)
 
+    def _refuse_folder(self, spec: StoragePool) -> None:
+        if (why := folders.refused(self.node, str(spec.path))) is not None:
+            raise Rejected(why, path=("path",))
+
     def _mark(self, pool: Any) -> Mark | None:
         with seen_to_go(Gone.POOL):
             found = self.api.mark(pool)
         return found.mark if found is not None else None
+
+    def _placed(self, spec: StoragePool, name: str) -> StoragePool:
+        return spec.model_copy(update={"name": name, "path": spec.path or self._default_path(name)})
 
     def _default_path(self, name: str) -> str:
         if not self.node.is_session:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from jvp import images
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
-from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
+from jvp.core.facts import Changes, Computed, Effect, Output, Unit
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.identity import maker as made_by
 from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Label, LocalPath, Name, Reference, Url, in_lower_case, is_uuid, utc_text
-from jvp.core.types import url as web_url
+from jvp.core.types import Label, Name, Reference, in_lower_case, is_uuid, utc_text
 from jvp.core.values import UNKNOWN, known, surely
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
@@ -33,55 +29,9 @@ from jvp.libvirt.streams import VolumeUpload
 from jvp.libvirt.templatefill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.volumes import VolumeApi
 from jvp.resources import imagesource
+from jvp.resources.foreseen import obstacles, pool_of
 from jvp.resources.imagesource import at
-
-_SHOWN_MAX = 1000
-"""Longer addresses are not kept on the node: the record has 4 KiB."""
-
-
-def _checksum(text: str) -> str:
-    try:
-        promise = images.parse_promise(text)
-    except JvpError as error:
-        raise ValueError(error.message) from None
-    if isinstance(promise, images.SumsFile):
-        web_url(promise.url)
-    return text
-
-
-class TemplateSource(Spec):
-    """Where an image comes from: `path` or `url`."""
-
-    path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
-    url: Annotated[
-        Url | None,
-        Field(
-            description="An http or https address. It is fetched once, and again when the address or checksum changes."
-        ),
-    ] = None
-    checksum: Annotated[
-        Annotated[str, AfterValidator(_checksum)] | None,
-        Field(
-            description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
-            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
-        ),
-    ] = None
-    format: Annotated[
-        Literal["qcow2", "raw"] | None,
-        Field(
-            description="What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw "
-            "takes any bytes, and unpacks only what its name says is packed."
-        ),
-    ] = None
-    allow_private_redirects: Annotated[
-        bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
-    ] = False
-    digest: Annotated[
-        str | None,
-        Computed(),
-        Derived(),
-        Field(description="Filled in: the digest of the file at path, so that a changed file is a planned update."),
-    ] = None
+from jvp.resources.templatesource import TemplateSource, key_of, origin_of, refuse_file, shown
 
 
 class Template(Spec):
@@ -259,6 +209,19 @@ class Templates(Handler[Template, TemplateState]):
             bag["volumeName"] = templates.volume_name(name, source.digest)
         return bag
 
+    def obstacles(self, work: Work, spec: Template, key: Callable[[], Key]) -> Iterator[JvpError]:
+        if known(spec.name, spec.pool):
+            self.node.plans.make(self.kind, spec.name, f"{spec.pool}/{spec.name}")
+        what = f'template "{spec.name}"'
+        pool = yield from pool_of(self.node, what, spec.pool, ("pool",))
+        if pool is not None and known(spec.name):
+            yield from obstacles(what, lambda: self._slot(work, pool, key(), spec))
+        yield from obstacles(what, lambda: refuse_file(work, pool, spec.source))
+
+    def warnings(self, work: Work, spec: Template, prior: TemplateState | None) -> Iterator[str]:
+        if prior is not None and isinstance(spec.source, TemplateSource) and spec.source != prior.source:
+            yield from map(str, obstacles("template", lambda: refuse_file(work, None, spec.source)))
+
     def _place(self, object_id: str) -> tuple[Any, str]:
         with libvirt_errors(f'template "{object_id.partition("/")[2]}"'):
             return VolumeApi(self.node).pool(object_id)
@@ -293,8 +256,8 @@ class Templates(Handler[Template, TemplateState]):
     def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
         """Make the declared image the generation in use, if it is not."""
         source = spec.source
-        digest = source.digest if source.path is not None else _key(source)
-        facts: dict[str, Any] = {"source": _shown(source), "source_key": _key(source), "os": spec.os or ""}
+        digest = source.digest if source.path is not None else key_of(source)
+        facts: dict[str, Any] = {"source": shown(source), "source_key": key_of(source), "os": spec.os or ""}
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
@@ -305,7 +268,7 @@ class Templates(Handler[Template, TemplateState]):
             self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
-            imagesource.verify(work, _origin(source))
+            imagesource.verify(work, origin_of(source))
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = utc_text(time.time())
@@ -313,7 +276,7 @@ class Templates(Handler[Template, TemplateState]):
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
         where: Path = ("source", "path" if source.path is not None else "url")
-        with imagesource.opened(work, slot.pool, _origin(source), where) as image:
+        with imagesource.opened(work, slot.pool, origin_of(source), where) as image:
             if source.format not in (None, image.info.format):
                 raise Invalid(
                     f'the image is {image.info.format}: write "{image.info.format}"', path=("source", "format")
@@ -345,7 +308,7 @@ class Templates(Handler[Template, TemplateState]):
         if (
             spelled is not None
             and isinstance(spelled.source, TemplateSource)
-            and _key(spelled.source) == record.source_key
+            and key_of(spelled.source) == record.source_key
         ):
             source = spelled.source
         local = source.path is not None
@@ -364,37 +327,3 @@ class Templates(Handler[Template, TemplateState]):
             pool_uuid=uuid,
             nonce=record.birth,
         )
-
-
-def _key(source: TemplateSource) -> str:
-    """What tells one origin from another: for an address also the name of the volume."""
-    checksum = str(images.parse_promise(source.checksum)) if source.checksum else None
-    told = [source.path, source.url, checksum, source.allow_private_redirects]
-    text = json.dumps(told if source.format is None else [*told, source.format])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _shown(source: TemplateSource) -> dict[str, Any]:
-    """The origin as the record on the node keeps it: without a password, a query, or what is too long."""
-    bag = source.model_copy(update={"digest": None}).bag()
-    if source.url is not None:
-        bag["url"] = _public(source.url)
-    promise = images.parse_promise(source.checksum) if source.checksum else None
-    if isinstance(promise, images.SumsFile):
-        bag["checksum"] = f"{promise.algorithm}:{_public(promise.url)}"
-    return {name: item for name, item in bag.items() if len(json.dumps(item)) <= _SHOWN_MAX}
-
-
-def _public(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _origin(source: TemplateSource) -> imagesource.Origin:
-    return imagesource.Origin(
-        source.path,
-        source.url,
-        source.checksum,
-        allow_private_redirects=source.allow_private_redirects,
-        format=source.format,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -37,6 +37,7 @@ from jvp.libvirt.fill import Holder, Standing
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.volumes import WAY_OUT, Found, VolumeApi
+from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
 from jvp.resources.volumecontent import content_of, refuse_smaller
 
 FORMATS = ("qcow2", "raw")
@@ -268,6 +269,21 @@ class Volumes(Handler[Volume, VolumeState]):
             bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = in_lower_case(spec.pool)
         return bag
 
+    def obstacles(self, work: Work, spec: Volume, key: Callable[[], Key]) -> Iterator[JvpError]:
+        if known(spec.name, spec.pool) and spec.name is not None:
+            self.node.plans.make(self.kind, f"{spec.pool}/{spec.name}")
+        what = f'volume "{spec.name}"'
+        pool = yield from pool_of(self.node, what, spec.pool, ("pool",))
+        if pool is not None and known(spec.name):
+            yield from obstacles(what, lambda: self._name(work, pool, key(), spec))
+        origins = {"template": spec.template, "volume": spec.volume}
+        there = (is_there(self.node.plans, text, kind) for kind, text in origins.items() if text is not None)
+        if known(spec.format, spec.image_path) and all(there):
+            content = yield from attempt(what, lambda: content_of(self.node, spec))
+            # A file can be judged before there is a pool to put it into.
+            if content is not None and (pool is not None or spec.image_path is not None):
+                yield from obstacles(what, lambda: _fits(work, pool, spec, content))
+
     def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
         if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
             least = prior.size_bytes
@@ -376,6 +392,12 @@ def _names(pool: Any) -> list[str]:
     ours = set(templates.template_names(pool))
     names = ((name, templates.parsed_name(name)) for name in pools.volume_names(pool))
     return [name for name, template in names if template is None or template[0] not in ours]
+
+
+def _fits(work: Work, pool: Any, spec: Volume, content: Content) -> None:
+    with content.ready(work, pool):
+        if known(spec.size):
+            _size(spec, content)
 
 
 def _size(spec: Volume, content: Content) -> int | None:

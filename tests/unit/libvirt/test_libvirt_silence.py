@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jvp.core import outlook
 from jvp.core.calls import Calls, Stored
 from jvp.core.errors import Cancelled, Unreachable
 from jvp.core.identity import Key
@@ -63,6 +64,18 @@ def test_a_cancel_ends_the_wait(silent: str, call: Callable[[Calls, Work], objec
     with pytest.raises(Cancelled, match="run the command again"):
         call(registry.calls(Provider(uri=silent)), work)
     assert time.monotonic() - begin < PROMPT_S
+
+
+def test_a_plan_of_something_new_waits_a_moment_and_says_it_once(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlook, "LOOK_S", 0.3)
+    said: list[str] = []
+    calls = registry.calls(Provider(uri=silent))
+    for name in ("a", "b"):
+        inputs = calls.check("Network", {"name": name, "mode": "isolated"}).inputs
+        asked = outlook.Asked(lambda: KEY)
+        assert calls.preview_create("Network", inputs, Work(warn=said.append), asked)["name"] == name
+    assert len(said) == 1
+    assert said[0].startswith(f'cannot connect to "{silent}": no answer within')
 
 
 def test_a_cancel_ends_the_wait_of_a_plan_too(silent: str) -> None:

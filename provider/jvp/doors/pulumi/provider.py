@@ -20,6 +20,7 @@ from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unrea
 from jvp.core.handler import Handler
 from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import fields
+from jvp.core.outlook import Asked
 from jvp.core.text import harmless, shortened
 from jvp.core.types import duration_s
 from jvp.core.values import Bag, Secret, has_unknown, secret_texts
@@ -149,14 +150,19 @@ class ProviderServicer:
         handler, inputs = self._handler(request), public(decode(request.properties))
         calls, answer = self._ready.calls, message("CreateResponse")
         with self._work(context, request.urn, request.timeout, "create", preview=request.preview) as work:
-            if request.preview:
-                return answer(properties=encode(calls.preview_create(handler.token, inputs, work)))
             key, adopt = self._key(handler, request.urn), self._ready.provider.adopt
+
+            def worded(error: NameTaken, key: Key) -> NameTaken:
+                own = error.holder is not None and error.holder.of(key)
+                return taken(error, handler.kind, (token(handler.token), key.label), own=own)
+
+            if request.preview:
+                asked = Asked(lambda: key, adopt, worded)
+                return answer(properties=encode(calls.preview_create(handler.token, inputs, work, asked)))
             try:
                 result = calls.create(handler.token, key, inputs, work, adopt=adopt)
             except NameTaken as error:
-                own = error.holder is not None and error.holder.of(key)
-                raise taken(error, handler.kind, (token(handler.token), key.label), own=own) from None
+                raise worded(error, key) from None
         if result.reasons:
             raise Unfinished(result.stored)
         return answer(

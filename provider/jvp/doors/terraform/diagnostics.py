@@ -29,10 +29,12 @@ from jvp.core.errors import (
     Unreachable,
     dotted,
 )
+from jvp.core.identity import Key
 from jvp.core.text import sentence as safe
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message
 from jvp.doors.terraform.spelling import spoken
-from jvp.doors.terraform.values import Key, attribute_path
+from jvp.doors.terraform.values import Key as ListKey
+from jvp.doors.terraform.values import attribute_path
 
 TITLES: dict[type[JvpError], str] = {
     Invalid: "Invalid value",
@@ -75,6 +77,21 @@ def own(error: NameTaken, kind: str, name: str) -> None:
         "given another address, apply again (a moved block would have kept it); leave out create_before_destroy, for "
         "the old one must be deleted first; or give one of two resources another name"
     )
+
+
+def taken(kind: str, error: NameTaken, key: Key) -> NameTaken:
+    """`error` of a create as the host's users read it, with the command that imports what has the name."""
+    is_own = error.holder is not None and error.holder.of(key)
+    if is_own:
+        own(error, kind, key.label)
+    return importable(error, own=is_own)
+
+
+def title(name: object, line: str, *, plan: bool) -> str:
+    """The title of a warning about an object. Of warnings with the same one the host shows the first alone."""
+    place = line.partition(": ")[0]
+    about = (place if '"' not in place else "", f'"{name}"' if isinstance(name, str) else "")
+    return ": ".join(filter(None, ("Before you apply this" if plan else "Note", " of ".join(filter(None, about)))))
 
 
 def _program() -> str:
@@ -126,7 +143,7 @@ def _shown(steps: Sequence[str | int]) -> Iterator[str | int]:
     """
     yield from steps[:1]
     for step in steps[1:2]:
-        yield step if isinstance(step, int) else Key(step)
+        yield step if isinstance(step, int) else ListKey(step)
 
 
 def step_path(steps: Iterable[str | int]) -> Message:
@@ -135,7 +152,7 @@ def step_path(steps: Iterable[str | int]) -> Message:
     for step in steps:
         if isinstance(step, int):
             path.steps.add(element_key_int=step)
-        elif isinstance(step, Key):
+        elif isinstance(step, ListKey):
             path.steps.add(element_key_string=step)
         else:
             path.steps.add(attribute_name=step)

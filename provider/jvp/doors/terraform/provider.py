@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.identity import Key
 from jvp.core.model import Spec, fields
+from jvp.core.outlook import Asked
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
@@ -34,8 +36,6 @@ from jvp.doors.terraform.upgrade import upgraded
 from jvp.doors.terraform.values import Raw, decode, encode, nulls, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
 
-BEFORE = "Before you apply this"
-"""The title of a plan's warnings."""
 LATER = "the provider's uri is known only after the apply"
 FIRST = "apply what the uri comes from first, with -target, or write the uri out"
 """What to do where an answer cannot wait for the apply."""
@@ -194,6 +194,7 @@ class ProviderServicer:
         prior, config = decode(request.prior_state), decode(request.config)
         moved.refuse_unread(prior)
         if decode(request.proposed_new_state) is None:
+            self._ready.calls.outlook.plans.move(str((prior or {}).get("id")))
             return answer(planned_state=request.proposed_new_state, planned_private=request.prior_private)
         bag = to_bag(handler.spec, config)
         before, now = writeonly.compared(handler.spec, prior, config)
@@ -222,8 +223,7 @@ class ProviderServicer:
         answer = message("ApplyResourceChange.Response")
         before = kept.stored(handler, prior or {}, request.planned_private)
         then, now = writeonly.compared(handler.spec, prior, config, promised)
-        adopt = (config or {}).get("adopt")
-        adopt = self._ready.provider.adopt if adopt is None else adopt
+        adopt = self._adopts(config)
         self._ready.declared.in_a_state(before.id)
         with self._work(handler, config or prior, verb.__name__.strip("_")) as (work, warnings):
             try:
@@ -331,10 +331,7 @@ class ProviderServicer:
             made = calls.create(handler.token, key, calls.check(handler.token, given).inputs, work, adopt=adopt).stored
         except NameTaken as error:
             declared.drop(key.digest)
-            own = error.holder is not None and error.holder.of(key)
-            if own:
-                diagnostics.own(error, handler.kind, key.label)
-            raise diagnostics.importable(error, own=own) from None
+            raise diagnostics.taken(handler.kind, error, key) from None
         except BaseException:
             declared.drop(key.digest)
             raise
@@ -359,8 +356,14 @@ class ProviderServicer:
 
     # What they share
 
+    def _adopts(self, config: Raw | None) -> Any:
+        adopt = (config or {}).get("adopt")
+        return self._ready.provider.adopt if adopt is None else adopt
+
     def _planned_create(self, handler: AnyHandler, config: Raw, inputs: Bag, work: Work) -> Raw:
-        preview = self._ready.calls.preview_create(handler.token, inputs, work)
+        adopt = self._adopts(config)
+        asked = Asked(lambda: self._key(handler, inputs), adopt is not False, partial(diagnostics.taken, handler.kind))
+        preview = self._ready.calls.preview_create(handler.token, inputs, work, asked)
         raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
         raw = writeonly.closed(handler.state, raw, config)
         return {**raw, "id": UNKNOWN, "unfinished": [], **_asked(config)}
@@ -437,10 +440,10 @@ class ProviderServicer:
         if preview:
             limit = min(limit, PREVIEW_S)
         warnings: list[Message] = []
-        title, model = BEFORE if preview else "Note", handler.spec if handler else None
+        model, name = handler.spec if handler else None, (raw or {}).get("name")
 
         def warn(line: str) -> None:
-            found = diagnostics.warning(title, line, model)
+            found = diagnostics.warning(diagnostics.title(name, line, plan=preview), line, model)
             if model is not None:
                 found.detail = writeonly.named(model, raw or {}, found.detail)
             warnings.append(found)

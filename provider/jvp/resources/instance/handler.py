@@ -15,6 +15,7 @@ from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import Bearing, Key, Mark, generation, maker, refuse_unmarked, remade, unmarked
 from jvp.core.types import memory_bytes, utc_text, whole_mib
+from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
@@ -22,6 +23,7 @@ from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go, start_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.storage import release_template, volume_of
 from jvp.libvirt.xml import Element
+from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,
     cards,
@@ -30,6 +32,7 @@ from jvp.resources.instance import (
     machine,
     nocloud,
     planning,
+    prospects,
     reading,
     references,
     removal,
@@ -235,6 +238,20 @@ class Instances(Handler[Instance, InstanceState]):
     def effects(self, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
         return planning.effects(self.node, changes, state, new)
 
+    def obstacles(self, work: Work, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
+        name, wanted = spec.name, spec.virt_type or self.provider.virt_type
+        if known(name) and name is not None:
+            _, uuid, _ = generation(key(), self.api.find, _mark)
+            yield from obstacles(f'instance "{name}"', lambda: self._refuse_taken(name, uuid))
+        settled = known(wanted) and wanted != "auto"
+        if settled:
+            choose = partial(acceleration.chosen, work, self.node, self.provider, spec, None)
+            yield from obstacles(f'instance "{name}"', choose)
+        yield from prospects.of(self.node, work, spec, key, wanted if settled else None)
+
+    def standing(self, state: InstanceState) -> Iterator[str]:
+        return planning.standing(state)
+
     def predict(self, spec: Instance, prior: InstanceState | None) -> dict[str, Any]:
         return planning.predict(spec, prior)
 
@@ -249,6 +266,7 @@ class Instances(Handler[Instance, InstanceState]):
             odd = machine.misfit(devices.inactive_xml(domain), spec, prior)
             lost = saved.dropped(domain, spec)
         yield from filter(None, (lost, f"{odd}: this will fail" if odd else None))
+        yield from map(str, prospects.of_change(self.node, spec, prior))
 
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:
         other = self.api.named(name)

@@ -57,9 +57,13 @@ def patch_machine(root: Element, spec: Instance, nvram: str | None) -> None:
     if firmware_of(root) != spec.firmware:
         _put_firmware(root, nvram if spec.firmware == "uefi" else None)
     if spec.machine is not None and not means(spec.machine, machine_of(root)):
-        put(root, "os/type/@machine", spec.machine)
+        put_machine(root, spec.machine)
     if spec.cpu_mode is not None and spec.cpu_mode != cpu_of(root):
         _put_cpu(root, spec.cpu_mode)
+
+
+def put_machine(root: Element, machine: str) -> None:
+    put(root, "os/type/@machine", machine)
 
 
 def pin_machine(api: DomainApi, root: Element) -> None:
@@ -136,11 +140,17 @@ def refuse_too_large(api: DomainApi, root: Element, spec: Instance, asked: set[s
 
     Raises libvirtError.
     """
-    if "memory" in asked and memory_bytes(spec.memory) > (there := api.memory_bytes()):
-        raise Rejected(f'is "{spec.memory}", and the node has {there // 1024**2}MiB', path=("memory",))
+    if "memory" in asked:
+        refuse_memory(api, spec)
     if (odd := odd_cpus(root, spec) or too_little(root, spec)) is not None:
         raise odd
     _refuse_cpus(api, root, spec)
+
+
+def refuse_memory(api: DomainApi, spec: Instance) -> None:
+    """Raise Rejected for more memory than the node has. Raises libvirtError."""
+    if memory_bytes(spec.memory) > (there := api.memory_bytes()):
+        raise Rejected(f'is "{spec.memory}", and the node has {there // 1024**2}MiB', path=("memory",))
 
 
 def misfit(root: Element, spec: Instance, prior: InstanceState) -> Rejected | None:

@@ -98,6 +98,16 @@ def cards_without_network(spec: Instance, prior: InstanceState | None) -> Iterat
             yield f"nics[{index}]: has no network, so it has user-mode networking: a way out, no way in"
 
 
+def standing(state: InstanceState) -> Iterator[str]:
+    """What a running guest has not got yet, in one line: once told it would be forgotten."""
+    paths: dict[str, list[str]] = {}
+    for path, _, why in (one.partition(": ") for one in state.pending or ()):
+        paths.setdefault(why, []).append(path)
+    if paths:
+        waits = "; ".join(f"{', '.join(names)} ({why})" for why, names in paths.items())
+        yield f'"{state.name}" runs without what is still pending: {waits}'
+
+
 def _is_off(node: Node, state: InstanceState, new: dict[str, Any]) -> bool:
     """Whether no guest runs that would have the machine as it was, or the update ends with none.
 

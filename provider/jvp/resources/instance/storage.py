@@ -201,11 +201,22 @@ def disk_source(
             return DiskSource(where, format_of(volume))
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
-            raise Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
+            raise _attached(reference, holder, path)
         if give_up is not None:
             give_up()
         work.status(f'waiting for {holder} to let go of the volume "{reference}"')
         work.wait(0.5)
+
+
+def refuse_in_use(node: Node, reference: str, path: Path) -> None:
+    """Raise for a volume that is missing, and for one that somebody's machine has: ours may let go of it until then."""
+    users = disk_users(node.connection).get(volume_of(node, reference, path).path(), ())
+    if foreign := [disk.name for disk in users if not disk.ours]:
+        raise _attached(reference, f'"{foreign[0]}"', path)
+
+
+def _attached(reference: str, holder: str, path: Path) -> Rejected:
+    return Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
 
 
 def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:

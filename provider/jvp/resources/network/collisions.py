@@ -47,20 +47,43 @@ def has_bridge(own: Element | None, spec: Network) -> bool:
 def _all(api: NetworkApi, spec: Network, uuid: str, own: Element | None) -> Iterator[_Met]:
     """Also of networks that stand. Only a bridge of the node's own may serve several. Raises libvirtError."""
     had = has_bridge(own, spec)
-    wanted: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
-    if spec.ipv6 is not None:
-        wanted["ipv6", "cidr"] = spec.ipv6.cidr
+    wanted = _ranges(spec)
     for other, root in api.definitions():
         if other.UUIDString() == uuid:
             continue
         bridge, mode = value(root, "bridge/@name"), value(root, "forward/@mode")
         for path, cidr in wanted.items():
             for theirs in ranges_of(root):
-                if network_of(cidr).overlaps(theirs):
-                    why = f'{cidr} overlaps {theirs} of the network "{other.name()}"'
+                if why := _overlap(cidr, theirs, other.name()):
                     yield _Met(path, other, why, network_of(cidr))
         if spec.bridge and bridge == spec.bridge and not (had or spec.mode == mode == "bridge"):
             yield _Met(("bridge",), other, f'"{bridge}" is the bridge of the network "{other.name()}"')
+
+
+def _ranges(spec: Network) -> dict[Path, str]:
+    """The address ranges of a network by their properties."""
+    four: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
+    return four | ({("ipv6", "cidr"): spec.ipv6.cidr} if spec.ipv6 is not None else {})
+
+
+def _overlap(cidr: str, theirs: IPNetwork, name: str) -> str | None:
+    return f'{cidr} overlaps {theirs} of the network "{name}"' if network_of(cidr).overlaps(theirs) else None
+
+
+def refuse(api: NetworkApi, spec: Network, uuid: str) -> None:
+    """Raise Invalid, for a plan, as the create of the network would, from others there and others that are planned.
+
+    Of a network that the program changes nothing is known.
+    """
+    plans, ranges = api.node.plans, _ranges(spec)
+    for one in _all(api, spec, uuid, None):
+        if not plans.moves(one.other.UUIDString()):
+            raise Invalid(one.why, path=one.path)
+    for name, theirs in plans.others("network", uuid, (str(spec.name), [network_of(cidr) for cidr in ranges.values()])):
+        for path, cidr in ranges.items():
+            for net in theirs:
+                if why := _overlap(cidr, net, name):
+                    raise Invalid(why, path=path)
 
 
 def wait(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:

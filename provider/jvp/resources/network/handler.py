@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
@@ -31,6 +31,7 @@ from jvp.libvirt.networks import NetworkApi, Restart
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, value
+from jvp.resources.foreseen import obstacles
 from jvp.resources.network import collisions
 from jvp.resources.network.definition import (
     SETTLING,
@@ -48,7 +49,7 @@ from jvp.resources.network.definition import (
     with_way_out,
     without_way_out,
 )
-from jvp.resources.network.model import Network, NetworkState
+from jvp.resources.network.model import Ipv6, Network, NetworkState
 
 
 class Networks(Handler[Network, NetworkState]):
@@ -61,8 +62,7 @@ class Networks(Handler[Network, NetworkState]):
         self.api = NetworkApi(node)
 
     def create(self, work: Work, key: Key, spec: Network) -> Outcome[NetworkState]:
-        if self.node.is_session:
-            raise Rejected("a qemu:///session daemon has no virtual networks; use user-mode NICs there")
+        self._refuse_session()
         with libvirt_errors(f'network "{spec.name or key.label}"'):
             number, uuid, found = generation(key, self.api.find, self._mark)
         name = spec.name or key.auto_name(uuid)
@@ -199,8 +199,32 @@ class Networks(Handler[Network, NetworkState]):
             found["bridge"] = own_bridge(prior.uuid)
         return found
 
+    def obstacles(self, work: Work, spec: Network, key: Callable[[], Key]) -> Iterator[JvpError]:
+        self.node.plans.make(self.kind, spec.name)
+        what = f'network "{spec.name}"'
+        yield from obstacles(what, self._refuse_session)
+        if self.node.is_session or not known(spec.name, spec.mode, spec.active):
+            return
+        cidr, six = spec.cidr if known(spec.cidr) else None, spec.ipv6 if isinstance(spec.ipv6, Ipv6) else None
+        bridge = spec.bridge if known(spec.bridge) else None
+        six = six if six is not None and known(six.cidr) else None
+        sure = spec.model_copy(update={"cidr": cidr, "ipv6": six, "bridge": bridge})
+        _, uuid, _ = generation(key(), self.api.find, self._mark)
+        yield from obstacles(
+            what,
+            lambda: self._refuse_taken(spec.name or key().auto_name(uuid), uuid),
+            lambda: collisions.refuse(self.api, sure, uuid),
+            lambda: self._refuse_interface(sure, uuid, None),
+        )
+
+    def _refuse_session(self) -> None:
+        if self.node.is_session:
+            raise Rejected("a qemu:///session daemon has no virtual networks; use user-mode NICs there")
+
     def warnings(self, work: Work, spec: Network, prior: NetworkState | None) -> Iterator[str]:
         """Addresses that instances have in this network are theirs to change: the program may do that as well."""
+        if prior is not None and spec.active is True and not prior.active:
+            self.node.plans.make(self.kind, prior.name, prior.uuid)
         if prior is not None and prior.active and spec.active is False:
             with libvirt_errors(f'network "{prior.name}"'):
                 network = self.api.find(prior.uuid)

@@ -1,0 +1,101 @@
+"""Why the create of an instance would fail as the node is now, told by its plan in the words of the create."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from jvp.core.errors import JvpError
+from jvp.core.identity import Key
+from jvp.core.types import memory_bytes
+from jvp.core.values import has_unknown, known
+from jvp.core.work import Work
+from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.node import Node
+from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
+from jvp.resources.instance import cards, machine, references, storage
+from jvp.resources.instance.disk import Disk, RootDisk
+from jvp.resources.instance.model import Instance, InstanceState, Nic
+from jvp.resources.instance.patching import skeleton
+from jvp.resources.instance.references import There
+
+
+def of(node: Node, work: Work, spec: Instance, key: Callable[[], Key], virt_type: str | None) -> Iterator[JvpError]:
+    """`virt_type` is how the instance is to run, where that is settled."""
+    what = f'instance "{spec.name}"'
+    yield from _root(node, what, spec)
+    yield from _cards(node, work, what, spec, key)
+    if is_there(node.plans, spec.iso, "template", "volume"):
+        yield from obstacles(what, lambda: storage.iso_source(node, str(spec.iso), ("iso",)))
+    for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
+        if isinstance(disk, Disk) and is_there(node.plans, disk.volume, "volume"):
+            path = ("disks", index, "volume")
+            yield from obstacles(what, partial(storage.refuse_in_use, node, disk.volume, path))
+    yield from _machine(DomainApi(node), what, spec, virt_type)
+
+
+def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpError]:
+    """The same of an update, for what the instance refers to newly, and for memory that it is to have more of."""
+    what = f'instance "{prior.name}"'
+    networks = {nic.name: nic.network for nic in prior.nics}
+    for index, nic in enumerate(spec.nics if known(spec.nics) else ()):
+        new = isinstance(nic, Nic) and nic.network != networks.get(nic.name) and nic.network is not None
+        if new and is_there(node.plans, nic.network, "network"):
+            yield from obstacles(what, partial(references.network, node, spec, index, nic, There()))
+    volumes = {disk.name: disk.volume for disk in prior.disks}
+    for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
+        new = isinstance(disk, Disk) and disk.volume != volumes.get(disk.name)
+        if new and is_there(node.plans, disk.volume, "volume"):
+            yield from obstacles(what, partial(storage.refuse_in_use, node, disk.volume, ("disks", index, "volume")))
+    if spec.iso != prior.iso and is_there(node.plans, spec.iso, "template", "volume"):
+        yield from obstacles(what, lambda: storage.iso_source(node, str(spec.iso), ("iso",)))
+    if known(spec.memory) and memory_bytes(spec.memory) > memory_bytes(prior.memory):
+        yield from obstacles(what, lambda: machine.refuse_memory(DomainApi(node), spec))
+
+
+def _root(node: Node, what: str, spec: Instance) -> Iterator[JvpError]:
+    disk = spec.root_disk if isinstance(spec.root_disk, RootDisk) else None
+    place = disk.pool if disk is not None else None
+    template_is_there = spec.template is None or is_there(node.plans, spec.template, "template")
+    if place is not None and not (template_is_there and is_there(node.plans, place, "storage pool")):
+        yield from pool_of(node, what, place, ("rootDisk", "pool"))
+    elif template_is_there and known(spec.root_disk) and not (disk and has_unknown(disk.bag())):
+        yield from obstacles(what, lambda: storage.plan_root(node, spec))
+
+
+def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
+    if not known(spec.nics):
+        return
+    nics = [nic if isinstance(nic, Nic) else Nic.model_construct(name="", network=None) for nic in spec.nics]
+    for index, nic in enumerate(nics):
+        name = None
+        if is_there(node.plans, nic.network, "network"):
+            name = yield from attempt(what, partial(references.network, node, spec, index, nic, There()))
+        if not known(nic.mac):
+            nics[index] = nic = nic.model_copy(update={"mac": None, "address": None})
+        if name is None or not known(nic.address):
+            nics[index] = nic.model_copy(update={"network": None, "address": None})
+    sure = spec.model_copy(update={"nics": nics})
+    with node.claims.held():
+        yield from obstacles(
+            what,
+            lambda: references.refuse_macs(node, sure, "", There()),
+            lambda: cards.refuse(work, node, sure, "", None, key().owner),
+        )
+
+
+def _machine(api: DomainApi, what: str, spec: Instance, virt_type: str | None) -> Iterator[JvpError]:
+    root = yield from attempt(what, lambda: skeleton("", api.arch(), virt_type or "qemu"))
+    if root is None:
+        return
+    if known(spec.cpus, spec.max_cpus, spec.memory, spec.max_memory):
+        yield from obstacles(what, lambda: machine.refuse_too_large(api, root, spec, {"memory"}))
+    asked = {"firmware"} if known(spec.firmware) else set()
+    if known(spec.machine):
+        asked |= {"machine"}
+        # Without it nothing can be said of what the machine has.
+        asked |= {"rootDisk"} if isinstance(spec.root_disk, RootDisk) and known(spec.root_disk.bus) else set()
+        asked |= {"cpuMode"} if known(spec.cpu_mode) and virt_type is not None else set()
+        if spec.machine is not None:
+            machine.put_machine(root, spec.machine)
+    yield from obstacles(what, lambda: machine.refuse_unsupported(api, root, spec, asked))
