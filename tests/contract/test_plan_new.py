@@ -10,6 +10,7 @@ from tests.contract.kinds import IMAGE, KINDS, Kind, foreign_domain, image, stop
 
 from jvp.core.calls import Calls, Stored
 from jvp.core.errors import JvpError
+from jvp.core.identity import Key
 from jvp.core.outlook import Asked
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
@@ -152,6 +153,24 @@ def test_what_goes_in_the_same_run_is_in_nobodys_way(bench: Bench, fresh: Calls)
         fresh.read("Network", stored, Work())
         assert fresh.diff("Network", stored, bench.inputs("Network", other), Work()).replaces
         assert foretold(bench, fresh, "Network", other) == []
+    finally:
+        bench.delete("Network", stored)
+
+
+def test_a_network_of_the_same_program_may_give_way_unless_it_is_planned_to_stay(bench: Bench, fresh: Calls) -> None:
+    raw = {"name": bench.name("ours"), "cidr": bench.cidr()}
+    key = Key("stack", "network", raw["name"], raw["name"])
+    inputs = bench.inputs("Network", raw)
+    stored = bench.calls.create("Network", key, inputs, Work()).stored
+    said: list[str] = []
+    other = bench.inputs("Network", {**raw, "name": bench.name("next")})
+    asked = Asked(lambda: Key("stack", "network", other["name"], other["name"]))
+    try:
+        fresh.preview_create("Network", other, Work(warn=said.append), asked)
+        assert said == []
+        fresh.diff("Network", stored, inputs, Work())
+        fresh.preview_create("Network", other, Work(warn=said.append), asked)
+        assert said == [f'cidr: {raw["cidr"]} overlaps {raw["cidr"]} of the network "{raw["name"]}"']
     finally:
         bench.delete("Network", stored)
 

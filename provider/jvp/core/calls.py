@@ -111,8 +111,7 @@ class Calls:
         Warns through `work` of what a replacement takes away.
         """
         plan = self._plan(token, stored, new, work)
-        if plan.changes:
-            self.outlook.plans.move(stored.id)
+        (self.outlook.plans.move if plan.changes else self.outlook.plans.stay)(stored.id)
         if work is not None:
             self._stand(self.handlers[token], stored.id, stored.state, work, again=False)
         if plan.replaces and work is not None:

@@ -39,6 +39,7 @@ class Plans:
         self._wishes: dict[tuple[str, str], Any] = {}
         self._seen: set[str] = set()
         self._moving: set[str] = set()
+        self._staying: set[str] = set()
 
     def make(self, kind: str, *names: object) -> None:
         """An object of one of these names will be there, or run again, before what refers to it is made."""
@@ -63,8 +64,14 @@ class Plans:
         """An object that is there is changed or goes: what it has now it may have no longer."""
         self._moving.add(object_id)
 
-    def moves(self, object_id: str) -> bool:
-        return object_id in self._moving
+    def moves(self, object_id: str, *, ours: bool = False) -> bool:
+        """Whether it may give up what it has: it is planned to change or to go, or is `ours` (this program's) and may
+        be planned so later."""
+        return object_id in self._moving or (ours and object_id not in self._staying)
+
+    def stay(self, object_id: str) -> None:
+        """An object that is there is planned to stay as it is."""
+        self._staying.add(object_id)
 
 
 class Outlook:
@@ -95,9 +102,11 @@ class Outlook:
 
     def _own_words(self, error: NameTaken, asked: Asked) -> JvpError | None:
         """None where the name is given up until then: by what changes, or by the object that this one replaces."""
-        key = asked.key()
-        replaced = error.holder is not None and error.holder.of(key) and self.plans.sees(error.id)
-        if asked.adopt or replaced or self.plans.moves(error.id):
+        key, holder = asked.key(), error.holder
+        replaced = holder is not None and holder.of(key) and self.plans.sees(error.id)
+        adopted = asked.adopt and not (holder is not None and holder.is_declared_by(key))
+        ours = holder is not None and not holder.of(key) and bool(key.stack) and holder.stack == key.stack
+        if adopted or replaced or self.plans.moves(error.id, ours=ours):
             return None
         return asked.worded(error, key)
 

@@ -80,7 +80,7 @@ def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], 
         yield from obstacles(
             what,
             lambda: references.refuse_macs(node, sure, "", There()),
-            lambda: cards.refuse(work, node, sure, "", None, key().owner),
+            lambda: cards.refuse(work, node, sure, "", None, key().stack),
         )
 
 

@@ -70,14 +70,14 @@ def _overlap(cidr: str, theirs: IPNetwork, name: str) -> str | None:
     return f'{cidr} overlaps {theirs} of the network "{name}"' if network_of(cidr).overlaps(theirs) else None
 
 
-def refuse(api: NetworkApi, spec: Network, uuid: str) -> None:
+def refuse(api: NetworkApi, spec: Network, uuid: str, stack: str) -> None:
     """Raise Invalid, for a plan, as the create of the network would, from others there and others that are planned.
 
-    Of a network that the program changes nothing is known.
+    One that may give way until then is none of them.
     """
     plans, ranges = api.node.plans, _ranges(spec)
     for one in _all(api, spec, uuid, None):
-        if not plans.moves(one.other.UUIDString()):
+        if not plans.moves(one.other.UUIDString(), ours=_is_of(one.other, stack)):
             raise Invalid(one.why, path=one.path)
     for name, theirs in plans.others("network", uuid, (str(spec.name), [network_of(cidr) for cidr in ranges.values()])):
         for path, cidr in ranges.items():

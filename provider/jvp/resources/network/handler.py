@@ -213,7 +213,7 @@ class Networks(Handler[Network, NetworkState]):
         yield from obstacles(
             what,
             lambda: self._refuse_taken(spec.name or key().auto_name(uuid), uuid),
-            lambda: collisions.refuse(self.api, sure, uuid),
+            lambda: collisions.refuse(self.api, sure, uuid, key().stack),
             lambda: self._refuse_interface(sure, uuid, None),
         )
 
