@@ -128,7 +128,7 @@ def test_in_the_sentence_of_the_apply(bench: Bench, fresh: Calls, token: str, mo
 def test_a_volume_and_a_mac_of_somebody_else(bench: Bench, fresh: Calls, made: Callable[[Bag], Stored]) -> None:
     first = made(stopped(bench, bench.name("first")))
     mac = first.state["nics"][0]["mac"]
-    raw = {**stopped(bench, bench.name("second")), "nics": [{"name": "a", "mac": mac}]}
+    raw = {**stopped(bench, bench.name("second")), "nics": [{"name": "a", "network": bench.network.id, "mac": mac}]}
     # Another instance of ours may let go of its volume until then: the apply waits for that.
     assert foretold(bench, fresh, "Instance", raw) == [refused(bench, "Instance", {**raw, "disks": []})]
     domain = bench.connection.lookupByUUIDString(first.id)
