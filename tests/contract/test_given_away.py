@@ -158,6 +158,12 @@ def test_ranges_that_follow_an_index(bench: Bench, networks: Program) -> None:
         networks.create(name, {"name": f"{bench.prefix}{name}", "cidr": cidr})
     said: list[str] = []
     raws = {name: {"name": f"{bench.prefix}{name}", "cidr": cidr} for name, cidr in zip("acd", ranges, strict=False)}
+    bench.calls.preview_update(
+        "Network", networks.kept["c"], bench.inputs("Network", raws["c"]), Work(warn=said.append)
+    )
+    whose = f'{ranges[1]} overlaps {ranges[1]} of the network "{bench.prefix}b"'
+    assert f"cidr: {whose}, which is stopped where it does not give that up first" in said
+    said.clear()
     for name in "cd":
         networks.update(name, raws[name], said.append)
     assert said[0] == f'the network "{bench.prefix}b" has {ranges[1]}, and is stopped to give it up'

@@ -14,7 +14,7 @@ from jvp.core.work import Work
 
 R = TypeVar("R")
 
-BEGINS_S = 5.0
+BEGINS_S = 2.0
 """So long after the one call the delete may come that frees its name: an engine begins both at once, in any order."""
 _LOOK_S = 0.2
 

@@ -52,7 +52,7 @@ def refuse_used(pool: libvirt.virStoragePool, volumes: list[libvirt.virStorageVo
 def remove_all(work: Work, volumes: list[libvirt.virStorageVol]) -> None:
     """Delete the volumes. Raises Busy, libvirtError. Again: yes, missing is fine."""
     for volume in volumes:
-        work.check()
+        work.go_on("not all of its volumes are deleted; run again to go on")
         work.status(f'deleting volume "{volume.name()}"')
         remove_when_free(work, volume)
 

@@ -88,7 +88,8 @@ class Instances(Handler[Instance, InstanceState]):
             keep = root_plan is not None and storage.outlived(work, root_plan, uuid, found)
             # Another run of this key may have begun since, which makes the domain before the disk.
             keep = keep and (found is not None or self.api.find(uuid) is None)
-            facts[reading.CREATED] = utc_text(time.time())
+            made = marks.facts_of(devices.inactive_xml(found)).get(reading.CREATED) if found is not None else None
+            facts[reading.CREATED] = made or utc_text(time.time())
             facts[storage.OUTLIVED] = "yes" if keep else ""
             if root_plan is not None:
                 facts[FORMAT] = root_plan.format

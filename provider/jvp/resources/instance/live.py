@@ -74,6 +74,7 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
     # All that goes out goes out first: two disks may have swapped their volumes.
     pending |= _out(work, domain, pluggable, running_root, inactive)
     for path in pluggable:
+        work.go_on("the running guest does not have all of its devices; run again to go on")
         why = None if path in pending else _in(domain, path, running_root, inactive)
         if why is not None:
             pending[path] = why

@@ -138,6 +138,7 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
     released = None
     made = [seed_name(uuid), nvram_name(uuid)]
     for pool in active_pools(node.connection):
+        work.go_on("not all that belongs to it is removed; run again to go on")
         for name in made if imported else [root_name(uuid), *made]:
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))

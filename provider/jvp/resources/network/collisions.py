@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jvp.core.errors import Busy, Invalid, NotFound, Path
+from jvp.core.errors import Busy, Invalid, NotFound, Path, dotted
 from jvp.core.types import IPNetwork, network_of
 from jvp.core.work import Work
 from jvp.libvirt import marks
@@ -105,6 +105,14 @@ def wait(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | N
         work.until(is_free, limit_s=GIVE_UP_S, every_s=0.5, what="")
     except Busy:
         return
+
+
+def told(api: NetworkApi, spec: Network, uuid: str, own: Element) -> Iterator[str]:
+    """What a plan says of the networks of the program that give way. Raises libvirtError."""
+    mine, stack = ranges_of(own), marks.stack_of(own)
+    for one in _all(api, spec, uuid, own):
+        if one.net is not None and one.net not in mine and _is_of(one.other, stack):
+            yield f"{dotted(one.path)}: {one.why}, which is stopped where it does not give that up first"
 
 
 def settle(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:

@@ -235,6 +235,8 @@ class Networks(Handler[Network, NetworkState]):
         with libvirt_errors(f'network "{prior.name}"'):
             network = self.api.find(prior.uuid)
             root = parse(network.XMLDesc(self.api.INACTIVE)) if network is not None else None
+            if root is not None and known(spec.ipv6):
+                yield from collisions.told(self.api, spec, prior.uuid, root)
             left = hosts.outside(self.node.connection, root, network_of(spec.cidr)) if root is not None else ()
             for instance, card, address in left:
                 yield (
