@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import libvirt
 import pytest
 from tests.contract.conftest import Bag, Bench
 from tests.contract.kinds import IMAGE, image
@@ -154,3 +155,61 @@ def test_a_template_without_its_record_is_not_made_over_what_is_there(bench: Ben
     looked(bench)
     bench.converged("Template", stored, raw)
     bench.delete("Template", stored)
+
+
+def test_a_pool_without_its_marker_is_marked_again_only_where_records_of_ours_lie(bench: Bench) -> None:
+    raw = {"name": bench.name("bare"), "path": f"{bench.folder}/{bench.name('bare')}"}
+    stored = bench.create("StoragePool", raw["name"], raw).stored
+    volume = bench.create("Volume", "in-it", {"name": "in-it", "pool": stored.id, "size": "1MiB"}).stored
+    pool, marker = bench.connection.storagePoolLookupByUUIDString(stored.id), Path(raw["path"]) / ".jvp-@pool.json"
+    marker.unlink()
+    pool.refresh(0)
+    read = bench.read("StoragePool", stored)
+    assert read is not None
+    assert bench.plan("StoragePool", read, raw) == ["active"]
+    stored = bench.update("StoragePool", read, raw).stored
+    assert marker.exists()
+    bench.converged("StoragePool", stored, raw)
+    bench.delete("Volume", volume)
+    text = marker.read_bytes()
+    marker.unlink()
+    pool.refresh(0)
+    read = bench.read("StoragePool", stored)
+    assert read is not None
+    assert bench.plan("StoragePool", read, raw) == ["active"]
+    with pytest.raises(Rejected, match="is not the one that it was"):
+        bench.update("StoragePool", read, raw)
+    marker.write_bytes(text)
+    pool.refresh(0)
+    bench.delete("StoragePool", read)
+
+
+def test_what_libvirt_cannot_tell_is_as_the_readme_says(bench: Bench, template: Stored) -> None:
+    """A volume's <key> is its path, and <capacity>, <format> and <backingStore> are all that is said of its content."""
+    assert bench.pool is not None
+    assert bench.network is not None
+    raw: Bag = {"name": bench.name("same"), "pool": bench.pool.id, "size": "2MiB"}
+    stored = bench.create("Volume", "same", raw).stored
+    path = Path(stored.state["path"])
+    before = bench.connection.storageVolLookupByPath(str(path))
+    assert before.key() == str(path)
+    path.unlink()
+    run("qemu-img", "create", "-f", "qcow2", "-o", "compat=1.1", path, "2M")
+    looked(bench)
+    assert bench.connection.storageVolLookupByPath(str(path)).key() == before.key()
+    read = bench.read("Volume", stored)
+    assert read is not None
+    assert bench.plan("Volume", read, raw) == []
+    bench.delete("Volume", read)
+    renamed = f"<network><name>{bench.name('other')}</name><uuid>{bench.network.id}</uuid></network>"
+    with pytest.raises(libvirt.libvirtError) as caught:
+        bench.connection.networkDefineXML(renamed)
+    assert caught.value.get_error_code() == libvirt.VIR_ERR_OPERATION_FAILED
+    image_path = Path(template.state["path"])
+    whole = image_path.read_bytes()
+    image_path.write_bytes(whole[:-1] + b"!")
+    looked(bench)
+    read = bench.read("Template", template)
+    assert read is not None
+    assert bench.plan("Template", read, template.inputs) == []
+    image_path.write_bytes(whole)

@@ -145,11 +145,34 @@ def is_gone(work: Work, pool: libvirt.virStoragePool, name: str) -> bool:
     pools.refresh(work, pool)
     if pools.find_volume(pool, name) is not None:
         return False
-    mark = mark_of(inactive_xml(pool))
-    if mark is not None and mark.marked and pools.find_volume(pool, sidecar.volume_name(MARKER)) is None:
-        raise Rejected(
-            f'the folder of the storage pool "{pool.name()}" is not the one that it was: {sidecar.volume_name(MARKER)} '
-            "is missing in it; mount its filesystem, and refresh the pool; if its files are lost for good, undefine "
-            f'the pool ("virsh pool-destroy {pool.name()}", then "virsh pool-undefine {pool.name()}") and run again'
-        )
+    if has_lost_marker(pool, inactive_xml(pool)):
+        raise other_folder(pool)
     return True
+
+
+def has_lost_marker(pool: libvirt.virStoragePool, root: Element) -> bool:
+    """Whether the marker should lie in the folder of a running pool, and does not. Raises libvirtError."""
+    mark = mark_of(root)
+    return mark is not None and mark.marked and pools.find_volume(pool, sidecar.volume_name(MARKER)) is None
+
+
+def other_folder(pool: libvirt.virStoragePool) -> Rejected:
+    return Rejected(
+        f'the folder of the storage pool "{pool.name()}" is not the one that it was: {sidecar.volume_name(MARKER)} '
+        "is missing in it; mount its filesystem, and refresh the pool; if its files are lost for good, undefine "
+        f'the pool ("virsh pool-destroy {pool.name()}", then "virsh pool-undefine {pool.name()}") and run again'
+    )
+
+
+def restore_marker(pool: libvirt.virStoragePool, root: Element) -> None:
+    """Put back a marker that somebody removed. Only where records of ours still lie in the folder: it is the one then.
+
+    Raises Rejected where none do: its file system may not be mounted. Again: yes. Raises libvirtError.
+    """
+    mark = mark_of(root)
+    if mark is None or not pool.isActive() or not has_lost_marker(pool, root):
+        return
+    records = [name for name in pool.listVolumes() if sidecar.is_sidecar(name)]
+    if not any(sidecar.is_ours(pool, pool.storageVolLookupByName(name)) for name in records):
+        raise other_folder(pool)
+    put_marker(pool, mark.mark)

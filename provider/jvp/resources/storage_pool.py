@@ -32,7 +32,7 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.core.work import Work, current
-from jvp.libvirt import folders
+from jvp.libvirt import folders, poolmarks
 from jvp.libvirt.disks import running_on
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.node import Node
@@ -178,6 +178,7 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)
+            poolmarks.restore_marker(pool, self.api.xml(pool))
             self.api.declare(work, pool)
             return Done(object_id, self.state_of(pool, spec))
 
@@ -328,8 +329,9 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
         state, room = self.api.state_of(pool)
         if room is not None and isinstance(spelled, StoragePoolState):
             room = _quiet(room, spelled)
-        # A removal that was cut off is drift: the next update opens the pool again.
+        # A removal that was cut off is drift: the next update opens the pool again. So is a marker that is gone.
         active = state != "inactive" and not self.api.is_going(root)
+        active = active and not (state == "running" and poolmarks.has_lost_marker(pool, root))
         return StoragePoolState.model_construct(
             **read_facts(StoragePoolState, root),
             autostart=bool(pool.autostart()),
