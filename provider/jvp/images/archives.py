@@ -144,7 +144,9 @@ def from_zip(chunks: Iterator[bytes], limit_bytes: int, judge: Judge) -> Iterato
                 image = _chosen(archive, judge)
                 with archive.open(image) as file:
                     yield from _limited(file.read(DATA_MAX), file, limit_bytes, "zip")
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file's begin
+                raise
             raise Invalid(f"the zip archive is broken: {str(error).lower().rstrip('.')}") from error
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jvp.core.errors import Invalid, NoSpace
@@ -187,6 +187,7 @@ def test_a_zip_from_an_address(server: Any) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example(kind="zip", flips=[(2731, 64)])
 @given(kind=st.sampled_from(KINDS), flips=st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 255)), max_size=8))
 def test_no_archive_is_anything_but_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, kind: str, flips: list[tuple[int, int]]
