@@ -115,6 +115,12 @@ def test_files_whose_names_are_no_text_stand_in_nobodys_way(bench: Bench, pool: 
     raw = {"name": bench.name("v"), "pool": pool.id, "size": "1MiB"}
     volume = bench.create("Volume", raw["name"], raw).stored
     bench.converged("Volume", volume, raw)
+    pipe = Path(pool.state["path"]) / "pipe.img"
+    strangers.append(os.fsencode(pipe))
+    pipe.touch()
+    bench.connection.storagePoolLookupByUUIDString(pool.id).refresh(0)
+    pipe.unlink()
+    os.mkfifo(pipe)
     told, _ = bench.calls.invoke("getStoragePool", {"storagePool": pool.id}, Work())
     assert told is not None
     assert r"caf\xe9.img" in told["volumes"]

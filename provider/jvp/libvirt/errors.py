@@ -60,6 +60,7 @@ _PASSING = re.compile(
 a reset, too, to libvirt."""
 _GRPC = re.compile(r"\n?[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] [^\n]*?(?=\n|: Connection reset|$)")
 """A line of gRPC's log: in the fork of a process that is not ours it writes where ssh is to say why it ends."""
+_NO_FILE = re.compile(r"^volume path '.*' is a (fifo|socket|directory)$|^unexpected type for '.*'$", re.I)
 _TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
@@ -100,6 +101,11 @@ def is_beyond_resume(error: libvirt.libvirtError) -> bool:
 def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
     """Whether the error says that the object does not exist, and not just that it could not be read."""
     return bool(error.get_error_code() == kind)
+
+
+def is_no_file(error: libvirt.libvirtError) -> bool:
+    """Whether the error says that something else than a file stands in a volume's place: a pipe, a socket, a folder."""
+    return _NO_FILE.search(reason(error)) is not None
 
 
 def reason(error: libvirt.libvirtError) -> str:

@@ -18,7 +18,7 @@ from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work
 from jvp.libvirt import sidecar, told
-from jvp.libvirt.errors import Gone, is_gone, reason, translated
+from jvp.libvirt.errors import Gone, is_gone, is_no_file, reason, translated
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import parse, put, text_of, value, volume_xml
 
@@ -339,7 +339,7 @@ def _base_of(volume: libvirt.virStorageVol) -> str | None:
     try:
         return value(volume_xml(volume), "backingStore/path")
     except libvirt.libvirtError as error:
-        if error.get_error_code() in (Gone.VOLUME, Gone.POOL, libvirt.VIR_ERR_OPERATION_INVALID):
+        if error.get_error_code() in (Gone.VOLUME, Gone.POOL, libvirt.VIR_ERR_OPERATION_INVALID) or is_no_file(error):
             return None
         raise
 

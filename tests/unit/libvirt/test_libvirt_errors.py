@@ -55,6 +55,7 @@ BUSY = [
     "Requested operation is not valid: volume 'v' is still in use.",
 ]
 NO_SPACE = ["cannot fill file '/x': No space left on device", "cannot allocate: Disk quota exceeded"]
+NO_FILE = ["internal error: Volume path '/p/a' is a FIFO", "unexpected type for '/p/a'"]
 TAKEN = [
     "volume target path '/p/v' already exists",
     "internal error: volume target path '/p/v' already exists in pool",
@@ -164,7 +165,13 @@ def test_everything_else_is_rejected_with_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "samples"),
-    [(errors._LOST, LOST), (errors._BUSY, BUSY), (errors._NO_SPACE, NO_SPACE), (errors._TAKEN, TAKEN)],
+    [
+        (errors._LOST, LOST),
+        (errors._BUSY, BUSY),
+        (errors._NO_SPACE, NO_SPACE),
+        (errors._TAKEN, TAKEN),
+        (errors._NO_FILE, NO_FILE),
+    ],
 )
 def test_every_alternative_is_matched_by_a_sample(pattern: re.Pattern[str], samples: list[str]) -> None:
     shown = [reason(error(OTHER, text)) for text in samples]
