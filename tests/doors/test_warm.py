@@ -233,15 +233,48 @@ def test_what_is_read_at_import_has_a_process_of_its_own(start: Start, changed: 
 
 
 def test_another_installation_has_another_process(tmp_path: Path) -> None:
-    package = tmp_path / "jvp"
+    package, packages = tmp_path / "jvp", tmp_path / "site-packages"
     package.mkdir()
+    packages.mkdir()
     module = package / "a.py"
     module.write_text("1")
-    name = place.name(str(package), sys.executable)
-    assert place.name(str(package), sys.executable) == name
-    assert place.name(str(package), "/usr/bin/python3") != name
+
+    def name(python: str = sys.executable) -> str:
+        return place.name(str(package), python, str(packages))
+
+    first = name()
+    assert name() == first
+    assert name("/usr/bin/python3") != first
+    (packages / "other-1.0.dist-info").mkdir()
+    second = name()
+    assert second != first
     os.utime(module, (1, 1))
-    assert place.name(str(package), sys.executable) != name
+    assert name() != second
+
+
+def test_what_a_process_may_is_in_the_name(start: Start) -> None:
+    one = warmed(start)
+    for preexec in (lambda: os.nice(5), lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN) and None):
+        process = start("exit", "0", preexec_fn=preexec)
+        told(process)
+        assert process.wait(LIMIT_S) == 0
+    assert {found.pid: found.launches for found in ask("status")}.get(one.pid) == 0
+
+
+def test_where_no_process_can_be_forked_the_start_is_plain_and_others_live(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_TOY_FORKS", "1")
+    warmed(start)
+    first = start("wait")
+    told(first)
+    assert launches() == 1
+    second = start("exit", "3")
+    told(second)
+    assert second.wait(LIMIT_S) == 3
+    assert launches() == 1
+    first.terminate()
+    assert first.wait(LIMIT_S) == 42
 
 
 def test_a_folder_that_others_can_enter_is_not_used(runtime: Path) -> None:

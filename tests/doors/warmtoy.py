@@ -64,6 +64,16 @@ if __name__ == "__main__":
     if how.startswith("/"):  # the launcher starts a warm process
         process.IMPORTED = ("warmtoy",)
         process.IDLE_S = float(os.environ.get("PYTHON_TOY_IDLE_S", "60"))
+        if left := os.environ.get("PYTHON_TOY_FORKS"):
+            forks = iter([os.fork] * int(left))
+
+            def fork() -> int:
+                try:
+                    return next(forks)()
+                except StopIteration:
+                    raise BlockingIOError("no more processes") from None
+
+            os.fork = fork
         sys.argv = [sys.argv[0], how]
         sys.exit(process.main())
     launcher.is_wanted = lambda door, arguments: True

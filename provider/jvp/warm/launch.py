@@ -5,12 +5,9 @@ from __future__ import annotations
 import array
 import contextlib
 import os
-import resource
-import signal
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from jvp.core import parent
 from jvp.warm.launcher import GO, READY
@@ -56,13 +53,11 @@ class Launch:
         _close(self.descriptors)
 
     def take_over(self, set_by_imports: dict[str, str]) -> None:
-        """Be like the launcher: limits, niceness, folder, umask, signals, environment, descriptors. Raises OSError."""
-        for kind in _LIMITS:
-            resource.setrlimit(kind, resource.prlimit(self.pid, kind))
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, self.pid))
+        """Be like the launcher in what may differ: processors, folder, umask, environment, descriptors. Raises OSError.
+
+        In the rest the warm process is like it already: `place.surrounding`.
+        """
         os.sched_setaffinity(0, os.sched_getaffinity(self.pid))
-        for ignored in _ignored(self.pid):
-            signal.signal(ignored, signal.SIG_IGN)
         os.umask(self.umask)
         parent.launched_by(self.pid)
         *standard, here = self.descriptors
@@ -87,9 +82,6 @@ class Launch:
             return False
 
 
-_LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
-
-
 def _with_descriptors(connection: socket.socket) -> tuple[bytes, tuple[int, ...]]:
     numbers = array.array("i")
     head, messages, _, _ = connection.recvmsg(4, socket.CMSG_LEN(4 * numbers.itemsize))
@@ -108,16 +100,6 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
-
-
-def _ignored(pid: int) -> list[signal.Signals]:
-    """The signals that a process ignores. Source: proc(5), SigIgn."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("SigIgn:"):
-            mask = int(line.split()[1], 16)
-            return [number for number in signal.valid_signals()
-                    if isinstance(number, signal.Signals) and mask >> (number - 1) & 1]  # fmt: skip
-    return []
 
 
 def _close(descriptors: tuple[int, ...]) -> None:

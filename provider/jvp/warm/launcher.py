@@ -73,7 +73,9 @@ def _warm(door: str, arguments: Sequence[str]) -> int | None:
     if folder is None:
         return None
     package = os.path.dirname(os.path.dirname(SCRIPT))
-    path = f"{folder}/{place.name(package, sys.executable)}"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = f"{os.path.dirname(os.path.dirname(sys.executable))}/lib/{version}/site-packages"
+    path = f"{folder}/{place.name(package, sys.executable, packages)}"
     import _socket
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)

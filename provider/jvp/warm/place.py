@@ -1,8 +1,8 @@
 """Where a warm process is found: a socket in the user's runtime folder, named by all that a launch takes over from it.
 
-A process inherits more than it is handed: namespaces, groups, capabilities, a cgroup, what its modules read from the
-environment when they were imported. All of that is in the name, and so is the state of the installed package. Whatever
-differs leads to another socket, where nobody listens.
+A process inherits more than it is handed: namespaces, groups, capabilities, a cgroup, limits, and what its modules read
+from the environment when they were imported. That is in the name, and so is the state of the installed packages. What
+differs leads to another socket, where nobody listens. (The class of its disk access, `ionice`, is not told.)
 
 The launcher imports this: nothing heavy may stand at the top.
 """
@@ -19,8 +19,9 @@ READ_AT_IMPORT = (
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _STATUS = (
     b"Uid", b"Gid", b"Groups", b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp",
+    b"SigBlk", b"SigIgn",
 )  # fmt: skip
-"""What a process may do. Source: proc(5), /proc/PID/status."""
+"""What a process may do, and which signals it does not hear. Source: proc(5), /proc/PID/status."""
 _MAX_PATH = 107
 """Source: unix(7)."""
 _NAME = 32
@@ -45,14 +46,15 @@ def folder() -> str | None:
     return ours if is_folder and closed and found.st_uid == uid else None
 
 
-def name(package: str, python: str) -> str:
-    """The socket's name for the package in this folder, its interpreter and this process's surrounding.
+def name(package: str, python: str, packages: str) -> str:
+    """The socket's name for our package's folder, its interpreter, the folder of all packages, and our surrounding.
 
     Raises OSError where a part of it cannot be read.
     """
     from _blake2 import blake2b  # hashlib takes longer to import than this module
 
-    parts = [python, *_files(package), *_variables(), *surrounding("self")]
+    # pip changes the folder of all packages whenever it changes one of them.
+    parts = [python, *_files(package), *_changed(packages), *_variables(), *surrounding("self")]
     return str(blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=_NAME // 2).hexdigest())
 
 
@@ -63,7 +65,10 @@ def surrounding(pid: int | str) -> list[str]:
     found.append(f"root={os.readlink(f'{base}/root')}")
     with open(f"{base}/status", "rb") as status:
         found += [line.decode() for line in status.read().split(b"\n") if line.partition(b":")[0] in _STATUS]
-    for file in ("cgroup", "attr/current"):
+    # An unprivileged process does not get back what was once taken from it: better times, higher limits.
+    number = os.getpid() if pid == "self" else int(pid)
+    found.append(f"scheduled={os.sched_getscheduler(number)} {os.getpriority(os.PRIO_PROCESS, number)}")
+    for file in ("cgroup", "attr/current", "oom_score_adj", "limits"):
         try:
             with open(f"{base}/{file}", "rb") as text:
                 found.append(f"{file}={text.read().decode(errors='replace')}")
@@ -85,6 +90,13 @@ def _files(package: str) -> list[str]:
                 elif entry.is_dir() and entry.name != "__pycache__":
                     folders.append(entry.path)
     return sorted(found)
+
+
+def _changed(folder: str) -> list[str]:
+    try:
+        return [f"{folder} {os.stat(folder).st_mtime_ns}"]
+    except OSError:  # packages that lie elsewhere
+        return [folder]
 
 
 def _variables() -> list[str]:

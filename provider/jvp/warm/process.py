@@ -51,6 +51,8 @@ class Warm:
     """Variables that modules set when they are imported: a plain start would have them, too."""
     surrounding: list[str]
     children: dict[int, socket.socket] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    """Children that are about to end."""
     launches: int = 0
     stopping: bool = False
 
@@ -64,6 +66,7 @@ class Warm:
             for child, connection in self.children.items():
                 if connection.fileno() in ready:
                     # Its launcher is gone without a word, killed: the plugin goes, too.
+                    self.killed.add(child)
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
             self._reap()
@@ -78,12 +81,16 @@ class Warm:
         poll.register(self.woken, select.POLLIN)
         if not self.stopping:
             poll.register(self.listener, select.POLLIN)
-        for connection in self.children.values():
-            poll.register(connection, select.POLLRDHUP)  # what else comes is for the child to read
+        for child, connection in self.children.items():
+            if child not in self.killed:
+                poll.register(connection, select.POLLRDHUP)  # what else comes is for the child to read
         return {number for number, _ in poll.poll(IDLE_S * 1000)}
 
     def _accept(self) -> None:
-        connection, _ = self.listener.accept()
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:  # no descriptor left, or the launcher has gone on plainly
+            return
         connection.settimeout(PATIENCE_S)
         try:
             pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -93,13 +100,13 @@ class Warm:
         if launch is None:
             connection.close()
             return
+        if launch.door in DOORS and launch.pid == pid and self._is_alike(pid):
+            self._fork(launch, connection)
+        launch.close()
         if launch.door not in DOORS:
             self._answer(launch.door, connection)
-        elif launch.pid == pid and self._is_alike(pid):
-            self._fork(launch, connection)
-        else:
+        elif connection not in self.children.values():
             connection.close()
-        launch.close()
 
     def _is_alike(self, pid: int) -> bool:
         """Whether the launcher may no less than we, and sees the same machine: else it must not get a child of ours."""
@@ -109,7 +116,10 @@ class Warm:
             return False
 
     def _fork(self, launch: Launch, connection: socket.socket) -> None:
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # no room for a process: the launcher starts plainly, and those that run are not touched
+            return
         if child == 0:
             self._be(launch, connection)
         self.children[child] = connection
@@ -156,6 +166,7 @@ class Warm:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == 0:
                 return
+            self.killed.discard(child)
             with contextlib.suppress(OSError), self.children.pop(child) as connection:
                 connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
 
@@ -163,8 +174,6 @@ class Warm:
 def main() -> int:
     """`python -m jvp.warm.process SOCKET`."""
     path = Path(sys.argv[1])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
     with path.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
