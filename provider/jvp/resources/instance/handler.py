@@ -132,6 +132,7 @@ class Instances(Handler[Instance, InstanceState]):
                 return None
             if (bears := bearing_of(work, domain, prior)) is Bearing.REMADE:
                 work.warn(remade(f'instance "{prior.name if prior else object_id}"'))
+                reading.warn_of_left(work, self.node, prior, remade=True)
                 return None
             if prior is not None:
                 self.api.acknowledge(domain)
@@ -224,6 +225,7 @@ class Instances(Handler[Instance, InstanceState]):
             path = prior.root_disk_path if prior else None
             domain, what = self.api.find(object_id), f'instance "{prior.name if prior else object_id}"'
             if domain is not None and not refuse_unmarked(work, bearing_of(work, domain, prior), what):
+                reading.warn_of_left(work, self.node, prior, remade=True)
                 return
             removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
 

@@ -111,15 +111,20 @@ def refuse_import(state: InstanceState) -> None:
         )
 
 
-def warn_of_left(work: Work, node: Node, prior: InstanceState | None) -> None:
-    """Say of an instance that is gone when its root disk is not: somebody undefined it by hand."""
+def warn_of_left(work: Work, node: Node, prior: InstanceState | None, *, remade: bool = False) -> None:
+    """Say of an instance that is gone when its root disk is not: somebody undefined it by hand.
+
+    `remade`: somebody's own machine has its id now, so that no later instance of the program takes the disk over.
+    """
     if prior is None or not (path := prior.root_disk_path):
         return
     if posixpath.basename(path) == root_name(str(prior.uuid)) and _is_left(work, node, path):
-        work.warn(
-            f'"{prior.name}" was undefined, and its root disk {path} is still there: it is taken over when the '
-            "instance is made again, and a destroy leaves it"
+        then = (
+            "no program has it any more; delete it by hand once nothing uses it"
+            if remade
+            else "it is taken over when the instance is made again, and a destroy leaves it"
         )
+        work.warn(f'"{prior.name}" was undefined, and its root disk {path} is still there: {then}')
 
 
 def _is_left(work: Work, node: Node, path: str) -> bool:

@@ -63,7 +63,7 @@ def remove(
         for name, file in api.memories(domain):
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
-        goes = {*over, own, path} if (ours or whole) and not keep else set()
+        goes = {file for file in (*over, own, path) if file} if (ours or whole) and not keep else set()
         if patience is not None and _outlived(domain, goes):
             guest.shut_down(work, domain, patience)
         elif domain.isActive():
@@ -84,7 +84,7 @@ def remove(
         release_template(work, node, iso)
 
 
-def _outlived(domain: Any, goes: set[str | None]) -> bool:
+def _outlived(domain: Any, goes: set[str]) -> bool:
     """Whether a disk that the guest can write to stays when the files that `goes` names go. Raises libvirtError."""
     disks = guest.is_active(domain) and devices.live_xml(domain).iterfind("devices/disk")
     written = [one for one in disks or () if one.get("device", "disk") == "disk" and one.find("readonly") is None]
