@@ -7,11 +7,12 @@ process had been killed there. What the call did is read back by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -70,6 +71,18 @@ class outside:
                 raise LeftBehind
 
 
+@contextlib.contextmanager
+def turn(lock: contextlib.AbstractContextManager[Any], what: str) -> Iterator[None]:
+    """Hold a lock that others hold while they are in calls; `what` is waited for meanwhile.
+
+    Raises LeftBehind, without the lock, when nobody waits for the thread any more.
+    """
+    with contextlib.ExitStack() as held:
+        with outside(what):
+            held.enter_context(lock)
+        yield
+
+
 _here = threading.local()
 _lock = threading.Lock()
 _idle: list[_Thread] = []
@@ -110,7 +123,8 @@ def run(work: Work | None, call: Callable[[], T]) -> T:
         _wait(work, place)
     except BaseException:
         place.left = True
-        _left[:] = [*(one for one in _left if not one.done.is_set()), place]
+        with _lock:
+            _left[:] = [*(one for one in _left if not one.done.is_set()), place]
         raise
     if place.error is not None:
         raise place.error

@@ -20,13 +20,14 @@ from weakref import WeakKeyDictionary
 
 import libvirt
 
-from jvp.core.abandon import Seat, outside, seat
+from jvp.core.abandon import Seat, outside, seat, turn
 from jvp.core.errors import Unreachable
 
 _LOCAL = {"UUID", "UUIDString", "ID", "c_pointer", "close", "connect", "getURI", "isAlive", "key", "name", "newStream",
           "setKeepAlive"}  # fmt: skip
 """Methods that ask nobody."""
 _LOOK_S = 0.5
+_EARLIER = "an earlier call on the same connection"
 
 
 class _Line:
@@ -46,7 +47,7 @@ class _Line:
     def __enter__(self) -> None:
         while not self._lock.acquire(timeout=_LOOK_S):
             if self.hangs:
-                raise Unreachable("an earlier call on the same connection has not come back; run the command again")
+                raise Unreachable(f"{_EARLIER} has not come back; run the command again")
         self._depth += 1
         self._seat = seat()
 
@@ -108,7 +109,7 @@ def _waiting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         line = _lines.get(this if isinstance(this, libvirt.virConnect) else this.connect())
         if line is None:
             return method(this, *arguments, **named)
-        with outside(what), line:
+        with turn(line, _EARLIER), outside(what):
             return method(this, *arguments, **named)
 
     return call

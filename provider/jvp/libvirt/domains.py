@@ -8,6 +8,7 @@ import threading
 
 import libvirt
 
+from jvp.core.abandon import turn
 from jvp.core.errors import NotFound, Path
 from jvp.core.identity import Mark
 from jvp.core.types import is_uuid, shortened
@@ -128,7 +129,7 @@ class DomainApi:
 
     def defer(self, domain: libvirt.virDomain, path: str, why: str) -> None:
         """Note one thing more that waits for the next power cycle."""
-        with _DEFERRING:
+        with turn(_DEFERRING, "another change that waits for a power cycle"):
             self.note(domain, {**pending_of(domain, devices.inactive_xml(domain)), path: why})
 
     def forget(self, domain: libvirt.virDomain, fact: str) -> None:

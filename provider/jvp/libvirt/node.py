@@ -9,16 +9,16 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
 from queue import Empty, LifoQueue
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import libvirt
 
-from jvp.core.abandon import outside
+from jvp.core import abandon
 from jvp.core.errors import Busy, NotFound, Rejected, Unreachable
 from jvp.core.outlook import Plans
 from jvp.core.types import shortened
@@ -44,6 +44,7 @@ PAUSES_S = 0.3, 0.6, 1.2
 SLICE_S = 0.2
 """So long a wait lasts before it looks whether it was cancelled."""
 DEFAULT_URI = "qemu:///system"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,22 @@ class NodeFacts:
     hypervisor: str
     hypervisor_version: str
     libvirt_version: str
+
+
+class _remembered(Generic[T]):
+    """What a node is asked once. Threads may ask twice: `cached_property` (3.11) has all wait for one that hangs."""
+
+    def __init__(self, ask: Callable[[Any], T]) -> None:
+        self._ask = ask
+        self.__doc__ = ask.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, node: Any, _: type | None = None) -> T:
+        found: T = self._ask(node)
+        node.__dict__[self._name] = found
+        return found
 
 
 def _version(number: int) -> str:
@@ -130,9 +147,7 @@ class Node:
         """Held for short metadata calls on one pool, never for a transfer."""
         with self._lock:
             lock = self._pool_locks.setdefault(pool_uuid, threading.Lock())
-        with contextlib.ExitStack() as held:
-            with outside("another call on the same storage pool"):
-                held.enter_context(lock)
+        with abandon.turn(lock, "another call on the same storage pool"):
             yield
 
     @contextlib.contextmanager
@@ -157,7 +172,7 @@ class Node:
         """Whether this is an unprivileged per-user daemon, which has user-mode networking only."""
         return self.uri.split("?")[0].endswith("/session")
 
-    @cached_property
+    @_remembered
     def is_here(self) -> bool:
         """Whether the node is this machine, so that its files are ours to look at. Raises libvirtError.
 
@@ -168,7 +183,7 @@ class Node:
             return False
         return self.hostname.partition(".")[0] == socket.gethostname().partition(".")[0]
 
-    @cached_property
+    @_remembered
     def host_uuid(self) -> str:
         """The host's own uuid, which tells one node from another whatever their uris. Raises libvirtError."""
         uuid = value(parse(self.connection.getCapabilities()), "host/uuid")
@@ -176,7 +191,7 @@ class Node:
             raise Rejected(f'"{self.shown}" does not tell its host uuid')
         return uuid
 
-    @cached_property
+    @_remembered
     def hostname(self) -> str:
         """The host's name. Raises libvirtError."""
         return str(self.connection.getHostname())

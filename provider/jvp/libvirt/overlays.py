@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import libvirt
 
 from jvp.core.errors import NotFound, Path, Rejected
-from jvp.core.work import Work
+from jvp.core.work import current
 from jvp.libvirt import pools, sidecar
 from jvp.libvirt.disks import DomainDisk
 from jvp.libvirt.node import Node
@@ -64,7 +64,7 @@ def volume_at(node: Node, path: str) -> libvirt.virStorageVol | None:
     """
     found = pools.at_path(node, path)
     if found is None and (pool := pools.pool_at(node, posixpath.dirname(path))) is not None:
-        pools.refresh(Work(), pool)
+        pools.refresh(current(), pool)
         found = pools.at_path(node, path)
     return found
 
@@ -150,4 +150,4 @@ def _learn(pool: libvirt.virStoragePool, folder: str, users: dict[str, list[Doma
     """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
     inside = {posixpath.basename(path) for path in users if posixpath.dirname(path) == folder}
     if inside - set(pools.names(pool)):
-        pools.refresh(Work(), pool)
+        pools.refresh(current(), pool)

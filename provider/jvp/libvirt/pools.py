@@ -16,7 +16,7 @@ import libvirt
 
 from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import sidecar, told
 from jvp.libvirt.errors import Gone, is_gone, is_no_file, reason, translated
 from jvp.libvirt.node import Node
@@ -118,7 +118,7 @@ def volume_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStorage
     pool = active_pool_of(node, pool_part, path)
     found = find_volume(pool, name)
     if found is None:
-        refresh(Work(), pool)
+        refresh(current(), pool)
         found = find_volume(pool, name)
     if found is None or sidecar.is_sidecar(name):
         raise NotFound(

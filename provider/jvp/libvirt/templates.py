@@ -16,7 +16,7 @@ import libvirt
 
 from jvp.core.errors import Invalid, NotFound, Path, Rejected
 from jvp.core.types import shortened
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import pools, sidecar
 from jvp.libvirt.disks import DomainDisk, disk_users
 from jvp.libvirt.errors import libvirt_errors
@@ -153,7 +153,7 @@ def _usable(pool: libvirt.virStoragePool, name: str, found: Sidecar, path: Path)
     volume_named = volume_name(name, record.current)
     volume = pools.find_volume(pool, volume_named)
     if volume is None:
-        pools.refresh(Work(), pool)
+        pools.refresh(current(), pool)
         volume = pools.find_volume(pool, volume_named)
     if volume is None:
         raise NotFound(

@@ -20,7 +20,7 @@ from jvp.core.identity import maker as made_by
 from jvp.core.model import Rule, Spec, load
 from jvp.core.types import Label, Name, Reference, in_lower_case, is_uuid, utc_text
 from jvp.core.values import UNKNOWN, known, surely
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import pools, templates
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Standing
@@ -192,7 +192,7 @@ class Templates(Handler[Template, TemplateState]):
         with contextlib.suppress(JvpError):
             pool, name = self._place(f"{state.pool_uuid}/{state.name}")
             with libvirt_errors(f'template "{name}"'):
-                found = self.api.find(Work(), pool, name)
+                found = self.api.find(current(), pool, name)
                 return found.short if found is not None else None
         return None
 

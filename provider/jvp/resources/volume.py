@@ -27,7 +27,7 @@ from jvp.core.types import (
     size_text,
 )
 from jvp.core.values import known, surely
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import fill, pools, removed, templates
 from jvp.libvirt.contents import Content
 from jvp.libvirt.copying import format_of
@@ -257,7 +257,7 @@ class Volumes(Handler[Volume, VolumeState]):
         if not state.nonce:
             return None
         with contextlib.suppress(JvpError), libvirt_errors(f'volume "{state.name}"'):
-            found = self.api.find(Work(), f"{state.pool_uuid}/{state.name}")
+            found = self.api.find(current(), f"{state.pool_uuid}/{state.name}")
             return found.fault(state.nonce) if found is not None else None
         return None
 

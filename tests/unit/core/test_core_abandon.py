@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,32 @@ def test_an_outer_wait_is_the_one_that_counts(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Unreachable, match="the conversion has not come back"):
         run(Work(time.monotonic()), poll)
     stop.set()
+
+
+class Slow(list[abandon.Seat]):
+    """Takes its time to be written."""
+
+    def __setitem__(self, where: Any, what: Any) -> None:
+        time.sleep(0.6)
+        super().__setitem__(where, what)
+
+
+def test_verbs_that_are_left_at_once_are_all_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abandon, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(abandon, "_left", Slow())
+    work, verbs = Work(), [Hanging(), Hanging()]
+    work.cancelled.set()
+
+    def leave(verb: Hanging) -> None:
+        with pytest.raises(Cancelled):
+            run(work, verb)
+
+    doors = [threading.Thread(target=leave, args=(verb,)) for verb in verbs]
+    for door in doors:
+        door.start()
+    for door in doors:
+        door.join(30)
+    assert len(abandon._left) == len(verbs)
+    for verb in verbs:
+        verb.back.set()
+        assert verb.over.wait(30)
