@@ -17,6 +17,10 @@ from jvp.images.unpack import without_encoding
 
 _TRIES: Final = 5
 """Further attempts without a single byte of progress."""
+_ENDINGS: Final = {
+    "gzip": (".gz", ".tgz"), "zstd": (".zst", ".tzst"), "xz": (".xz", ".txz"), "bzip2": (".bz2", ".tbz2"),
+}  # fmt: skip
+"""How files are called that are packed like this. Source: mime.types and AddEncoding of Apache and nginx."""
 _PAUSE_S: Final = 0.5
 """Before the first of them; doubled for each one after it, so 15.5 s together."""
 
@@ -54,12 +58,13 @@ class UrlSource:
     def encoding(self) -> str:
         """How the body is compressed on its way, empty when it is not.
 
-        A server that says so of a file that is itself called `.gz` means that file, which is what was published.
+        A server that says so of a file that is itself called `.gz` or the like means that file, which is what was
+        published.
         """
         said = self._reply.headers.get("Content-Encoding", "").strip().lower()
         name = self._url.partition("?")[0].partition("#")[0].lower()
-        packed = said.endswith("gzip") and name.endswith((".gz", ".tgz"))
-        return "" if packed or said == "identity" else said
+        is_the_file = name.endswith(_ENDINGS.get(said.removeprefix("x-"), ()))
+        return "" if is_the_file or said == "identity" else said
 
     def _answered(self, work: Work, what: str) -> Reply:
         """The first answer, asked for again where the reason may pass, as long as the call has time."""

@@ -1,7 +1,8 @@
 """User data, judged and brought into the form in which a guest reads it from its seed.
 
 Source: cloud-init, explanation/format and `INCLUSION_TYPES_MAP` in its handlers: what begins with none of these is
-ignored with a warning in the guest's log. Others read the same disk: cloudbase-init (Windows), Talos, Ignition.
+ignored with a warning in the guest's log. Others read the same disk: cloudbase-init (Windows), Talos, Ignition,
+tiny-cloud (Alpine).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Final
 
 _KNOWN: Final = (
     "#!", "#cloud-config", "#cloud-boothook", "#include", "#part-handler", "#upstart-job", "## template: jinja",
-    "#ps1", "rem cmd", "<powershell>", "<script>",
+    "#ps1", "rem cmd", "<powershell>", "<script>", "#alpine-config",
 )  # fmt: skip
 _TALOS: Final = re.compile(r"^(?:version|apiVersion): *v1alpha\d", re.MULTILINE)
 _GZIP: Final = b"\x1f\x8b"
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+=?\s*=?\s*")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _UNPACKED_MAX: Final = 16 * 1024**2
 _MARK: Final = "\ufeff"
 
@@ -66,10 +67,11 @@ def is_known(text: str) -> bool:
 
 def _decoded(text: str) -> bytes | None:
     """What a text of base64 stands for; None for one that is none, or stands for nothing that a guest reads."""
-    if _BASE64.fullmatch(text.removeprefix(_MARK)) is None:
+    letters = "".join(text.removeprefix(_MARK).split())
+    if _BASE64.fullmatch(letters) is None:
         return None
     try:
-        data = base64.b64decode("".join(text.removeprefix(_MARK).split()), validate=True)
+        data = base64.b64decode(letters, validate=True)
     except (binascii.Error, ValueError):
         return None
     if data.startswith(_GZIP) or is_known(data.decode("utf-8", "replace").removeprefix(_MARK)):

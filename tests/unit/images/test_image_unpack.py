@@ -162,6 +162,14 @@ def test_a_server_that_compresses_unasked(server: Any, encoding: str, pack: Call
         flat(source.segments())
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding"), [("/a.raw.zst", "zstd"), ("/a.img.xz", "x-xz"), ("/a.img.bz2", "x-bzip2"), ("/a.tgz", "gzip")]
+)
+def test_an_encoding_that_only_describes_the_file(server: Any, name: str, encoding: str) -> None:
+    with open_url(server.serve(name, IMAGE, Content_Encoding=encoding), Work(), limit_bytes=len(IMAGE)) as source:
+        assert flat(source.segments()) == IMAGE
+
+
 def test_an_encoding_that_means_the_file_itself_or_is_not_true(server: Any) -> None:
     packed = gzip.compress(IMAGE)
     for path, body in (("/disk.raw.gz", packed), ("/disk.raw", IMAGE)):

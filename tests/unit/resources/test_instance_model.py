@@ -179,6 +179,16 @@ def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
     assert part in found[path]
 
 
+def test_two_networks_may_know_a_guest_by_one_name() -> None:
+    cards: list[dict[str, Any]] = [
+        {"name": name, "network": name, "address": address, "hostname": "web"}
+        for name, address in (("front", "10.0.0.9"), ("back", "10.1.0.9"))
+    ]
+    assert failures({**K, "nics": cards}) == {}
+    cards[1]["network"] = UNKNOWN
+    assert failures({**K, "nics": cards}) == {}
+
+
 @pytest.mark.parametrize(
     "text", ["#cloud-config", "#cloud-config\n---\n", "#!/bin/sh\n- a", "#cloud-config-archive\n- a"]
 )
@@ -195,6 +205,7 @@ PACKED = base64.b64encode(gzip.compress(b"#cloud-config\npackages: [htop]\n")).d
         "\n#cloud-config\na: 1\n", "\ufeff#cloud-config\na: 1\n", "#!/bin/sh\n",
         "## template: jinja\n#cloud-config\n- {{ v1.b }}",
         "#include\nhttps://example.org/a\n", "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x--",
+        "\n" * 20_000 + "#cloud-config\na: 1\n", "#alpine-config\nhostname: x\n",
         "#ps1_sysnative\nGet-Date", "<powershell>\nGet-Date\n</powershell>", "version: v1alpha1\nmachine: {}\n",
         '{"ignition": {"version": "3.4.0"}}', PACKED, "\n".join(textwrap.wrap(PACKED, 40)) + "\n",
         base64.b64encode(b"#cloud-config\na: 1\n").decode(),

@@ -12,7 +12,7 @@ from jvp.core.errors import Path
 from jvp.core.facts import Same
 from jvp.core.model import Rule, Spec
 from jvp.core.types import GuestFile, HostName, shortened
-from jvp.core.values import Secret, reveal, surely
+from jvp.core.values import Secret, known, reveal, surely
 from jvp.images import userdata
 
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
@@ -230,14 +230,20 @@ class CloudInit(Spec):
                 yield (name,), "cannot stand beside userData; put it into the user data"
 
 
-def repeated(path: Path, items: Any, attribute: str, *, whole: bool = False) -> Iterator[Rule]:
-    """Items of a list that say the same of `attribute`; the case of letters counts only with `whole`."""
-    seen: set[str] = set()
+def repeated(path: Path, items: Any, attribute: str, *, whole: bool = False, within: str = "") -> Iterator[Rule]:
+    """Items of a list that say the same of `attribute`; the case of letters counts only with `whole`.
+
+    `within` names an attribute by which they are kept apart: what is not known yet may keep them apart, too.
+    """
+    seen: set[tuple[object, str]] = set()
     for index, item in enumerate(items if isinstance(items, list) else ()):
         text = getattr(item, attribute, None)
         if not isinstance(text, str):
             continue
-        text = text if whole else text.lower()
-        if text in seen:
+        place = getattr(item, within, None) if within else None
+        if not known(place):
+            continue
+        key = place, text if whole else text.lower()
+        if key in seen:
             yield (*path, index, attribute), f'"{getattr(item, attribute)}" is given twice'
-        seen.add(text)
+        seen.add(key)

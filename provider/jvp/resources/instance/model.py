@@ -213,7 +213,7 @@ class Instance(Spec):
         yield from self._slot_rules()
         yield from repeated(("nics",), self.nics, "mac")
         yield from repeated(("nics",), self.nics, "address")
-        yield from repeated(("nics",), self.nics, "hostname")
+        yield from repeated(("nics",), self.nics, "hostname", within="network")
         yield from self._address_rules()
         yield from repeated(("disks",), self.disks, "volume")
         yield from serial_rules(self.disks)
