@@ -86,6 +86,7 @@ class Overlay(Content):
         return Wanted(size or self.template.capacity, "qcow2", BackingFile(self.template.path, self.template.format))
 
     def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+        templates.refuse_damaged(self.template, ("template",))
         volume = claim.make(work)
         templates.refuse_going(self.template, ("template",))
         return volume
@@ -118,6 +119,7 @@ class Copy(Content):
         return Wanted(file_length(volume_xml(self.template.volume), self.template.format), "raw")
 
     def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+        templates.refuse_damaged(self.template, ("template",))
         if self.template.format == self.format:
             volume = streamed(work, self.node, claim, self.template.volume, self.format)
         else:

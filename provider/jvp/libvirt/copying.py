@@ -178,6 +178,20 @@ def refuse_other_format(root: Element, recorded: str, name: str) -> None:
         )
 
 
+def damage(root: Element, recorded: str, what: str, *, mended: bool = False) -> str:
+    """What an accident has done to the file of a volume that has no size any more, and the way out.
+
+    `mended` says that an update gives a raw one its size back.
+    """
+    path, anew = value(root, "target/path"), "put it back, or delete the file, and it is made anew"
+    if format_of(root) == "dir":
+        return f"{path} is a folder, and {what} was a file: move it away and run again"
+    if recorded == "raw":
+        lost = f"the file of {what} was cut to 0 bytes, and what was in it is lost: {path}"
+        return lost if mended else f"{lost}; {anew}"
+    return f"the file of {what} is no qcow2 image any more: {path}; {anew}"
+
+
 def format_of(root: Element) -> str:
     """The format in a volume's XML: qcow2, raw, or what else libvirt takes it for. A CD image is raw."""
     found = value(root, "target/format/@type") or "raw"

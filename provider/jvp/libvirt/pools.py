@@ -167,13 +167,14 @@ def there(work: Work, pool: libvirt.virStoragePool, name: str) -> libvirt.virSto
     then the pool looks at its folder, which waits for who makes volumes.
     """
     found = find_volume(pool, name)
-    if found is not None and not _has_file(found):
+    if found is not None and not has_file(found):
         refresh(work, pool)
         found = find_volume(pool, name)
     return found
 
 
-def _has_file(volume: libvirt.virStorageVol) -> bool:
+def has_file(volume: libvirt.virStorageVol) -> bool:
+    """Whether the file is there of a volume that its pool lists. Raises libvirtError: what is there is no file."""
     try:
         volume_xml(volume)
     except libvirt.libvirtError as error:

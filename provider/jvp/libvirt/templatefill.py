@@ -129,6 +129,15 @@ class TemplateApi:
         why = _short(volume_xml(volume), slot.record) if volume is not None else None
         if volume is None or why is None:
             return False
+        pools.refresh(work, slot.pool)  # only then libvirt sees a folder
+        volume = self.has(work, slot, digest)
+        if volume is None:
+            return True
+        if copying.format_of(volume_xml(volume)) == "dir":
+            raise Rejected(
+                f'{volume.path()} is a folder, and the image of template "{slot.name}" was a file: move it away and '
+                "run again"
+            )
         users = [] if same else users_of(self.node, [volume.path()])
         if users:
             raise Rejected(

@@ -22,6 +22,7 @@ from jvp.libvirt.disks import DomainDisk, disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.xml import number, volume_xml
 
 _RECORD = "template@"
 _VOLUME = re.compile(r"jvp-template-(?P<name>.+)-(?P<digest>[0-9a-f]{12})")
@@ -42,6 +43,8 @@ class TemplateVolume:
     format: str
     capacity: int
     """What a guest sees, in bytes."""
+    length: int
+    """Of the file, in bytes; 0 when nothing says it."""
 
     @property
     def id(self) -> str:
@@ -160,7 +163,18 @@ def _usable(pool: libvirt.virStoragePool, name: str, found: Sidecar, path: Path)
             f'template "{pool.name()}/{name}" has lost its volume {volume_named}; apply the program that declares it',
             path=path,
         )
-    return TemplateVolume(pool, name, volume, volume_named, volume.path(), found.format, record.size)
+    return TemplateVolume(pool, name, volume, volume_named, volume.path(), found.format, record.size, record.length)
+
+
+def refuse_damaged(template: TemplateVolume, path: Path = ()) -> None:
+    """Raise Rejected for an image that somebody cut off or replaced: nothing is to stand on it. Raises libvirtError."""
+    now = number(volume_xml(template.volume), "physical") or 0
+    if now < max(template.length, 1):
+        raise Rejected(
+            f'the image of template "{template.name}" was cut off or replaced: {template.path}; apply the program that '
+            "declares it, which puts it there again",
+            path=path,
+        )
 
 
 def refuse_going(template: TemplateVolume, path: Path = ()) -> None:

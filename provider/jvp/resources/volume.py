@@ -30,7 +30,7 @@ from jvp.core.values import known, surely
 from jvp.core.work import Work, current
 from jvp.libvirt import fill, pools, removed, templates
 from jvp.libvirt.contents import Content
-from jvp.libvirt.copying import format_of
+from jvp.libvirt.copying import damage, format_of
 from jvp.libvirt.disks import disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Holder, Standing
@@ -190,7 +190,7 @@ class Volumes(Handler[Volume, VolumeState]):
                     # Only when it looks at its folder again, libvirt sees what is there now.
                     pools.refresh(work, found.pool)
                     found = self.api.find(work, object_id) or found
-                    _warn_of_damage(work, found, prior)
+                    work.warn(damage(found.root, prior.format, f'volume "{found.name}"', mended=True))
             return self._state(found, prior)
 
     def update(
@@ -371,19 +371,6 @@ class Volumes(Handler[Volume, VolumeState]):
             volume_id=facts.get("volume_id"),
             volume_pool=facts.get("volume_pool"),
             nonce=found.record.nonce if found.record else prior.nonce if prior else None,
-        )
-
-
-def _warn_of_damage(work: Work, found: Found, prior: VolumeState) -> None:
-    """Say what an accident has done to a volume's file, which no property tells."""
-    if format_of(found.root) == "dir":
-        work.warn(f'{found.path} is a folder, and volume "{found.name}" was a file: move it away and run again')
-    elif prior.format == "raw":
-        work.warn(f'the file of volume "{found.name}" was cut to 0 bytes, and what was in it is lost: {found.path}')
-    else:
-        work.warn(
-            f'the file of volume "{found.name}" is no qcow2 image any more: {found.path}; put it back, or delete the '
-            "file, and the volume is made anew"
         )
 
 

@@ -137,6 +137,8 @@ class Instances(Handler[Instance, InstanceState]):
             if prior is not None:
                 self.api.acknowledge(domain)
                 reading.warn_of_undefined(work, domain)
+                if (why := rootdisk.damage(work, self.node, domain, prior)) is not None:
+                    work.warn(why)
             state = reading.read(work, self.node, domain, prior)
             if prior is None:
                 reading.refuse_import(state)
@@ -267,8 +269,8 @@ class Instances(Handler[Instance, InstanceState]):
             if prior is None or domain is None:
                 return
             odd = machine.misfit(devices.inactive_xml(domain), spec, prior)
-            lost = saved.dropped(domain, spec)
-        yield from filter(None, (lost, f"{odd}: this will fail" if odd else None))
+            lost, damage = saved.dropped(domain, spec), rootdisk.damage(work, self.node, domain, prior)
+        yield from filter(None, (lost, *(f"{why}: this will fail" for why in (odd, damage) if why)))
         yield from map(str, prospects.of_change(self.node, spec, prior))
 
     def _refuse_taken(self, name: str, uuid: str, way: str = "choose another name") -> None:

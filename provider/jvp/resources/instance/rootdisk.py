@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
-from jvp.core.errors import Invalid
+from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
-from jvp.libvirt import devices, marks
+from jvp.core.work import Work
+from jvp.libvirt import copying, devices, marks, overlays, pools
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.xml import Element, value, volume_xml
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format, source_of
 from jvp.resources.instance.model import Instance, InstanceState
-from jvp.resources.instance.storage import FORMAT, grow, refuse_covered, root_path, root_size, size_at, volume_at
+from jvp.resources.instance.storage import FORMAT, grow, root_path, root_size, size_at, size_of, volume_at
 
 
 def lost(node: Node, inactive: Element, prior: InstanceState) -> DiskSource | None:
@@ -25,11 +27,35 @@ def lost(node: Node, inactive: Element, prior: InstanceState) -> DiskSource | No
     return DiskSource(path, format) if volume_at(node, path) is not None else None
 
 
+def damage(work: Work, node: Node, domain: Any, prior: InstanceState) -> str | None:
+    """What an accident has done to the root disk; None when it is whole, or gone. Raises libvirtError, Busy.
+
+    Giving it its size again would be no mend: the guest's system is lost with its content.
+    """
+    inactive = devices.inactive_xml(domain)
+    own, format = root_path(node, inactive, prior.root_disk_path), root_format(inactive) or FORMAT
+    volume = volume_at(node, own) if own is not None else None
+    if own is None or volume is None or size_of(volume, format):
+        return None
+    pools.refresh(work, volume.storagePoolLookupByVolume())  # only then libvirt sees what is there now
+    volume = volume_at(node, own)
+    if volume is None or size_of(volume, format):
+        return None
+    return copying.damage(volume_xml(volume), format, f'the root disk of "{value(inactive, "name")}"')
+
+
 def refuse_size(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-    """Raise Invalid for less than the disk has, Rejected where an overlay would have to grow. Raises libvirtError."""
+    """Raise Invalid for less than the disk has, Rejected where it is damaged, or an overlay would have to grow.
+
+    Raises libvirtError.
+    """
     wanted = spec.root_disk.size if spec.root_disk else None
     own = root_path(node, inactive, prior.root_disk_path)
+    if (why := damage(Work(), node, domain, prior)) is not None:
+        raise Rejected(why, path=("rootDisk",))
     now = root_size(node, domain, inactive, own)
+    if now is None and own is not None and marks.mark_of(inactive) and pools.pool_at(node, posixpath.dirname(own)):
+        raise NotFound(f"its root disk {own} is gone; refresh the state and run again", path=("rootDisk",))
     if wanted and now is not None and disk_bytes(wanted) < now:
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
     if wanted and now is not None and disk_bytes(wanted) > now:
@@ -55,3 +81,11 @@ def grow_root(node: Node, domain: Any, inactive: Element, spec: Instance, prior:
         domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
     else:
         grow(node, path, format, disk_bytes(wanted))
+
+
+def refuse_covered(domain: Any, root: Element, own: str | None) -> None:
+    """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
+    device = root_disk(root)
+    if device is not None and source_of(device) != own:
+        why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+        raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))

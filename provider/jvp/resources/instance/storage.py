@@ -17,7 +17,7 @@ from jvp.libvirt import copying, devices, marks, overlays, sidecar
 from jvp.libvirt.contents import copied, refuse_space
 from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, unless_lost
+from jvp.libvirt.pools import active_pools, has_file, unless_lost
 from jvp.libvirt.storage import (
     BackingFile,
     DomainDisk,
@@ -33,7 +33,7 @@ from jvp.libvirt.storage import (
     there,
     volume_of,
 )
-from jvp.libvirt.templates import parsed_name
+from jvp.libvirt.templates import parsed_name, refuse_damaged
 from jvp.libvirt.xml import Element, number, parse, value, volume_xml
 from jvp.resources.instance import leftovers
 from jvp.resources.instance.definition import (
@@ -130,6 +130,8 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
     Raises Rejected when that one is not what the program declares.
     """
     work.status("making the root disk")
+    if plan.template is not None:
+        refuse_damaged(plan.template, ("template",))
     name = root_name(uuid)
     stale = find_volume(plan.pool, name)
     if stale is not None and keep:
@@ -384,14 +386,6 @@ def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | 
     return size_at(node, own, root_format(root)) if own else None
 
 
-def refuse_covered(domain: Any, root: Element, own: str | None) -> None:
-    """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
-    device = root_disk(root)
-    if device is not None and source_of(device) != own:
-        why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
-        raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))
-
-
 def pool_of_root(node: Node, root: Element) -> Any:
     """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
     path = root_path(node, root)
@@ -400,7 +394,8 @@ def pool_of_root(node: Node, root: Element) -> Any:
 
 
 def volume_at(node: Node, path: str) -> Any:
-    """The volume at a path, None when no active pool has it."""
+    """The volume at a path, None when no active pool has it. One without its file is none: the pool looks again."""
     with contextlib.suppress(NotFound):
-        return volume_of(node, path, ())
+        volume = volume_of(node, path, ())
+        return volume if has_file(volume) else there(Work(), volume.storagePoolLookupByVolume(), volume.name())
     return None
