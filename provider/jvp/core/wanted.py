@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jvp.core.check import Checked, check
+from jvp.core.check import Checked, check, hide
 from jvp.core.diff import differs
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import Bag
+from jvp.core.values import Bag, Secret, reveal, secret_paths
 
 Place = list[str]
 """Where a property stands; an item of a list stands under its key: nics, eth0, model."""
@@ -39,7 +39,8 @@ def _unlike(model: type[Spec], state: Bag, place: Place) -> Iterator[Place]:
 def unset(model: type[Spec], places: Iterable[Any], inputs: Bag) -> list[Place]:
     """Those of the unmanaged properties that `inputs` do not set. (Older states have bare names at the top.)"""
     every = ([place] if isinstance(place, str) else place for place in places)
-    return [place for place in every if place[0] in fields(model) and not _is_set(model, place, inputs)]
+    plain = reveal(inputs)
+    return [place for place in every if place[0] in fields(model) and not _is_set(model, place, plain)]
 
 
 def _is_set(model: type[Spec], place: Place, inputs: Any) -> bool:
@@ -58,9 +59,9 @@ def _is_set(model: type[Spec], place: Place, inputs: Any) -> bool:
 
 def filled(model: type[Spec], inputs: Bag, places: Iterable[Any], state: Bag) -> Checked[Any]:
     """`inputs` with what they leave out: of the unmanaged properties the state's value, of others the default."""
-    left = unset(model, places, inputs)
+    left, plain, secret = unset(model, places, inputs), reveal(inputs), secret_paths(inputs)
     while True:
-        checked = check(model, _with(model, inputs, left, state))
+        checked = check(model, hide(_with(model, plain, left, state), secret, model))
         # What followed from another property follows it still: maxCpus must not stay below cpus.
         broken = {failure.path[0] for failure in checked.failures}
         if not any(place[0] in broken for place in left):
@@ -79,18 +80,28 @@ def _with(model: type[Spec], inputs: Bag, places: list[Place], state: Bag) -> Ba
         if name not in inputs and [] in inside:
             found[name] = was
         elif facts.item is not None and isinstance(value, list):
-            found[name] = [_with_item(facts.item, item, inside, was) for item in value]
+            found[name] = [_with_item(facts.item, item, inside, _parts(was)) for item in value]
         elif facts.item is not None and isinstance(value, dict):
-            found[name] = _with(facts.item, value, [place for place in inside if place], was)
+            found[name] = _with(facts.item, value, [place for place in inside if place], _parts(was))
     return found
 
 
-def _with_item(model: type[Spec], item: Any, places: list[Place], state: list[Bag]) -> Any:
+def _with_item(model: type[Spec], item: Any, places: list[Place], state: list[Any]) -> Any:
     if not isinstance(item, dict):
         return item
     key = item.get(model.key)
-    was = next((one for one in state if one.get(model.key) == key), {})
-    return _with(model, item, [place[1:] for place in places if place and place[0] == key], was)
+    was: Any = next((one for one in state if reveal(one).get(model.key) == key), {})
+    return _with(model, item, [place[1:] for place in places if place and place[0] == key], _parts(was))
+
+
+def _parts(value: Any) -> Any:
+    """A list or object of a state, opened; what is in a secret one is each a secret."""
+    if not isinstance(value, Secret):
+        return value
+    inner = reveal(value)
+    if isinstance(inner, dict):
+        return {name: Secret(part) for name, part in inner.items()}
+    return [Secret(part) for part in inner]
 
 
 def set_alone(model: type[Spec], inputs: Bag) -> Bag:

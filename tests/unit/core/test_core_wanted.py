@@ -12,7 +12,8 @@ from jvp.core.calls import Calls, Stored
 from jvp.core.check import check
 from jvp.core.errors import dotted
 from jvp.core.identity import Key
-from jvp.core.wanted import set_alone
+from jvp.core.values import Secret, secret_paths
+from jvp.core.wanted import filled, set_alone, unset
 from jvp.core.work import Work
 
 Bag = dict[str, Any]
@@ -95,6 +96,47 @@ def test_inside_of_an_object_or_an_item_too(calls: Calls) -> None:
     assert plan(calls, stored, bare) == {"wheels[0].size"}
     stored = updated(calls, stored, {"name": "a", "engine": {}, "wheels": [{"name": "y"}]})
     assert [place for place in stored.private["unmanaged"] if len(place) > 1] == [["engine", "power"]]
+
+
+INSIDE: list[Any] = [["wheels", "x", "size"], ["engine", "power"]]
+FOUND: Bag = {"name": "a", "wheels": [{"name": "x", "size": "2MiB"}], "engine": {"power": 7}}
+SECRETS: list[tuple[Bag, set[tuple[Any, ...]]]] = [
+    ({"wheels": Secret([{"name": "x"}]), "engine": {}}, {("wheels",)}),
+    ({"wheels": [Secret({"name": "x"})], "engine": {}}, {("wheels", 0)}),
+    ({"wheels": [{"name": Secret("x")}], "engine": Secret({})}, {("wheels", 0, "name"), ("engine",)}),
+]
+
+
+@pytest.mark.parametrize(("raw", "secret"), SECRETS, ids=["list", "item", "object"])
+def test_what_is_inside_of_a_secret_stays_as_it_was_found(calls: Calls, raw: Bag, secret: set[tuple[Any, ...]]) -> None:
+    raw = {"name": "a", **raw}
+    assert unset(Car, INSIDE, raw) == INSIDE
+    whole = filled(Car, raw, INSIDE, FOUND)
+    assert whole.spec is not None
+    assert (whole.spec.wheels[0].size, whole.spec.engine.power) == ("2MiB", 7)
+    assert secret_paths(whole.whole) == secret_paths(whole.inputs) == secret
+    # Its state is secret from then on, and is read by plans in which it is so, and in which it is no longer.
+    calls.create("Car", Key("", "car", "one", "one"), inputs(FOUND), Work())
+    found = calls.import_("Car", "a", Work())
+    assert found is not None
+    stored = updated(calls, found, raw)
+    assert secret <= secret_paths(stored.state)
+    assert [place for place in stored.private["unmanaged"] if len(place) > 1] == INSIDE
+    assert plan(calls, stored, {"name": "a", "wheels": [{"name": "x"}], "engine": {}}) == set()
+
+
+def test_what_a_secret_of_the_state_fills_in_is_a_secret() -> None:
+    hidden = {"name": "a", "wheels": Secret(FOUND["wheels"]), "engine": Secret(FOUND["engine"])}
+    whole = filled(Car, {"name": "a", "wheels": [{"name": "x"}], "engine": {}}, INSIDE, hidden).whole
+    assert secret_paths(whole) == {("wheels", 0, "size"), ("engine", "power")}
+
+
+def test_a_secret_beside_what_was_found_is_in_no_message() -> None:
+    raw: Bag = {"name": "a", "wheels": [Secret({"name": "x", "mac": "hush-hush-hush-hush"})]}
+    checked = filled(Car, raw, INSIDE, FOUND)
+    assert checked.failures
+    assert not [one for one in checked.failures if "hush" in one.message]
+    assert "hush" not in repr(checked.whole)
 
 
 def test_what_breaks_a_rule_beside_what_is_set_follows_it(calls: Calls) -> None:
