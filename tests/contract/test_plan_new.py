@@ -157,6 +157,29 @@ def test_what_goes_in_the_same_run_is_in_nobodys_way(bench: Bench, fresh: Calls)
         bench.delete("Network", stored)
 
 
+def test_an_instance_that_is_replaced_is_not_in_its_own_way(bench: Bench, fresh: Calls) -> None:
+    assert bench.network is not None
+    raw = {
+        **stopped(bench, bench.name("again")), "disks": [],
+        "nics": [{"name": "a", "network": bench.network.id, "mac": "52:54:00:0a:0b:0c"}],
+    }  # fmt: skip
+    inputs, said = bench.inputs("Instance", raw), list[str]()
+    key = Key("stack", "instance", raw["name"], raw["name"])
+    other = Key("stack", "instance", f"{raw['name']}-2", "two")
+    next_ = bench.inputs("Instance", {**raw, "name": bench.name("next")})
+    stored = bench.calls.create("Instance", key, inputs, Work()).stored
+    try:
+        fresh.preview_create("Instance", next_, Work(warn=said.append), Asked(lambda: key))
+        assert said == []
+        # Nor is one of the same program that is planned to stay forgotten.
+        fresh.diff("Instance", stored, inputs, Work())
+        fresh.preview_create("Instance", next_, Work(warn=said.append), Asked(lambda: other))
+        assert len(said) == 1
+        assert "is the MAC of a card of" in said[0]
+    finally:
+        bench.delete("Instance", stored)
+
+
 def test_a_network_of_the_same_program_may_give_way_unless_it_is_planned_to_stay(bench: Bench, fresh: Calls) -> None:
     raw = {"name": bench.name("ours"), "cidr": bench.cidr()}
     key = Key("stack", "network", raw["name"], raw["name"])

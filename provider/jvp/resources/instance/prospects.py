@@ -10,8 +10,10 @@ from jvp.core.identity import Key
 from jvp.core.types import memory_bytes
 from jvp.core.values import has_unknown, known
 from jvp.core.work import Work
+from jvp.libvirt import marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.xml import Element
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
 from jvp.resources.instance import cards, machine, references, storage
 from jvp.resources.instance.disk import Disk, RootDisk
@@ -76,11 +78,16 @@ def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], 
         if name is None or not known(nic.address):
             nics[index] = nic.model_copy(update={"network": None, "address": None})
     sure = spec.model_copy(update={"nics": nics})
+    stack = key().stack
+
+    def moves(uuid: str, root: Element) -> bool:
+        return node.plans.moves(uuid, ours=bool(stack) and marks.stack_of(root) == stack)
+
     with node.claims.held():
         yield from obstacles(
             what,
-            lambda: references.refuse_macs(node, sure, "", There()),
-            lambda: cards.refuse(work, node, sure, "", None, key().stack),
+            lambda: references.refuse_macs(node, sure, "", There(), moves),
+            lambda: cards.refuse(work, node, sure, "", None, stack),
         )
 
 

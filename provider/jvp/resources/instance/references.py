@@ -14,7 +14,7 @@ from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import value
+from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import storage
 from jvp.resources.instance.definition import DiskSource, nic_key, source_of
 from jvp.resources.instance.model import Instance, Nic
@@ -63,8 +63,10 @@ def network(node: Node, spec: Instance, index: int, nic: Nic, there: There) -> s
     return name
 
 
-def refuse_macs(node: Node, spec: Instance, uuid: str, there: There) -> None:
-    """Raise Rejected for a MAC that another machine has."""
+def refuse_macs(
+    node: Node, spec: Instance, uuid: str, there: There, moves: Callable[[str, Element], bool] = lambda *_: False
+) -> None:
+    """Raise Rejected for a MAC that another machine has, of which `moves` does not tell that it may give it up."""
     wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
     wanted = {mac: index for mac, index in wanted.items() if mac not in there.macs}
     if not wanted:
@@ -77,7 +79,7 @@ def refuse_macs(node: Node, spec: Instance, uuid: str, there: There) -> None:
             continue
         for card in root.iterfind("devices/interface"):
             index = wanted.get((value(card, "mac/@address") or "").lower())
-            if index is not None:
+            if index is not None and not moves(other.UUIDString(), root):
                 raise Rejected(
                     f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
                     path=("nics", index, "mac"),
