@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import libvirt
+import pytest
 from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
@@ -13,6 +14,7 @@ from tests.contract.kinds import running, stopped
 from jvp.core.calls import Stored, consequences
 from jvp.core.work import Work
 from jvp.libvirt.xml import drop, parse, put, sub, text_of, value
+from jvp.resources.instance import storage
 
 OPEN = "<graphics type='vnc' port='-1' autoport='yes' listen='0.0.0.0'/>"
 SHARED = "<filesystem type='mount'><source dir='/etc'/><target dir='etc'/></filesystem>"
@@ -44,6 +46,24 @@ def test_a_card_of_a_running_guest_is_put_right_where_it_is(bench: Bench, made: 
     assert value(now, "link/@state") in (None, "up")
     assert value(now, "alias/@name") == value(card, "alias/@name")
     bench.converged("Instance", stored, raw)
+
+
+def test_a_plan_of_a_running_guest_looks_once_where_its_files_are(
+    bench: Bench, made: Callable[[Bag], Stored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = running(bench, bench.name("once"))
+    stored = bench.read("Instance", made(raw))
+    assert stored is not None
+    looks: list[None] = []
+
+    def look(*arguments: Any) -> Any:
+        looks.append(None)
+        return places(*arguments)
+
+    places = storage.places
+    monkeypatch.setattr(storage, "places", look)
+    assert bench.plan("Instance", stored, raw) == []
+    assert len(looks) == 1
 
 
 def test_what_a_running_guest_has_wrong_waits_for_its_next_boot(bench: Bench, made: Callable[[Bag], Stored]) -> None:

@@ -240,7 +240,9 @@ def _faults(node: Node, domain: Any, inactive: Element, state: InstanceState, ne
     running: list[upkeep.Fault] = []
     if domain.isActive():
         live = devices.live_xml(domain)
-        running = upkeep.mend(live, storage.places(node, live, state.root_disk_path))
+        # What is not of its cards matters only where the inactive definition has the same fault.
+        places = storage.places(node, live, state.root_disk_path) if found else upkeep.Places()
+        running = upkeep.mend(live, places)
         found += [fault for fault in running if fault.path[0] == "nics" and fault not in found]
     for fault in found:
         path = _path_of(fault, new)
