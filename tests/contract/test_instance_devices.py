@@ -178,7 +178,7 @@ def test_the_disks_and_cards_of_an_import_change_where_they_are(bench: Bench, ha
 
 def test_what_followed_from_another_property_follows_it_after_an_import(bench: Bench, handmade: Any) -> None:
     stored = imported(bench, handmade)
-    assert "maxCpus" in stored.private["unmanaged"]
+    assert ["maxCpus"] in stored.private["unmanaged"]
     raw = {**{name: given for name, given in stored.inputs.items() if name != "maxCpus"}, "cpus": 2}
     stored = bench.update("Instance", stored, raw).stored
     assert (stored.state["cpus"], stored.state["maxCpus"]) == (2, 2)
