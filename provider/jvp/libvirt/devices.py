@@ -13,7 +13,7 @@ import libvirt
 from jvp.core.work import Work
 from jvp.libvirt import events, marks
 from jvp.libvirt.errors import Gone, is_gone, reason
-from jvp.libvirt.xml import Element, parse, put, text_of, value
+from jvp.libvirt.xml import Element, drop, parse, put, text_of, value
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -38,8 +38,34 @@ def refused(call: Callable[..., Any], *arguments: Any) -> str | None:
 
 
 def live_xml(domain: libvirt.virDomain) -> Element:
-    """The running definition (the inactive one when it does not run)."""
-    return _definition(domain, 0)
+    """The running definition (the inactive one when it does not run), without the limits that a network gives a card.
+
+    libvirt shows what its port group has as the card's own.
+    """
+    root = _definition(domain, 0)
+    for card in root.findall("devices/interface[@type='network']") if root.get("id") is not None else ():
+        limits = card.find("bandwidth")
+        if limits is not None and _rates(limits) == _rates(_group_limits(domain.connect(), card)):
+            drop(card, "bandwidth")
+    return root
+
+
+def _group_limits(connection: libvirt.virConnect, card: Element) -> Element | None:
+    """Those of the port group of a card, or of its network's default one. Source: libvirt, virPortGroupFindByName."""
+    network, name = value(card, "source/@network") or "", value(card, "source/@portgroup")
+    try:
+        groups = parse(connection.networkLookupByName(network).XMLDesc(0)).findall("portgroup")
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.NETWORK):
+            return None
+        raise
+    mine = (one for one in groups if (one.get("name") == name if name else one.get("default") == "yes"))
+    group = next(mine, None)
+    return group.find("bandwidth") if group is not None else None
+
+
+def _rates(limits: Element | None) -> dict[Any, dict[Any, Any]] | None:
+    return {one.tag: dict(one.attrib) for one in limits} if limits is not None else None
 
 
 def inactive_xml(domain: libvirt.virDomain) -> Element:
