@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.conftest import Bench
 
@@ -210,3 +211,61 @@ def test_a_rename_to_a_name_that_is_going(bench: Bench, instances: Program) -> N
     raw = machine(bench, "b", 10)
     all_at_once([lambda: instances.update("a", raw), lambda: instances.delete("b")])
     bench.converged("Instance", instances.kept["a"], raw)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_no_instance_noted_is_not_taken_over(bench: Bench, instances: Program, networks: Program) -> None:
+    """Neither a host that somebody else put there for an instance's card, nor one that the network declared for it."""
+    cidr = bench.cidr()
+    base, macs = cidr.rpartition(".")[0], [f"52:54:00:0d:2b:0{end}" for end in range(3)]
+    declared = {"name": "declared", "mac": macs[1], "address": f"{base}.51"}
+    network = networks.create("net", {"name": f"{bench.prefix}net", "cidr": cidr, "reservations": [declared]})
+    found = bench.connection.networkLookupByUUIDString(network.id)
+
+    def keep(mac: str, end: int, command: int = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST) -> None:
+        text = f"<host mac='{mac}' name='printer' ip='{base}.{end}'/>"
+        found.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, text, 3)
+
+    def raw(name: str, **card: str) -> Raw:
+        nics = [{"name": "eth0", "network": network.id, **card}]
+        return {**machine(bench, name, 0), "nics": nics}
+
+    for name, mac in zip("ab", macs, strict=False):
+        instances.create(name, raw(name, mac=mac))
+    instances.create("c", raw("c", mac=macs[2], address=f"{base}.52"))
+    keep(macs[0], 50)
+    # The administrator moved what is kept for the third one.
+    found.update(
+        libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1,
+        f"<host mac='{macs[2]}'/>", 3,
+    )  # fmt: skip
+    try:
+        for end, whom in ((50, "printer already"), (51, "declared already")):
+            with pytest.raises(Invalid, match=rf"keeps \"{base}\.{end}\" for {whom}"):
+                instances.create("new", raw("new", address=f"{base}.{end}"))
+        keep(macs[0], 50, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE)
+        keep(macs[2], 53)
+        with pytest.raises(Invalid, match=rf'keeps "{base}\.53" for printer, a card of "{bench.prefix}c"; .* first'):
+            instances.create("new", raw("new", address=f"{base}.53"))
+        kept = [one.get("ip") for one in parse(found.XMLDesc(0)).iterfind(".//host")]
+        assert kept == [f"{base}.51", f"{base}.53"]
+    finally:
+        instances.close()
+        networks.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_of_two_that_overlap_one_stands_and_both_can_be_changed(bench: Bench, networks: Program) -> None:
+    """As two that were imported."""
+    ranges = {name: bench.cidr() for name in "ab"}
+    for name, cidr in ranges.items():
+        networks.create(name, {"name": f"{bench.prefix}{name}", "cidr": cidr, "active": name == "a"})
+    other = bench.connection.networkLookupByUUIDString(networks.kept["b"].id)
+    base, taken = (ranges[name].rpartition(".")[0] for name in "ba")
+    bench.connection.networkDefineXML(other.XMLDesc(1).replace(f"{base}.", f"{taken}."))
+    for name in "ba":
+        raw = {"name": f"{bench.prefix}{name}", "cidr": ranges["a"], "active": name == "a", "domain": "lab.example"}
+        networks.update(name, raw)
+        bench.converged("Network", networks.kept[name], raw)
+    with pytest.raises(Invalid, match="which declares it too"):
+        networks.update("b", {"name": f"{bench.prefix}b", "cidr": ranges["a"], "active": True})

@@ -180,6 +180,22 @@ def test_an_instance_that_is_replaced_is_not_in_its_own_way(bench: Bench, fresh:
         bench.delete("Instance", stored)
 
 
+def test_the_bridge_of_a_network_that_is_replaced_is_in_nobodys_way(bench: Bench, fresh: Calls) -> None:
+    raw = {"name": bench.name("old"), "cidr": bench.cidr(), "bridge": f"jr{bench.prefix[-8:]}".rstrip("-")}
+    stored = bench.create("Network", "old", raw).stored
+    said = f'bridge: the node has an interface "{raw["bridge"]}" already'
+    other = {**raw, "name": bench.name("new")}
+    try:
+        assert said in foretold(bench, fresh, "Network", other)
+        fresh.read("Network", stored, Work())
+        assert fresh.diff("Network", stored, bench.inputs("Network", other), Work()).replaces
+        assert foretold(bench, fresh, "Network", other) == []
+        loop = foretold(bench, fresh, "Network", {**other, "bridge": "lo"})
+        assert loop == ['bridge: the node has an interface "lo" already']
+    finally:
+        bench.delete("Network", stored)
+
+
 def test_a_network_of_the_same_program_may_give_way_unless_it_is_planned_to_stay(bench: Bench, fresh: Calls) -> None:
     raw = {"name": bench.name("ours"), "cidr": bench.cidr()}
     key = Key("stack", "network", raw["name"], raw["name"])

@@ -63,15 +63,15 @@ def keep(work: Work, node: Node, wanted: dict[Card, Host], over: set[Card], give
                 for (where, mac), host in wanted.items() if where == name
             }  # fmt: skip
             others = {mac for where, mac in over if where == name}
-            _tell(work, node, root, others, new)
+            _tell(work, node, name, root, others, new)
             hosts.of_cards(work, network, macs, new, others)
 
 
-def _tell(work: Work, node: Node, root: Element, others: set[str], new: set[Host]) -> None:
+def _tell(work: Work, node: Node, network: str, root: Element, others: set[str], new: set[Host]) -> None:
     """Say whose addresses are taken over: a program that gives one address twice by mistake hears of it."""
     words = {text for host in new for text in (host.address, host.name)}
     for host in hosts.hosts_of(root):
-        if host.mac in others and {host.address, host.name} & words and (who := _holder(node, host.mac)):
+        if host.mac in others and {host.address, host.name} & words and (who := _holder(node, (network, host.mac))):
             work.warn(f'{host.address} was kept for a card of "{who[0].name()}", and is this instance\'s from now on')
 
 
@@ -123,6 +123,8 @@ class _Card:
     """The MACs of all of the instance's cards on that network, now and before."""
     had: Host | None
     """What the instance declared last for the card."""
+    is_planned: bool
+    """Whether this is a plan, which waits for nobody."""
 
     @property
     def path(self) -> Path:
@@ -131,6 +133,8 @@ class _Card:
 
 def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element | None, stack: str) -> set[Card]:
     """Raise for what a network cannot keep. `inactive` is the definition that there is, `stack` whose it is.
+
+    A plan of a new instance has no `uuid`.
 
     Returned is for which cards of the same program's instances addresses are kept that this one changes to: they go to
     who is to have them, for no call sees what the plan has for the others.
@@ -144,7 +148,7 @@ def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element 
         name, mac = network.name(), _mac(nic, uuid, inactive)
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
         host = Host(mac, nic.address, nic.hostname)
-        card = _Card(index, name, host, frozenset(macs), before.get((name, mac)))
+        card = _Card(index, name, host, frozenset(macs), before.get((name, mac)), not uuid)
         if not node.claims.take(f"{name}/{nic.address}"):
             raise Rejected(f'"{nic.address}" is given to another instance now', path=card.path)
         root = parse(network.XMLDesc(hosts.INACTIVE))
@@ -171,7 +175,10 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
 
 
 def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set[str]:
-    """The MACs of the cards of the same program for which what the card is to have is kept. Raises for any others."""
+    """The MACs of the cards of the same program for which what the card is to have is kept. Raises for any others.
+
+    Only what an instance noted is its to give up: a host for its card that somebody else put there is not.
+    """
     over: set[str] = set()
     root = parse(network.XMLDesc(hosts.INACTIVE))
     declared = Ours.recorded(root)
@@ -183,39 +190,44 @@ def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set
         if text is None or host.mac in card.own:
             continue
         path = card.path if text == card.host.address else ("nics", card.index, "hostname")
-        who = _holder(node, host.mac)
+        is_declared = declared is not None and host in declared
+        who = _holder(node, (card.network, host.mac)) if not is_declared else None
+        if who is None and not _keeps(network, host):
+            continue  # given up since
+        whom = f'{host.key}, a card of "{who[0].name()}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
+        why = f'the network "{card.network}" keeps "{text}" for {whom}'
         if who is None or not stack or marks.stack_of(who[1]) != stack:
-            whom = f'{host.key}, a card of "{who[0].name()}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
-            raise Invalid(f'the network "{card.network}" keeps "{text}" for {whom}', path=path)
+            raise Invalid(why, path=path)
+        noted = hosts.kept_of(who[1])[card.network, host.mac]
         if card.had is not None and text in (card.had.address, card.had.name):
-            _wait_for(work, network, host, text, who[0].name(), path)
+            too = f'"{text}" is what the instance "{who[0].name()}" declares too; each needs its own'
+            _wait_for(work, network, host, text, who[0].name(), Invalid(too, path=path))
+        elif text not in (noted.address or card.host.address, noted.name) and not card.is_planned:
+            # It notes another one: it is on its way to that, or somebody else edited what is kept for it.
+            _wait_for(work, network, host, text, who[0].name(), Invalid(why, path=path))
         else:
             over.add(host.mac)
     return over
 
 
-def _holder(node: Node, mac: str) -> tuple[Any, Element] | None:
-    """The instance that has a network keep an address for its card with this MAC; else any domain with such a card."""
-    found = None
-    for domain, root in devices.definitions(node.connection.listAllDomains(0)):
-        if mac in {noted for _, noted in hosts.cards_of(root)}:
-            return domain, root
-        if mac in {(value(one, "mac/@address") or "").lower() for one in root.iterfind("devices/interface")}:
-            found = domain, root
-    return found
+def _holder(node: Node, card: Card) -> tuple[Any, Element] | None:
+    """The instance that noted that the card's network keeps an address for it."""
+    domains = devices.definitions(node.connection.listAllDomains(0))
+    return next(((domain, root) for domain, root in domains if card in hosts.cards_of(root)), None)
 
 
-def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, path: Path) -> None:
-    """What this instance has declared all along, another one has: it may give it up in this run. Raises Invalid."""
+def _keeps(network: Any, host: Host) -> bool:
+    return host in hosts.hosts_of(parse(network.XMLDesc(hosts.INACTIVE)))
+
+
+def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, error: Invalid) -> None:
+    """Another instance has what this one is to have; it may give it up in this run. Raises `error` if it does not."""
     work.status(f'waiting for "{who}" to give up {text}')
 
-    def is_given_up() -> bool:
-        return host not in hosts.hosts_of(parse(network.XMLDesc(hosts.INACTIVE)))
-
     try:
-        work.until(is_given_up, limit_s=HAD_S, every_s=0.5, what="")
+        work.until(lambda: not _keeps(network, host), limit_s=HAD_S, every_s=0.5, what="")
     except Busy:
-        raise Invalid(f'"{text}" is what the instance "{who}" declares too; each needs its own', path=path) from None
+        raise error from None
 
 
 def addresses_of(

@@ -86,12 +86,47 @@ def refuse(api: NetworkApi, spec: Network, uuid: str, stack: str) -> None:
                     raise Invalid(why, path=path)
 
 
+def refuse_interface(
+    api: NetworkApi, spec: Network, uuid: str, before: Element | None, *, planned_by: str | None = None
+) -> None:
+    """A network in mode bridge needs a bridge that is there, any other one makes its own. Raises Invalid.
+
+    What the network has already (its definition is `before`) is nothing new. In a plan, of the program `planned_by`,
+    nor is the bridge of a network that may give it up until then.
+    """
+    name = spec.bridge
+    had = spec.mode == "bridge" and has_bridge(before, spec)
+    kind = api.interface(name) if name and not had else None
+    if kind is None or name is None:
+        return
+    if spec.mode == "bridge":
+        if kind != "bridge":
+            what = "" if kind == api.NONE else f': "{name}" is an interface of another kind'
+            raise Invalid(f'the node has no bridge "{name}"{what}', path=("bridge",))
+    elif kind != api.NONE and spec.active:
+        network = api.find(uuid)
+        own = network is not None and network.isActive() and network.bridgeName() == name
+        if not own and (planned_by is None or not _goes(api, spec, uuid, planned_by)):
+            raise Invalid(f'the node has an interface "{name}" already', path=("bridge",))
+
+
+def _goes(api: NetworkApi, spec: Network, uuid: str, stack: str) -> bool:
+    """Whether the bridge that a planned network is to have is one of a network that may give it up until then."""
+    return any(
+        one.path == ("bridge",) and api.node.plans.moves(one.other.UUIDString(), ours=_is_of(one.other, stack))
+        for one in _all(api, spec, uuid, None)
+    )
+
+
 def wait(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
     """Wait until others of the program have given up what this network is to have and cannot take over.
 
     `own` is its inactive definition, None of one that is to be made. At the end of its patience it is refused later.
+    One that is there and does not run disturbs nobody with what it has already.
     """
     mine = _mine(own)
+    if mine is not None and not spec.active:
+        return
 
     def is_free() -> bool:
         there = [
@@ -118,13 +153,14 @@ def told(api: NetworkApi, spec: Network, uuid: str, own: Element) -> Iterator[st
 def settle(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
     """Stop the networks of the program that are to give way. Raises Invalid for any others, before that.
 
-    What the network has already is nothing new: others' networks may overlap that.
+    What the network has already is nothing new: others' networks may overlap that, and those of the program while only
+    one of them runs.
     """
     mine, stops = _mine(own), []
     for one in _all(api, spec, uuid, own):
         same = one.net is not None and _is_of(one.other, stack)
         if mine is not None and one.net in mine:
-            if same and one.other.isActive():
+            if same and spec.active and one.other.isActive():
                 raise Invalid(f"{one.why}, which declares it too", path=one.path)
         elif mine is None or not same:
             raise Invalid(one.why, path=one.path)

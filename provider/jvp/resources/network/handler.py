@@ -72,7 +72,7 @@ class Networks(Handler[Network, NetworkState]):
         with libvirt_errors(what):
             collisions.wait(work, self.api, spec, uuid, own, key.stack)
             collisions.settle(work, self.api, spec, uuid, own, key.stack)
-            self._refuse_interface(spec, uuid, own)
+            collisions.refuse_interface(self.api, spec, uuid, own)
         mark = Mark.new(key, number)
         with contextlib.ExitStack() as undo, libvirt_errors(what):
             root = own if own is not None else skeleton(uuid)
@@ -126,7 +126,7 @@ class Networks(Handler[Network, NetworkState]):
             collisions.wait(work, self.api, spec, object_id, root, stack)
             with self.node.turn(work, collisions.TURN):
                 collisions.settle(work, self.api, spec, object_id, root, stack)
-                self._refuse_interface(spec, object_id, root)
+                collisions.refuse_interface(self.api, spec, object_id, root)
                 ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
                 self._refuse_reserved(root, spec, ours)
                 before, both = copy.deepcopy(root), ours | new
@@ -214,7 +214,7 @@ class Networks(Handler[Network, NetworkState]):
             what,
             lambda: self._refuse_taken(spec.name or key().auto_name(uuid), uuid),
             lambda: collisions.refuse(self.api, sure, uuid, key().stack),
-            lambda: self._refuse_interface(sure, uuid, None),
+            lambda: collisions.refuse_interface(self.api, sure, uuid, None, planned_by=key().stack),
         )
 
     def _refuse_session(self) -> None:
@@ -289,26 +289,6 @@ class Networks(Handler[Network, NetworkState]):
                         id=other_uuid,
                         holder=holder,
                     )
-
-    def _refuse_interface(self, spec: Network, uuid: str, before: Element | None) -> None:
-        """A network in mode bridge needs a bridge that is there, any other one makes its own.
-
-        What the network has already (its definition is `before`) is nothing new.
-        """
-        name = spec.bridge
-        had = spec.mode == "bridge" and collisions.has_bridge(before, spec)
-        kind = self.api.interface(name) if name and not had else None
-        if kind is None or name is None:
-            return
-        if spec.mode == "bridge":
-            if kind != "bridge":
-                what = "" if kind == self.api.NONE else f': "{name}" is an interface of another kind'
-                raise Invalid(f'the node has no bridge "{name}"{what}', path=("bridge",))
-        elif kind != self.api.NONE and spec.active:
-            network = self.api.find(uuid)
-            own = network is not None and network.isActive() and network.bridgeName() == name
-            if not own:
-                raise Invalid(f'the node has an interface "{name}" already', path=("bridge",))
 
     def _settle(self, work: Work, network: Any, spec: Network, restart: Restart, ours: Ours) -> None:
         """Bring the running network to what its definition says."""
