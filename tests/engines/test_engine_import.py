@@ -77,7 +77,8 @@ def test_the_import_command_writes_a_program_that_has_nothing_to_do(
         programs.append(written.read_text(encoding="utf-8"))
     assert _looks(daemon, stack) == before
     disks = stack.state()["vm"]["inputs"]["disks"]
-    assert disks == [{"name": "data", "readOnly": False, "volume": foreign["data"]}]
+    found = {"name": "data", "readOnly": False, "volume": foreign["data"], "bus": "virtio", "serial": "data"}
+    assert disks == [found]
     stack.write("\n".join(programs))
     stack.settle()
 
