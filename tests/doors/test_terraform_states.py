@@ -103,8 +103,6 @@ def test_a_state_of_a_newer_version_is_refused_in_a_sentence(terraform: Engine) 
         ({"tags": ["a"]}, "the state of the gadget.tags is no map"),
         ({"unfinished": "yes"}, "the state of the gadget.unfinished is no list"),
         ({"timeouts": "1m"}, "the state of the gadget.timeouts is no object"),
-        ({"size": "big"}, 'the state of the gadget.size is broken: "big" is not a size; write it with a unit: '
-         '"512MiB", "20GiB", "1.5TB"'),
         ({"timeouts": {"create": "soon"}}, 'the state of the gadget.timeouts.create is broken: "soon" is not a '
          'duration; write it with units: "90s", "5m", "1h30m"'),
         ({"slots": [{"note": "x"}]}, "the state of the gadget.slots.name is missing"),
@@ -133,7 +131,6 @@ def private(**parts: Any) -> bytes:
         (b"{}", BROKEN),
         (b"[1]", BROKEN),
         (private(inputs={"size": 5}), BROKEN),
-        (private(inputs={"size": "big"}), BROKEN),
         (private(inputs={"slots": {"a": 1}}), BROKEN),
         (private(inputs=["name"]), BROKEN),
         (private(core={"unfinished": 5}), BROKEN),
@@ -155,6 +152,13 @@ def test_broken_private_bytes_are_one_sentence_and_change_nothing(
     assert said(answer) == [Said("Invalid value", sentence)]
     assert unpacked(answer.new_state) is None, "for a host: as it was"
     assert host.calls == []
+
+
+def test_a_size_that_no_program_may_declare_is_kept_and_mended(terraform: Engine) -> None:
+    made = terraform.create(GADGET, {"name": "a"})
+    assert made.state is not None
+    found, wrong = terraform.upgrade(GADGET, {**made.state, "size": "0KiB"})
+    assert (found["size"], wrong) == ("0KiB", [])
 
 
 # Data sources

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.calls import AnyHandler
+from jvp.core.check import check
 from jvp.core.errors import Invalid, dotted
 from jvp.core.handler import Handler
-from jvp.core.model import FieldFacts, Spec, fields
+from jvp.core.model import Spec, fields
 from jvp.core.types import is_uuid
 from jvp.doors.terraform import moved, writeonly
 from jvp.doors.terraform.schema import cty
@@ -39,7 +40,10 @@ def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
     timeouts = raw.get("timeouts")
     if timeouts is not None:
         refuse_broken(Timeouts, timeouts, f"{what}.timeouts")
-        timeouts = to_raw(Timeouts, to_bag(Timeouts, timeouts))
+        bag = to_bag(Timeouts, timeouts)
+        for wrong in check(Timeouts, bag).failures:
+            raise Invalid(f"{what}.timeouts.{dotted(wrong.path)} is broken: {wrong.message}; {ADVICE}")
+        timeouts = to_raw(Timeouts, bag)
     for place, one in writeonly.written(handler.state, raw):
         _refuse_plain("number", one.version, f"{what}.{dotted(place)}")
     # Every id begins with a uuid: the object's own, its pool's, its domain's.
@@ -55,14 +59,16 @@ def _exact(digits: str) -> float | str:
 
 
 def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:
-    """Raises Invalid for what cannot be a value of the model: no state of any version has it."""
+    """Raises Invalid for what cannot be a value of the model: no state of any version has it.
+
+    A text that no program may declare, like the size of a file that an accident emptied, is told and mended.
+    """
     if not isinstance(raw, dict):
         raise Invalid(f"{where} is no object; {ADVICE}")
     for facts in fields(model).values():
         value, name = raw.get(facts.attribute), f"{where}.{facts.attribute}"
         if facts.item is None:
             _refuse_plain(cty(facts.annotation), value, name)
-            _refuse_meaningless(facts, value, name)
         elif value is not None and facts.is_list and not isinstance(value, list):
             raise Invalid(f"{name} is no list; {ADVICE}")
         elif value is not None:
@@ -70,15 +76,6 @@ def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:
                 refuse_broken(facts.item, item, name)
                 if facts.is_list and facts.output is None:
                     _refuse_without_key(facts.item, item, name)
-
-
-def _refuse_meaningless(facts: FieldFacts, value: Any, where: str) -> None:
-    """A size that is none, and the like: nothing could be compared with it."""
-    try:
-        facts.canonical(value)
-    except (ValueError, TypeError, AttributeError) as error:
-        what = "" if facts.sensitive else f": {error}"
-        raise Invalid(f"{where} is broken{what}; {ADVICE}") from None
 
 
 def _refuse_without_key(model: type[Spec], item: Raw, where: str) -> None:
