@@ -117,8 +117,8 @@ def test_a_machine_by_virt_install_needs_little_of_a_program(stack: Stack, daemo
     stack.write(INSTALLED, IDS={"vm": name + "hand"}, MORE={})
     stack.up()
     assert domain.XMLDesc(2) == before
-    stack.write(INSTALLED, IDS={}, MORE={"memory": "96MiB"})
-    assert stack.up().diff("vm").keys() == {"memory", "maxMemory"}
+    stack.write(INSTALLED, IDS={}, MORE={"memory": "96MiB", "shutdown_timeout": "1s"})
+    assert stack.up().diff("vm").keys() == {"memory", "maxMemory", "shutdownTimeout"}
     without_notes = re.sub(r"\s*<jvp:mark.*</jvp:mark>", "", domain.XMLDesc(2), flags=re.DOTALL)
     assert without_notes == before.replace(">65536<", ">98304<")
     stack.settle()
