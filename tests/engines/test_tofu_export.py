@@ -68,4 +68,5 @@ def test_objects_that_are_exported_together_refer_to_each_other(make_module: Cal
 
 def test_what_is_not_there_is_one_sentence() -> None:
     assert "network" in export("network", "no-such-network", code=1)
+    assert "uri: must begin with qemu" in export("--uri", "foo://user:hush@x", code=1)
     assert export("netwrok", code=1).startswith('jvp: "netwrok" is no kind of resource; there are ')

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jvp.core.calls import AnyHandler, Calls, Stored
+from jvp.core.check import check
 from jvp.core.errors import Invalid, JvpError
 from jvp.core.text import sentence
 from jvp.core.work import Work
@@ -47,7 +48,7 @@ def export(uri: str | None, kind: str | None, names: list[str]) -> Iterator[str]
 
     An object of a whole kind that cannot be imported is left out, and a comment says why.
     """
-    calls = registry.calls(Provider(uri=uri))
+    calls = registry.calls(_provider(uri))
     chosen = list(KINDS) if kind is None else [_type(kind)]
     found: list[_Found] = []
     comments: list[str] = []
@@ -66,6 +67,15 @@ def export(uri: str | None, kind: str | None, names: list[str]) -> Iterator[str]
     }
     for one in found:
         yield _resource(KINDS[one.type], one, named)
+
+
+def _provider(uri: str | None) -> Provider:
+    """The settings with this uri. Raises Invalid."""
+    checked = check(Provider, {} if uri is None else {"uri": uri})
+    for wrong in checked.failures:
+        raise Invalid(wrong.message, path=wrong.path)
+    assert checked.spec is not None
+    return checked.spec
 
 
 def _type(kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def timed(name: str, request: Message, call: Callable[[Message], Any]) -> Any:
         return call(request)
     finally:
         took_ms = (time.monotonic() - begun) * 1000
-        hclog.write("debug", f"{name} {_object(request)}: {took_ms:.0f} ms".replace(" :", ":"))
+        hclog.write("debug", f"{f'{name} {_object(request)}'.rstrip()}: {took_ms:.0f} ms")
 
 
 def _object(request: Message) -> str:
@@ -39,7 +40,9 @@ def _object(request: Message) -> str:
     from jvp.doors.terraform.values import decode  # late: the models are not there at the first calls
 
     for field in _STATES:
-        raw = decode(getattr(request, field)) if field in known else None
+        raw = None
+        with contextlib.suppress(ValueError):  # what cannot be read the call itself complains of
+            raw = decode(getattr(request, field)) if field in known else None
         if not isinstance(raw, dict):
             continue
         for key in ("name", "id"):
