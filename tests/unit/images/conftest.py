@@ -87,9 +87,10 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_thread_stays() -> Iterator[None]:
-    """Whatever a test does to a transfer, its threads end."""
+    """Whatever a test does to a transfer, its threads end; what stood before it is another test's."""
+    before = set(threading.enumerate())
     yield
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("jvp-"):
             thread.join(5)
             assert not thread.is_alive(), f"{thread.name} still runs"

@@ -152,10 +152,11 @@ def test_an_interrupt_leaves_no_thread() -> None:
             raise KeyboardInterrupt
 
     upload = Interrupted()
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         fill(SEGMENTS, upload, digest=ContentDigest(), work=Work())
     assert upload.ended == ["abort"]
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name == "jvp-hash":
             thread.join(5)
             assert not thread.is_alive()
