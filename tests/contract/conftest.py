@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from tests.contract.storage_support import MARKER, Provider, key, pool_spec
 
-from jvp.core.calls import Calls, Result, Stored, failures_text
+from jvp.core.calls import Calls
+from jvp.core.check import failures_text
 from jvp.core.identity import Key
+from jvp.core.stored import Result, Stored
 from jvp.core.work import Work
 from jvp.resources.provider import Provider as Settings
 from jvp.resources.registry import calls as registered

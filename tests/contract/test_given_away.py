@@ -14,9 +14,9 @@ import pytest
 from tests.contract.conftest import Bench
 
 from jvp.core import going
-from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, NameTaken
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import parse
 from jvp.resources.instance import cards

@@ -11,8 +11,8 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.kinds import running
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, dotted
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import parse
 

@@ -10,9 +10,9 @@ from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Busy, Rejected
 from jvp.core.facts import Effect
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import drop, parse, put, value
 

@@ -17,8 +17,8 @@ from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
 from tests.contract.kinds import foreign_domain, running, stopped
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Cancelled, Invalid, NameTaken, Rejected, dotted
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import Bench, steady
 from tests.contract.drift import CARD, INSTANCE, Drift
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 
 
 def declaration(bench: Bench, name: str, drift: Drift) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import pytest
 from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.kinds import running
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.xml import parse, put, text_of

@@ -10,8 +10,8 @@ from lxml import etree
 from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.kinds import running, stopped
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, Rejected
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import drop, parse, put, text_of
 

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.kinds import foreign_volume
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.xml import parse

@@ -11,7 +11,8 @@ from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.drift import domain_edited
 from tests.contract.kinds import running, stopped
 
-from jvp.core.calls import Stored, consequences
+from jvp.core.diff import consequences
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import drop, parse, put, sub, text_of, value
 from jvp.resources.instance import storage

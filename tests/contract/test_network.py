@@ -11,9 +11,9 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.drift import INACTIVE, NETWORK, Drift
 
-from jvp.core.calls import Stored
 from jvp.core.check import check
 from jvp.core.errors import Invalid, Rejected, dotted
+from jvp.core.stored import Stored
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work

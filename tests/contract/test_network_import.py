@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 
 NUMBERS = itertools.count(1)

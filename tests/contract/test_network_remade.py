@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.networks import NetworkApi, Restart

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Busy, Cancelled
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.xml import parse
 

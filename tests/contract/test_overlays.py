@@ -12,8 +12,8 @@ import pytest
 from tests.contract.conftest import Bag, Bench, steady
 from tests.contract.storage_support import Lines
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
+from jvp.core.stored import Stored
 from jvp.libvirt.xml import parse, put, sub, text_of, value
 
 PLAIN = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA

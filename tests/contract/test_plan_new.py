@@ -8,10 +8,11 @@ import pytest
 from tests.contract.conftest import Bag, Bench
 from tests.contract.kinds import IMAGE, KINDS, Kind, foreign_domain, image, stopped
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.errors import JvpError
 from jvp.core.identity import Key
 from jvp.core.outlook import Asked
+from jvp.core.stored import Stored
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work

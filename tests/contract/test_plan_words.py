@@ -8,7 +8,7 @@ import pytest
 from tests.contract.conftest import Bag, Bench
 from tests.contract.kinds import running
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.resources.instance.live import NO_BALLOON
 from jvp.resources.provider import Provider

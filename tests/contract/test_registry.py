@@ -14,8 +14,8 @@ import pytest
 from tests.contract.conftest import Bench, steady
 from tests.contract.kinds import KINDS, Kind
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Busy, Cancelled, JvpError, NameTaken, NotFound, Rejected, Unreachable, dotted
+from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
 from jvp.resources.registry import HANDLERS

@@ -9,8 +9,8 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.kinds import KINDS, Kind
 
-from jvp.core.calls import Stored
 from jvp.core.errors import NameTaken, NotFound, Rejected
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import marks
 from jvp.libvirt.xml import parse, text_of

@@ -11,8 +11,9 @@ import pytest
 from tests.contract.conftest import Bag, Bench
 from tests.contract.kinds import IMAGE, image
 
-from jvp.core.calls import Stored, consequences
+from jvp.core.diff import consequences
 from jvp.core.errors import NameTaken, Rejected
+from jvp.core.stored import Stored
 
 Act = Callable[[Bench, Path], None]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.contract.conftest import Bench
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 
 BASE = b"/b\xff<{%x%}>"

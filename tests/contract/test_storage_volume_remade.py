@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 
 THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>

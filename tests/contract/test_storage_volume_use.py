@@ -12,10 +12,11 @@ import libvirt
 import pytest
 from tests.contract.storage_support import MIB, Provider, key, raw_image, template_spec, volume_spec
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.identity import Mark
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import marks
 from jvp.libvirt.xml import parse, put, sub, text_of

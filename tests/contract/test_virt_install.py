@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bag, Bench
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Rejected
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
 from jvp.libvirt.xml import parse, put, text_of, value

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from terraform_rpc import Applied, Engine, Planned
 
-from jvp.core.calls import Stored
 from jvp.core.model import fields
+from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN
 from jvp.doors.terraform import kept
 from jvp.doors.terraform.plugin import registered

@@ -16,8 +16,8 @@ from faults.scenes import Stage
 from faults.trial import Trial
 from hosts.daemon import SystemHost
 from hosts.inventory import difference, inventory, remove
-from jvp.core.calls import Stored
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 
 SCENES = ("network", "pool", "volume", "template", "instance-seed")
 MAC = "52:54:00:0d:4b:01"

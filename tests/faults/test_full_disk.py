@@ -16,9 +16,9 @@ from faults.forks import Forks
 from faults.scenes import MIB
 from hosts.daemon import SystemHost
 from hosts.inventory import difference, inventory
-from jvp.core.calls import Stored
 from jvp.core.errors import NoSpace, Unreachable
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.node import Node
 from jvp.libvirt.streams import VolumeUpload

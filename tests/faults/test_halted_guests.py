@@ -14,9 +14,10 @@ import pytest
 
 from faults.scenes import MIB
 from hosts.daemon import SystemHost
-from jvp.core.calls import Stored, consequences
+from jvp.core.diff import consequences
 from jvp.core.errors import Rejected
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.node import Node

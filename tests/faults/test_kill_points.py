@@ -17,7 +17,7 @@ from faults.scenes import Stage
 from faults.trial import Trial
 from hosts.daemon import SystemHost
 from hosts.inventory import difference, inventory
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 
 # Each verb in the scenes where it makes calls that no other scene has.
 CREATED = (

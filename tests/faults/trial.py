@@ -12,7 +12,7 @@ from tests import extent
 from faults.forks import Reply
 from faults.scenes import Scene, Stage
 from hosts.inventory import difference, inventory, remove
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 
 LONG = {
     "virDomain": "attachDeviceFlags blockResize create createWithFlags destroy destroyFlags detachDevice "

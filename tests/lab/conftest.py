@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Bench, steady
 
-from jvp.core.calls import Result, Stored
+from jvp.core.stored import Result, Stored
 from jvp.core.work import Work
 
 BOOT_S = 120

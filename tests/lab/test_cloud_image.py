@@ -16,7 +16,7 @@ from tests.contract.conftest import Bench
 from tests.lab.cloud.build import found as built
 from tests.lab.conftest import Guest
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 
 pytestmark = pytest.mark.images
 BOOT_S = 300

@@ -15,7 +15,7 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.lab.conftest import BOOT_S, Guest
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.lab.conftest import BOOT_S, Guest, Holder
 
-from jvp.core.calls import Stored
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.xml import parse, value

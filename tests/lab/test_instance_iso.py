@@ -11,8 +11,8 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.lab.conftest import Guest
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Invalid, NotFound
+from jvp.core.stored import Stored
 from jvp.libvirt.xml import parse, text_of, value
 from jvp.resources.instance.definition import iso_drive, iso_of
 

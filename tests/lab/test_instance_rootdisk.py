@@ -12,8 +12,8 @@ from tests.contract.conftest import Bench
 from tests.lab.conftest import Guest
 from tests.lab.test_instance_iso import boot_sector
 
-from jvp.core.calls import Stored
 from jvp.core.errors import Cancelled
+from jvp.core.stored import Stored
 from jvp.libvirt.xml import parse, value
 from jvp.resources.instance import storage
 from jvp.resources.instance.definition import root_disk

@@ -7,73 +7,28 @@ its wire into bags and back, and adds nothing of its own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from jvp.core.abandon import leavable, run
-from jvp.core.check import Checked, Failure, check, hide
-from jvp.core.diff import Change, Kind, completed, declared, diff, respelled
+from jvp.core import objects
+from jvp.core.abandon import leavable
+from jvp.core.check import Checked, Failure, check, failures_text, hide
+from jvp.core.diff import consequences, declared, defaulted, diff
 from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.going import Going
 from jvp.core.guard import guarded, own_texts, said
-from jvp.core.handler import Function, Handler, Listed, Outcome, Partial
+from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
 from jvp.core.outlook import Asked, Outlook
+from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
-from jvp.core.values import UNKNOWN, Bag, has_unknown, is_in, reveal, secret_paths, secret_paths_in, secret_texts
-from jvp.core.wanted import filled, set_alone, unmanaged, unset
+from jvp.core.values import Bag, has_unknown, reveal, secret_texts
+from jvp.core.wanted import unmanaged, unset
 from jvp.core.work import Work
-
-AnyHandler = Handler[Any, Any]
-AnyFunction = Function[Any, Any]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What an engine keeps of one object between runs."""
-
-    id: str
-    inputs: Bag
-    state: Bag
-    private: Bag = field(default_factory=dict)
-    """Ours alone: the schema version, the host, what an import found that nobody declared, what is not finished."""
-
-    @property
-    def imported(self) -> bool:
-        """Whether the object was imported and not updated since."""
-        return bool(self.private.get("imported"))
-
-    @property
-    def unfinished(self) -> tuple[str, ...]:
-        """Why the last create or update left the object short of its declaration; the next update goes on."""
-        # An older version may have kept what a guest wrote.
-        return tuple(sentence(reason) for reason in self.private.get("unfinished", ()))
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a create or update. With `reasons` the object exists and is not yet as declared."""
-
-    stored: Stored
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        return self.stored.unfinished
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an update would do. Names are unique on a node, so a replacement deletes first."""
-
-    changes: tuple[Change, ...]
-
-    @property
-    def replaces(self) -> bool:
-        return any(change.effect is Effect.REPLACE for change in self.changes)
 
 
 class Calls:
@@ -133,8 +88,8 @@ class Calls:
     def _plan(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
         handler = self.handlers[token]
         with self._guarded(stored.state, new, work=work):
-            _refuse_newer(handler, stored)
-            stored, wanted = _upgraded(handler, stored), _wanted(handler, stored, new)
+            refuse_newer(handler.spec, stored)
+            stored, wanted = upgraded(handler.spec, stored), objects.wanted(handler, stored, new).sound().whole
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
             return Plan(tuple(handler.effects(changes, prior, reveal(wanted))))
@@ -145,15 +100,12 @@ class Calls:
         Warns of why the create that is `asked` for would fail as the host is now.
         """
         handler = self.handlers[token]
-        ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
-        bag: Bag = dict.fromkeys(ours, UNKNOWN)
-        wanted = _whole(check(handler.spec, inputs))
+        wanted = check(handler.spec, inputs).sound().whole
         if asked is not None:
             with contextlib.suppress(JvpError), self._guarded(wanted, work=work) as warned:
                 spec, key = handler.spec.model_validate(reveal(wanted)), asked.key
                 self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
-        bag |= harmless_value(self._predicted(handler, wanted, None, work), own_texts(wanted))
-        return hide({**bag, **completed(handler.spec, reveal(wanted), {})}, secret_paths(wanted), handler.state)
+        return objects.to_create(handler, wanted, work, self.secrets)
 
     @leavable
     def preview_update(self, token: str, stored: Stored, new: Bag, work: Work, *, defaults: bool = False) -> Bag:
@@ -163,20 +115,7 @@ class Calls:
         with self._guarded(stored.state, new, work=work) as work:
             for line in (*consequences(changes), *(defaulted(changes, new) if defaults else ())):
                 work.warn(line)
-        changed = {str(change.path[0]) for change in changes}
-        wanted = _wanted(handler, stored, new)
-        bag: Bag = {}
-        for name, facts in fields(handler.state).items():
-            if facts.output is not None:
-                # What is not finished may move whatever can.
-                moved = facts.output.follows if stored.unfinished else changed.intersection(facts.output.follows)
-                bag[name] = UNKNOWN if moved else stored.state.get(name)
-            elif facts.computed and name not in wanted:
-                bag[name] = stored.state.get(name)
-        bag |= self._predicted(handler, wanted, load(handler.state, stored.state), work)
-        bag = harmless_value(bag, own_texts(stored.inputs, new))
-        chosen = completed(handler.spec, reveal(wanted), reveal(stored.state))
-        return hide({**bag, **chosen}, secret_paths(wanted), handler.state)
+        return objects.to_update(handler, stored, new, changes, work, self.secrets)
 
     @leavable
     def create(self, token: str, key: Key, inputs: Bag, work: Work, *, adopt: bool = False) -> Result:
@@ -232,13 +171,13 @@ class Calls:
             if found is None:
                 return None
             state, lacks = (found.state, found.reasons) if isinstance(found, Partial) else (found, ())
-            stored = _upgraded(handler, stored)
-            bag = self._state_bag(handler, state, _filled(handler, stored, stored.inputs).whole, stored.state)
+            stored = upgraded(handler.spec, stored)
+            bag = objects.state_bag(handler, state, objects.wanted(handler, stored, stored.inputs).whole, stored.state)
             self._stand(handler, stored.id, bag, work, again=True)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             if lacks:
                 private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))
-            whole = _filled(handler, replace(stored, state=bag), stored.inputs).whole
+            whole = objects.wanted(handler, replace(stored, state=bag), stored.inputs).whole
             return Stored(stored.id, declared(handler.spec, bag, stored.inputs, whole), bag, private)
 
     @leavable
@@ -252,7 +191,7 @@ class Calls:
             if found is None:
                 return None
             state = found.state if isinstance(found, Partial) else found
-            bag = self._state_bag(handler, state, {}, {})
+            bag = objects.state_bag(handler, state, {}, {})
             inputs = {
                 name: bag[name]
                 for name, facts in fields(handler.spec).items()
@@ -274,7 +213,7 @@ class Calls:
         work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
         with self._guarded(stored.inputs, new, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            spec = self._spec(handler, _wanted(handler, stored, new))
+            spec = self._spec(handler, objects.wanted(handler, stored, new).sound().whole)
             changes = self._plan(token, stored, new).changes
             prior = load(handler.state, stored.state)
             outcome = self._going.wait(work, token, lambda: handler.update(work, stored.id, prior, spec, changes))
@@ -311,12 +250,9 @@ class Calls:
             result: Spec = function.call(work, checked.spec)
             return hide(harmless_value(result.bag(), own_texts(raw)), set(), function.result), ()
 
-    def _secrets_of(self, bags: Iterable[Bag]) -> set[str]:
-        return self.secrets | {text for bag in bags for text in secret_texts(bag)}
-
     def _guarded(self, *bags: Bag, work: Work | None = None) -> contextlib.AbstractContextManager[Work]:
         """`guarded` with the secrets of these bags and of the settings."""
-        return guarded(self._secrets_of(bags), work)
+        return guarded(self.secrets, *bags, work=work)
 
     def _provenance(self, handler: AnyHandler) -> Bag:
         """What is recorded with every object."""
@@ -329,7 +265,7 @@ class Calls:
         The same object may be there under another id of the host: libvirtd makes one up at each start where the
         machine has none of its own.
         """
-        _refuse_newer(handler, stored)
+        refuse_newer(handler.spec, stored)
         work = replace(work, mark=borne(stored.id, stored.private))
         prior = load(handler.state, stored.state) if stored.state else None
         if not self._is_elsewhere(stored):
@@ -347,7 +283,7 @@ class Calls:
         return state
 
     def _refuse_other_host(self, handler: AnyHandler, stored: Stored, work: Work) -> None:
-        _refuse_newer(handler, stored)
+        refuse_newer(handler.spec, stored)
         if self._is_elsewhere(stored):
             self._read(handler, stored, work)
 
@@ -355,58 +291,20 @@ class Calls:
         recorded = stored.private.get("host")
         return bool(recorded) and recorded != self.host()
 
-    def _predicted(self, handler: AnyHandler, inputs: Bag, prior: Any, work: Work) -> Bag:
-        with self._guarded(inputs, work=work) as work:
-            spec = handler.spec.model_validate(reveal(inputs))
-            with contextlib.suppress(JvpError):
-                run(work, lambda: _warn(work, handler.warnings(work, spec, prior)))
-            return handler.predict(spec, prior)
-
     def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
         if has_unknown(inputs):
             raise Bug("an unknown value reached an apply")
-        checked = check(handler.spec, inputs)
-        _whole(checked)
-        return checked.spec
+        return check(handler.spec, inputs).sound().spec
 
     def _result(
         self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
     ) -> Result:
-        bag = self._state_bag(handler, outcome.state, check(handler.spec, inputs).whole, prior or {}, written=True)
+        bag = objects.state_bag(handler, outcome.state, check(handler.spec, inputs).whole, prior or {}, written=True)
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
-            secrets = self._secrets_of((inputs,))
+            secrets = self.secrets | secret_texts(inputs)
             private["unfinished"] = [said(reason, secrets) for reason in outcome.reasons]
         return Result(Stored(outcome.id, inputs, bag, private))
-
-    def _state_bag(self, handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag, *, written: bool = False) -> Bag:
-        """A state as it is stored: respelled, with what only we know, and with Secrets where they belong.
-
-        `written` says that `inputs` are what the object has now: what was taken out of them is no longer known.
-        """
-        known = {**prior, **inputs}
-        ours = inputs if written else known
-        bag = respelled(handler.state, state.bag(), reveal(known))
-        bag = harmless_value(bag, own_texts(inputs))
-        for name, facts in fields(handler.spec).items():
-            if facts.write_only and name in ours:
-                bag[name] = ours[name]
-        return hide(bag, secret_paths_in(bag, known), handler.state)
-
-
-def _warn(work: Work, lines: Iterable[str]) -> None:
-    for line in lines:
-        work.warn(line)
-
-
-def _refuse_newer(handler: AnyHandler, stored: Stored) -> None:
-    """Raise Rejected for a state in which a newer version of us may have kept what this one would lose."""
-    version, ours = stored.private.get("schema"), handler.spec.schema_version
-    if isinstance(version, int | float) and version > ours:
-        raise Rejected(
-            f"the state was written by a newer version of jvp (its form is {version:g}, this one reads {ours}); "
-            "install that version"
-        )
 
 
 def _refuse_id(text: str) -> None:
@@ -415,52 +313,3 @@ def _refuse_id(text: str) -> None:
         known_by(text)
     except ValueError as error:
         raise Invalid(str(error), path=("id",)) from None
-
-
-def _upgraded(handler: AnyHandler, stored: Stored) -> Stored:
-    """What an older version kept, as this one has it."""
-    ours, version = handler.spec.schema_version, stored.private.get("schema")
-    if not isinstance(version, int | float) or version >= ours:
-        return stored
-    inputs = set_alone(handler.spec, stored.inputs)
-    return replace(stored, inputs=inputs, private={**stored.private, "schema": ours})
-
-
-def _filled(handler: AnyHandler, stored: Stored, inputs: Bag) -> Checked[Any]:
-    return filled(handler.spec, inputs, stored.private.get("unmanaged", ()), stored.state)
-
-
-def _wanted(handler: AnyHandler, stored: Stored, inputs: Bag) -> Bag:
-    return _whole(_filled(handler, stored, inputs))
-
-
-def _whole(checked: Checked[Any]) -> Bag:
-    """Raises Invalid for inputs that break a rule."""
-    for first in checked.failures:
-        raise Invalid(first.message, path=first.path)
-    return checked.whole
-
-
-def consequences(changes: Iterable[Change]) -> list[str]:
-    """What a plan says beside the differences: which changes do not simply happen live, one line for each class."""
-    paths: dict[str, list[str]] = {}
-    for change in changes:
-        words = "; ".join(filter(None, (change.effect.consequence, change.note)))
-        if words:
-            paths.setdefault(words, []).append(dotted(change.path))
-    return [f"{', '.join(names)}: {consequence}" for consequence, names in paths.items()]
-
-
-def defaulted(changes: Iterable[Change], given: Bag) -> list[str]:
-    """What becomes of properties that are not `given`, in one line if any."""
-    found = [
-        f"{dotted(change.path)} {str(change.new).lower() if isinstance(change.new, bool) else change.new}"
-        for change in changes
-        if change.kind is Kind.UPDATE and not is_in(given, change.path) and isinstance(change.new, str | int)
-    ]
-    return [f"what is not set takes its default: {', '.join(found)}"] if found else []
-
-
-def failures_text(failures: tuple[Failure, ...]) -> str:
-    """All failures in one sentence, for doors that can show only one."""
-    return "; ".join(f"{dotted(failure.path)}: {failure.message}" for failure in failures)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jvp.core.errors import Path
+from jvp.core.errors import Invalid, Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.guard import said
 from jvp.core.model import FieldFacts, Spec, bag_of, fields, plain
@@ -42,6 +42,12 @@ class Checked(Generic[S]):
     """With defaults filled in. None when there are failures."""
     whole: Bag
     """The same as a bag: `inputs` with defaults filled in."""
+
+    def sound(self) -> Self:
+        """Itself. Raises Invalid for inputs that break a rule."""
+        for first in self.failures:
+            raise Invalid(first.message, path=first.path)
+        return self
 
 
 def check(model: type[S], raw: Bag) -> Checked[S]:
@@ -225,3 +231,8 @@ def _fields_at(model: type[Spec], path: Path) -> dict[str, FieldFacts]:
             return {}
         known = fields(item)
     return known
+
+
+def failures_text(failures: tuple[Failure, ...]) -> str:
+    """All failures in one sentence, for doors that can show only one."""
+    return "; ".join(f"{dotted(failure.path)}: {failure.message}" for failure in failures)

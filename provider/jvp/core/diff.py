@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from jvp.core.errors import Path
+from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived, Effect
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, opened, reveal
+from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, is_in, opened, reveal
 
 
 class Kind(enum.StrEnum):
@@ -219,3 +219,23 @@ def _chosen(model: type[Spec], value: Bag, prior: Bag) -> Bag:
         if facts.computed and facts.fact(Derived) is None
     }
     return {**ours, **completed(model, value, prior)}
+
+
+def consequences(changes: Iterable[Change]) -> list[str]:
+    """What a plan says beside the differences: which changes do not simply happen live, one line for each class."""
+    paths: dict[str, list[str]] = {}
+    for change in changes:
+        words = "; ".join(filter(None, (change.effect.consequence, change.note)))
+        if words:
+            paths.setdefault(words, []).append(dotted(change.path))
+    return [f"{', '.join(names)}: {consequence}" for consequence, names in paths.items()]
+
+
+def defaulted(changes: Iterable[Change], given: Bag) -> list[str]:
+    """What becomes of properties that are not `given`, in one line if any."""
+    found = [
+        f"{dotted(change.path)} {str(change.new).lower() if isinstance(change.new, bool) else change.new}"
+        for change in changes
+        if change.kind is Kind.UPDATE and not is_in(given, change.path) and isinstance(change.new, str | int)
+    ]
+    return [f"what is not set takes its default: {', '.join(found)}"] if found else []

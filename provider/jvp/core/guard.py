@@ -9,17 +9,18 @@ from dataclasses import replace
 
 from jvp.core.errors import Bug, JvpError, NameTaken
 from jvp.core.text import sentence, texts_in
-from jvp.core.values import Bag, masked, reveal
+from jvp.core.values import Bag, masked, reveal, secret_texts
 from jvp.core.work import Work, current, running
 
 
 @contextlib.contextmanager
-def guarded(secrets: set[str], work: Work | None = None) -> Iterator[Work]:
-    """A `work` whose lines are safe to show. Errors are made so too, and what nobody expected a Bug of one sentence.
+def guarded(settings: set[str], *bags: Bag, work: Work | None = None) -> Iterator[Work]:
+    """A `work` whose lines are safe to show: without the secrets of these bags, and those of the `settings`.
 
-    The work is the thread's current one meanwhile: to connect is a wait that no verb asks for by name.
+    Errors are made so too, and what nobody expected a Bug of one sentence. The work is the thread's current one
+    meanwhile: to connect is a wait that no verb asks for by name.
     """
-    given = work or current()
+    given, secrets = work or current(), settings.union(*map(secret_texts, bags))
     safe = replace(
         given,
         status=lambda line: given.status(said(line, secrets)),

@@ -133,3 +133,7 @@ class Function(Protocol[A, R]):
     result: ClassVar[type[Spec]]
 
     def call(self, work: Work, args: A) -> R: ...
+
+
+AnyHandler = Handler[Any, Any]
+AnyFunction = Function[Any, Any]

@@ -10,11 +10,12 @@ import pytest
 from pydantic import Field
 from tests.unit.core.toys import Car, Cars
 
-from jvp.core.calls import Calls, Result, Stored, failures_text
-from jvp.core.check import check
+from jvp.core.calls import Calls
+from jvp.core.check import check, failures_text
 from jvp.core.errors import Bug, Cancelled, Invalid, NameTaken, NotFound, Rejected
 from jvp.core.identity import Key
 from jvp.core.model import Spec
+from jvp.core.stored import Result, Stored
 from jvp.core.values import UNKNOWN, Secret, has_unknown
 from jvp.core.work import Work
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.toys import Car, Cars, CarState
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.errors import Bug, NameTaken, Rejected
 from jvp.core.handler import Listed
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.text import LINE_MAX, harmless, harmless_value, sentence
 from jvp.core.values import Secret
 from jvp.core.work import Work

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.core.toys import Car, Cars
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import dotted
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.values import Secret, secret_paths
 from jvp.core.wanted import filled, set_alone, unset
 from jvp.core.work import Work

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.libvirt.absurd import TEXTS, Daemon, Node, Pool, Thing, spoiled
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.errors import Bug, JvpError
+from jvp.core.stored import Stored
 from jvp.core.types import address_of
 from jvp.core.work import Work
 from jvp.libvirt import sidecar, told

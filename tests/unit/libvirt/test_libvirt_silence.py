@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from jvp.core import outlook
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.errors import Cancelled, Unreachable
 from jvp.core.identity import Key
+from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import node as nodes
 from jvp.libvirt.node import Node

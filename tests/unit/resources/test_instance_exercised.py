@@ -9,9 +9,9 @@ import pytest
 from tests.contract import drift
 from tests.unit.resources import test_instance_model, test_instance_xml, test_network_model, test_network_xml
 
-from jvp.core.calls import Stored
 from jvp.core.facts import Effect
 from jvp.core.model import Spec, fields
+from jvp.core.stored import Stored
 from jvp.resources import registry
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network

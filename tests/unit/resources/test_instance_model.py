@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Path, dotted
 from jvp.core.facts import Effect
+from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN, Secret, walk
 from jvp.core.work import Work
 from jvp.libvirt.node import Node

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from jvp.core.calls import Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import dotted
 from jvp.core.facts import Effect
+from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
 from jvp.libvirt import templates

@@ -20,12 +20,13 @@ from typing import Any, TypeVar
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
-from jvp.core.calls import Calls, Result, Stored, failures_text
-from jvp.core.check import Failure, check, hide, underived
+from jvp.core.calls import Calls
+from jvp.core.check import Failure, check, failures_text, hide, underived
 from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import FieldFacts, fields
+from jvp.core.stored import Result, Stored
 from jvp.core.text import harmless, shortened
 from jvp.core.types import duration_s
 from jvp.core.values import Bag, Value

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from jvp.core.calls import AnyHandler, Plan, Stored
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Path
 from jvp.core.facts import Effect
+from jvp.core.handler import AnyHandler
 from jvp.core.model import fields
+from jvp.core.stored import Plan, Stored
 from jvp.core.values import Bag, is_in
 from jvp.doors.pulumi.protocol import (
     ADD,

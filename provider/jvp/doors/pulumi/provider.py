@@ -14,13 +14,14 @@ from typing import Any
 
 import grpc
 
-from jvp.core.calls import AnyFunction, AnyHandler, Calls, Stored, failures_text
-from jvp.core.check import Failure, underived
+from jvp.core.calls import Calls
+from jvp.core.check import Failure, failures_text, underived
 from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
-from jvp.core.handler import Handler
+from jvp.core.handler import AnyFunction, AnyHandler, Handler
 from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import fields
 from jvp.core.outlook import Asked
+from jvp.core.stored import Stored
 from jvp.core.text import harmless, shortened
 from jvp.core.types import duration_s
 from jvp.core.values import Bag, Secret, has_unknown, secret_texts

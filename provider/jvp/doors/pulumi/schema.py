@@ -18,9 +18,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import jvp
-from jvp.core.calls import AnyFunction
 from jvp.core.facts import Deprecated, Effect
-from jvp.core.handler import Handler
+from jvp.core.handler import AnyFunction, Handler
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.pulumi.schema_types import Json, Types
 from jvp.doors.pulumi.urns import PACKAGE, token

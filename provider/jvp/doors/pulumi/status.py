@@ -32,7 +32,7 @@ from jvp.doors.pulumi.protocol import RpcStatus, message
 from jvp.doors.pulumi.wire import PRIVATE, encode
 
 if TYPE_CHECKING:
-    from jvp.core.calls import Stored
+    from jvp.core.stored import Stored
 
 Code = grpc.StatusCode
 CODES: dict[type[JvpError], Code] = {

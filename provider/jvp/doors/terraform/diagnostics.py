@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pydantic import BaseModel
 
 from jvp.core import parent
-from jvp.core.calls import AnyHandler
 from jvp.core.check import Failure
 from jvp.core.errors import (
     Bug,
@@ -29,6 +28,7 @@ from jvp.core.errors import (
     Unreachable,
     dotted,
 )
+from jvp.core.handler import AnyHandler
 from jvp.core.identity import Key
 from jvp.core.text import sentence as safe
 from jvp.doors.terraform.protocol import ERROR, WARNING, AttributePath, Diagnostic, Message

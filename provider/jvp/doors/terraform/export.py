@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jvp.core.calls import AnyHandler, Calls, Stored
+from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Invalid, JvpError
+from jvp.core.handler import AnyHandler
+from jvp.core.stored import Stored
 from jvp.core.text import sentence
 from jvp.core.work import Work
 from jvp.doors.terraform.hcl import Expression, block

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jvp.core.calls import AnyHandler, Stored
 from jvp.core.check import hide
 from jvp.core.errors import Invalid
+from jvp.core.handler import AnyHandler
+from jvp.core.stored import Stored
 from jvp.core.values import Bag, has_unknown, reveal
 from jvp.doors.terraform.upgrade import refuse_broken
 from jvp.doors.terraform.values import Raw, to_bag, to_raw

@@ -15,9 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jvp.core.calls import AnyFunction, AnyHandler
 from jvp.core.facts import Deprecated, Derived, Effect
-from jvp.core.handler import Handler
+from jvp.core.handler import AnyFunction, AnyHandler, Handler
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
 from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema

@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jvp.core.calls import AnyHandler
 from jvp.core.check import check
 from jvp.core.errors import Invalid, dotted
-from jvp.core.handler import Handler
+from jvp.core.handler import AnyHandler, Handler
 from jvp.core.model import Spec, fields
 from jvp.core.types import is_uuid
 from jvp.doors.terraform import moved, writeonly
