@@ -28,8 +28,11 @@ TYPES = {"string": "String", "number": "Number", "bool": "Boolean"}
 FOLDERS = ("resources", "data-sources")
 ABOUT = """\
 JVP manages virtual machines on libvirt: storage pools, images, volumes, networks and instances. It needs nothing on
-the node but libvirt. The [README](../README.md) tells how to install it, what it owns, and what its errors mean;
+the node but libvirt. [HCL](hcl.md) tells how to install it and what differs from other providers,
 [Moving from libvirt](moving-from-libvirt.md) how to leave the provider `dmacvicar/libvirt`.
+
+Read also what a [change](changes.md) does, and about [drift](drift.md), [import](import.md), [ownership](ownership.md),
+[secrets](secrets.md), [nodes](nodes.md), [errors](errors.md) and [limits](limits.md).
 
 Without an `owner` it is the root module's folder and its workspace: an apply that was cut off is taken up by the next
 one of the same folder and workspace alone. Where a configuration is applied from several machines, set one.

@@ -70,7 +70,8 @@ def _index(said: Json) -> Iterator[str]:
     yield "- [Installation and configuration](installation-configuration.md)\n"
     yield "- [A project of your own](own-project.md), from an empty folder: Python, YAML, TypeScript, Go\n"
     yield "- [Testing programs](testing.md), [CI](ci.md), [components](components.md)\n"
-    yield "- What the provider owns, drift, import, secrets, nodes, errors: the [README](../../README.md)\n\n"
+    pages = ("changes", "drift", "import", "ownership", "secrets", "nodes", "errors", "limits")
+    yield f"- What JVP does: {', '.join(f'[{page}](../{page}.md)' for page in pages)}\n\n"
     for title, kind in (("Resources", "resources"), ("Functions", "functions")):
         yield f"## {title}\n\n"
         for full, one in said[kind].items():

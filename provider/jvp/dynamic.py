@@ -4,8 +4,8 @@
 
     jvp.Network("lan", cidr="10.20.0.0/24")          the same classes, arguments and outputs
 
-The settings are the stack's own: `pulumi config set jvp:uri qemu+ssh://root@host/system`. The README says what this
-form cannot do: import, functions, explicit providers, outputs in previews, drift without `--refresh`.
+The settings are the stack's own: `pulumi config set jvp:uri qemu+ssh://root@host/system`. docs/install.md says
+what this form cannot do: import, functions, explicit providers, outputs in previews, drift without `--refresh`.
 """
 
 from __future__ import annotations

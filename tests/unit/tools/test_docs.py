@@ -1,0 +1,85 @@
+"""The pages for people: links lead somewhere, every page is reached, and the map of the house is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")] + sorted((ROOT / "docs").rglob("*.md"))
+GENERATED_PARTS = ROOT / "docs" / "examples"
+"""Pieces of pages: their links are written for the page that they become part of."""
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^( *)```.*?^\1```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """As the forges make them of headings."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    if page.is_relative_to(GENERATED_PARTS):
+        assert not any(link.startswith("/") for link in links(page))
+        return
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the project"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, to_do = set[Path](), [ROOT / "README.md"]
+    while to_do:
+        page = to_do.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        to_do += [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
+    written = set((ROOT / "docs").glob("*.md"))
+    assert written <= reached
+
+
+def test_the_readme_is_a_front_page() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_map_has_every_floor_in_its_order() -> None:
+    """Against the layers that the linter holds, from the top down."""
+    layers = next(one["layers"] for one in CONTRACTS if one["type"] == "layers")
+    said = re.findall(
+        r"^\|[^|]+\| `(jvp\.\w+)` \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    held = [part.strip() for layer in layers for part in layer.split("|")]
+    assert said == held
+    assert {package for package in said if not (ROOT / "provider" / package.replace(".", "/")).exists()} <= {
+        "jvp.dynamic"
+    }
+
+
+def test_the_map_has_every_contract() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| ([^|`]+) \| [^|]+ \|$", page.split("## The contracts")[1], re.MULTILINE)[1:] == [
+        one["name"] for one in CONTRACTS
+    ]
+
+
+def test_the_map_names_files_that_exist() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:core|doors|resources|libvirt|images|warm)/[\w/]+\.py)`", page):
+        assert (ROOT / "provider" / "jvp" / name).is_file(), name
