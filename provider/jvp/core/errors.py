@@ -42,8 +42,16 @@ class JvpError(Exception):
 
     def __init__(self, message: str, *, path: Path = ()) -> None:
         super().__init__(message)
-        self.message = message
         self.path = path
+
+    @property
+    def message(self) -> str:
+        """The sentence. It stands in `args` alone, so that nothing keeps the text from before it was masked."""
+        return str(self.args[0])
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self.args = (text,)
 
     def at(self, *prefix: str | int) -> JvpError:
         """Put `prefix` before the path: called on the way out of a nested value. Returns self."""
