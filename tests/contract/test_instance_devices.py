@@ -23,7 +23,7 @@ from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.streams import read_small, write_small
 from jvp.libvirt.xml import drop, parse, put, text_of, value
-from jvp.resources.instance import storage
+from jvp.resources.instance import attaching, rootplan, storage
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -338,7 +338,7 @@ def test_a_volume_moves_from_one_instance_to_another_by_two_updates_at_once(
 def test_two_instances_that_are_made_at_once_do_not_both_get_a_volume_or_a_mac(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, shared: Bag, says: str
 ) -> None:
-    monkeypatch.setattr(storage, "RELEASE_S", 1.0)
+    monkeypatch.setattr(attaching, "RELEASE_S", 1.0)
     raws = [{**stopped(bench, bench.name("both")), **shared} for _ in range(2)]
 
     def make(raw: Bag) -> Stored | Rejected:
@@ -418,7 +418,7 @@ def test_a_root_disk_outlives_a_machine_that_was_undefined(bench: Bench, made: C
     assert (again.id, again.state["rootDiskBytes"]) == (stored.id, 2 << 20)
     assert read_small(bench.connection, disk(), len(data)) == data
     assert "is kept with all that is on it" in warned[0]
-    assert f" {storage.OUTLIVED}=" not in domain_of(bench, again).XMLDesc(INACTIVE)
+    assert f" {rootplan.OUTLIVED}=" not in domain_of(bench, again).XMLDesc(INACTIVE)
     bench.converged("Instance", again, raw)
 
 

@@ -19,7 +19,7 @@ from tests.lab.conftest import BOOT_S, BOOTS, LEASE, Guest, Holder
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
-from jvp.resources.instance import storage
+from jvp.resources.instance import attaching
 
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuestKeyGuestKeyGuestKeyGuestKeyGuestKeyGu me"
 
@@ -283,7 +283,7 @@ def test_a_restart_makes_the_guest_read_its_seed_at_once(guest: Guest) -> None:
 def test_a_volume_of_another_guest_is_refused(
     guest: Guest, lab: Bench, volumes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "RELEASE_S", 0.5)
+    monkeypatch.setattr(attaching, "RELEASE_S", 0.5)
     guest.update(disks=[{"name": "data", "volume": volumes[0].id}])
     assert lab.pool is not None
     raw = {

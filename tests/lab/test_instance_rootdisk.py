@@ -15,9 +15,8 @@ from tests.lab.test_instance_iso import boot_sector
 from jvp.core.errors import Cancelled
 from jvp.core.stored import Stored
 from jvp.libvirt.xml import parse, value
-from jvp.resources.instance import storage
+from jvp.resources.instance import making, rootplan
 from jvp.resources.instance.definition import root_disk
-from jvp.resources.instance.handler import Instances
 
 MIB = 2**20
 
@@ -94,7 +93,7 @@ def test_a_copy_that_was_cut_off_is_made_anew(lab: Bench, template: Stored, monk
     name = lab.name("cut")
     raw = {"name": name, "memory": "32MiB", "powerState": "stopped", "template": template.id,
            "rootDisk": {"pool": lab.pool.id, "format": "raw"}}  # fmt: skip
-    made = storage.copied
+    made = rootplan.copied
 
     def cut(*arguments: Any) -> Any:
         path = Path(made(*arguments).path())
@@ -102,8 +101,8 @@ def test_a_copy_that_was_cut_off_is_made_anew(lab: Bench, template: Stored, monk
         raise Cancelled("killed")
 
     with monkeypatch.context() as killed:
-        killed.setattr(storage, "copied", cut)
-        killed.setattr(Instances, "_remove_quietly", lambda *_: None)
+        killed.setattr(rootplan, "copied", cut)
+        killed.setattr(making, "_remove_quietly", lambda *_, **__: None)
         with pytest.raises(Cancelled):
             lab.create("Instance", name, raw)
     stored = lab.create("Instance", name, raw).stored

@@ -15,7 +15,7 @@ from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
-from jvp.resources.instance import cards, machine, references, storage
+from jvp.resources.instance import attaching, cards, machine, references, rootplan
 from jvp.resources.instance.disk import Disk, RootDisk
 from jvp.resources.instance.model import Instance, InstanceState, Nic
 from jvp.resources.instance.patching import skeleton
@@ -28,11 +28,11 @@ def of(node: Node, work: Work, spec: Instance, key: Callable[[], Key], virt_type
     yield from _root(node, what, spec)
     yield from _cards(node, work, what, spec, key)
     if is_there(node.plans, spec.iso, "template", "volume"):
-        yield from obstacles(what, lambda: storage.iso_source(node, str(spec.iso), ("iso",)))
+        yield from obstacles(what, lambda: attaching.iso_source(node, str(spec.iso), ("iso",)))
     for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
         if isinstance(disk, Disk) and is_there(node.plans, disk.volume, "volume"):
             path = ("disks", index, "volume")
-            yield from obstacles(what, partial(storage.refuse_in_use, node, disk.volume, path))
+            yield from obstacles(what, partial(attaching.refuse_in_use, node, disk.volume, path))
     yield from _machine(DomainApi(node), what, spec, virt_type)
 
 
@@ -48,9 +48,9 @@ def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpE
     for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
         new = isinstance(disk, Disk) and disk.volume != volumes.get(disk.name)
         if new and is_there(node.plans, disk.volume, "volume"):
-            yield from obstacles(what, partial(storage.refuse_in_use, node, disk.volume, ("disks", index, "volume")))
+            yield from obstacles(what, partial(attaching.refuse_in_use, node, disk.volume, ("disks", index, "volume")))
     if spec.iso != prior.iso and is_there(node.plans, spec.iso, "template", "volume"):
-        yield from obstacles(what, lambda: storage.iso_source(node, str(spec.iso), ("iso",)))
+        yield from obstacles(what, lambda: attaching.iso_source(node, str(spec.iso), ("iso",)))
     if known(spec.memory) and memory_bytes(spec.memory) > memory_bytes(prior.memory):
         yield from obstacles(what, lambda: machine.refuse_memory(DomainApi(node), spec))
 
@@ -62,7 +62,7 @@ def _root(node: Node, what: str, spec: Instance) -> Iterator[JvpError]:
     if place is not None and not (template_is_there and is_there(node.plans, place, "storage pool")):
         yield from pool_of(node, what, place, ("rootDisk", "pool"))
     elif template_is_there and known(spec.root_disk) and not (disk and has_unknown(disk.bag())):
-        yield from obstacles(what, lambda: storage.plan_root(node, spec))
+        yield from obstacles(what, lambda: rootplan.plan_root(node, spec))
 
 
 def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:

@@ -14,9 +14,10 @@ from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.storage import volume_of
 from jvp.libvirt.xml import Element, value
-from jvp.resources.instance import storage
-from jvp.resources.instance.definition import DiskSource, nic_key, source_of
+from jvp.resources.instance import attaching
+from jvp.resources.instance.definition import DiskSource, Names, Resolved, is_declared, nic_key, source_of
 from jvp.resources.instance.model import Instance, Nic
 
 
@@ -42,6 +43,36 @@ class There:
             frozenset((value(card, "mac/@address") or "").lower() for card in cards),
             {nic_key(card): value(card, "source/@network") for card in cards} if domain.isActive() else {},
         )
+
+
+def resolve(
+    work: Work,
+    node: Node,
+    spec: Instance,
+    uuid: str,
+    domain: Any = None,
+    give_up: Callable[[], None] | None = None,
+) -> Resolved:
+    """What the spec's references mean. Raises for whatever is missing, before anything is written.
+
+    But for a volume that another instance of ours has still: then `give_up` is called.
+    """
+    there = There.of(domain)
+    found = networks(node, spec, there)
+    refuse_macs(node, spec, uuid, there)
+    iso = attaching.iso_source(node, spec.iso, ("iso",)) if spec.iso is not None else None
+    return Resolved(disks(work, node, spec, uuid, there, give_up), found, root=None, seed=None, iso=iso)
+
+
+def give_up(work: Work, node: Node, domain: Any, spec: Instance, known: Names) -> None:
+    """Let go of the volumes that the program has taken out of the instance, and another one waits for.
+
+    The others stay: the wait may come to nothing, and then nothing is to have been touched.
+    """
+    wanted = {volume_of(node, disk.volume, ("disks", index, "volume")).path() for index, disk in enumerate(spec.disks)}
+    every = devices.inactive_xml(domain).iterfind("devices/disk")
+    had = {path for disk in every if is_declared(disk, known) and (path := source_of(disk))}
+    attaching.give_up(work, node, domain, {path for path in had - wanted if node.claims.wanted(path)})
 
 
 def networks(node: Node, spec: Instance, there: There) -> dict[str, str | None]:
@@ -93,7 +124,7 @@ def disks(
     found: dict[str, DiskSource] = {}
     for index, disk in enumerate(spec.disks):
         path = ("disks", index, "volume")
-        source = storage.disk_source(
+        source = attaching.disk_source(
             work, node, disk.volume, path, user=uuid, writes=not disk.read_only, has=there.paths, give_up=give_up
         )
         if twice := [name for name, other in found.items() if other.path == source.path]:

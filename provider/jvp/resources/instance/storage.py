@@ -1,44 +1,28 @@
-"""The disks that belong to an instance: its root disk and its cloud-init seed, named after its uuid."""
+"""Where the disks are that belong to an instance: its root disk and its cloud-init seed, named after its uuid."""
 
 from __future__ import annotations
 
 import contextlib
 import posixpath
-import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jvp.core.errors import Invalid, NotFound, Path, Rejected
-from jvp.core.types import disk_bytes, size_text
+from jvp.core.errors import NotFound, Path, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import copying, devices, marks, overlays, sidecar
-from jvp.libvirt.contents import copied, refuse_space
-from jvp.libvirt.fill import remove_when_free
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import active_pools, has_file, unless_lost
 from jvp.libvirt.storage import (
-    BackingFile,
-    DomainDisk,
     TemplateVolume,
-    active_pool_of,
-    create_volume,
-    detach,
-    disk_users,
     find_volume,
-    listed,
-    refuse_going,
     template_of,
     there,
     volume_of,
 )
-from jvp.libvirt.templates import parsed_name, refuse_damaged
+from jvp.libvirt.templates import parsed_name
 from jvp.libvirt.xml import Element, number, parse, value, volume_xml
-from jvp.resources.instance import leftovers
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
-    DiskSource,
     disk_key,
     is_ours,
     root_disk,
@@ -50,23 +34,8 @@ from jvp.resources.instance.definition import (
 from jvp.resources.instance.model import Instance
 from jvp.resources.instance.upkeep import Places
 
-
-@dataclass(frozen=True)
-class RootPlan:
-    """Where the root disk will be, found before anything is written."""
-
-    pool: Any
-    template: TemplateVolume | None
-    size: int
-    format: str
-
-
 FORMAT = "qcow2"
 """A root disk's, unless the program says another."""
-RELEASE_S = devices.UNPLUG_S + 10.0
-"""So long another instance of ours may take to let go of a volume."""
-OUTLIVED = "outlived"
-"""A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
 NVRAM = "nvram"
 """A fact of the mark: the guest had UEFI once. Its variables outlive a change to BIOS, and no pool has seen them."""
 
@@ -79,31 +48,9 @@ def nvram_name(uuid: str) -> str:
     return f"jvp-{uuid}-nvram"
 
 
-def plan_root(node: Node, spec: Instance) -> RootPlan | None:
-    """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
-    root = spec.root_disk
-    wanted = disk_bytes(root.size) if root and root.size else None
-    format = (root.format if root else None) or FORMAT
-    if spec.template is None:
-        if root is None or root.pool is None or wanted is None:
-            return None
-        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted, format)
-    template = template_of(node, spec.template, ("template",))
-    if root and root.pool:
-        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
-    else:
-        pool = template.pool
-        if not pool.isActive():
-            raise Rejected(f'storage pool "{pool.name()}" of the template is not active; start it', path=("template",))
-    if wanted is not None and wanted < template.capacity:
-        raise Invalid(
-            f'"{root.size if root else ""}" is less than the template "{template.name}" has, '
-            f"which is {size_text(template.capacity)}",
-            path=("rootDisk", "size"),
-        )
-    if format == "raw":
-        refuse_space(pool, f'the template "{template.name}"', int(template.volume.info()[2]), ("rootDisk", "pool"))
-    return RootPlan(pool, template, wanted or template.capacity, format)
+def nvram_path(uuid: str, pool: Any, spec: Instance) -> str | None:
+    """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
+    return path_in(pool, nvram_name(uuid)) if pool is not None and spec.firmware == "uefi" else None
 
 
 def path_in(pool: Any, name: str) -> str:
@@ -112,149 +59,9 @@ def path_in(pool: Any, name: str) -> str:
     return f"{folder}/{name}"
 
 
-def outlived(work: Work, plan: RootPlan, uuid: str, found: Any) -> bool:
-    """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
-
-    `found` is what there is of the machine: an earlier try, which has noted it, or nothing. Raises Rejected when a
-    file of somebody else's is called as one of its others.
-    """
-    if found is not None:
-        return bool(marks.facts_of(devices.inactive_xml(found)).get(OUTLIVED))
-    leftovers.refuse_foreign(work, plan.pool, seed_name(uuid), nvram_name(uuid))
-    return there(work, plan.pool, root_name(uuid)) is not None
-
-
-def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) -> None:
-    """Make the root disk anew; what an earlier try left is discarded. With `keep` the one that is there is taken over.
-
-    Raises Rejected when that one is not what the program declares.
-    """
-    work.status("making the root disk")
-    if plan.template is not None:
-        refuse_damaged(plan.template, ("template",))
-    name = root_name(uuid)
-    stale = find_volume(plan.pool, name)
-    if stale is not None and keep:
-        _take_over(work, node, stale, plan)
-        return
-    if stale is not None:
-        remove_when_free(work, stale)  # the node may still be converting for one that died
-    if plan.template is not None and plan.format == "raw":
-        volume = copied(work, node, plan.template, plan.pool, name, plan.format)
-        if plan.size > plan.template.capacity:
-            volume.resize(plan.size, 0)
-        return
-    backing = BackingFile(plan.template.path, plan.template.format) if plan.template else None
-    create_volume(work, node, plan.pool, name, capacity=plan.size, format=plan.format, backing=backing)
-    if plan.template is not None:
-        refuse_going(plan.template, ("template",))
-
-
-def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
-    root = volume_xml(volume)
-    backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
-    if plan.format == "raw":
-        wanted = None  # a copy, or blank
-    if tops := overlays.standing(node, plan.pool, volume.path(), disk_users(node.connection)):
-        raise Rejected(
-            f"its root disk {volume.path()} outlived a machine that was undefined, and lies under {listed(tops)}, "
-            'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',
-            path=("rootDisk",),
-        )
-    other = copying.format_of(root) != plan.format or backing != wanted
-    if other or (number(root, "capacity") or 0) > plan.size:
-        raise Rejected(
-            f"its root disk {volume.path()} outlived a machine that was undefined, and is not what is declared "
-            f"now; delete that volume, or declare the disk as it was",
-            path=("rootDisk",),
-        )
-    work.warn(f"its root disk {volume.path()} outlived a machine that was undefined: it is kept with all that is on it")
-    if (number(root, "capacity") or 0) < plan.size:
-        volume.resize(plan.size, 0)
-
-
-def disk_source(
-    work: Work, node: Node, reference: str, path: Path, *, user: str, writes: bool,
-    has: Collection[str] = (), give_up: Callable[[], None] | None = None,
-) -> DiskSource:  # fmt: skip
-    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
-
-    What `user` has already is its own, whoever else has it: by these paths, or below an overlay. One that `writes`
-    would break what stands on the volume: it is refused then too.
-
-    Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
-    It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
-    """
-    volume = volume_of(node, reference, path)
-    where = volume.path()
-
-    if where in has:
-        return DiskSource(where, format_of(volume))
-    end = time.monotonic() + work.left(RELEASE_S)
-    while True:
-        # Claimed before it is asked who has it: another thread may be about to write it down.
-        claimed = node.claims.take(where)
-        users = disk_users(node.connection)
-        mine = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() == user]
-        others = [disk for disk in users.get(where, ()) if disk not in mine]
-        if (claimed and not others) or any(disk.backing for disk in mine):
-            if writes and not users.get(where):
-                _refuse_base(node, volume, users, user, path)
-            return DiskSource(where, format_of(volume))
-        holder = f'"{others[0].name}"' if others else "another instance"
-        if time.monotonic() >= end or not all(disk.ours for disk in others):
-            raise _attached(reference, holder, path)
-        if give_up is not None:
-            give_up()
-        work.status(f'waiting for {holder} to let go of the volume "{reference}"')
-        work.wait(0.5)
-
-
-def refuse_in_use(node: Node, reference: str, path: Path) -> None:
-    """Raise for a volume that is missing, and for one that somebody's machine has: ours may let go of it until then."""
-    users = disk_users(node.connection).get(volume_of(node, reference, path).path(), ())
-    if foreign := [disk.name for disk in users if not disk.ours]:
-        raise _attached(reference, f'"{foreign[0]}"', path)
-
-
-def _attached(reference: str, holder: str, path: Path) -> Rejected:
-    return Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
-
-
-def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:
-    """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
-    pool = volume.storagePoolLookupByVolume()
-    tops = overlays.standing(node, pool, volume.path(), users) if overlays.has_foreign(pool) else set()
-    if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
-        raise Rejected(
-            f'volume "{volume.name()}" lies under {listed(tops)}, which writing to it would break; merge that into it '
-            '("qemu-img commit"), or delete it',
-            path=path,
-        )
-
-
-def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
-    """Take disks out of a domain, which runs or not. Raises Busy when the guest does not let go, libvirtError."""
-    users = disk_users(node.connection)
-    for path in sorted(paths):
-        for disk in users.get(path, ()):
-            if disk.domain.UUIDString() == domain.UUIDString() and not disk.backing:
-                detach(work, disk, path)
-
-
-def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
-    """The path of a CD image. Raises when it is missing, or is no plain image."""
-    found = _iso_template(node, reference, path)
-    volume = found.volume if found is not None else volume_of(node, reference, path)
-    format = found.format if found is not None else format_of(volume)
-    if format != "raw":
-        raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
-    return DiskSource(volume.path(), format)
-
-
 def iso_id(node: Node, reference: str) -> str:
     """The id of the template or volume that a reference to a CD image means. Raises NotFound, Rejected."""
-    found = _iso_template(node, reference, ())
+    found = iso_template(node, reference, ())
     return found.id if found is not None else iso_id_of(volume_of(node, reference, ()))
 
 
@@ -264,7 +71,7 @@ def iso_id_of(volume: Any) -> str:
     return f"{volume.storagePoolLookupByVolume().UUIDString()}/{names[0] if names else volume.name()}"
 
 
-def _iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
+def iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
     """The template of a reference, None when it means a volume."""
     try:
         return template_of(node, reference, path)

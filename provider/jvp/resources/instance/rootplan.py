@@ -1,0 +1,133 @@
+"""The root disk of a new instance: planned before anything is written, then made, or taken over as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jvp.core.errors import Invalid, Rejected
+from jvp.core.types import disk_bytes, size_text
+from jvp.core.work import Work
+from jvp.libvirt import copying, marks, overlays
+from jvp.libvirt.contents import copied, refuse_space
+from jvp.libvirt.fill import remove_when_free
+from jvp.libvirt.node import Node
+from jvp.libvirt.storage import (
+    BackingFile,
+    TemplateVolume,
+    active_pool_of,
+    create_volume,
+    disk_users,
+    find_volume,
+    listed,
+    refuse_going,
+    template_of,
+    there,
+)
+from jvp.libvirt.templates import refuse_damaged
+from jvp.libvirt.xml import Element, number, value, volume_xml
+from jvp.resources.instance import leftovers
+from jvp.resources.instance.definition import root_name
+from jvp.resources.instance.model import Instance
+from jvp.resources.instance.storage import FORMAT, nvram_name, seed_name
+
+OUTLIVED = "outlived"
+"""A fact of the mark while a machine is made: its root disk was there before, and no failure may take it away."""
+
+
+@dataclass(frozen=True)
+class RootPlan:
+    """Where the root disk will be, found before anything is written."""
+
+    pool: Any
+    template: TemplateVolume | None
+    size: int
+    format: str
+
+
+def plan_root(node: Node, spec: Instance) -> RootPlan | None:
+    """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
+    root = spec.root_disk
+    wanted = disk_bytes(root.size) if root and root.size else None
+    format = (root.format if root else None) or FORMAT
+    if spec.template is None:
+        if root is None or root.pool is None or wanted is None:
+            return None
+        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted, format)
+    template = template_of(node, spec.template, ("template",))
+    if root and root.pool:
+        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
+    else:
+        pool = template.pool
+        if not pool.isActive():
+            raise Rejected(f'storage pool "{pool.name()}" of the template is not active; start it', path=("template",))
+    if wanted is not None and wanted < template.capacity:
+        raise Invalid(
+            f'"{root.size if root else ""}" is less than the template "{template.name}" has, '
+            f"which is {size_text(template.capacity)}",
+            path=("rootDisk", "size"),
+        )
+    if format == "raw":
+        refuse_space(pool, f'the template "{template.name}"', int(template.volume.info()[2]), ("rootDisk", "pool"))
+    return RootPlan(pool, template, wanted or template.capacity, format)
+
+
+def outlived(work: Work, plan: RootPlan, uuid: str, inactive: Element | None) -> bool:
+    """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
+
+    `inactive` is the definition of an earlier try, which has noted it; None where there is none. Raises Rejected when a
+    file of somebody else's is called as one of its others.
+    """
+    if inactive is not None:
+        return bool(marks.facts_of(inactive).get(OUTLIVED))
+    leftovers.refuse_foreign(work, plan.pool, seed_name(uuid), nvram_name(uuid))
+    return there(work, plan.pool, root_name(uuid)) is not None
+
+
+def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) -> None:
+    """Make the root disk anew; what an earlier try left is discarded. With `keep` the one that is there is taken over.
+
+    Raises Rejected when that one is not what the program declares.
+    """
+    work.status("making the root disk")
+    if plan.template is not None:
+        refuse_damaged(plan.template, ("template",))
+    name = root_name(uuid)
+    stale = find_volume(plan.pool, name)
+    if stale is not None and keep:
+        _take_over(work, node, stale, plan)
+        return
+    if stale is not None:
+        remove_when_free(work, stale)  # the node may still be converting for one that died
+    if plan.template is not None and plan.format == "raw":
+        volume = copied(work, node, plan.template, plan.pool, name, plan.format)
+        if plan.size > plan.template.capacity:
+            volume.resize(plan.size, 0)
+        return
+    backing = BackingFile(plan.template.path, plan.template.format) if plan.template else None
+    create_volume(work, node, plan.pool, name, capacity=plan.size, format=plan.format, backing=backing)
+    if plan.template is not None:
+        refuse_going(plan.template, ("template",))
+
+
+def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
+    root = volume_xml(volume)
+    backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
+    if plan.format == "raw":
+        wanted = None  # a copy, or blank
+    if tops := overlays.standing(node, plan.pool, volume.path(), disk_users(node.connection)):
+        raise Rejected(
+            f"its root disk {volume.path()} outlived a machine that was undefined, and lies under {listed(tops)}, "
+            'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',
+            path=("rootDisk",),
+        )
+    other = copying.format_of(root) != plan.format or backing != wanted
+    if other or (number(root, "capacity") or 0) > plan.size:
+        raise Rejected(
+            f"its root disk {volume.path()} outlived a machine that was undefined, and is not what is declared "
+            f"now; delete that volume, or declare the disk as it was",
+            path=("rootDisk",),
+        )
+    work.warn(f"its root disk {volume.path()} outlived a machine that was undefined: it is kept with all that is on it")
+    if (number(root, "capacity") or 0) < plan.size:
+        volume.resize(plan.size, 0)
