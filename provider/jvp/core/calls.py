@@ -65,7 +65,7 @@ class Calls:
 
         Warns through `work` of what a replacement takes away.
         """
-        plan = self._plan(token, stored, new, work)
+        plan = self._plan(token, stored, new, work, looks=True)
         (self.outlook.plans.move if plan.changes else self.outlook.plans.stay)(stored.id)
         if work is not None:
             self._stand(self.handlers[token], stored.id, stored.state, work, again=False)
@@ -85,14 +85,18 @@ class Calls:
             for line in handler.replacement_warnings(work, load(handler.state, state)):
                 work.warn(line)
 
-    def _plan(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
+    def _plan(
+        self, token: str, stored: Stored, new: Bag, work: Work | None = None, *, looks: bool = False
+    ) -> Plan:  # fmt: skip
         handler = self.handlers[token]
-        with self._guarded(stored.state, new, work=work):
+        with self._guarded(stored.state, new, work=work) as work:
             refuse_newer(handler.spec, stored)
             stored, wanted = upgraded(handler.spec, stored), objects.wanted(handler, stored, new).sound().whole
             changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
             prior = load(handler.state, stored.state)
-            return Plan(tuple(handler.effects(changes, prior, reveal(wanted))))
+            bag = reveal(wanted)
+            found = tuple(handler.effects(changes, prior, bag))
+            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found)
 
     def preview_create(self, token: str, inputs: Bag, work: Work, asked: Asked | None = None) -> Bag:
         """The state that a create would give, UNKNOWN where only the host will tell.
@@ -108,10 +112,15 @@ class Calls:
         return objects.to_create(handler, wanted, work, self.secrets)
 
     @leavable
-    def preview_update(self, token: str, stored: Stored, new: Bag, work: Work, *, defaults: bool = False) -> Bag:
-        """The state that an update would give. `defaults` has it say which become what, for an engine that does not."""
+    def preview_update(
+        self, token: str, stored: Stored, new: Bag, work: Work, plan: Plan | None = None, *, defaults: bool = False
+    ) -> Bag:
+        """The state that an update would give, by the `plan` that `diff` gave, if it was asked.
+
+        `defaults` has it say which become what, for an engine that does not.
+        """
         handler = self.handlers[token]
-        changes = self._plan(token, stored, new, work).changes
+        changes = (plan or self._plan(token, stored, new, work, looks=True)).changes
         with self._guarded(stored.state, new, work=work) as work:
             for line in (*consequences(changes), *(defaulted(changes, new) if defaults else ())):
                 work.warn(line)

@@ -97,6 +97,13 @@ class Handler(Generic[S, T]):
         """The same changes with what is known of this object's state. Offline; `new` may hold UNKNOWN."""
         return changes
 
+    def looked(self, work: Work, changes: Sequence[Change], state: T, new: dict[str, Any]) -> Iterable[Change]:
+        """The same changes with what only a look at the object tells: it is damaged. For plans; best effort.
+
+        What a read has just seen the next plan tells without a look of its own.
+        """
+        return changes
+
     def predict(self, spec: S, prior: T | None) -> dict[str, Any]:
         """Outputs that a preview can know, by the users' spelling. Offline. Raises for what is sure to fail."""
         return {}

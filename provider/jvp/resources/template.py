@@ -20,7 +20,7 @@ from jvp.core.identity import maker as made_by
 from jvp.core.model import Rule, Spec, load
 from jvp.core.types import Label, Name, Reference, in_lower_case, is_uuid, utc_text
 from jvp.core.values import UNKNOWN, known, surely
-from jvp.core.work import Work, current
+from jvp.core.work import Work
 from jvp.libvirt import pools, templates
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.fill import Standing
@@ -120,6 +120,8 @@ class Templates(Handler[Template, TemplateState]):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.api = TemplateApi(node)
+        self._seen: dict[str, str | None] = {}
+        """What the last read saw amiss with an image, by the template's id, until a plan has told it."""
 
     def create(self, work: Work, key: Key, spec: Template) -> Outcome[TemplateState]:
         with libvirt_errors(f'template "{spec.name or key.label}"'):
@@ -135,6 +137,7 @@ class Templates(Handler[Template, TemplateState]):
                 pool, _ = self._place(object_id)
                 found = self.api.find(work, pool, name)
             except Stopped as stopped:
+                self._seen.pop(object_id, None)
                 return pools.unread(work, stopped, f'template "{name}"', prior)
             if found is None and prior is not None and prior.nonce:
                 self.api.forget(work, pool, name, prior.nonce)
@@ -142,6 +145,7 @@ class Templates(Handler[Template, TemplateState]):
                 return None
             if prior is not None:
                 self.api.acknowledge(found)
+                self._seen[object_id] = found.short
             return self.state_of(found, prior)
 
     def update(
@@ -178,21 +182,29 @@ class Templates(Handler[Template, TemplateState]):
 
     def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
         """A reference to the same pool in another spelling is no change."""
-        if (short := self._short(state)) is not None and not any(change.path[0] == "source" for change in changes):
-            note = f"its image {short}: it is put there again"
-            yield Change(("source",), Kind.UPDATE, Effect.LIVE, None, new.get("source"), note)
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
             same = wanted is not None and wanted in (state.pool_uuid, state.pool_name)
             if change.path != ("pool",) or not same:
                 yield change
 
-    def _short(self, state: TemplateState) -> str | None:
+    def looked(
+        self, work: Work, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]
+    ) -> Iterable[Change]:  # fmt: skip
+        if (short := self._short(work, state)) is not None and not any(one.path[0] == "source" for one in changes):
+            note = f"its image {short}: it is put there again"
+            yield Change(("source",), Kind.UPDATE, Effect.LIVE, None, new.get("source"), note)
+        yield from changes
+
+    def _short(self, work: Work, state: TemplateState) -> str | None:
         """That somebody cut the image off; None also while nothing can be asked."""
+        object_id = f"{state.pool_uuid}/{state.name}"
+        with contextlib.suppress(KeyError):
+            return self._seen.pop(object_id)
         with contextlib.suppress(JvpError):
-            pool, name = self._place(f"{state.pool_uuid}/{state.name}")
+            pool, name = self._place(object_id)
             with libvirt_errors(f'template "{name}"'):
-                found = self.api.find(current(), pool, name)
+                found = self.api.find(work, pool, name)
                 return found.short if found is not None else None
         return None
 

@@ -27,7 +27,7 @@ from jvp.core.types import (
     size_text,
 )
 from jvp.core.values import known, surely
-from jvp.core.work import Work, current
+from jvp.core.work import Work
 from jvp.libvirt import fill, pools, removed, templates
 from jvp.libvirt.contents import Content
 from jvp.libvirt.copying import damage, format_of
@@ -38,7 +38,7 @@ from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.volumes import WAY_OUT, Found, VolumeApi
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
-from jvp.resources.volumecontent import content_of, refuse_smaller
+from jvp.resources.volumecontent import content_of, refuse_unfit, size_of
 
 FORMATS = ("qcow2", "raw")
 ORIGINS = ("template_id", "volume_id", "image_path", "full")
@@ -151,6 +151,8 @@ class Volumes(Handler[Volume, VolumeState]):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.api = VolumeApi(node)
+        self._seen: dict[str, str | None] = {}
+        """What the last read saw amiss with an object, by its id, until a plan has told it."""
 
     def create(self, work: Work, key: Key, spec: Volume) -> Outcome[VolumeState]:
         with libvirt_errors(f'volume "{spec.name or key.label}"'):
@@ -162,7 +164,7 @@ class Volumes(Handler[Volume, VolumeState]):
             if found.whole() and self._is_as_declared(work, object_id, spec, facts):
                 return self._grown(work, object_id, spec)
             with content.ready(work, pool):
-                size = _size(spec, content)
+                size = size_of(spec, content)
                 mark = Mark.new(key, generation)
                 record = Sidecar("volume", mark, "filling", "", spec.format, facts)
                 removed.warn_of_writers(work, self.node, pool, name)
@@ -174,6 +176,7 @@ class Volumes(Handler[Volume, VolumeState]):
             try:
                 found = self.api.find(work, object_id)
             except Stopped as stopped:
+                self._seen.pop(object_id, None)
                 return pools.unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
             if found is None:
                 if prior is not None and prior.nonce:
@@ -191,6 +194,7 @@ class Volumes(Handler[Volume, VolumeState]):
                     pools.refresh(work, found.pool)
                     found = self.api.find(work, object_id) or found
                     work.warn(damage(found.root, prior.format, f'volume "{found.name}"', mended=True))
+                self._seen[object_id] = found.fault(prior.nonce)
             return self._state(found, prior)
 
     def update(
@@ -243,21 +247,28 @@ class Volumes(Handler[Volume, VolumeState]):
             ("template",): _spellings(state.template_id, state.template_pool),
             ("volume",): _spellings(state.volume_id, state.volume_pool),
         }
-        if (why := self._fault(state)) is not None:
-            yield Change(
-                ("name",), Kind.UPDATE, Effect.LIVE, state.name, state.name, f"the volume {why}: this will fail"
-            )
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
             if wanted is None or wanted not in meant.get(change.path, ()):
                 yield change
 
-    def _fault(self, state: VolumeState) -> str | None:
+    def looked(
+        self, work: Work, changes: Sequence[Change], state: VolumeState, new: dict[str, Any]
+    ) -> Iterable[Change]:  # fmt: skip
+        if (why := self._fault(work, state)) is not None:
+            note = f"the volume {why}: this will fail"
+            yield Change(("name",), Kind.UPDATE, Effect.LIVE, state.name, state.name, note)
+        yield from changes
+
+    def _fault(self, work: Work, state: VolumeState) -> str | None:
         """Why it may be another volume than was made here; None also while nothing can be asked."""
+        object_id = f"{state.pool_uuid}/{state.name}"
         if not state.nonce:
             return None
+        with contextlib.suppress(KeyError):
+            return self._seen.pop(object_id)
         with contextlib.suppress(JvpError), libvirt_errors(f'volume "{state.name}"'):
-            found = self.api.find(current(), f"{state.pool_uuid}/{state.name}")
+            found = self.api.find(work, object_id)
             return found.fault(state.nonce) if found is not None else None
         return None
 
@@ -282,7 +293,7 @@ class Volumes(Handler[Volume, VolumeState]):
             content = yield from attempt(what, lambda: content_of(self.node, spec))
             # A file can be judged before there is a pool to put it into.
             if content is not None and (pool is not None or spec.image_path is not None):
-                yield from obstacles(what, lambda: _fits(work, pool, spec, content))
+                yield from obstacles(what, lambda: refuse_unfit(work, pool, spec, content))
 
     def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
         if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
@@ -379,22 +390,6 @@ def _names(pool: Any) -> list[str]:
     ours = set(templates.template_names(pool))
     names = ((name, templates.parsed_name(name)) for name in pools.volume_names(pool))
     return [name for name, template in names if template is None or template[0] not in ours]
-
-
-def _fits(work: Work, pool: Any, spec: Volume, content: Content) -> None:
-    with content.ready(work, pool):
-        if known(spec.size):
-            _size(spec, content)
-
-
-def _size(spec: Volume, content: Content) -> int | None:
-    """The size in bytes; None where only the content's end tells it. Raises Invalid when the content does not fit."""
-    least = content.capacity
-    if spec.size is None:
-        return least
-    size = disk_bytes(spec.size)
-    refuse_smaller(size, least or 0, content.what)
-    return size
 
 
 def _spellings(object_id: str | None, pool: str | None) -> set[str | None]:

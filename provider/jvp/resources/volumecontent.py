@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jvp import images
 from jvp.core.errors import Invalid, JvpError, Rejected
-from jvp.core.types import size_text
+from jvp.core.types import disk_bytes, size_text
+from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.images import qcow2
 from jvp.libvirt import copying, pools
@@ -44,6 +45,23 @@ def content_of(node: Node, spec: Volume) -> Content:
     if spec.image_path is not None:
         return ImageFile(node, spec)
     return Content(node, spec.format)
+
+
+def size_of(spec: Volume, content: Content) -> int | None:
+    """The size in bytes; None where only the content's end tells it. Raises Invalid when the content does not fit."""
+    least = content.capacity
+    if spec.size is None:
+        return least
+    size = disk_bytes(spec.size)
+    refuse_smaller(size, least or 0, content.what)
+    return size
+
+
+def refuse_unfit(work: Work, pool: Any, spec: Volume, content: Content) -> None:
+    """Raise what speaks against filling a volume of `pool` with the content, as far as that is known by now."""
+    with content.ready(work, pool):
+        if known(spec.size):
+            size_of(spec, content)
 
 
 def refuse_smaller(size: int, least: int, what: str) -> None:

@@ -222,5 +222,5 @@ def test_a_plan_looks_for_its_object_as_long_as_its_verb_may(
     monkeypatch.setattr(handler, "_place", lambda _: ("p", "t"), raising=False)
     work = Work(time.monotonic() + ENOUGH_S)
     prior = state.model_construct(pool_uuid="u", name="t", nonce="n")
-    run(work, lambda: [*handler.effects((), prior, {})])
+    run(work, lambda: [*handler.looked(work, (), prior, {})])
     assert [one is work for one in works] == [True]

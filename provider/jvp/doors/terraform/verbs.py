@@ -101,7 +101,7 @@ def planned_update(
     if not changed and not stored.unfinished:
         spelled = plan.planned(handler.state, config, stored.state, prior, ())
         return {**writeonly.closed(handler.state, spelled, like), **ours}
-    preview = run.calls.preview_update(handler.token, stored, inputs, work)
+    preview = run.calls.preview_update(handler.token, stored, inputs, work, changes)
     spelled = plan.planned(handler.state, config, preview, prior, changed)
     raw = {**writeonly.closed(handler.state, spelled, like), **ours}
     # A change that no attribute shows, a disk that was taken out of its guest, is to be seen too.
