@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
+
+from jvp.core.descriptors import files_in
 
 Message = Any
 """A message of the protocol."""
@@ -22,9 +24,8 @@ VERSION = 6
 
 def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
-    files = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("protocol.binpb").read_bytes())
-    for file in files.file:
-        pool.AddSerializedFile(file.SerializeToString())
+    for file in files_in(Path(__file__).with_name("protocol.binpb").read_bytes()):
+        pool.AddSerializedFile(file)
     return pool
 
 

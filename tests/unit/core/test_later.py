@@ -1,0 +1,66 @@
+"""Modules that are put off: nothing of them is loaded before it is asked for, and then they are as if never put off."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jvp.core.later import put_off
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package with a module `heavy`, which counts in the package how often it is loaded."""
+    folder = tmp_path / "jvp_later_toy"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("loaded = []\n")
+    (folder / "heavy.py").write_text("import jvp_later_toy\njvp_later_toy.loaded.append(1)\nword = 'yes'\n")
+    (folder / "broken.py").write_text("raise ImportError('as told')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder.name
+    for name in [name for name in sys.modules if name.partition(".")[0] == folder.name]:
+        del sys.modules[name]
+
+
+def test_an_import_loads_nothing_and_a_question_does(package: str) -> None:
+    put_off(f"{package}.heavy")
+    toy = importlib.import_module(package)
+    heavy = importlib.import_module(f"{package}.heavy")
+    names: dict[str, object] = {}
+    exec(f"from {package} import heavy", names)
+    assert (toy.loaded, names["heavy"]) == ([], heavy)
+    assert (heavy.word, toy.loaded) == ("yes", [1])
+    assert sys.modules[f"{package}.heavy"] is toy.heavy is not heavy
+    assert (heavy.word, toy.heavy.word, toy.loaded) == ("yes", "yes", [1])
+
+
+def test_many_threads_load_it_once(package: str) -> None:
+    put_off(f"{package}.heavy")
+    heavy = importlib.import_module(f"{package}.heavy")
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: heavy.word, range(64))) == ["yes"] * 64
+    assert importlib.import_module(package).loaded == [1]
+
+
+def test_what_is_loaded_stays(package: str) -> None:
+    heavy = importlib.import_module(f"{package}.heavy")
+    put_off(f"{package}.heavy")
+    assert sys.modules[f"{package}.heavy"] is heavy
+
+
+def test_a_submodule_of_what_was_put_off_is_found(package: str) -> None:
+    put_off(package)
+    assert importlib.import_module(f"{package}.heavy").word == "yes"
+
+
+def test_an_error_comes_each_time(package: str) -> None:
+    put_off(f"{package}.broken")
+    broken = importlib.import_module(f"{package}.broken")
+    for _ in range(2):
+        with pytest.raises(ImportError, match="as told"):
+            _ = broken.word
