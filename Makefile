@@ -41,11 +41,12 @@ format: ## let ruff format and mend what it can
 	@ruff check --fix .
 	@ruff format .
 
-schema: ## schema.json, the Python SDK and docs/, from the declared resources
+schema: ## schema.json, the stored schemas, the Python SDK and docs/, from the declared resources
 	@python3 -m tools.setup venv >/dev/null  # a new dependency may have come with the sources
 	@mkdir -p build
 	@$(PYTHON) -m jvp.doors.pulumi.schema > build/schema.json
 	@mv build/schema.json schema.json
+	@$(PYTHON) -m tools.gen_schemas
 	@$(PYTHON) -m tools.gen_sdk
 	@$(PYTHON) -m tools.gen_docs
 

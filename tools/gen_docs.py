@@ -18,8 +18,8 @@ from jvp.core.facts import Effect
 from jvp.core.handler import Handler
 from jvp.core.model import Spec, fields
 from jvp.doors.terraform import schema
-from jvp.doors.terraform.plugin import registered
 from jvp.doors.terraform.protocol import LIST, Message
+from jvp.resources import registry
 from tools import gen_pulumi_docs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,10 +81,10 @@ def _generated() -> list[Path]:
 
 def pages() -> dict[Path, str]:
     """Every page by its path."""
-    servicer = registered()
-    told = servicer.GetProviderSchema(None)
+    told = schema.whole(registry.HANDLERS, registry.FUNCTIONS)
     found = {DOCS / "index.md": "".join(_index(told.provider.block))}
-    for name, handler in servicer.handlers.items():
+    for handler in registry.HANDLERS:
+        name = schema.type_name(handler.token)
         page = DOCS / "resources" / f"{name.removeprefix(schema.PREFIX)}.md"
         found[page] = "".join(_resource(name, handler, told.resource_schemas[name].block))
     for name, one in told.data_source_schemas.items():

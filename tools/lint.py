@@ -23,6 +23,7 @@ LANES: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("python", "-m", "tools.gen_sdk", "--check"),
         ("python", "-m", "tools.gen_docs", "--check"),
         ("python", "-m", "tools.descriptors", "--check"),
+        ("python", "-m", "tools.gen_schemas", "--check"),
     ),
 )
 

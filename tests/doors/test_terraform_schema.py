@@ -12,15 +12,13 @@ from terraform_rpc import Said, said, served
 
 from jvp.core.values import UNKNOWN
 from jvp.doors.pulumi import plugin as pulumi
-from jvp.doors.pulumi.protocol import message as pulumi_message
 from jvp.doors.pulumi.session import Session
 from jvp.doors.terraform import plugin, server
-from jvp.doors.terraform.protocol import message
 from jvp.resources import registry
 
 
 def test_every_schema_is_one_that_hosts_take() -> None:
-    answer = plugin.registered().GetProviderSchema(message("GetProviderSchema.Request")())
+    answer = plugin.registered().schemas.whole
     listed = {"provider": answer.provider, **answer.resource_schemas, **answer.data_source_schemas}
     assert {"jvp_network", "jvp_instance", "jvp_storage_pool", "jvp_volume", "jvp_template"} <= set(listed)
     for name, schema in listed.items():
@@ -34,15 +32,14 @@ def test_every_schema_is_one_that_hosts_take() -> None:
 def test_a_resource_and_a_function_in_the_registry_are_in_both_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "HANDLERS", (*registry.HANDLERS, gadget.Gadgets, gadget.Trinkets))
     monkeypatch.setattr(registry, "FUNCTIONS", (*registry.FUNCTIONS, gadget.GetGadget))
-    terraform = plugin.registered().GetProviderSchema(message("GetProviderSchema.Request")())
+    terraform = plugin.registered().schemas.whole
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.resource_schemas)
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.data_source_schemas)
     old = {
         one.name: one.description for one in terraform.resource_schemas["jvp_gadget"].block.attributes if one.deprecated
     }
     assert old == {"alias": "Another name. Deprecated: Use tags."}
-    asked = pulumi_message("GetSchemaRequest")()
-    found = json.loads(pulumi.registered(Session()).GetSchema(asked, None).schema)
+    found = json.loads(pulumi.registered(Session()).schema())
     assert {"jvp:index:Gadget", "jvp:index:Trinket", "jvp:index:Network"} <= set(found["resources"])
     assert "jvp:index:getGadget" in found["functions"]
     assert found["resources"]["jvp:index:Gadget"]["inputProperties"]["alias"]["deprecationMessage"] == "Use tags."

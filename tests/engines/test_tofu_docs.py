@@ -20,7 +20,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 
 
 def test_every_resource_and_data_source_has_its_page_and_its_example() -> None:
-    told = registered().GetProviderSchema(None)
+    told = registered().schemas.whole
     for folder, names in (("resources", told.resource_schemas), ("data-sources", told.data_source_schemas)):
         assert {page.stem for page in (EXAMPLES / folder).glob("*.tf")} == set(names)
         assert {f"jvp_{page.stem}" for page in (ROOT / "docs" / folder).glob("*.md")} == set(names)

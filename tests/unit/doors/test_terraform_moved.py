@@ -104,7 +104,7 @@ def test_a_host_that_has_not_configured_us_gets_a_state_that_only_a_read_may_use
     )
     request.source_state.json = json.dumps({"id": UUID}).encode()
     raw = decode(servicer.MoveResourceState(request).target_state)
-    schema = servicer.GetProviderSchema(message("GetProviderSchema.Request")())
+    schema = servicer.schemas.whole
     block = schema.resource_schemas["jvp_storage_pool"].block
     assert {name: value for name, value in raw.items() if value is not None} == {"id": f"moved:{UUID}"}
     assert sorted(raw) == [one.name for one in block.attributes]

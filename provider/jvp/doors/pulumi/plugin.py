@@ -1,17 +1,15 @@
 """`pulumi-resource-jvp`: the program that the Pulumi engine starts.
 
-It prints its port once it serves, and loads the models behind that: an engine waits for the port, and asks first
-what needs no models. Nothing heavy is imported at the top for the same reason.
+It prints its port once it serves. Nothing heavy is imported at the top: an engine waits for the port, and asks first
+what needs no models. Each call brings in what it needs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jvp
@@ -31,11 +29,8 @@ ABOUT = (
 )
 WITH_VALUE = ("--tracing", "-tracing")
 """Options of engines whose value is the next argument."""
-
-
-LOAD_AFTER_S = 0.4
-"""Until then the models are loaded by the call that needs them, if one does: of two processes that an engine starts for
-one run, one is asked for the settings only, and would load them in the other one's way."""
+SCHEMA = Path(__file__).with_name("schema.json")
+"""The schema of everything that JVP can declare, written by `python -m tools.gen_schemas`."""
 
 
 def main() -> int:
@@ -46,22 +41,21 @@ def main() -> int:
     if {"-h", "-help", "--help"} & set(sys.argv[1:]):
         print(ABOUT)
         return 0
-    run(sys.argv[1:], registered)
+    run(sys.argv[1:], registered, schema)
     sys.stdout.flush()
     os._exit(0)
 
 
-def run(arguments: Sequence[str], make: MakeServicer) -> None:
-    """Serve until told to end."""
+def run(arguments: Sequence[str], make: MakeServicer, schema: Callable[[], str] | None = None) -> None:
+    """Serve until told to end. `schema` is the servicer's own, where it is known without the models."""
     lifetime = Lifetime()
     lifetime.obey_signals()
-    service = Service(make)
+    service = Service(make, schema)
     engine = engine_address(arguments)
     service.session.begin(engine)
     server, port = serve(service)
     print(port, flush=True)
     lifetime.watch(engine)
-    threading.Thread(target=_load, args=(service,), name="load", daemon=True).start()
     grace_s = lifetime.wait()
     service.session.cancel()
     server.stop(grace_s).wait(grace_s + 1)
@@ -86,10 +80,17 @@ def registered(session: Session) -> ProviderServicer:
     return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, session)
 
 
-def _load(service: Service) -> None:
-    time.sleep(LOAD_AFTER_S)
-    with contextlib.suppress(Exception):  # the first call that needs the models says it
-        service.load()
+def schema() -> str:
+    """The stored schema. Raises Rejected where the installation lacks it."""
+    from jvp.core.errors import Rejected  # late, as in `server`
+
+    try:
+        return SCHEMA.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Rejected(
+            f"this installation of jvp is not complete: {SCHEMA.name} cannot be read ({error.strerror}); install "
+            "pulumi-jvp again"
+        ) from None
 
 
 if __name__ == "__main__":

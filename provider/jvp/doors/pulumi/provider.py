@@ -69,12 +69,11 @@ class ProviderServicer:
         self._make_calls = make_calls
         self._configured: _Configured | None = None
 
-    # Settings
+    def schema(self) -> str:
+        """The schema of these resources and functions."""
+        return schema.text(self.handlers.values(), self.functions.values())
 
-    def GetSchema(self, request: Message, context: grpc.ServicerContext) -> Message:
-        if request.version not in (0, 1):
-            raise Invalid(f"there is no schema of version {request.version}; this provider has version 1")
-        return message("GetSchemaResponse")(schema=schema.text(self.handlers.values(), self.functions.values()))
+    # Settings
 
     def CheckConfig(self, request: Message, context: grpc.ServicerContext) -> Message:
         """The settings come back as they came: the engine stores them, and defaults belong to each version."""

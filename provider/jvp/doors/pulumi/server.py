@@ -1,7 +1,6 @@
 """The gRPC server: which method is answered by whom, and what becomes of their errors.
 
-What an engine asks first is answered here, without the models: they are loaded behind, by the first call that needs
-them or by `Service.load`, so that the port is there in a moment.
+What an engine asks first is answered here, without the models: they are loaded by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -43,10 +42,12 @@ class _Absent(Exception):
 class Service:
     """Every method of the protocol for one process."""
 
-    def __init__(self, make: MakeServicer) -> None:
+    def __init__(self, make: MakeServicer, schema: Callable[[], str] | None = None) -> None:
+        """`schema` is the servicer's own, where it is known without the models."""
         self.session = Session()
         self.peers = Peers()
         self._make = make
+        self._schema = schema
         self._lock = threading.Lock()
         self._servicer: ProviderServicer | None = None
         self._bare: ProviderServicer | None = None
@@ -64,6 +65,11 @@ class Service:
         if here is not None:
             return here  # type: ignore[no-any-return]
         return lambda request, context: getattr(self.load(), name)(request, context)
+
+    def GetSchema(self, request: Message, context: grpc.ServicerContext) -> Message:
+        if request.version not in (0, 1):
+            raise Invalid(f"there is no schema of version {request.version}; this provider has version 1")
+        return message("GetSchemaResponse")(schema=self._schema() if self._schema else self.load().schema())
 
     # Of a stack that is read before it is planned, the engine asks the settings of a second process, which then does
     # nothing else: that needs no resources.

@@ -1,7 +1,7 @@
 """`terraform-provider-jvp`: the program that Terraform and OpenTofu start.
 
 The handshake line is the only thing on stdout. Nothing heavy is imported at the top: a host starts a provider several
-times for one command, and waits for that line each time.
+times for one command, and waits for that line each time. Each call brings in what it needs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING
 
 import jvp
 from jvp.core import parent, signals
+from jvp.doors.terraform import schemas
 from jvp.doors.terraform.protocol import VERSION
 from jvp.doors.terraform.server import Service, start
 
 if TYPE_CHECKING:
     from jvp.doors.terraform.provider import ProviderServicer
+    from jvp.doors.terraform.schemas import Schemas
 
 # Pydantic else looks through every installed distribution for plugins of its own (30 ms).
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -54,7 +56,8 @@ def main() -> int:
     if refused := None if debug else _refusal():
         print(refused, file=sys.stderr)
         return 1
-    run(Service(functools.partial(registered, shared=not debug), stays=debug))
+    ready = schemas.stored()
+    run(Service(functools.partial(registered, ready, shared=not debug), ready, stays=debug))
     sys.stdout.flush()
     os._exit(0)
 
@@ -81,7 +84,6 @@ def run(service: Service) -> None:
         else:
             print(f"1|{VERSION}|unix|{socket}|grpc|{certificate}", flush=True)
             threading.Thread(target=_watch, args=(service, host), name="host", daemon=True).start()
-        threading.Thread(target=_load, args=(service,), name="load", daemon=True).start()
         service.over.wait()
         service.stop()
         grace_s = GRACE_S if parent.pid() == host else ORPHAN_GRACE_S
@@ -112,14 +114,17 @@ def _sweep(there: Path) -> None:
                 folder.rmdir()
 
 
-def registered(*, shared: bool = False) -> ProviderServicer:
-    """The servicer over everything that JVP can declare. `shared` says that our host may have more processes of us."""
+def registered(ready: Schemas | None = None, *, shared: bool = False) -> ProviderServicer:
+    """The servicer over everything that JVP can declare. `shared` says that our host may have more processes of us.
+
+    `ready` are the schemas; without them they are made of the models.
+    """
     from jvp.doors.terraform import declared
     from jvp.doors.terraform.provider import ProviderServicer
     from jvp.resources import registry
 
     notes = declared.folder_of(parent.pid()) if shared else None
-    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, notes=notes)
+    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, notes=notes, schemas=ready)
 
 
 def _refusal() -> str | None:
@@ -163,11 +168,6 @@ def _watch(service: Service, host: int) -> None:
         if parent.pid() == host:
             select.select([descriptor], [], [])
     service.over.set()
-
-
-def _load(service: Service) -> None:
-    with contextlib.suppress(Exception):  # the first call that needs the models says it
-        service.load()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from jvp.doors.terraform.configured import FIRST, LATER, Configured, timeouts
 from jvp.doors.terraform.declared import Declared
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
+from jvp.doors.terraform.schemas import Schemas
 from jvp.doors.terraform.upgrade import upgraded
 from jvp.doors.terraform.values import Raw, decode, encode, nulls, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
@@ -41,8 +42,12 @@ class ProviderServicer:
         make_calls: MakeCalls,
         folder: Path | None = None,
         notes: Path | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
-        """`folder` is the root module's; `notes` is where processes of one host tell each other what they make."""
+        """`folder` is the root module's; `notes` is where processes of one host tell each other what they make.
+
+        `schemas` are those of the handlers and functions, where they need not be made of the models.
+        """
         self.handlers = {schema.type_name(handler.token): handler for handler in handlers}
         self.functions = {schema.type_name(function.token): function for function in functions}
         self.stopped = threading.Event()
@@ -50,47 +55,7 @@ class ProviderServicer:
         self._folder = folder or Path.cwd()
         self._configured: Configured | None = None
         self._notes = notes
-        self._known: dict[str, Sequence[Message]] = {}
-
-    # Schemas
-
-    def GetMetadata(self, request: Message) -> Message:
-        answer = message("GetMetadata.Response")(server_capabilities=_capabilities())
-        for name in self.handlers:
-            answer.resources.add(type_name=name)
-        for name in self._data_sources():
-            answer.data_sources.add(type_name=name)
-        return answer
-
-    def GetProviderSchema(self, request: Message) -> Message:
-        answer = message("GetProviderSchema.Response")(server_capabilities=_capabilities(), provider=schema.provider())
-        for name, handler in self.handlers.items():
-            answer.resource_schemas[name].CopyFrom(schema.resource(handler))
-        for name, make in self._data_sources().items():
-            answer.data_source_schemas[name].CopyFrom(make())
-        return answer
-
-    def GetResourceIdentitySchemas(self, request: Message) -> Message:
-        return message("GetResourceIdentitySchemas.Response")()
-
-    def GetFunctions(self, request: Message) -> Message:
-        return message("GetFunctions.Response")()
-
-    def _data_sources(self) -> dict[str, Callable[[], Message]]:
-        """Every function, and a look-up for each kind that no function answers for."""
-        found: dict[str, Callable[[], Message]] = {
-            name: lambda function=function: schema.data_source(function)  # type: ignore[misc]
-            for name, function in self.functions.items()
-        }
-        for name, handler in self.handlers.items():
-            found.setdefault(name, lambda handler=handler: schema.lookup(handler))  # type: ignore[misc]
-        return found
-
-    def _attributes(self, block: str, make: Callable[[], Message]) -> Sequence[Message]:
-        """The attributes of a block. Kept: a host has every block of a configuration checked, and more than once."""
-        if block not in self._known:
-            self._known[block] = make().block.attributes
-        return self._known[block]
+        self.schemas = schemas or Schemas(lambda: schema.whole(self.handlers.values(), self.functions.values()))
 
     # Settings
 
@@ -121,7 +86,7 @@ class ProviderServicer:
         limits = check(Timeouts, timeouts(raw))
         allowed = request.client_capabilities.write_only_attributes_allowed
         wrong = [
-            *readonly.failures(self._attributes(request.type_name, lambda: schema.resource(handler)), raw),
+            *readonly.failures(self.schemas.resource(request.type_name), raw),
             *writeonly.failures(handler.spec, raw, allowed=allowed),
             *_failures(handler.spec, raw),
         ]
@@ -259,7 +224,7 @@ class ProviderServicer:
         model = function.args if function else self._handler(request.type_name).spec
         if function is None:
             _reference(self._handler(request.type_name), raw)
-        listed = self._attributes(f"data.{request.type_name}", self._data_sources()[request.type_name])
+        listed = self.schemas.data_source(request.type_name)
         wrong = [*readonly.failures(listed, raw), *(_failures(model, raw) if function else ())]
         return message("ValidateDataResourceConfig.Response")(diagnostics=diagnostics.of_failures(wrong, model))
 
@@ -334,7 +299,3 @@ def _reference(handler: AnyHandler | type[Handler[Any, Any]], raw: Raw) -> str:
     if len(given) != 1:
         raise Invalid(f"give either the id or the name of the {handler.kind}", path=("name",))
     return str(given[0])
-
-
-def _capabilities() -> Message:
-    return message("ServerCapabilities")(get_provider_schema_optional=True, move_resource_state=True)

@@ -19,7 +19,7 @@ from jvp.core.facts import Deprecated, Derived, Effect
 from jvp.core.handler import AnyFunction, AnyHandler, Handler
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
-from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema
+from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema, message
 from jvp.doors.terraform.spelling import spoken
 from jvp.resources.provider import Provider, Timeouts
 
@@ -39,6 +39,23 @@ class Part(Enum):
 def type_name(token: str) -> str:
     """`StoragePool` -> `jvp_storage_pool`, `getNetworkLeases` -> `jvp_network_leases`."""
     return PREFIX + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", token.removeprefix("get")).lower()
+
+
+def whole(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> Message:
+    """Everything that a host asks of the schemas: the answer to GetProviderSchema.
+
+    A kind that no function answers for is looked up by a data source of its name.
+    """
+    capabilities = message("ServerCapabilities")(get_provider_schema_optional=True, move_resource_state=True)
+    answer = message("GetProviderSchema.Response")(server_capabilities=capabilities, provider=provider())
+    for function in functions:
+        answer.data_source_schemas[type_name(function.token)].CopyFrom(data_source(function))
+    for handler in handlers:
+        name = type_name(handler.token)
+        answer.resource_schemas[name].CopyFrom(resource(handler))
+        if name not in answer.data_source_schemas:
+            answer.data_source_schemas[name].CopyFrom(lookup(handler))
+    return answer
 
 
 def provider() -> Message:

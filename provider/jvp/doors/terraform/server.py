@@ -13,6 +13,7 @@ import grpc
 
 from jvp.doors.terraform import hclog, protocol, timing
 from jvp.doors.terraform.protocol import CONTROLLER, PROVIDER, STDIO, Message, message
+from jvp.doors.terraform.schemas import CALLS, Schemas
 
 if TYPE_CHECKING:
     from jvp.doors.terraform.provider import ProviderServicer
@@ -30,12 +31,16 @@ OPTIONS = [
 class Service:
     """Every method of the process: the provider's, and those by which the host ends it."""
 
-    def __init__(self, make: Callable[[], ProviderServicer], *, stays: bool = False) -> None:
+    def __init__(
+        self, make: Callable[[], ProviderServicer], schemas: Schemas | None = None, *, stays: bool = False
+    ) -> None:
+        """`schemas` are the servicer's own, where they are known without it."""
         self.stays = stays
         """Whether hosts come and go: somebody else started the process."""
         self.over = threading.Event()
         """Set when the host wants the process to end."""
         self._make = make
+        self._schemas = schemas
         self._lock = threading.Lock()
         self._servicer: ProviderServicer | None = None
 
@@ -45,6 +50,12 @@ class Service:
             if self._servicer is None:
                 self._servicer = self._make()
             return self._servicer
+
+    def method(self, name: str) -> Callable[[Message], Message]:
+        """What answers a method of the provider's protocol."""
+        if name in CALLS:
+            return getattr(self._schemas or self.load().schemas, name)  # type: ignore[no-any-return]
+        return getattr(self.load(), name)  # type: ignore[no-any-return]
 
     def stop(self) -> None:
         """Let running verbs end."""
@@ -105,7 +116,7 @@ def _handler(service: Service, method: Any) -> grpc.RpcMethodHandler[Message, Me
 
 def _answer(service: Service, name: str, response: Any, request: Message, context: grpc.ServicerContext) -> Message:
     try:
-        return getattr(service.load(), name)(request)
+        return service.method(name)(request)
     except Exception as error:
         return _refused(service, name, response, request, error)
 
