@@ -35,7 +35,7 @@ def noted(bench: Bench, token: str, object_id: str) -> DeclaredBy | None:
         uuid, _, name = object_id.partition("/")
         folder = parse(bench.connection.storagePoolLookupByUUIDString(uuid).XMLDesc(0)).findtext("target/path")
         record = f".jvp-{'template@' * (token == 'Template')}{name}.json"
-        return DeclaredBy.read(json.loads((Path(folder or "") / record).read_text()).get("declaredBy"))
+        return DeclaredBy.read(json.loads((Path(folder or "") / record).read_text().rstrip("\0")).get("declaredBy"))
     return marks.parsed(element).declared_by if element is not None else None
 
 

@@ -355,7 +355,7 @@ def test_a_volume_that_is_not_complete_is_not_cloned(provider: Provider, pool: s
     origin = create(provider, "o", name="o", pool=pool, size="4MiB", format="raw")
     record = folder / ".jvp-o.json"
     kept = record.read_bytes()
-    record.write_bytes(json.dumps({**json.loads(kept), "phase": "filling"}).encode().ljust(len(kept)))
+    record.write_bytes(json.dumps({**json.loads(kept.rstrip(b"\0")), "phase": "filling"}).encode().ljust(len(kept)))
     with pytest.raises(Rejected, match="is not complete"):
         create(provider, name="v", pool=pool, volume=origin.id, format="raw")
     record.write_bytes(kept)

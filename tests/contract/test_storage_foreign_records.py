@@ -101,7 +101,7 @@ def test_a_record_of_a_newer_version_is_left_as_it_is(provider: Provider, daemon
     made = provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=pool, size="4MiB"))
     path = folder / ".jvp-v.json"
     mine = path.read_bytes()
-    newer = json.dumps({**json.loads(mine), "version": 2, "further": "x" * 8000}).encode()
+    newer = json.dumps({**json.loads(mine.rstrip(b"\0")), "version": 2, "further": "x" * 8000}).encode()
     path.write_bytes(newer)
     for verb in (
         lambda: provider.volumes.read(Work(), made.id, made.state),

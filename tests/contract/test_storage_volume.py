@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -321,19 +323,23 @@ def test_a_record_that_is_in_use_for_a_moment_is_written_all_the_same(
     provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """libvirtd says so now and then while another run is at the same name. Both would fail."""
-    write, refused = sidecar.write_small, list[str]()
+    asked: Counter[str] = Counter()
 
-    def busy(*arguments: Any) -> None:
-        if len(refused) % 2:
-            write(*arguments)
-        refused.append("" if len(refused) % 2 else "volume '.jvp-v.json' is still in use.")
-        if refused[-1]:
-            raise libvirt.libvirtError(refused[-1])
+    def busy(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            asked[name] += 1
+            if asked[name] % 2:
+                raise libvirt.libvirtError("volume '.jvp-v.json' is still in use.")
+            return step(*arguments)
 
-    monkeypatch.setattr(sidecar, "write_small", busy)
+        return call
+
+    monkeypatch.setattr(sidecar, "write_small", busy("write", sidecar.write_small))
+    for step in ("resize", "delete"):
+        monkeypatch.setattr(libvirt.virStorageVol, step, busy(step, getattr(libvirt.virStorageVol, step)))
     made = create(provider, name="v", pool=pool, size="4MiB")
     assert provider.volumes.read(Work(), made.id, made.state) == made.state
-    assert len(refused) > 3
+    assert asked == {"write": 2, "resize": 4}
     drop(provider, made)
 
 

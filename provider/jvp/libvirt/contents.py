@@ -25,6 +25,9 @@ from jvp.libvirt.xml import Element, number, parse, put, volume_xml
 class Content:
     """An empty disk, and the base of the others. Raises libvirtError unless a call says otherwise."""
 
+    at_once = True
+    """Whether the volume is whole as soon as libvirt has made it."""
+
     def __init__(self, node: Node, format: str) -> None:
         self.node, self.format = node, format
 
@@ -95,6 +98,8 @@ class Overlay(Content):
 class Copy(Content):
     """All of a template's content, by streams where the format stays."""
 
+    at_once = False
+
     def __init__(self, node: Node, template: TemplateVolume, format: str) -> None:
         super().__init__(node, format)
         self.template = template
@@ -139,6 +144,8 @@ class Clone(Content):
 
     By streams alone: a guest may have written it, and libvirt's own clone would believe what is in it.
     """
+
+    at_once = False
 
     def __init__(self, node: Node, original: Original) -> None:
         super().__init__(node, original.format)

@@ -7,8 +7,11 @@ The steps, and what a later try finds when one was cut off:
     begin     the sidecar says that data may be in it        a volume with anything in it: remove it, make it anew
     finish    the sidecar says "whole"                       a whole volume that no engine knows of: take it
 
+A volume that is whole as soon as it is made leaves out `begin`, and its record is foretold (`sidecar`).
+
 libvirtd sees to it that of two who claim one wins. It does not for those who take over what an earlier try left, nor
-for uploads: the nonce decides, checked before the volume is called whole, and the loser raises Busy.
+for uploads: the nonce decides, checked before the volume is called whole, and the loser raises Busy. Who finds a
+record without its volume waits `_SETTLE_S` before taking it over, so what is done in less time needs no such check.
 """
 
 from __future__ import annotations
@@ -135,17 +138,20 @@ class Claim:
         wanted: Wanted,
         record: Sidecar,
         record_name: str = "",
+        *,
+        fresh: bool = False,
+        since: float = float("-inf"),
     ) -> None:
         self.node, self.pool, self.name, self.wanted, self.record = node, pool, name, wanted, record
         self.record_name = record_name or name
-        self._made = False
+        self._made, self._fresh, self._since = False, fresh, since
 
     def make(self, work: Work) -> libvirt.virStorageVol:
         """The empty volume. What an earlier try left is removed unless it is just that.
 
         Raises NameTaken when a volume lies there that is not what our record speaks of; libvirtError.
         """
-        old = self.clear(work)
+        old = None if self._fresh else self.clear(work)
         if old is None:
             try:
                 return self._create(work)
@@ -199,9 +205,10 @@ class Claim:
 
     def finish(self, **facts: Any) -> Sidecar:
         """Call the volume whole. Raises Busy when another run has taken the name over meanwhile."""
-        self.check()
-        kept = {name: item for name, item in self.record.facts.items() if name not in ("shapes", "begun")}
-        self._put(self.record.having(phase="whole", facts={**kept, **facts}))
+        if not untaken(self._since):
+            self.check()
+        with self.node.pool_lock(self.pool.UUIDString()):
+            self.record = sidecar.made(self.pool, self.record_name, self.record, **facts)
         return self.record
 
     def check(self) -> None:
@@ -245,32 +252,48 @@ class Claim:
 
 
 def claim(
-    work: Work, node: Node, pool: libvirt.virStoragePool, name: str, record: Sidecar, wanted: Wanted, found: Holder
+    work: Work,
+    node: Node,
+    pool: libvirt.virStoragePool,
+    name: str,
+    record: Sidecar,
+    wanted: Wanted,
+    found: Holder,
+    *,
+    at_once: bool = False,
 ) -> Claim:
     """Take `name` for a fill. `found` is what holds it, FREE or OURS; `record` is completed here.
 
-    Raises Busy when another run was quicker; libvirtError.
+    `at_once`: to make the volume is all there is to it. Raises Busy when another run was quicker; libvirtError.
     """
     work.check()
-    record = prepared(record, wanted, found)
-    if found.record is not None and settle(work, pool, name, found.record):
-        sidecar.put(pool, name, record)
-    elif not sidecar.claim(pool, name, record):
+    record, since = prepared(record, wanted, found), time.monotonic()
+    if found.record is not None and settle(work, pool, name, found.record, there=found.volume is not None):
+        sidecar.take(pool, name, record)
+        return Claim(node, pool, name, wanted, record)
+    made = sidecar.claim(pool, name, record, foretold=at_once)
+    if made is None:
         raise Busy(f'{record.kind} "{name}" is being made by another run; run again when that is done')
-    return Claim(node, pool, name, wanted, record)
+    return Claim(node, pool, name, wanted, made, fresh=found.volume is None, since=since)
 
 
-def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar) -> bool:
+def untaken(since: float) -> bool:
+    """Whether nobody can have taken over yet what was without its volume from `since` on."""
+    return time.monotonic() - since < _SETTLE_S / 2
+
+
+def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar, *, there: bool = True) -> bool:
     """Before what an earlier try left is taken over: raise Busy when its maker is alive and about to finish.
 
     An empty volume is made within milliseconds, and removed within them. One that data goes into is not waited for:
-    there the nonce decides. False when the record is gone, for the removal that it told of is done.
+    there the nonce decides; nor a whole one that is `there`. False when the record is gone, for the removal that it
+    told of is done.
     """
-    if record.phase == "whole" or (record.phase == "filling" and record.facts.get("begun")):
+    if (record.phase == "whole" and there) or (record.phase == "filling" and record.facts.get("begun")):
         return True
     work.wait(_SETTLE_S)
     found = sidecar.get(pool, record_name)
-    if found is None and record.phase == "deleting":
+    if found is None and record.phase != "filling":
         return False
     if found is None or (found.nonce, found.phase) != (record.nonce, record.phase):
         raise Busy(f'{record.kind} "{record_name}" is being made by another run; run again when that is done')

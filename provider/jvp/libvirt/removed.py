@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import libvirt
 
@@ -24,8 +24,11 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
 
     QEMU holds the file open, so it has it for as long as it runs. Raises libvirtError.
     """
+    found = list(devices.running(node.connection))
+    if not found:
+        return
     folder = value(parse(pool.XMLDesc(0)), "target/path")
-    for domain, root, disk in _writers(node.connection, f"{folder}/{name}", (pool.name(), name)):
+    for domain, root, disk in _writers(found, f"{folder}/{name}", (pool.name(), name)):
         work.warn(
             f'"{domain.name()}" still writes to the removed file of volume "{name}": what it writes is lost at its '
             "next power cycle, which gives it the new volume"
@@ -38,10 +41,10 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
 
 
 def _writers(
-    connection: libvirt.virConnect, path: str, place: tuple[str, str]
+    running: Iterable[tuple[libvirt.virDomain, Element]], path: str, place: tuple[str, str]
 ) -> Iterator[tuple[libvirt.virDomain, Element, Element]]:
-    """The running domains with their running definition and their disk there."""
-    for domain, root in devices.running(connection):
+    """Those of the running domains that have a disk there, with their definition and the disk."""
+    for domain, root in running:
         for disk in root.iterfind("devices/disk"):
             source = disk.find("source")
             if source is not None and (

@@ -7,7 +7,17 @@ any point leaves something that says whose it is and how far it came:
     whole      the volume is complete
     deleting   the volume is on its way out
 
-Other kinds of pool will need another place: everything goes through `get`, `claim`, `put` and `drop`.
+To write one is a stream, after which libvirt looks at its whole pool; to shorten the file by a byte is one short call.
+So the record of a volume that is made in one step is written once, before it: it is foretold, for it says "whole" and
+keeps the `shapes` of what is about to be made. The length of the file tells how far that came:
+
+    SIZE + 2   filling
+    SIZE + 1   whole
+    SIZE       whole, and acknowledged
+
+Of other records the text says it all. Older versions, which go by the text alone, take a foretold one for whole.
+
+Other kinds of pool will need another place: everything goes through the functions here.
 
 A file of that name is ours only if it reads as one of ours, or is blank: its maker died before it wrote. Any other is
 somebody's, is never written nor removed, and counts as no record. One of a newer version raises Rejected.
@@ -34,7 +44,8 @@ from jvp.libvirt.xml import parse, sub, text_of
 
 Phase = Literal["filling", "whole", "deleting"]
 SIZE = 4096
-"""Every sidecar has this size, padded with spaces: rewriting it then never changes the volume's capacity."""
+"""As long is what is written, padded with spaces; room for it is taken when the file is made."""
+_UNMADE, _MADE = SIZE + 2, SIZE + 1
 MOST = 64 * 1024
 """As much is read: a later version may write longer ones."""
 VERSION = 1
@@ -58,6 +69,10 @@ class Sidecar:
     format: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     """Whatever else the kind keeps: a template's digest, source and volume, who made a folder."""
+    at: libvirt.virStorageVol | None = field(default=None, compare=False, repr=False)
+    """Where it was read or made, to be found again without a look-up."""
+    foretold: bool = field(default=False, compare=False, repr=False)
+    """Whether the length of the file there tells how far it came."""
 
     def having(self, **changes: Any) -> Sidecar:
         return replace(self, **changes)
@@ -95,14 +110,16 @@ def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
         return None
 
 
-def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
-    """Make the sidecar; False when there is one already. libvirtd sees to it that one of two racers wins.
+def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, *, foretold: bool = False) -> Sidecar | None:
+    """Make the sidecar; None when there is one already. libvirtd sees to it that one of two racers wins.
 
+    `foretold` asks for one of these; where a blank one is taken over it is none.
     Raises Rejected when a file of somebody else's has the name; libvirtError.
     """
     root = parse("<volume><target><format type='raw'/><permissions><mode>0600</mode></permissions></target></volume>")
     sub(root, "name", volume_name(name))
-    sub(root, "capacity", str(SIZE), unit="bytes")
+    sub(root, "capacity", str(_UNMADE if foretold else SIZE), unit="bytes")
+    sub(root, "allocation", str(SIZE), unit="bytes")
     try:
         volume = pool.createXML(text_of(root), 0)
     except libvirt.libvirtError as error:
@@ -110,21 +127,76 @@ def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
             if not isinstance(translated(error, ""), NameTaken):
                 raise
             pool.refresh(0)  # a file that was put there since the pool looked at its folder
-        return _take_abandoned(pool, name, sidecar)
-    _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
-    return True
+        return sidecar if _take_abandoned(pool, name, sidecar) else None
+    text = _encoded(sidecar.having(phase="whole") if foretold else sidecar)
+    _when_free(lambda: write_small(pool.connect(), volume, text))
+    return sidecar.having(at=volume, foretold=foretold)
 
 
 def put(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
     """Rewrite a sidecar that is there. Raises libvirtError."""
-    volume = pool.storageVolLookupByName(volume_name(name))
+    volume = _place(pool, name, sidecar)
     _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
 
 
-def drop(pool: libvirt.virStoragePool, name: str) -> None:
-    """Remove the sidecar; missing is fine, and a file of somebody else's stays. Raises Rejected for a newer one."""
+def take(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+    """Rewrite a sidecar that an earlier try left, foretold or not. Raises libvirtError."""
+    volume = pool.storageVolLookupByName(volume_name(name))
+    put(pool, name, sidecar.having(at=volume))
+    if volume.info()[1] > SIZE:
+        _shorten(pool, name, sidecar.having(at=volume), SIZE)
+
+
+def made(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, **facts: Any) -> Sidecar:
+    """Say that the volume is whole; the sidecar as it is from now on. Raises libvirtError."""
+    done = _completed(sidecar)
+    if sidecar.foretold and not facts:
+        _shorten(pool, name, done, _MADE)
+    else:
+        done = done.having(facts={**done.facts, **facts}, foretold=False)
+        put(pool, name, done)
+    return done
+
+
+def acknowledge(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+    """Say that an engine's state has the volume. Raises libvirtError."""
+    if sidecar.foretold:
+        _shorten(pool, name, sidecar.acknowledged(), SIZE)
+    else:
+        put(pool, name, sidecar.acknowledged())
+
+
+def _shorten(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, length: int) -> None:
+    """Or rewrite it, where the file takes more room than it is long: libvirt refuses to shorten that."""
+    volume = _place(pool, name, sidecar)
+    try:
+        _when_free(lambda: volume.resize(length, libvirt.VIR_STORAGE_VOL_RESIZE_SHRINK))
+    except libvirt.libvirtError:
+        put(pool, name, sidecar)
+
+
+def remove(sidecar: Sidecar) -> None:
+    """Remove a sidecar that was read a moment ago; missing is fine. Raises libvirtError."""
+    volume = sidecar.at
+    assert volume is not None
+    try:
+        _when_free(lambda: volume.delete(0))
+    except libvirt.libvirtError as error:
+        if not is_gone(error, Gone.VOLUME):
+            raise
+
+
+def drop(pool: libvirt.virStoragePool, name: str, nonce: str | None = None) -> None:
+    """Remove the sidecar (with `nonce` only that one); missing is fine, and a file of somebody else's stays.
+
+    Raises Rejected for a newer one, libvirtError.
+    """
     volume = _lookup(pool, name)
-    if volume is not None and is_ours(pool, volume):
+    if volume is None:
+        return
+    raw = _bytes(pool, volume)
+    found = parsed(raw)
+    if found.nonce == (nonce or found.nonce) if found is not None else nonce is None and _is_blank(raw):
         _when_free(lambda: volume.delete(0))
 
 
@@ -165,9 +237,13 @@ def _take_abandoned(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -
                 "again"
             )
         time.sleep(0.1)
-    put(pool, name, sidecar)
+    take(pool, name, sidecar)
     found = get(pool, name)
     return found is not None and found.nonce == sidecar.nonce
+
+
+def _place(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> libvirt.virStorageVol:
+    return sidecar.at or pool.storageVolLookupByName(volume_name(name))
 
 
 def _lookup(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
@@ -180,9 +256,11 @@ def _lookup(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | 
 
 
 def _encoded(sidecar: Sidecar) -> bytes:
-    bag = {"version": VERSION, **asdict(sidecar)}
+    mark = asdict(sidecar.mark)
     # Beside the mark, in which older versions take no other name.
-    declared_by = bag["mark"].pop("declared_by")
+    declared_by = mark.pop("declared_by")
+    bag = {"version": VERSION, "kind": sidecar.kind, "mark": mark, "phase": sidecar.phase, "nonce": sidecar.nonce,
+           "format": sidecar.format, "facts": sidecar.facts}  # fmt: skip
     for further in ({"declaredBy": declared_by} if declared_by else {}, {}):
         text = json.dumps({**bag, **further}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
         if len(text) <= SIZE:
@@ -192,24 +270,42 @@ def _encoded(sidecar: Sidecar) -> bytes:
 
 def _read(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> Sidecar | None:
     """None for a sidecar that was never written, and for a file that is none."""
-    return parsed(_bytes(pool, volume))
+    length = _length(volume)
+    found = parsed(_bytes(pool, volume, length))
+    return None if found is None else _come_to(length, found.having(at=volume))
 
 
-def _has_no_size(volume: libvirt.virStorageVol) -> bool:
-    """Whether there is nothing to read: an empty file, or a folder.
+def _come_to(length: int, sidecar: Sidecar) -> Sidecar:
+    """What a sidecar's text and the length of its file say together."""
+    if sidecar.phase != "whole" or "shapes" not in sidecar.facts:
+        return sidecar
+    if length not in (_MADE, SIZE):
+        return sidecar.having(phase="filling", foretold=True)
+    done = _completed(sidecar).having(foretold=True)
+    return done.acknowledged() if length == SIZE else done
+
+
+def _completed(sidecar: Sidecar) -> Sidecar:
+    """The record of a volume that is whole: without what told our own leftovers from other volumes."""
+    kept = {name: item for name, item in sidecar.facts.items() if name not in ("shapes", "begun")}
+    return sidecar.having(phase="whole", facts=kept)
+
+
+def _length(volume: libvirt.virStorageVol) -> int:
+    """Of the file in bytes; 0 where there is nothing to read: an empty file, or a folder.
 
     Raises libvirtError, above all for a pipe, which libvirt refuses here; it would wait for ever to read one.
     """
     try:
-        return not volume.info()[1]
+        return int(volume.info()[1])
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.VOLUME):
-            return False  # which the reading tells better
+            return SIZE  # the reading tells it better
         raise
 
 
-def _bytes(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bytes:
-    if _has_no_size(volume):
+def _bytes(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, length: int | None = None) -> bytes:
+    if not (_length(volume) if length is None else length):
         return b""
     raw = read_small(pool.connect(), volume, SIZE)
     if len(raw) == SIZE and not _ends(raw):
@@ -223,7 +319,7 @@ def _ends(raw: bytes) -> bool:
 
 
 def _is_blank(raw: bytes) -> bool:
-    return len(raw) <= SIZE and not raw.strip(_PADDING)
+    return len(raw) <= _UNMADE and not raw.strip(_PADDING)
 
 
 def _loaded(raw: bytes) -> Any:

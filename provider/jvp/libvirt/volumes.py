@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import libvirt
 
@@ -13,7 +14,7 @@ from jvp.core.types import size_text
 from jvp.core.work import Work
 from jvp.libvirt import copying, disks, overlays, poolmarks, pools, sidecar, templates
 from jvp.libvirt.errors import Gone, is_gone
-from jvp.libvirt.fill import remove_when_free
+from jvp.libvirt.fill import remove_when_free, untaken
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.xml import Element, number, value, volume_xml
@@ -115,7 +116,7 @@ class VolumeApi:
         return Found(pool, volume, volume_xml(volume), sidecar.get(pool, name))
 
     def found(self, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, record: Sidecar | None) -> Found:
-        """A volume that was just made, as it is."""
+        """A volume that was just made or looked up, as it is."""
         return Found(pool, volume, volume_xml(volume), record)
 
     def acknowledge(self, found: Found) -> None:
@@ -123,22 +124,22 @@ class VolumeApi:
         record = found.record
         if record is None or record.mark.acknowledged:
             return
-        try:
-            sidecar.put(found.pool, found.name, record.acknowledged())
-        except libvirt.libvirtError:
-            return
+        with contextlib.suppress(libvirt.libvirtError):
+            sidecar.acknowledge(found.pool, found.name, record)
 
-    def declare(self, found: Found, key: Key | None) -> None:
+    def declare(self, found: Found, key: Key | None) -> Found:
         """Note who declares the volume, and that an engine's state has it. Best effort; nothing of a foreign one."""
         if found.record is None:
-            return
+            return found
         record = found.record.having(mark=found.record.mark.updated(key))
         if record != found.record:
             with contextlib.suppress(libvirt.libvirtError):
                 sidecar.put(found.pool, found.name, record)
+                return replace(found, record=record)
+        return found
 
-    def grow(self, work: Work, found: Found, size: int) -> None:
-        """Bring the volume to `size`, through the guest that runs from it when there is one.
+    def grow(self, work: Work, found: Found, size: int) -> Found:
+        """Bring the volume to `size`, through the guest that runs from it when there is one; as it is then.
 
         Raises Invalid for less than it has; Rejected when its bytes claim another format, or it is under an overlay.
         Again: yes.
@@ -150,7 +151,7 @@ class VolumeApi:
                 path=("size",),
             )
         if size == found.size:
-            return
+            return found
         copying.refuse_other_format(found.root, found.format, found.name)
         work.check()
         every = disks.disk_users(self.node.connection)
@@ -161,6 +162,7 @@ class VolumeApi:
             disks.resize_live(running, size)
         else:
             found.volume.resize(size, 0)
+        return self.found(found.pool, found.volume, found.record)
 
     def remove(self, work: Work, object_id: str, *, nonce: str | None, detach: bool) -> None:
         """Delete the volume and our record of it, and what of its template nobody uses any more.
@@ -169,8 +171,9 @@ class VolumeApi:
         `nonce` tells whether it is still the volume that was made: another one is left alone.
         Raises Rejected, Busy when a guest does not let go. Again: yes, missing is fine.
         """
-        found = self.find(work, object_id)
+        since, found = time.monotonic(), self.find(work, object_id)
         if found is None:
+            since = float("-inf")
             pool, name = self.pool(object_id)
             record = sidecar.get(pool, name)
         else:
@@ -183,11 +186,9 @@ class VolumeApi:
             return
         if found is not None:
             self._release(work, found, detach)
-            if record is not None:
-                sidecar.put(pool, name, record.having(phase="deleting"))
             remove_when_free(work, found.volume)
         if record is not None:
-            self._forget(work, pool, name, record)
+            self._forget(work, pool, name, record, since)
 
     def forget(self, work: Work, object_id: str, nonce: str) -> None:
         """Remove our record of a volume that is surely gone: nothing will ever ask for its deletion again. Best effort.
@@ -198,9 +199,9 @@ class VolumeApi:
             pool, name = self.pool(object_id)
             record = sidecar.get(pool, name)
             if record is not None and record.nonce == nonce:
-                self._forget(work, pool, name, record)
+                self._forget(work, pool, name, record, float("-inf"))
 
-    def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar) -> None:
+    def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar, since: float) -> None:
         """Remove the record; the template's generation first, because nothing else knows of it.
 
         Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
@@ -209,9 +210,10 @@ class VolumeApi:
         if template:
             templates.release_template(work, self.node, template)
         with self.node.pool_lock(pool.UUIDString()):
-            now = sidecar.get(pool, name)
-            if now is None or now.nonce == record.nonce:
-                sidecar.drop(pool, name)
+            if untaken(since):
+                sidecar.remove(record)
+            else:
+                sidecar.drop(pool, name, record.nonce)
 
     def _release(self, work: Work, found: Found, detach: bool) -> None:
         """Have the users let go, or raise."""

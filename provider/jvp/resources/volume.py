@@ -161,8 +161,8 @@ class Volumes(Handler[Volume, VolumeState]):
             name, generation, found = self._name(work, pool, key, spec)
             object_id = f"{pool.UUIDString()}/{name}"
             facts = {**content.facts, "full": spec.full_clone}
-            if found.whole() and self._is_as_declared(work, object_id, spec, facts):
-                return self._grown(work, object_id, spec)
+            if (whole := self._as_declared(pool, found, spec, facts)) is not None:
+                return Done(object_id, self._state(self._grown(work, whole, spec), spec))
             with content.ready(work, pool):
                 size = size_of(spec, content)
                 mark = Mark.new(key, generation)
@@ -208,10 +208,7 @@ class Volumes(Handler[Volume, VolumeState]):
                 raise NotFound(
                     f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
                 )
-            self.api.declare(found, work.key)
-            if spec.size is not None:
-                self.api.grow(work, found, disk_bytes(spec.size))
-                found = self._found(work, object_id)
+            found = self._grown(work, self.api.declare(found, work.key), spec)
             return Done(object_id, self._state(found, spec))
 
     def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
@@ -323,25 +320,26 @@ class Volumes(Handler[Volume, VolumeState]):
         self, work: Work, pool: Any, name: str, record: Sidecar, content: Content, size: int | None, found: Holder
     ) -> Found:
         with contextlib.ExitStack() as undo:
-            claim = fill.claim(work, self.node, pool, name, record, content.wanted(size), found)
+            wanted = content.wanted(size)
+            claim = fill.claim(work, self.node, pool, name, record, wanted, found, at_once=content.at_once)
             undo.callback(fill.undo_quietly, claim)
             volume = content.make(work, claim, size)
             record = claim.finish()
             undo.pop_all()
         return self.api.found(pool, volume, record)
 
-    def _is_as_declared(self, work: Work, object_id: str, spec: Volume, facts: dict[str, Any]) -> bool:
-        """Whether the whole volume of an earlier try is what the program declares, but for its size."""
-        found = self._found(work, object_id)
-        if found.record is None or found.format != spec.format or format_of(found.root) != spec.format:
-            return False
-        same = all(found.record.facts.get(name) == facts.get(name) for name in ORIGINS)
-        return same and (spec.size is None or found.size <= disk_bytes(spec.size))
+    def _as_declared(self, pool: Any, held: Holder, spec: Volume, facts: dict[str, Any]) -> Found | None:
+        """The whole volume of an earlier try, when it is what the program declares, but for its size."""
+        if held.volume is None or held.record is None or held.record.phase != "whole":
+            return None
+        found = self.api.found(pool, held.volume, held.record)
+        if found.format != spec.format or format_of(found.root) != spec.format:
+            return None
+        same = all(held.record.facts.get(name) == facts.get(name) for name in ORIGINS)
+        return found if same and (spec.size is None or found.size <= disk_bytes(spec.size)) else None
 
-    def _grown(self, work: Work, object_id: str, spec: Volume) -> Outcome[VolumeState]:
-        if spec.size is not None:
-            self.api.grow(work, self._found(work, object_id), disk_bytes(spec.size))
-        return Done(object_id, self._state(self._found(work, object_id), spec))
+    def _grown(self, work: Work, found: Found, spec: Volume) -> Found:
+        return found if spec.size is None else self.api.grow(work, found, disk_bytes(spec.size))
 
     def _found(self, work: Work, object_id: str) -> Found:
         found = self.api.find(work, object_id)

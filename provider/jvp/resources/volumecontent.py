@@ -101,6 +101,8 @@ class CheckedClone(Clone):
 class ImageFile(Content):
     """An image on this machine, streamed as a template's is."""
 
+    at_once = False
+
     def __init__(self, node: Node, spec: Volume) -> None:
         super().__init__(node, spec.format)
         self.spec, self.path = spec, spec.image_path or ""

@@ -18,16 +18,19 @@ WHOLE = Sidecar("volume", Mark("k", 3, True, "me"), "whole", "n0", "qcow2", {"te
 class Pool:
     """As much of a pool as reading needs."""
 
+    def __init__(self, length: int) -> None:
+        self.length = length
+
     def connect(self) -> None:
         return None
 
     def info(self) -> list[int]:
-        return [0, SIZE, SIZE]
+        return [0, self.length, SIZE]
 
 
 def read(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Sidecar | None:
     monkeypatch.setattr(sidecar, "read_small", lambda *_, start=0: raw[start : start + _[2]])
-    pool: Any = Pool()
+    pool: Any = Pool(len(raw))
     return sidecar._read(pool, pool)
 
 
@@ -37,6 +40,23 @@ def test_round_trip(phase: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = sidecar._encoded(record)
     assert len(raw) == SIZE
     assert read(raw, monkeypatch) == record
+
+
+@pytest.mark.parametrize(
+    ("more", "phase", "acknowledged"), [(2, "filling", False), (1, "whole", False), (0, "whole", True)]
+)
+def test_the_length_of_the_file_tells_how_far_a_foretold_one_came(
+    monkeypatch: pytest.MonkeyPatch, more: int, phase: str, acknowledged: bool
+) -> None:
+    told = {"shapes": [[1, "raw", None]], "begun": False}
+    text = sidecar._encoded(WHOLE.having(mark=Mark("k", 3), facts={**WHOLE.facts, **told}))
+    found = read(text + b"\0" * more, monkeypatch)
+    assert found is not None
+    assert (found.phase, found.mark.acknowledged) == (phase, acknowledged)
+    assert found.facts == {**WHOLE.facts, **(told if phase == "filling" else {})}
+    # Of any other the text says it all.
+    plain = WHOLE.having(mark=Mark("k", 3))
+    assert read(sidecar._encoded(plain) + b"\0" * more, monkeypatch) == plain
 
 
 @pytest.mark.parametrize(
