@@ -10,6 +10,7 @@ export PULUMI_SKIP_UPDATE_CHECK := 1
 
 # Arguments for pytest, e.g. make test ARGS='-m unit -x'
 ARGS ?=
+# JVP_TEST_START=warm or plain has engines start the provider in this way alone: tests/starting.py
 
 .NOTPARALLEL:
 .PHONY: help setup demo test test-all lab lint format schema dist bench clean

@@ -13,10 +13,11 @@ from typing import Any
 
 import hypothesis
 import pytest
-from tests import extent
+from tests import extent, starting
+from tests.starting import started, warm_folder
 from tests.timing import pytest_terminal_summary
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["pytest_terminal_summary", "started", "warm_folder"]
 
 HERE = Path(__file__).parent
 TIERS = ("unit", "contract", "lab")
@@ -27,8 +28,14 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 
-def pytest_report_header() -> str:
-    return extent.told()
+def pytest_report_header() -> list[str]:
+    return [extent.told(), starting.told()]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "started" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_ways") is not None
+        metafunc.parametrize("started", starting.ways(metafunc.definition.nodeid, both=both), indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ import pytest
 import tofu_stack
 from engine_stack import Stack
 from tests.conftest import sweep
+from tests.starting import PROVIDER_COMMANDS, Start
 from tofu_stack import Tofu
 
 EXAMPLES = engine_stack.ROOT / "examples" / "terraform"
@@ -53,8 +54,11 @@ def make_stack(
     cidrs: Callable[[], str],
     daemon: Any,
     leftovers: None,
+    started: Start,
 ) -> Iterator[Callable[[], Stack]]:
     """Makes stacks. What a test did not destroy is taken away through libvirt, which is quicker.
+
+    At the end the counter of the warm processes shows that the provider was started in the test's way.
 
     A program finds `P` (what its names begin with), `FOLDER` (for its pool) and `CIDR` (for its network).
     """
@@ -64,13 +68,15 @@ def make_stack(
         number = next(_numbers)
         folder = run_folder / f"e{number}"
         names = {"P": f"{prefix}e{number}-", "FOLDER": str(folder), "CIDR": cidrs()}
-        made.append(Stack(tmp_path / f"stack{number}", names))
+        made.append(Stack(tmp_path / f"stack{number}", names, after=started.launches))
         return made[-1]
 
     yield make
     for stack in made:
         sweep(daemon, stack.names["P"])
         shutil.rmtree(stack.names["FOLDER"], ignore_errors=True)
+    if any(stack.has_plugin and run.words[0] in PROVIDER_COMMANDS for stack in made for run in stack.runs):
+        started.assert_kept()
 
 
 @pytest.fixture
@@ -87,11 +93,18 @@ def domain(daemon: Any, stack: Stack) -> Callable[[str], Any]:
 
 @pytest.fixture
 def make_module(
-    tmp_path: Path, prefix: str, run_folder: Path, cidrs: Callable[[], str], daemon: Any, leftovers: None
+    tmp_path: Path,
+    prefix: str,
+    run_folder: Path,
+    cidrs: Callable[[], str],
+    daemon: Any,
+    leftovers: None,
+    started: Start,
 ) -> Iterator[Callable[..., Tofu]]:
     """Makes root modules for OpenTofu or Terraform: of an example, or empty ones. Swept as stacks are.
 
-    At the end none of the programs may have complained of the provider, not even in its log.
+    At the end none of the programs may have complained of the provider, not even in its log, and it was started in
+    the test's way.
 
     A configuration finds `local.P`, `local.FOLDER` and `local.CIDR`; an example its variables in `given`.
     """
@@ -103,7 +116,7 @@ def make_module(
         number = next(_numbers)
         folder = run_folder / f"t{number}"
         names = {"P": f"{prefix}t{number}", "FOLDER": str(folder), "CIDR": cidrs()}
-        one = Tofu(tmp_path / f"module{number}", names, program)
+        one = Tofu(tmp_path / f"module{number}", names, program, after=started.launches)
         made.append(one)
         if example is not None:
             one.example(EXAMPLES / example)
@@ -118,3 +131,5 @@ def make_module(
     for one in made:
         # A test that cares whether something changed under a refresh says so itself.
         one.assert_no_complaints(drift=True)
+    if any(run.words[1] in PROVIDER_COMMANDS for one in made for run in one.runs):
+        started.assert_kept()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -121,12 +121,11 @@ def _plain(text: str) -> str:
 class Stack:
     """A project with one stack in a folder of its own; nothing of it is shared with the user or another test."""
 
-    def __init__(self, folder: Path, names: dict[str, Any]) -> None:
-        self.folder, self.names = folder, names
+    def __init__(self, folder: Path, names: dict[str, Any], after: Callable[[], object] = lambda: None) -> None:
+        self.folder, self.names, self._after = folder, names, after
         # Ids follow from the project's name: another run of the tests at the same time must not have the same.
         self.name = f"shop-{names['P'].rstrip('-')}"
         self.project = folder / "project"
-        self.log = folder / "jvp.log"
         self.runs: list[Run] = []
         self.project.mkdir(parents=True)
         (folder / "state").mkdir()
@@ -140,10 +139,11 @@ class Stack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
             # Shows the option --event-log.
             "PULUMI_DEBUG_COMMANDS": "1",
-            "JVP_LOG": str(self.log),
         }
         self.options: dict[str, Any] = {"virtualenv": str(VENV)}
         self.plugins: dict[str, Any] = {"plugins": {"providers": [{"name": "jvp", "path": str(VENV / "bin")}]}}
+        self.has_plugin = True
+        """Whether an engine that runs here starts the plugin."""
         self.settings: dict[str, Any] = {}
         self._describe()
         self("stack", "init", "dev")
@@ -164,7 +164,7 @@ class Stack:
 
     def forget_plugin(self) -> None:
         """From now on nothing tells the engine where the plugin is."""
-        self.plugins = {}
+        self.plugins, self.has_plugin = {}, False
         self.env["PATH"] = without_plugin(self.env["PATH"])
         self._describe()
 
@@ -195,6 +195,7 @@ class Stack:
         )
         run = Run(words, done.returncode, done.stdout, time.monotonic() - start, list(_read(events)))
         self.runs.append(run)
+        self._after()
         print(f"{run.seconds:5.1f} s  pulumi {' '.join(words)} -> {run.code}", flush=True)
         assert ok is None or (run.code == 0) == ok, run
         return run

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from engine_stack import ROOT
+from tests.starting import Start
 
 DEMO = [sys.executable, str(ROOT / "tools" / "demo.py")]
 NAMED = "jvp-demo"
@@ -27,7 +28,8 @@ def gone(engine: None, image: Path, daemon: Any) -> Iterator[None]:
     assert [str(path) for path in Path("/var/lib/jvp").glob(f"{NAMED}*")] == []
 
 
-def test_the_demo_runs_to_its_end_also_after_one_that_was_killed(gone: None) -> None:
+@pytest.mark.both_ways
+def test_the_demo_runs_to_its_end_also_after_one_that_was_killed(gone: None, started: Start) -> None:
     # Killed while the guest boots, Pulumi and all: the next run unlocks its own stack and removes what is there.
     first = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
     assert first.stdout is not None
@@ -49,6 +51,7 @@ def test_the_demo_runs_to_its_end_also_after_one_that_was_killed(gone: None) -> 
     assert len(re.findall(r"\d+\.\d s$", table, re.MULTILINE)) == 11
     for proof in ("answers a ping", "the guest sees a disk of 80 MiB", "nothing is on the host"):
         assert proof in done.stdout
+    started.assert_kept()
 
 
 def _run() -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import tofu_home
 from engine_stack import ROOT, Stack
+from tests.starting import Start, wait_for
 from tofu_home import REQUIRED, TofuHome
 
 import jvp
@@ -91,8 +92,9 @@ def test_the_wheel_holds_provider_and_sdk_both_typed_and_nothing_else(dist: Path
     assert [path.name for path in dist.glob("*.tar.gz")] == [f"pulumi_jvp-{jvp.__version__}.tar.gz"]
 
 
+@pytest.mark.both_ways
 def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environment(
-    installed: Path, make_stack: Callable[[], Stack], tmp_path: Path
+    installed: Path, make_stack: Callable[[], Stack], tmp_path: Path, started: Start
 ) -> None:
     stack = make_stack()
     home = tmp_path / "home"
@@ -116,6 +118,8 @@ def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environm
     (listed,) = json.loads(stack("plugin", "ls", "--json").text)
     assert (listed["name"], listed["version"]) == ("jvp", jvp.__version__)
     stack.up()
+    if started.is_warm:
+        wait_for(str(installed / "bin" / "python"))
     assert Path(stack.outputs()["path"]).parent == Path(stack.names["FOLDER"])
     stack.settle()
     stack.destroy()
@@ -125,8 +129,9 @@ def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environm
     assert "no resource plugin 'pulumi-resource-jvp' found" in stack.preview(ok=False).text
 
 
+@pytest.mark.both_ways
 def test_tofu_finds_it_after_one_command_and_locks_the_same_on_every_machine(
-    installed: Path, tmp_path: Path, daemon: Any
+    installed: Path, tmp_path: Path, daemon: Any, started: Start
 ) -> None:
     user = TofuHome(tmp_path / "user")
     user.install(installed / "bin" / "jvp")
@@ -135,7 +140,11 @@ def test_tofu_finds_it_after_one_command_and_locks_the_same_on_every_machine(
     text = REQUIRED + 'data "jvp_node" "this" {}\noutput "host" {\n  value = data.jvp_node.this.hostname\n}\n'
     (module / "main.tf").write_text(text, encoding="utf-8")
     user.tofu(module, "init")
+    user.tofu(module, "validate")
+    if started.is_warm:
+        wait_for(str(installed / "bin" / "python"))
     assert f'host = "{daemon.getHostname()}"' in user.tofu(module, "apply", "-auto-approve")
+    started.assert_kept()
 
     # A colleague: another home, another environment, another checkout.
     colleague = TofuHome(tmp_path / "colleague's", python_path=os.environ.get("PYTHONPATH"))

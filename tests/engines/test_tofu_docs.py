@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from engine_stack import ROOT
+from tests.starting import Start
 from tofu_home import TofuHome
 from tofu_stack import programs
 from tools import gen_docs
@@ -28,7 +29,7 @@ def test_every_resource_and_data_source_has_its_page_and_its_example() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run `make schema`"
 
 
-def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, daemon: object) -> None:
+def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, daemon: object, started: Start) -> None:
     home = TofuHome(tmp_path / "home", python_path=os.environ.get("PYTHONPATH"))
     home.install()
     (home.folder / ".ssh").mkdir()
@@ -52,7 +53,7 @@ def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, 
     home.tofu(EXAMPLES, "fmt", "-check", "-recursive")
 
 
-def test_the_test_that_the_page_on_testing_shows_passes(tmp_path: Path) -> None:
+def test_the_test_that_the_page_on_testing_shows_passes(tmp_path: Path, started: Start) -> None:
     home = TofuHome(tmp_path / "home", python_path=os.environ.get("PYTHONPATH"))
     home.install()
     module = tmp_path / "module"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -9,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine_stack import ROOT
 from tests.conftest import objects
+from tests.starting import Start, warm_up
 from tofu_stack import Tofu
 
-SHIM = ROOT / "tests" / "faults" / "shim"
+from faults import armed
+
 # Ids in capitals mean the same, and stay as they are written.
 MODULE = """
 provider "jvp" {
@@ -63,27 +65,34 @@ def staged(tofu: Tofu, stage: int) -> None:
     tofu.write(MODULE, stage=stage)
 
 
-def dying(tofu: Tofu, number: int, *words: str) -> None:
-    """A command whose provider dies after its writing call of this number."""
-    kept = dict(tofu.env)
-    tofu.env |= {"PYTHONPATH": os.pathsep.join([str(SHIM), kept.get("PYTHONPATH", "")]), "JVP_CUT": f"after:{number}"}
+def dying(tofu: Tofu, started: Start, number: int, victim: str) -> None:
+    """An apply whose provider is killed after its writing call of this number, or the one who dies with it."""
+    if started.is_warm:
+        warm_up(armed.COMMAND, armed.SELF)
+    kept, log = dict(tofu.env), tofu.folder / "killed"
+    tofu.env |= armed.place(number, victim, log)
     try:
-        tofu(*words, "-no-color", "-auto-approve", ok=False)
+        tofu.apply(ok=False)
     finally:
         tofu.env = kept
+    assert armed.killed(log) == [started.way]
 
 
-def test_the_provider_dies_and_the_next_apply_converges(module: Tofu, daemon: Any) -> None:
+@pytest.mark.both_ways
+def test_the_provider_dies_and_the_next_apply_converges(module: Tofu, daemon: Any, started: Start) -> None:
+    """Also when its launcher does, or the warm process that it was forked from."""
+    victims = itertools.cycle(armed.VICTIMS)
+    module.override(module.folder / "bin", armed.script("terraform"))
     staged(module, 0)
     module.apply()
     for stage, (address, create, delete) in POINTS.items():
         staged(module, stage)
-        dying(module, create, "apply")
+        dying(module, started, create, next(victims))
         module.apply()
         assert address in module.state()
         made = objects(daemon, module.names["P"])
         staged(module, stage - 1)
-        dying(module, delete, "apply")
+        dying(module, started, delete, next(victims))
         module.apply()
         assert address not in module.state()
         staged(module, stage)
@@ -94,7 +103,8 @@ def test_the_provider_dies_and_the_next_apply_converges(module: Tofu, daemon: An
     module.assert_no_complaints()
 
 
-def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any) -> None:
+@pytest.mark.both_ways
+def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any, started: Start) -> None:
     """Its provider ends with it; what was made and is in no state is found again by the next apply."""
     staged(module, 3)
     name = module.names["P"]
@@ -104,6 +114,7 @@ def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any) -> Non
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     process.communicate()
+    started.assert_kept()
     module.apply()
     assert {"jvp_network.net[0]", "jvp_volume.data[0]", "jvp_instance.vm[0]"} <= set(module.state())
     module.settle()

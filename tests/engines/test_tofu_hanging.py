@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.starting import Start
 from tofu_stack import Tofu
 
 from faults.slow import SlowHost, until
@@ -37,7 +38,8 @@ def slow(hosts_folder: Path) -> Iterator[SlowHost]:
         yield found
 
 
-def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu]) -> None:
+@pytest.mark.both_ways
+def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu], started: Start) -> None:
     module = make_module()
     module.write(MODULE, URI=slow.host.uri)
     process = module.start("apply", "-no-color", "-auto-approve")
@@ -52,6 +54,7 @@ def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu]) -> None:
     said = re.sub(r"[\s│╷╵]+", " ", text)
     assert "stopped on request, though libvirt's virNetwork.create has not come back" in said, text
     assert took < SOON_S, text
+    started.assert_kept()
     slow.release()
     slow.heal()
     module.apply()

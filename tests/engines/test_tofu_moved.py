@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import tofu_home
 from tests.conftest import sweep
+from tests.starting import Start
 from tofu_home import REQUIRED, TofuHome
 
 OLD = "registry.example/dmacvicar/libvirt"
@@ -141,7 +142,7 @@ moved {
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> TofuHome:
+def home(tmp_path: Path, started: Start) -> TofuHome:
     found = TofuHome(tmp_path / "home", python_path=os.environ.get("PYTHONPATH"))
     found.install()
     for platform in ("linux_amd64", "linux_arm64"):

@@ -31,8 +31,9 @@ class TofuHome:
         self.folder = folder
         folder.mkdir(parents=True)
         ours = ("TF_", "XDG_", "JVP_", "PYTHONPATH")
+        kept = ("XDG_RUNTIME_DIR", "JVP_WARM")
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            **{name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)},
             "PATH": search_path(),
             "HOME": str(folder),
             "CHECKPOINT_DISABLE": "1",

@@ -1,6 +1,6 @@
 """A root module of one test in a folder of its own, the real OpenTofu or Terraform, and what its commands said.
 
-The provider is started as a user's would be, through `dev_overrides`: no registry is asked.
+The provider is started by the launcher that users have installed, through `dev_overrides`: no registry is asked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,12 @@ from typing import Any
 from engine_stack import search_path
 from tools.setup import tofu
 
+from jvp.doors.cli.terraformmirror import LAUNCHER
+from jvp.warm.launcher import SCRIPT
+
 SOURCE = "jvp.internal/jvp/jvp"
 """The provider's address. Its host exists nowhere: no registry can be asked for it."""
-LAUNCHER = "terraform-provider-jvp"
-MODULE = "jvp.doors.terraform.plugin"
+PROGRAM = "terraform-provider-jvp"
 PLAN = "plan.bin"
 COMPLAINT = re.compile(
     r"produced (an )?(inconsistent|invalid|unexpected)|unexpected new value|legacy (plugin )?SDK", re.I
@@ -79,18 +82,26 @@ class Run:
 class Tofu:
     """A root module with its state; nothing of it is shared with the user or another test."""
 
-    def __init__(self, folder: Path, names: dict[str, Any], program: str | None = None) -> None:
-        self.folder, self.names = folder, names
+    def __init__(
+        self,
+        folder: Path,
+        names: dict[str, Any],
+        program: str | None = None,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.folder, self.names, self._after = folder, names, after
         self.program = programs()[program] if program else next(iter(programs().values()))
         self.module = folder / "module"
         self.host_log = folder / "host.log"
         self.given: dict[str, Any] = {}
         """The values of the module's variables."""
         self.runs: list[Run] = []
-        for part in (self.module, folder / "home", folder / "bin"):
+        data = folder / "home" / ".local" / "share"
+        for part in (self.module, data / "jvp", folder / "bin"):
             part.mkdir(parents=True)
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TF_")},
+            "XDG_DATA_HOME": str(data),
             "PATH": search_path(),
             "HOME": str(folder / "home"),
             "TF_CLI_CONFIG_FILE": str(folder / "cli.tfrc"),
@@ -101,13 +112,15 @@ class Tofu:
             "TF_LOG_PATH": str(self.host_log),
             "CHECKPOINT_DISABLE": "1",
         }
-        self._override(folder / "bin")
+        # What `jvp terraform install` writes, where an override is looked for.
+        (data / "jvp" / "python").write_text(f"{sys.executable}\n{SCRIPT}\n", encoding="utf-8")
+        self.override(folder / "bin", LAUNCHER)
         self._declare("terraform.tf.json", {"terraform": {"required_providers": {"jvp": {"source": SOURCE}}}})
 
-    def _override(self, folder: Path) -> None:
-        """The provider is what this Python has of it."""
-        launcher = folder / LAUNCHER
-        launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -m {MODULE} "$@"\n', encoding="utf-8")
+    def override(self, folder: Path, script: str) -> None:
+        """The provider is what this script starts."""
+        launcher = folder / PROGRAM
+        launcher.write_text(script, encoding="utf-8")
         launcher.chmod(0o755)
         text = f'provider_installation {{\n  dev_overrides {{\n    "{SOURCE}" = "{folder}"\n  }}\n}}\n'
         Path(self.env["TF_CLI_CONFIG_FILE"]).write_text(text, encoding="utf-8")
@@ -145,6 +158,7 @@ class Tofu:
         )
         run = Run((self.program.name, *words), done.returncode, done.stdout, time.monotonic() - start)
         self.runs.append(run)
+        self._after()
         print(f"{run.seconds:5.1f} s  {' '.join(run.words)} -> {run.code}", flush=True)
         good = run.code == 0 or ("-detailed-exitcode" in words and run.code == CHANGES)
         assert ok is None or good == ok, run

@@ -1,20 +1,26 @@
-"""The same under the real engine: its plugin is killed in an `up` and in a `destroy`, and the next run converges."""
+"""The same under the real engine: its plugin is killed in an `up` and in a `destroy`, and the next run converges.
+
+Warm or plain, the plugin comes from the installed launcher. A warm start has two more that can be killed: the launcher
+and the warm process. The plugin dies with either, at this very call.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.starting import Start, warm_up
 
+from faults import armed
 from faults.scenes import image
 from hosts.daemon import SystemHost
 from hosts.engine import Resources, Stack
 from hosts.inventory import difference, inventory
 
-SHIM = Path(__file__).with_name("shim")
-pytestmark = pytest.mark.usefixtures("pulumi_cli")
+pytestmark = [pytest.mark.usefixtures("pulumi_cli"), pytest.mark.both_ways]
 
 # The resource and, of its writing calls, those at which it dies in the up and in the destroy.
 POINTS = {
@@ -59,30 +65,40 @@ def place(fault_node: SystemHost) -> Node:
 
 
 @pytest.fixture
-def stack(place: Node, hosts_folder: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(place: Node, hosts_folder: Path, request: pytest.FixtureRequest, started: Start) -> Iterator[Stack]:
     before = place.inventory()
     stack = Stack(hosts_folder / f"engine-{request.node.callspec.id}", place.host.uri)
+    launcher = stack.folder / "bin" / "pulumi-resource-jvp"
+    launcher.parent.mkdir()
+    launcher.write_text(armed.script("pulumi"))
+    launcher.chmod(0o755)
+    stack.environment["PATH"] = f"{launcher.parent}:{stack.environment['PATH']}"
     yield stack
     if stack.resources():
         stack.destroy()
     assert difference(before, place.inventory()) == ""
 
 
-def cut(number: int) -> dict[str, str]:
-    """The environment in which a plugin dies after its writing call of this number."""
-    return {"PYTHONPATH": str(SHIM), "JVP_CUT": f"after:{number}"}
+def dies(stack: Stack, started: Start, number: int, victim: str) -> None:
+    """An up whose plugin is killed after its writing call of this number, or the one who dies with it."""
+    if started.is_warm:
+        warm_up(armed.COMMAND, armed.SELF)
+    log = stack.folder / "killed"
+    stack.up(**armed.place(number, victim, log)).fails()
+    assert armed.killed(log) == [started.way]
 
 
 @pytest.mark.parametrize("name", POINTS)
-def test_killed_and_run_again(place: Node, stack: Stack, name: str) -> None:
+def test_killed_and_run_again(place: Node, stack: Stack, started: Start, name: str) -> None:
     """No lock stays: the CLI lives on when its plugin dies, and says that it did."""
     creates, deletes = POINTS[name]
+    victims = itertools.islice(itertools.cycle(armed.VICTIMS), list(POINTS).index(name), None)
     base, whole = place.program(*NEEDS[name]), place.program(*NEEDS[name], name)
     stack.declare(base).up().expect()
     stack.up().expect()
     reference = None
     for number in creates:
-        stack.declare(whole).up(**cut(number)).fails()
+        dies(stack.declare(whole), started, number, next(victims))
         stack.up().expect()
         stack.settled()
         assert name in stack.resources()
@@ -94,7 +110,7 @@ def test_killed_and_run_again(place: Node, stack: Stack, name: str) -> None:
     assert set(place.inventory()) == reference, "not what a run makes that nobody kills"
     stack.up().expect()
     for number in deletes:
-        stack.declare(base).up(**cut(number)).fails()
+        dies(stack.declare(base), started, number, next(victims))
         stack.up().expect()
         assert name not in stack.resources()
         stack.declare(whole).up().expect()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.starting import Start
 
 from faults.slow import SlowHost, until
 from hosts.engine import Stack
@@ -57,7 +58,8 @@ def test_a_verb_ends_at_its_deadline_and_at_a_cancel_and_the_next_converges(slow
 
 
 @pytest.mark.engines
-def test_ctrl_c_through_the_cli(slow: SlowHost, hosts_folder: Path, pulumi_cli: None) -> None:
+@pytest.mark.both_ways
+def test_ctrl_c_through_the_cli(slow: SlowHost, hosts_folder: Path, pulumi_cli: None, started: Start) -> None:
     stack = Stack(hosts_folder / "hang-stack", slow.host.uri)
     stack.declare({"net": ("Network", {"cidr": "192.168.87.0/24"})})
     with running(stack, "up", "--yes", "--skip-preview", "--stack", "dev") as process:
@@ -68,6 +70,7 @@ def test_ctrl_c_through_the_cli(slow: SlowHost, hosts_folder: Path, pulumi_cli: 
     took = time.monotonic() - begin
     assert "stopped on request, though libvirt's virNetwork.create has not come back" in re.sub(r"\s+", " ", text)
     assert took < SOON_S, text
+    started.assert_kept()
     slow.release()
     slow.heal()
     stack.up().expect()

@@ -84,7 +84,6 @@ class Stack:
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_HOME": str(folder / "home"),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             **(environment or {}),
         }
         self("stack", "init", "dev").expect()

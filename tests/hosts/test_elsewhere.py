@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.starting import Start
 
 from hosts.daemon import Daemon, SessionHost, SystemHost, home_environment
 from hosts.engine import Resources, Stack
@@ -23,9 +25,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def stack_for(hosts_folder: Path, request: pytest.FixtureRequest) -> Callable[..., Stack]:
+def stack_for(hosts_folder: Path, started: Start) -> Callable[..., Stack]:
     """Makes a stack that a user runs inside of a namespace; without one, root here."""
-    folder = hosts_folder / request.node.name.replace("[", "-").strip("]")
+    folder = hosts_folder / secrets.token_hex(3)  # short: the path of a warm process's socket in it must be
 
     def make(uri: str | None, namespace: Namespace | None = None, user: User | None = None, **more: str) -> Stack:
         folder.mkdir(mode=0o755)
@@ -92,22 +94,33 @@ def lifecycle(stack: Stack, daemon: Daemon | str, folder: Path, declare: Callabl
     assert difference(before, inventory(uri, folder)) == ""
 
 
+def forked(stack: Stack, namespace: Namespace, user: User) -> int:
+    """How many plugins warm processes of this user have forked."""
+    command = namespace.command(Path(sys.prefix, "bin", "jvp"), "warm", "status", user=user)
+    done = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=60, check=True)
+    return sum(int(count) for count in re.findall(r": (\d+) starts", done.stdout))
+
+
 def test_an_ordinary_user_of_the_group_libvirt(
-    group_node: SystemHost, member: User, stack_for: Callable[..., Stack]
+    group_node: SystemHost, member: User, stack_for: Callable[..., Stack], started: Start
 ) -> None:
     stack = stack_for(None, group_node.namespace, member)
     source = image(Path(stack.environment["HOME"]), member.uid)
     lifecycle(
         stack, group_node.daemon, group_node.pools, lambda grown: declared(group_node.pools / "p", source, grown=grown)
     )
+    assert (forked(stack, group_node.namespace, member) > 0) == started.is_warm
 
 
-def test_a_daemon_on_another_host(second_node: SystemHost, stack_for: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_daemon_on_another_host(
+    second_node: SystemHost, stack_for: Callable[..., Stack], tmp_path: Path, started: Start
+) -> None:
     stack = stack_for(second_node.uri)
     source = image(tmp_path)
     lifecycle(
         stack, second_node.uri, second_node.pools, lambda grown: declared(second_node.pools / "p", source, grown=grown)
     )
+    started.assert_kept()
 
 
 def test_a_uri_that_leads_to_another_host_is_an_error(
@@ -135,13 +148,14 @@ def test_a_uri_that_leads_to_another_host_is_an_error(
     assert difference(before, inventory(second_node.uri, second_node.pools)) == ""
 
 
-def test_the_session_of_a_user(session_node: SessionHost, stack_for: Callable[..., Stack]) -> None:
+def test_the_session_of_a_user(session_node: SessionHost, stack_for: Callable[..., Stack], started: Start) -> None:
     stack = stack_for("qemu:///session", session_node.namespace, session_node.user, **session_node.environment)
     image(session_node.home, session_node.user.uid)
     source = session_node.HOME / "image.raw"
     uri = f"qemu+unix:///session?socket={session_node.daemon.socket}"
     pools = session_node.home / ".local/share/jvp"
     lifecycle(stack, uri, pools, lambda grown: declared(None, source, networks=False, grown=grown))
+    assert (forked(stack, session_node.namespace, session_node.user) > 0) == started.is_warm
 
 
 def test_a_session_has_no_networks_and_says_so(session_node: SessionHost, stack_for: Callable[..., Stack]) -> None:

@@ -14,6 +14,11 @@ def launched_by(pid: int) -> None:
     _launcher = pid
 
 
+def launcher() -> int | None:
+    """The launcher's number; None after a plain start."""
+    return _launcher
+
+
 def pid() -> int:
     """The parent's number now; 1 or that of another reaper when the one that started us is gone."""
     if _launcher is None:

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests import extent, timing
+from tests import extent, starting, timing
 
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("JVP_TESTS", raising=False)
+    monkeypatch.delenv("JVP_TEST_START", raising=False)
     monkeypatch.setenv("JVP_SEED", "one")
     extent.seed.cache_clear()
     yield
@@ -25,6 +26,27 @@ def test_a_sample_is_a_part_in_order_and_the_same_again() -> None:
     assert found == sorted(set(found))
     assert extent.sample(range(100), "x", share=0.34) == found
     assert extent.sample(range(100), "y", share=0.34) != found
+
+
+def test_each_test_has_one_way_of_starting_and_the_same_again() -> None:
+    names = [f"tests/engines/test_{number}.py" for number in range(200)]
+    usual = [starting.ways(name, both=False) for name in names]
+    assert usual == [starting.ways(name, both=False) for name in names]
+    assert {len(ways) for ways in usual} == {1}
+    assert 20 < usual.count(["plain"]) < 80
+    assert 70 < [starting.ways(name, both=True) for name in names].count(["plain"]) < 130
+
+
+def test_what_is_for_both_ways_is_tried_in_both_unless_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JVP_TESTS", "all")
+    assert starting.ways("x", both=True) == ["warm", "plain"]
+    assert len(starting.ways("x", both=False)) == 1
+    monkeypatch.setenv("JVP_TEST_START", "plain")
+    assert starting.ways("x", both=True) == starting.ways("x", both=False) == ["plain"]
+    assert "plainly" in starting.told()
+    monkeypatch.setenv("JVP_TEST_START", "cold")
+    with pytest.raises(pytest.UsageError, match="must be one of warm, plain"):
+        starting.told()
 
 
 def test_another_seed_is_another_sample(monkeypatch: pytest.MonkeyPatch) -> None:
