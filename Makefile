@@ -13,7 +13,7 @@ ARGS ?=
 # JVP_TEST_START=warm or plain has engines start the provider in this way alone: tests/starting.py
 
 .NOTPARALLEL:
-.PHONY: help setup demo test test-all lab lint format schema dist bench clean
+.PHONY: help setup demo test test-all lab lint format schema dist bench race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,11 @@ dist: ## the wheel and the source archive of pulumi-jvp, in dist/; makes .venv w
 	@rm -rf dist
 	@$(PYTHON) -m build --outdir dist .
 
-bench: ## measure against the floor
-	@python3 -m tools.setup --skip tofu
+bench: setup ## measure against the engine alone and libvirt alone
 	@PYTHONPATH=tests $(PYTHON) -m bench $(ARGS)
+
+race: setup ## race against the providers that JVP_RACE_TERRAFORM and JVP_RACE_PULUMI name
+	@PYTHONPATH=tests $(PYTHON) -m bench.race $(ARGS)
 
 clean: ## remove what was built; daemons and Debian packages stay
 	@rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,1 +1,1 @@
-"""How quick it is, beside what libvirt and the engine need alone: `python -m bench`, or `make bench`."""
+"""How quick it is, beside libvirt and the engine alone (`make bench`), and beside other providers (`make race`)."""

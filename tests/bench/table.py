@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -13,12 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """`aim` is in the value's unit. A floor measured on this machine moves it: what counts is the ratio."""
+    """`aim` is in the value's unit, stretched to this machine; None where there is none. What counts is the ratio."""
 
     name: str
     value: float
     unit: str
-    aim: float
+    aim: float | None = None
     floor: float | None = None
     floor_name: str = ""
     note: str = ""
@@ -29,14 +28,11 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        return self.value <= self.aim
+        """Nothing is missed where there is no aim."""
+        return self.aim is None or self.value <= self.aim
 
     def document(self) -> dict[str, Any]:
         return {**asdict(self), "ratio": self.ratio, "holds": self.holds}
-
-
-def median(times: Iterable[float]) -> float:
-    return statistics.median(times)
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -52,10 +48,10 @@ def show(rows: Iterable[Row]) -> None:
     for row in rows:
         ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
         floor = f"{row.floor:.4g}" if row.floor is not None else ""
-        numbers = f"{ratio:>6} {row.value:>9.4g} {row.aim:>9.4g} {floor:>9} {row.unit:4}"
-        print(
-            f"{row.name:52} {numbers}  {'yes' if row.holds else 'NO':3}  {row.floor_name}{row.note and '; ' + row.note}"
-        )
+        aim = f"{row.aim:.4g}" if row.aim is not None else ""
+        numbers = f"{ratio:>6} {row.value:>9.4g} {aim:>9} {floor:>9} {row.unit:4}"
+        holds = "" if row.aim is None else "yes" if row.holds else "NO"
+        print(f"{row.name:52} {numbers}  {holds:3}  {'; '.join(filter(None, (row.floor_name, row.note)))}")
 
 
 def save(rows: Iterable[Row], path: Path) -> None:
