@@ -15,18 +15,19 @@ from jvp.core import objects
 from jvp.core.abandon import leavable
 from jvp.core.check import Checked, Failure, check, failures_text, hide
 from jvp.core.diff import consequences, declared, defaulted, diff
-from jvp.core.errors import Bug, Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
+from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.going import Going
 from jvp.core.guard import guarded, own_texts, said
 from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
+from jvp.core.objects import Given
 from jvp.core.outlook import Asked, Outlook
 from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
 from jvp.core.text import harmless_value, sentence
 from jvp.core.types import reference as known_by
-from jvp.core.values import Bag, has_unknown, reveal, secret_texts
+from jvp.core.values import Bag, reveal, secret_texts
 from jvp.core.wanted import unmanaged, unset
 from jvp.core.work import Work
 
@@ -60,7 +61,7 @@ class Calls:
         return check(self.handlers[token].spec, raw)
 
     @leavable
-    def diff(self, token: str, stored: Stored, new: Bag, work: Work | None = None) -> Plan:
+    def diff(self, token: str, stored: Stored, new: Given, work: Work | None = None) -> Plan:
         """What leads from `stored` to `new` (checked inputs). Needs no host; where there is one it may be asked.
 
         Warns through `work` of what a replacement takes away.
@@ -68,78 +69,76 @@ class Calls:
         plan = self._plan(token, stored, new, work, looks=True)
         (self.outlook.plans.move if plan.changes else self.outlook.plans.stay)(stored.id)
         if work is not None:
-            self._stand(self.handlers[token], stored.id, stored.state, work, again=False)
+            self._stand(self.handlers[token], stored.id, stored.state, plan.prior, work, again=False)
         if plan.replaces and work is not None:
-            self._warn_of_replacement(self.handlers[token], stored.state, work)
+            self._warn_of_replacement(self.handlers[token], stored.state, plan.prior, work)
         return plan
 
-    def _stand(self, handler: AnyHandler, object_id: str, state: Bag, work: Work, *, again: bool) -> None:
+    def _stand(self, handler: AnyHandler, object_id: str, state: Bag, loaded: Any, work: Work, *, again: bool) -> None:
         with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
-            lines = handler.standing(load(handler.state, state))
-            self.outlook.standing(work, object_id, lines, again=again)
+            self.outlook.standing(work, object_id, handler.standing(loaded), again=again)
 
-    def _warn_of_replacement(self, handler: AnyHandler, state: Bag, work: Work) -> None:
+    def _warn_of_replacement(self, handler: AnyHandler, state: Bag, loaded: Any, work: Work) -> None:
         with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
             if state.get("state") == "running":
                 work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
-            for line in handler.replacement_warnings(work, load(handler.state, state)):
+            for line in handler.replacement_warnings(work, loaded):
                 work.warn(line)
 
-    def _plan(
-        self, token: str, stored: Stored, new: Bag, work: Work | None = None, *, looks: bool = False
-    ) -> Plan:  # fmt: skip
+    def _plan(self, token: str, stored: Stored, new: Given, work: Work | None = None, *, looks: bool = False) -> Plan:
         handler = self.handlers[token]
-        with self._guarded(stored.state, new, work=work) as work:
+        with self._guarded(stored.state, objects.bag_of(new), work=work) as work:
             refuse_newer(handler.spec, stored)
-            stored, wanted = upgraded(handler.spec, stored), objects.wanted(handler, stored, new).sound().whole
-            changes = diff(handler.spec, stored.state, stored.inputs, wanted, imported=stored.imported)
-            prior = load(handler.state, stored.state)
-            bag = reveal(wanted)
+            stored, wanted = upgraded(handler.spec, stored), objects.wanted(handler, stored, new).sound()
+            changes = diff(handler.spec, stored.state, stored.inputs, wanted.whole, imported=stored.imported)
+            prior, bag = load(handler.state, stored.state), reveal(wanted.whole)
             found = tuple(handler.effects(changes, prior, bag))
-            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found)
+            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found, wanted, prior)
 
-    def preview_create(self, token: str, inputs: Bag, work: Work, asked: Asked | None = None) -> Bag:
+    def preview_create(self, token: str, inputs: Given, work: Work, asked: Asked | None = None) -> Bag:
         """The state that a create would give, UNKNOWN where only the host will tell.
 
         Warns of why the create that is `asked` for would fail as the host is now.
         """
         handler = self.handlers[token]
-        wanted = check(handler.spec, inputs).sound().whole
+        wanted = objects.checked(handler, inputs).sound()
         if asked is not None:
-            with contextlib.suppress(JvpError), self._guarded(wanted, work=work) as warned:
-                spec, key = handler.spec.model_validate(reveal(wanted)), asked.key
+            with contextlib.suppress(JvpError), self._guarded(wanted.whole, work=work) as warned:
+                spec, key = wanted.spec, asked.key
                 self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
         return objects.to_create(handler, wanted, work, self.secrets)
 
     @leavable
     def preview_update(
-        self, token: str, stored: Stored, new: Bag, work: Work, plan: Plan | None = None, *, defaults: bool = False
+        self, token: str, stored: Stored, new: Given, work: Work, plan: Plan | None = None, *, defaults: bool = False
     ) -> Bag:
         """The state that an update would give, by the `plan` that `diff` gave, if it was asked.
 
         `defaults` has it say which become what, for an engine that does not.
         """
         handler = self.handlers[token]
-        changes = (plan or self._plan(token, stored, new, work, looks=True)).changes
-        with self._guarded(stored.state, new, work=work) as work:
-            for line in (*consequences(changes), *(defaulted(changes, new) if defaults else ())):
+        plan = plan or self._plan(token, stored, new, work, looks=True)
+        bag = objects.bag_of(new)
+        with self._guarded(stored.state, bag, work=work) as work:
+            for line in (*consequences(plan.changes), *(defaulted(plan.changes, bag) if defaults else ())):
                 work.warn(line)
-        return objects.to_update(handler, stored, new, changes, work, self.secrets)
+        return objects.to_update(handler, stored, plan, bag, work, self.secrets)
 
     @leavable
-    def create(self, token: str, key: Key, inputs: Bag, work: Work, *, adopt: bool = False) -> Result:
+    def create(self, token: str, key: Key, inputs: Given, work: Work, *, adopt: bool = False) -> Result:
         """Make the object. Raises a JvpError when nothing was left behind.
 
         With `adopt` an object that is there already under the declared name is taken over: imported and updated.
         """
-        handler = self.handlers[token]
-        with self._guarded(inputs, work=work) as work:
+        handler, bag = self.handlers[token], objects.bag_of(inputs)
+        with self._guarded(bag, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
-                spec = self._spec(handler, inputs)
+                wanted = objects.to_apply(objects.checked(handler, inputs))
+                spec = wanted.spec
                 outcome = self._going.wait(work, token, lambda: handler.create(work, key, spec), patient=not adopt)
             except NameTaken as error:
-                if not adopt or "name" not in inputs or error.path[:1] not in ((), ("name",)):
+                if not adopt or "name" not in bag or error.path[:1] not in ((), ("name",)):
                     raise
                 if error.holder is not None and error.holder.is_declared_by(key):
                     # Two resources would share it, and the delete of one of them would take it from the other.
@@ -147,9 +146,10 @@ class Calls:
                     if not error.holder.of(key):  # else no state may have it any more: the door says the way back
                         error.id = ""
                     raise
-                return self._adopted(token, key, inputs, work)
+                return self._adopted(token, key, bag, work)
             number = key.generation_of(outcome.id)
-            return self._result(handler, outcome, inputs, {} if number is None else {"made": [key.digest, number]})
+            made = {} if number is None else {"made": [key.digest, number]}
+            return self._result(handler, outcome, bag, wanted, made)
 
     def _adopted(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
         """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
@@ -181,13 +181,15 @@ class Calls:
                 return None
             state, lacks = (found.state, found.reasons) if isinstance(found, Partial) else (found, ())
             stored = upgraded(handler.spec, stored)
-            bag = objects.state_bag(handler, state, objects.wanted(handler, stored, stored.inputs).whole, stored.state)
-            self._stand(handler, stored.id, bag, work, again=True)
+            wanted = objects.wanted(handler, stored, stored.inputs)
+            bag = objects.state_bag(handler, state, wanted.whole, stored.state)
+            self._stand(handler, stored.id, bag, load(handler.state, bag), work, again=True)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             if lacks:
                 private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))
-            whole = objects.wanted(handler, replace(stored, state=bag), stored.inputs).whole
-            return Stored(stored.id, declared(handler.spec, bag, stored.inputs, whole), bag, private)
+            if stored.private.get("unmanaged"):  # what nobody declares is as it is now
+                wanted = objects.wanted(handler, replace(stored, state=bag), stored.inputs)
+            return Stored(stored.id, declared(handler.spec, bag, stored.inputs, wanted.whole), bag, private)
 
     @leavable
     def import_(self, token: str, reference: str, work: Work) -> Stored | None:
@@ -216,20 +218,22 @@ class Calls:
             return Stored(object_id, checked.inputs, bag, private)
 
     @leavable
-    def update(self, token: str, stored: Stored, new: Bag, work: Work, key: Key | None = None) -> Result:
+    def update(self, token: str, stored: Stored, new: Given, work: Work, key: Key | None = None) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds. The key says who declares it."""
-        handler = self.handlers[token]
+        handler, bag = self.handlers[token], objects.bag_of(new)
         work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
-        with self._guarded(stored.inputs, new, work=work) as work:
+        with self._guarded(stored.inputs, bag, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            spec = self._spec(handler, objects.wanted(handler, stored, new).sound().whole)
-            changes = self._plan(token, stored, new).changes
-            prior = load(handler.state, stored.state)
-            outcome = self._going.wait(work, token, lambda: handler.update(work, stored.id, prior, spec, changes))
-            left = unset(handler.spec, stored.private.get("unmanaged", ()), new)
+            checked = objects.checked(handler, new)
+            plan = self._plan(token, stored, checked)
+            spec = objects.to_apply(plan.wanted).spec
+            outcome = self._going.wait(
+                work, token, lambda: handler.update(work, stored.id, plan.prior, spec, plan.changes)
+            )
+            left = unset(handler.spec, stored.private.get("unmanaged", ()), bag)
             kept = {"made": stored.private["made"]} if "made" in stored.private else {}
             private = {**kept, **noted(outcome.id, key, work.mark), **({"unmanaged": left} if left else {})}
-            return self._result(handler, outcome, new, private, stored.state)
+            return self._result(handler, outcome, bag, checked, private, stored.state)
 
     @leavable
     def delete(self, token: str, stored: Stored, work: Work) -> None:
@@ -300,15 +304,16 @@ class Calls:
         recorded = stored.private.get("host")
         return bool(recorded) and recorded != self.host()
 
-    def _spec(self, handler: AnyHandler, inputs: Bag) -> Any:
-        if has_unknown(inputs):
-            raise Bug("an unknown value reached an apply")
-        return check(handler.spec, inputs).sound().spec
-
     def _result(
-        self, handler: AnyHandler, outcome: Outcome[Any], inputs: Bag, private: Bag, prior: Bag | None = None
+        self,
+        handler: AnyHandler,
+        outcome: Outcome[Any],
+        inputs: Bag,
+        checked: Checked[Any],
+        private: Bag,
+        prior: Bag | None = None,
     ) -> Result:
-        bag = objects.state_bag(handler, outcome.state, check(handler.spec, inputs).whole, prior or {}, written=True)
+        bag = objects.state_bag(handler, outcome.state, checked.whole, prior or {}, written=True)
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = self.secrets | secret_texts(inputs)

@@ -6,38 +6,58 @@ import contextlib
 from typing import Any
 
 from jvp.core.abandon import run
-from jvp.core.check import Checked, hide
-from jvp.core.diff import Change, completed, respelled
-from jvp.core.errors import JvpError
+from jvp.core.check import Checked, check, hide
+from jvp.core.diff import completed, respelled
+from jvp.core.errors import Bug, JvpError
 from jvp.core.guard import guarded, own_texts
 from jvp.core.handler import AnyHandler
-from jvp.core.model import Spec, fields, load
-from jvp.core.stored import Stored
+from jvp.core.model import Spec, fields
+from jvp.core.stored import Plan, Stored
 from jvp.core.text import harmless_value
-from jvp.core.values import UNKNOWN, Bag, reveal, secret_paths, secret_paths_in
-from jvp.core.wanted import filled
+from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths, secret_paths_in
+from jvp.core.wanted import filled, unset
 from jvp.core.work import Work
 
-
-def wanted(handler: AnyHandler, stored: Stored, inputs: Bag) -> Checked[Any]:
-    """What a program wants of an object that is there: `inputs` with what they leave out."""
-    return filled(handler.spec, inputs, stored.private.get("unmanaged", ()), stored.state)
+Given = Bag | Checked[Any]
+"""What a program declares: its properties, or what a check of them gave within the same call."""
 
 
-def to_create(handler: AnyHandler, whole: Bag, work: Work, settings: set[str]) -> Bag:
-    """The state that a create of `whole` inputs would give, UNKNOWN where only the host will tell."""
+def bag_of(given: Given) -> Bag:
+    """What was set."""
+    return given.inputs if isinstance(given, Checked) else given
+
+
+def checked(handler: AnyHandler, given: Given) -> Checked[Any]:
+    """What is given, checked once."""
+    return given if isinstance(given, Checked) else check(handler.spec, given)
+
+
+def wanted(handler: AnyHandler, stored: Stored, given: Given) -> Checked[Any]:
+    """What a program wants of an object that is there: what is given, with what it leaves out."""
+    places = unset(handler.spec, stored.private.get("unmanaged", ()), bag_of(given))
+    return filled(handler.spec, bag_of(given), places, stored.state) if places else checked(handler, given)
+
+
+def to_apply(found: Checked[Any]) -> Checked[Any]:
+    """The same, to be made so. Raises Invalid for what breaks a rule."""
+    if has_unknown(found.whole):
+        raise Bug("an unknown value reached an apply")
+    return found.sound()
+
+
+def to_create(handler: AnyHandler, wants: Checked[Any], work: Work, settings: set[str]) -> Bag:
+    """The state that a create would give, UNKNOWN where only the host will tell."""
+    whole = wants.whole
     ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
     bag: Bag = dict.fromkeys(ours, UNKNOWN)
-    bag |= harmless_value(_predicted(handler, whole, None, work, settings), own_texts(whole))
+    bag |= harmless_value(_predicted(handler, wants, None, work, settings), own_texts(whole))
     return hide({**bag, **completed(handler.spec, reveal(whole), {})}, secret_paths(whole), handler.state)
 
 
-def to_update(
-    handler: AnyHandler, stored: Stored, new: Bag, changes: tuple[Change, ...], work: Work, settings: set[str]
-) -> Bag:
-    """The state that an update by these changes would give."""
-    changed = {str(change.path[0]) for change in changes}
-    whole = wanted(handler, stored, new).sound().whole
+def to_update(handler: AnyHandler, stored: Stored, plan: Plan, new: Bag, work: Work, settings: set[str]) -> Bag:
+    """The state that an update by this plan would give; `new` is what the program sets."""
+    changed = {str(change.path[0]) for change in plan.changes}
+    whole = plan.wanted.whole
     bag: Bag = {}
     for name, facts in fields(handler.state).items():
         if facts.output is not None:
@@ -46,18 +66,17 @@ def to_update(
             bag[name] = UNKNOWN if moved else stored.state.get(name)
         elif facts.computed and name not in whole:
             bag[name] = stored.state.get(name)
-    bag |= _predicted(handler, whole, load(handler.state, stored.state), work, settings)
+    bag |= _predicted(handler, plan.wanted, plan.prior, work, settings)
     bag = harmless_value(bag, own_texts(stored.inputs, new))
     chosen = completed(handler.spec, reveal(whole), reveal(stored.state))
     return hide({**bag, **chosen}, secret_paths(whole), handler.state)
 
 
-def _predicted(handler: AnyHandler, whole: Bag, prior: Any, work: Work, settings: set[str]) -> Bag:
-    with guarded(settings, whole, work=work) as work:
-        spec = handler.spec.model_validate(reveal(whole))
+def _predicted(handler: AnyHandler, wants: Checked[Any], prior: Any, work: Work, settings: set[str]) -> Bag:
+    with guarded(settings, wants.whole, work=work) as work:
         with contextlib.suppress(JvpError):
-            run(work, lambda: _warn(handler, spec, prior, work))
-        return handler.predict(spec, prior)
+            run(work, lambda: _warn(handler, wants.spec, prior, work))
+        return handler.predict(wants.spec, prior)
 
 
 def _warn(handler: AnyHandler, spec: Any, prior: Any, work: Work) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from jvp.core.check import Checked
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
 from jvp.core.facts import Effect
@@ -51,6 +53,10 @@ class Plan:
     """What an update would do. Names are unique on a node, so a replacement deletes first."""
 
     changes: tuple[Change, ...]
+    wanted: Checked[Any] = field(repr=False)
+    """What it leads to: what the program sets, and what follows from it."""
+    prior: Any = field(repr=False)
+    """The state that it begins from, as the kind's model."""
 
     @property
     def replaces(self) -> bool:

@@ -141,11 +141,11 @@ class ProviderServicer:
             return answer(diagnostics=diagnostics.of_failures(wrong, handler.spec))
         with self._ready.work(handler, config, "create", preview=True) as (work, warnings):
             if prior is None:
-                raw = verbs.planned_create(self._ready, handler, config, outcome.inputs, work)
+                raw = verbs.planned_create(self._ready, handler, config, outcome, work)
                 return answer(planned_state=encode(raw), diagnostics=warnings)
             stored = verbs.having(handler, kept.stored(handler, prior, request.prior_private), before)
-            changes = self._ready.calls.diff(handler.token, stored, outcome.inputs, work)
-            raw = verbs.planned_update(self._ready, handler, config, stored, outcome.inputs, prior, changes, work)
+            changes = self._ready.calls.diff(handler.token, stored, outcome, work)
+            raw = verbs.planned_update(self._ready, handler, config, stored, outcome, prior, changes, work)
         return answer(
             planned_state=encode(raw),
             planned_private=kept.planned(request.prior_private, bag),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from jvp.core.check import Checked
 from jvp.core.errors import NameTaken, NotFound
 from jvp.core.facts import Effect
 from jvp.core.handler import AnyHandler
@@ -32,7 +33,7 @@ def create(run: Configured, handler: AnyHandler, before: Stored, given: Bag, ado
     if not declared.take(key.digest):
         raise NameTaken(f'{handler.kind} "{key.label}" is declared twice, and is made already', path=("name",))
     try:
-        inputs = run.calls.check(handler.token, given).inputs
+        inputs = run.calls.check(handler.token, given)
         made = run.calls.create(handler.token, key, inputs, work, adopt=adopt).stored
     except NameTaken as error:
         declared.drop(key.digest)
@@ -46,7 +47,7 @@ def create(run: Configured, handler: AnyHandler, before: Stored, given: Bag, ado
 
 def update(run: Configured, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
     """Change the object to what is `given`."""
-    inputs = run.calls.check(handler.token, given).inputs
+    inputs = run.calls.check(handler.token, given)
     return run.calls.update(handler.token, before, inputs, work, run.key(handler, given)).stored
 
 
@@ -72,10 +73,10 @@ def imported(run: Configured, handler: AnyHandler, reference: str, work: Work) -
     return found
 
 
-def planned_create(run: Configured, handler: AnyHandler, config: Raw, inputs: Bag, work: Work) -> Raw:
+def planned_create(run: Configured, handler: AnyHandler, config: Raw, inputs: Checked[Any], work: Work) -> Raw:
     """Every attribute of an object that is to be made."""
     adopt = run.adopts(config)
-    asked = Asked(lambda: run.key(handler, inputs), adopt is not False, partial(diagnostics.taken, handler.kind))
+    asked = Asked(lambda: run.key(handler, inputs.inputs), adopt is not False, partial(diagnostics.taken, handler.kind))
     preview = run.calls.preview_create(handler.token, inputs, work, asked)
     raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
     raw = writeonly.closed(handler.state, raw, config)
@@ -87,7 +88,7 @@ def planned_update(
     handler: AnyHandler,
     config: Raw,
     stored: Stored,
-    inputs: Bag,
+    inputs: Checked[Any],
     prior: Raw,
     changes: Plan,
     work: Work,
