@@ -15,7 +15,7 @@ import grpc
 
 from bench.contestants import Contestant
 from bench.engines import Engine
-from bench.sample import Memory, Sample, children, warm_processes
+from bench.sample import Failed, Memory, Sample, quiet, warm_processes
 
 COOKIE = {"TF_PLUGIN_MAGIC_COOKIE": "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"}
 HOST = {**COOKIE, "PLUGIN_CLIENT_CERT": "a host's", "PLUGIN_PROTOCOL_VERSIONS": "5,6"}
@@ -24,7 +24,7 @@ PATIENCE_S = 10.0
 
 
 def measure(contestant: Contestant, environment: Mapping[str, str]) -> Sample:
-    """From the start to the answered handshake."""
+    """From the start to the answered handshake. Raises Failed."""
     return (_terraform if contestant.engine == "tofu" else _pulumi)(contestant, environment)
 
 
@@ -38,7 +38,8 @@ def _terraform(contestant: Contestant, environment: Mapping[str, str]) -> Sample
     try:
         line = process.stdout.readline()
         seconds = time.monotonic() - begin
-        assert line.startswith(b"1|"), line
+        if not line.startswith(b"1|"):
+            raise Failed("it does not start alone")
         return Sample(seconds)
     finally:
         process.terminate()
@@ -55,14 +56,16 @@ def _pulumi(contestant: Contestant, environment: Mapping[str, str]) -> Sample:
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        port = int(process.stdout.readline())
+        port = process.stdout.readline().strip().decode(errors="replace")
+        if not port.isdecimal():
+            raise Failed("it does not start alone")
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             call: Any = channel.unary_unary("/pulumirpc.ResourceProvider/Handshake")
             try:
                 call(b"", timeout=PATIENCE_S)
             except grpc.RpcError as error:
                 if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-                    raise
+                    raise Failed(f"it answers no handshake: {error.code().name}") from None
             return Sample(time.monotonic() - begin)
     finally:
         process.kill()
@@ -99,10 +102,7 @@ def is_cold(environment: Mapping[str, str]) -> bool:
 
 def held(racer: Engine) -> Sample:
     """The memory of the warm process, once it is alone: its children have a part of what they share with it."""
-    end = time.monotonic() + PATIENCE_S
-    while (pids := warm_processes(str(racer.runtime))) and children(pids) and time.monotonic() < end:
-        time.sleep(0.02)
-    found = [Memory.of(pid) for pid in pids]
+    found = [Memory.of(pid) for pid in quiet(str(racer.runtime))]
     return Sample(0.0, memory=sum(one.uss for one in found), shared=sum(one.pss for one in found))
 
 

@@ -59,7 +59,10 @@ def race(contestants: Sequence[Contestant], wanted: Sequence[str], runs: int, ho
     results.note("", FLOOR, PROCESS, "import grpc", Sample(min(timed(handshake.import_grpc) for _ in range(STARTS))))
     for racer in racers:
         if not racer.contestant.alone:
-            _process(racer, results)
+            try:
+                _process(racer, results)
+            except Failed as error:
+                results.failures[racer.contestant.engine, racer.contestant.label, PROCESS] = str(error)
         handshake.stop(racer)
     return results
 

@@ -21,6 +21,7 @@ LOOK_S = 0.01
 MEMORY_EVERY = 5
 """Looks between two at the memory, which take longer."""
 LIMIT_S = 600.0
+QUIET_S = 5.0
 
 
 class Failed(Exception):
@@ -136,7 +137,7 @@ def measured(
         watch.join()
     if code:
         raise Failed(said)
-    after = sum(_all(pid) for pid in warm_processes(runtime))
+    after = sum(_all(pid) for pid in quiet(runtime))
     cpu = (reaped if only_child else sum(looks.times.values())) + max(0.0, after - before)
     return Sample(seconds, cpu, len(launched(starts)), looks.memory, looks.shared, ended), said
 
@@ -158,6 +159,9 @@ def _run(
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         ended = time.monotonic()
         children = Times.of(process.pid).children
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # a Ctrl-C, which it did not get: it is a session of its own
+        raise
     finally:
         limit.cancel()
         limit.join()
@@ -186,6 +190,14 @@ def warm_processes(runtime: str | None) -> tuple[int, ...]:
                 # Its children have its command line.
                 found.append(int(entry.name))
     return tuple(pid for pid in found if _parent(pid) not in found)
+
+
+def quiet(runtime: str | None) -> tuple[int, ...]:
+    """The warm processes, once they have no children: those of a launcher that was killed end a moment later."""
+    end = time.monotonic() + QUIET_S
+    while (found := warm_processes(runtime)) and children(found) and time.monotonic() < end:
+        time.sleep(LOOK_S)
+    return found
 
 
 def children(parents: Sequence[int]) -> list[int]:

@@ -106,8 +106,8 @@ def split(work: str) -> tuple[str, int]:
 
 
 def label(work: str) -> str:
-    """For people."""
-    kind, count = split(work)
+    """For people. What is no work has no other name."""
+    kind, count = split(work) if work != "process" else (work, 0)
     if work in IMAGES:
         size, data = IMAGES[work]
         return f"{f'{size // 1024} GiB' if size % 1024 == 0 else f'{size} MiB'} image, {data} MiB of data"
