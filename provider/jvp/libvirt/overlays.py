@@ -149,5 +149,5 @@ def _base(node: Node, path: str) -> tuple[str, str] | None:
 def _learn(pool: libvirt.virStoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:
     """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
     inside = {posixpath.basename(path) for path in users if posixpath.dirname(path) == folder}
-    if inside - set(pools.names(pool)):
+    if inside and inside - set(pools.names(pool)):
         pools.refresh(current(), pool)

@@ -6,21 +6,24 @@ absolute path. Where a call says "Raises libvirtError", the caller has it transl
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import libvirt
 
+from jvp.core.abandon import turn
 from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work, current
 from jvp.libvirt import sidecar, told
 from jvp.libvirt.errors import Gone, is_gone, is_no_file, reason, translated
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import parse, put, text_of, value, volume_xml
+from jvp.libvirt.xml import Element, parse, put, text_of, value, volume_xml
 
 T = TypeVar("T")
 _SHOWN = 12
@@ -29,6 +32,7 @@ PERMISSION_MODE = "0600"
 _REMEMBERED_S = 5.0
 _bases: dict[str, dict[tuple[str, str], tuple[float, str | None]]] = {}
 """What volumes stand on, and when that was read, by uri and by pool and name."""
+_reading: dict[str, threading.Lock] = {}
 _REFRESH_S = 30.0
 _ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
 
@@ -83,6 +87,17 @@ def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virSt
     if not pool.isActive():
         raise inactive(pool.name(), path)
     return pool
+
+
+@contextlib.contextmanager
+def running(pool: libvirt.virStoragePool, path: Path = ()) -> Iterator[None]:
+    """What libvirt refuses because the pool is stopped, is told as that: as Stopped. Raises libvirtError."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or pool.isActive():
+            raise
+        raise inactive(pool.name(), path) from None
 
 
 def inactive(name: str, path: Path = ()) -> Stopped:
@@ -315,30 +330,45 @@ def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
 
 def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[str, list[str]]:
     """Every file that a volume of an active pool stands on, with those volumes as `pool/name`. Raises libvirtError."""
-    before = {} if fresh else _bases.get(connection.getURI(), {})
-    known: dict[tuple[str, str], tuple[float, str | None]] = {}
-    users: dict[str, list[str]] = {}
-    now = time.monotonic()
-    for pool in active_pools(connection):
-        for volume in unless_lost(pool, partial(pool.listAllVolumes, 0)) or ():
-            name = name_of(volume)
-            place = (pool.UUIDString(), name)
-            if sidecar.is_sidecar(name):
-                continue
-            seen = before.get(place)
-            if seen is None or now - seen[0] > _REMEMBERED_S:
-                seen = (now, _base_of(volume))
-            known[place] = seen
-            if seen[1]:
-                users.setdefault(seen[1], []).append(f"{pool.name()}/{name}")
-    _bases[connection.getURI()] = known
+    uri = connection.getURI()
+    # The first of many calls reads what the others then know.
+    with turn(_reading.setdefault(uri, threading.Lock()), "another call that looks at all volumes"):
+        before = {} if fresh else _bases.get(uri, {})
+        known: dict[tuple[str, str], tuple[float, str | None]] = {}
+        users: dict[str, list[str]] = {}
+        now = time.monotonic()
+        for pool in active_pools(connection):
+            uuid, pool_name = pool.UUIDString(), pool.name()
+            for name, volume in unless_lost(pool, partial(_listed, pool, whole=fresh)) or ():
+                seen = before.get((uuid, name))
+                if seen is None or now - seen[0] > _REMEMBERED_S:
+                    seen = (now, _base_of(pool, name, volume))
+                known[uuid, name] = seen
+                if seen[1]:
+                    users.setdefault(seen[1], []).append(f"{pool_name}/{name}")
+        _bases[uri] = known
     return users
 
 
-def _base_of(volume: libvirt.virStorageVol) -> str | None:
+def remember_base(pool: libvirt.virStoragePool, name: str, root: Element) -> None:
+    """What a volume of this XML stands on, for `backing_users`: it was read a moment ago."""
+    base = value(root, "backingStore/path")
+    _bases.setdefault(pool.connect().getURI(), {})[pool.UUIDString(), name] = (time.monotonic(), base)
+
+
+def _listed(pool: libvirt.virStoragePool, *, whole: bool) -> list[tuple[str, libvirt.virStorageVol | None]]:
+    """The volumes of an active pool without our sidecars by name, which is all that is asked for unless `whole`."""
+    every: list[tuple[str, libvirt.virStorageVol | None]] = []
+    with contextlib.suppress(UnicodeDecodeError):  # one of them is no text, and is not found by it
+        every = [] if whole else [(name, None) for name in pool.listVolumes()]
+    every = every or [(name_of(volume), volume) for volume in pool.listAllVolumes(0)]
+    return [(name, volume) for name, volume in every if not sidecar.is_sidecar(name)]
+
+
+def _base_of(pool: libvirt.virStoragePool, name: str, volume: libvirt.virStorageVol | None) -> str | None:
     """The file that a volume stands on; None for one that does not, or is gone."""
     try:
-        return value(volume_xml(volume), "backingStore/path")
+        return value(volume_xml(volume or pool.storageVolLookupByName(name)), "backingStore/path")
     except libvirt.libvirtError as error:
         if error.get_error_code() in (Gone.VOLUME, Gone.POOL, libvirt.VIR_ERR_OPERATION_INVALID) or is_no_file(error):
             return None

@@ -219,6 +219,7 @@ class VolumeApi:
         """Have the users let go, or raise."""
         connection = self.node.connection
         every = disks.disk_users(connection)
+        pools.remember_base(found.pool, found.name, found.root)
         is_base = overlays.refuse_covered(self.node, found.pool, found.path, every)
         users = every.get(found.path, [])
         foreign = sorted({disk.name for disk in users if not disk.ours})

@@ -156,9 +156,10 @@ class Volumes(Handler[Volume, VolumeState]):
 
     def create(self, work: Work, key: Key, spec: Volume) -> Outcome[VolumeState]:
         with libvirt_errors(f'volume "{spec.name or key.label}"'):
-            pool = pools.active_pool_of(self.node, spec.pool, ("pool",))
+            pool = pools.pool_of(self.node, spec.pool, ("pool",))
             content = content_of(self.node, spec)
-            name, generation, found = self._name(work, pool, key, spec)
+            with pools.running(pool, ("pool",)):
+                name, generation, found = self._name(work, pool, key, spec)
             object_id = f"{pool.UUIDString()}/{name}"
             facts = {**content.facts, "full": spec.full_clone}
             if (whole := self._as_declared(pool, found, spec, facts)) is not None:
