@@ -2,95 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pulumi_rpc import ROOT
 from terraform_rpc import environment
+from tests.starting import gone
+from warm_support import LIMIT_S, Start, launches, runtime, start, told, warmed
 
 from jvp.warm import launcher, place
-from jvp.warm.ask import Running, ask
+from jvp.warm.ask import ask
 
-HERE = Path(__file__).parent
-LIMIT_S = 30.0
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A runtime folder of this test's own; whatever warm process runs there ends with it."""
-    folder = Path(tempfile.mkdtemp(prefix="jvpt-"))  # short: a socket's path must be
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.delenv("JVP_WARM", raising=False)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{ROOT / 'provider'}")
-    yield folder
-    for one in list(ask("stop")):
-        gone(one.pid)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def start(runtime: Path) -> Iterator[Start]:
-    """Starts the toy by its launcher."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def begin(*words: str, **options: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "warmtoy", "launch", *words]
-        pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **options))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        one.kill()
-        one.communicate()
-
-
-def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, process.communicate()
-    return dict(json.loads(line))
-
-
-def warmed(start: Start, **options: Any) -> Running:
-    """Start once, and wait for the warm process that this leaves behind."""
-    first = start("exit", "0", **options)
-    told(first)
-    assert first.wait(LIMIT_S) == 0
-    end = time.monotonic() + LIMIT_S
-    while not (found := list(ask("status"))):
-        assert time.monotonic() < end, "no warm process came"
-        time.sleep(0.02)
-    return found[0]
-
-
-def gone(pid: int) -> None:
-    end = time.monotonic() + LIMIT_S
-    while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
-        assert time.monotonic() < end, f"process {pid} is still there"
-        time.sleep(0.02)
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
-
-
-def launches() -> int:
-    return sum(one.launches for one in ask("status"))
+__all__ = ["runtime", "start"]
 
 
 def test_a_warm_plugin_finds_what_a_plain_one_finds(start: Start, tmp_path: Path) -> None:
@@ -125,6 +52,31 @@ def test_the_exit_code_and_the_complaint_pass(start: Start, words: tuple[str, ..
     assert process.returncode == code
     assert (b"RuntimeError: as told" in complaint) == (words == ("raise",))
     assert launches() == 1
+
+
+def test_disks_are_accessed_as_the_launcher_does(start: Start) -> None:
+    warmed(start)
+    for words in (["-c", "3"], ["-c", "2", "-n", "7"], []):
+        before = (
+            (lambda words=words: os.system(f"ionice {' '.join(words)} -p {os.getpid()}") and None) if words else None
+        )
+        process = start("wait", preexec_fn=before)
+        child = told(process)["pid"]
+        asked = [subprocess.check_output(["ionice", "-p", str(pid)]) for pid in (process.pid, child)]
+        assert child != process.pid
+        assert asked[0] == asked[1]
+        process.terminate()
+        assert process.wait(LIMIT_S) == 42
+    assert launches() == 3
+
+
+def test_the_heap_of_a_warm_plugin_is_shared(start: Start) -> None:
+    """The collector leaves alone what was there before the fork."""
+    warmed(start)
+    process = start("heap")
+    told(process)
+    assert told(process)["frozen"] > 1000
+    assert process.wait(LIMIT_S) == 0
 
 
 def test_a_signal_reaches_the_plugin(start: Start) -> None:
@@ -336,3 +288,10 @@ def test_the_real_plugin_greets_as_it_does_plainly(runtime: Path, monkeypatch: p
             time.sleep(0.05)
     assert lines[0][:3] == lines[1][:3] == ["1", "6", "unix"]
     assert launches() == 1
+    # gRPC and libvirt are first used after a fork: neither has a thread or a descriptor in the warm process.
+    (one,) = ask("status")
+    proc = Path(f"/proc/{one.pid}")
+    assert [thread.name for thread in (proc / "task").iterdir()] == [str(one.pid)]
+    opened = sorted(str(link.readlink()).partition(":")[0] for link in (proc / "fd").iterdir())
+    lock = next((runtime / "jvp-warm").glob("*.lock"))
+    assert opened == sorted([*["/dev/null"] * 3, str(lock), "pipe", "pipe", "socket"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -40,6 +41,8 @@ def main() -> int:
     match sys.argv[1:]:
         case ["exit", code]:
             return int(code)
+        case ["heap"]:
+            print(json.dumps({"frozen": gc.get_freeze_count()}), flush=True)
         case ["raise"]:
             raise RuntimeError("as told")
         case ["wait"]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import libvirt
 
+from jvp.core import parent
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, NotFound, Path, Rejected, Unreachable
 from jvp.libvirt import told
 
@@ -34,6 +35,11 @@ _CONNECTION_LOST = {
     libvirt.VIR_ERR_NO_SERVER,
     libvirt.VIR_ERR_INTERNAL_ERROR,
 }
+_LOGIN = re.compile(
+    r"permission denied|host key|verification failed|authenticat|passphrase|password|ssh ended and did not say why",
+    re.I,
+)
+"""In what ssh says where a person at a terminal might have let it in. Source: OpenSSH 9.2, `sshconnect2.c`."""
 _REFUSED = {
     libvirt.VIR_ERR_AUTH_FAILED,
     libvirt.VIR_ERR_AUTH_CANCELLED,
@@ -229,7 +235,16 @@ def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:
         advice = f"{text}; a uri looks like qemu:///system or qemu+ssh://root@host/system"
     else:
         advice = text
-    return Unreachable(f'cannot connect to "{uri}": {advice}')
+    return Unreachable(f'cannot connect to "{uri}": {advice}{_without_terminal(uri, advice)}')
+
+
+def _without_terminal(uri: str, advice: str) -> str:
+    """What else to try where ssh may have wanted to ask somebody, and the plugin that was started warm cannot."""
+    if parent.launcher() is None or "ssh" not in uri.partition(":")[0] or not _LOGIN.search(advice):
+        return ""
+    return (
+        "; a provider that was started warm has no terminal on which ssh could ask: use an agent, or set JVP_WARM=off"
+    )
 
 
 def silent(uri: str, seconds: float) -> JvpError:

@@ -2,7 +2,7 @@
 
 A process inherits more than it is handed: namespaces, groups, capabilities, a cgroup, limits, and what its modules read
 from the environment when they were imported. That is in the name, and so is the state of the installed packages. What
-differs leads to another socket, where nobody listens. (The class of its disk access, `ionice`, is not told.)
+differs leads to another socket, where nobody listens.
 
 The launcher imports this: nothing heavy may stand at the top.
 """

@@ -8,6 +8,7 @@ import re
 import libvirt
 import pytest
 
+from jvp.core import parent
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Rejected, Unreachable
 from jvp.libvirt import errors
 from jvp.libvirt.errors import (
@@ -334,3 +335,23 @@ def test_why_ssh_does_not_lead_there_is_said_by_ssh_alone(text: str, advice: str
     found = connect_error("qemu+ssh://h/system", error(libvirt.VIR_ERR_SYSTEM_ERROR, text))
     assert found.message.startswith(f'cannot connect to "qemu+ssh://h/system": {advice}')
     assert "E1127" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("uri", "text", "warm", "told"),
+    [
+        ("qemu+ssh://h/system", "Cannot recv data: Permission denied (publickey,password).", True, True),
+        ("qemu+ssh://h/system", "Cannot recv data: Host key verification failed.", True, True),
+        ("qemu+ssh://h/system", "Cannot recv data: ", True, True),
+        ("qemu+libssh2://h/system", "authentication failed", True, True),
+        ("qemu+ssh://h/system", "Cannot recv data: Permission denied (publickey,password).", False, False),
+        ("qemu+ssh://h/system", f"Cannot recv data: {SSH}", True, False),
+        ("qemu+tls://h/system", "authentication failed", True, False),
+    ],
+)
+def test_a_login_that_fails_in_a_warm_plugin_is_said_to_have_no_terminal(
+    uri: str, text: str, warm: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parent, "_launcher", 1 if warm else None)
+    found = connect_error(uri, error(libvirt.VIR_ERR_SYSTEM_ERROR, f"{text}: Connection reset by peer"))
+    assert ("no terminal on which ssh could ask: use an agent, or set JVP_WARM=off" in found.message) == told
