@@ -78,6 +78,16 @@ def test_a_read_of_each_of_many_volumes_asks_as_often_as_of_one(
     assert _beside_opening(asked) <= one * MANY, asked
 
 
+def test_a_read_of_a_pool_asks_for_its_definition_once(fresh: Bench) -> None:
+    assert fresh.pool is not None
+    fresh.read("StoragePool", fresh.pool)  # the first one acknowledges
+    with counting() as asked:
+        read = fresh.read("StoragePool", fresh.pool)
+    assert read is not None
+    assert asked["virStoragePoolGetXMLDesc"] == asked["virStoragePoolRefresh"] == 1, asked
+    assert _beside_opening(asked) <= 6, asked
+
+
 def _beside_opening(asked: Counter[str]) -> int:
     """The calls; each new thread may open a connection first."""
     return asked.total() - asked["virConnectOpen"]

@@ -20,7 +20,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import folders, poolapi, poolmarks
+from jvp.libvirt import folders, poolmarks
 from jvp.libvirt.poolmarks import inactive_xml, mark_of
 from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
 from jvp.resources.storage_pool import StoragePool, StoragePools
@@ -594,17 +594,11 @@ def test_data_is_not_deleted_in_a_folder_that_is_another(provider: Provider, pre
     shutil.rmtree(hidden)
 
 
-def test_a_read_looks_at_the_folder_when_that_was_some_time_ago(
-    provider: Provider, daemon: Any, prefix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(poolapi, "_FRESH_S", 600.0)
+def test_every_read_looks_at_the_folder(provider: Provider, daemon: Any, prefix: str, folder: Path) -> None:
     made = create(provider, name=f"{prefix}p", path=str(folder))
     provider.pools.read(Work(), made.id, made.state)
     pool = daemon.storagePoolLookupByUUIDString(made.id)
     (folder / "by-hand.img").write_bytes(b"x")
-    provider.pools.read(Work(), made.id, made.state)
-    assert "by-hand.img" not in pool.listVolumes()
-    monkeypatch.setattr(poolapi, "_FRESH_S", 0.0)
     seen = provider.pools.read(Work(), made.id, made.state)
     assert "by-hand.img" in pool.listVolumes()
     assert 0 < seen.available_bytes < seen.capacity_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -32,9 +31,6 @@ _STATES = {
 _NOTES = 3
 """How often a mark is written before a rival's word is taken for the last one."""
 
-_FRESH_S = 5.0
-"""For how long what the pool knows of its folder is taken for true."""
-
 
 @dataclass(frozen=True)
 class Room:
@@ -50,7 +46,6 @@ class PoolApi:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self._looked: dict[str, float] = {}
 
     def find(self, uuid: str) -> libvirt.virStoragePool | None:
         """The pool with this uuid, None when there is none."""
@@ -87,20 +82,16 @@ class PoolApi:
         state = _STATES.get(number, "inaccessible")
         return state, Room(int(capacity), int(allocation), int(available)) if state != "inactive" else None
 
-    def freshen(self, pool: libvirt.virStoragePool) -> None:
-        """Have a running pool look at its folder again, unless it has just done so or is busy.
+    def freshen(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        """Have a pool look at its folder again, unless it is stopped or busy.
 
         A pool whose folder cannot be read any more is stopped by that, which is then its state. Raises libvirtError.
         """
-        uuid, now = pool.UUIDString(), time.monotonic()
-        if now - self._looked.get(uuid, float("-inf")) < _FRESH_S or not pool.isActive():
-            return
         try:
-            pool.refresh(0)
+            pools.look(work, pool)
         except libvirt.libvirtError as error:
             if pool.isActive() and not isinstance(translated(error, ""), Busy):
                 raise
-        self._looked[uuid] = now
 
     def begin(self, root: Element) -> libvirt.virStoragePool:
         """Define a pool that was not there a moment ago.

@@ -22,6 +22,7 @@ from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work, current
 from jvp.libvirt import sidecar, told
 from jvp.libvirt.errors import Gone, is_gone, is_no_file, reason, translated
+from jvp.libvirt.looks import Looks
 from jvp.libvirt.node import Node
 from jvp.libvirt.xml import Element, parse, put, text_of, value, volume_xml
 
@@ -34,6 +35,7 @@ _bases: dict[str, dict[tuple[str, str], tuple[float, str | None]]] = {}
 """What volumes stand on, and when that was read, by uri and by pool and name."""
 _reading: dict[str, threading.Lock] = {}
 _REFRESH_S = 30.0
+_looks = Looks()
 _ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
 
 
@@ -247,6 +249,14 @@ def volume_names(pool: libvirt.virStoragePool) -> list[str]:
     return [name for name in names(pool) if not sidecar.is_sidecar(name)]
 
 
+def look(work: Work, pool: libvirt.virStoragePool) -> None:
+    """Have the pool look at its folder again, once. Who asks for it while it does shares the next look.
+
+    Raises libvirtError, Busy.
+    """
+    _looks.share(work, (pool.connect().getURI(), pool.UUIDString()), lambda: pool.refresh(0))
+
+
 def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
     """Have the pool look at its folder again. Raises Busy when it is building volumes all the while, and Stopped.
 
@@ -255,7 +265,7 @@ def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
 
     def done() -> bool:
         try:
-            pool.refresh(0)
+            look(work, pool)
         except libvirt.libvirtError as error:
             problem = translated(error, f'storage pool "{pool.name()}"')
             if isinstance(problem, Busy):

@@ -54,7 +54,7 @@ class GetStoragePool:
             api = PoolApi(self.node)
             if api.mark(pool) is not None:
                 # Not somebody else's: libvirt stops a pool whose folder it cannot read.
-                api.freshen(pool)
+                api.freshen(work, pool)
             state = StoragePools(self.node).state_of(pool, None)
             volumes = pools.volume_names(pool) if pool.isActive() else []
             return StoragePoolFound.model_construct(**dict(state), id=state.uuid, volumes=sorted(volumes))

@@ -40,7 +40,7 @@ from jvp.libvirt.poolapi import PoolApi, Room
 from jvp.libvirt.poolmarks import PoolMark, is_marked, write
 from jvp.libvirt.pools import listed, unless_lost
 from jvp.libvirt.storage import find_pool, pool_of
-from jvp.libvirt.xml import Element, parse, put, read_facts, write_facts
+from jvp.libvirt.xml import Element, parse, put, read_facts, value, write_facts
 from jvp.resources.foreseen import obstacles
 
 DEFAULT_FOLDER = "/var/lib/jvp"
@@ -156,13 +156,14 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             pool = self.api.find(object_id)
             if pool is None:
                 return None
-            bears = self._bearing(work, pool, prior)
+            root = self.api.xml(pool)
+            bears = self._bearing(work, pool, prior, root)
             if bears is Bearing.REMADE:
                 work.warn(remade(f'storage pool "{prior.name if prior else object_id}"'))
                 return None
             if prior is not None:
-                self.api.freshen(pool)
-            state = self.state_of(pool, prior, acknowledge=prior is not None)
+                self.api.freshen(work, pool)
+            state = self.state_of(pool, prior, root, acknowledge=prior is not None)
             if bears is Bearing.UNMARKED:
                 return Partial(object_id, state, (unmarked(f'storage pool "{state.name}"'),))
             return state
@@ -245,12 +246,16 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             return None if there else why
         return None
 
-    def _bearing(self, work: Work, pool: Any, prior: StoragePoolState | None) -> Bearing:
+    def _bearing(
+        self, work: Work, pool: Any, prior: StoragePoolState | None, root: Element | None = None
+    ) -> Bearing:  # fmt: skip
         """Whether it is ours: one without our mark may be ours only under the same name and over the same folder."""
         if work.mark is None:
             return Bearing.OURS
-        root = self.api.xml(pool)
-        same = prior is None or (pool.name() == prior.name and _place(self.api.path(pool)) == _place(prior.path))
+        root = self.api.xml(pool) if root is None else root
+        same = prior is None or (
+            pool.name() == prior.name and _place(value(root, "target/path")) == _place(prior.path)
+        )  # fmt: skip
         return bearing(marked=is_marked(root), expected=work.mark, same=same)
 
     def _refuse_folder(self, spec: StoragePool) -> None:
@@ -321,9 +326,14 @@ class StoragePools(Handler[StoragePool, StoragePoolState]):
             if pool is not None:
                 self.api.remove(Work(), pool)
 
-    def state_of(self, pool: Any, spelled: StoragePool | None, *, acknowledge: bool = False) -> StoragePoolState:
-        """The state, with what is a setting of our own taken from `spelled`: the spec, or the state before."""
-        root = self.api.xml(pool)
+    def state_of(
+        self, pool: Any, spelled: StoragePool | None, root: Element | None = None, *, acknowledge: bool = False
+    ) -> StoragePoolState:
+        """The state, with what is a setting of our own taken from `spelled`: the spec, or the state before.
+
+        `root` is the definition, where it was just read.
+        """
+        root = self.api.xml(pool) if root is None else root
         if acknowledge:
             self.api.acknowledge(root)
         state, room = self.api.state_of(pool)

@@ -172,7 +172,10 @@ class Busy:
         self.connection = self
 
     def __getattr__(self, name: str) -> Any:
-        answers = {"isActive": 1, "name": "p", "UUIDString": "u", "listVolumes": [], "storagePoolLookupByName": self}
+        answers = {
+            "isActive": 1, "name": "p", "UUIDString": "u", "listVolumes": [], "storagePoolLookupByName": self,
+            "connect": self, "getURI": "test:///busy",
+        }  # fmt: skip
         return lambda *_: answers[name]
 
     def storagePoolLookupByTargetPath(self, _: str) -> Busy:

@@ -1,0 +1,105 @@
+"""One look answers all who waited for it, and never one who asked after it had begun."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from jvp.core.errors import Busy, Cancelled, Rejected
+from jvp.core.work import Work
+from jvp.libvirt.looks import Looks
+
+MANY = 20
+
+
+class Host:
+    """Something that changes, and takes its time to be looked at."""
+
+    def __init__(self) -> None:
+        self.value = self.seen = self.looks = 0
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+
+    def look(self) -> None:
+        self.looks += 1
+        value = self.value
+        self.begun.set()
+        assert self.goes_on.wait(10)
+        self.seen = value
+
+
+def _waiting(looks: Looks, count: int) -> None:
+    """Until so many wait for a look."""
+    end = time.monotonic() + 10
+    while len(looks._turn._waiters) < count:  # type: ignore[attr-defined]
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_who_asks_while_a_look_runs_shares_the_next_one() -> None:
+    host, looks = Host(), Looks()
+
+    def ask() -> int:
+        looks.share(Work(), "pool", host.look)
+        return host.seen
+
+    with ThreadPoolExecutor(MANY + 1) as threads:
+        first = threads.submit(ask)
+        assert host.begun.wait(10)
+        host.value = 1  # after that look had begun
+        others = [threads.submit(ask) for _ in range(MANY)]
+        _waiting(looks, MANY)
+        host.goes_on.set()
+        assert first.result(10) in (0, 1)
+        assert [one.result(10) for one in others] == [1] * MANY
+    assert host.looks == 2
+
+
+def test_looks_at_other_things_do_not_wait_and_later_ones_look_again() -> None:
+    host, looks = Host(), Looks()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(looks.share, Work(), "pool", host.look)
+        assert host.begun.wait(10)
+        seen: list[int] = []
+        looks.share(Work(), "other", lambda: seen.append(1))
+        looks.share(Work(), "other", lambda: seen.append(2))
+        assert seen == [1, 2]
+        host.goes_on.set()
+        first.result(10)
+
+
+def test_an_error_is_of_who_looked_and_the_others_look_themselves() -> None:
+    host, looks = Host(), Looks()
+
+    def fail() -> None:
+        host.look()
+        raise Rejected("no")
+
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(looks.share, Work(), "pool", fail)
+        assert host.begun.wait(10)
+        second = [threads.submit(looks.share, Work(), "pool", fail) for _ in range(2)]
+        _waiting(looks, 2)
+        host.goes_on.set()
+        for one in (first, *second):
+            with pytest.raises(Rejected):
+                one.result(10)
+    assert host.looks == 3
+
+
+def test_a_wait_for_a_look_ends_with_a_cancel_and_at_the_deadline() -> None:
+    host, looks = Host(), Looks()
+    stopped = Work()
+    stopped.cancelled.set()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(looks.share, Work(), "pool", host.look)
+        assert host.begun.wait(10)
+        with pytest.raises(Cancelled):
+            looks.share(stopped, "pool", host.look)
+        with pytest.raises(Busy):
+            looks.share(Work(deadline=time.monotonic()), "pool", host.look)
+        host.goes_on.set()
+        first.result(10)
+    assert host.looks == 1
