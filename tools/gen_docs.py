@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jvp.core.facts import Effect
-from jvp.core.handler import Handler
+from jvp.core.handler import ResourceType
 from jvp.core.model import Spec, fields
 from jvp.doors.terraform import schema
 from jvp.doors.terraform.protocol import LIST, Message
@@ -81,9 +81,9 @@ def _generated() -> list[Path]:
 
 def pages() -> dict[Path, str]:
     """Every page by its path."""
-    told = schema.whole(registry.HANDLERS, registry.FUNCTIONS)
+    told = schema.whole(registry.TYPES.values(), registry.FUNCTIONS.values())
     found = {DOCS / "index.md": "".join(_index(told.provider.block))}
-    for handler in registry.HANDLERS:
+    for handler in registry.TYPES.values():
         name = schema.type_name(handler.token)
         page = DOCS / "resources" / f"{name.removeprefix(schema.PREFIX)}.md"
         found[page] = "".join(_resource(name, handler, told.resource_schemas[name].block))
@@ -100,7 +100,7 @@ def _index(block: Message) -> Iterator[str]:
     yield from _attributes("## Settings", block.attributes)
 
 
-def _resource(name: str, handler: type[Handler[Any, Any]], block: Message) -> Iterator[str]:
+def _resource(name: str, handler: type[ResourceType[Any, Any]], block: Message) -> Iterator[str]:
     yield _head(f"{name} Resource - jvp", block.description)
     yield f"# {name} (Resource)\n\n{block.description}\n"
     yield _example(f"resources/{name}.tf")
@@ -154,7 +154,7 @@ def _type(one: Message) -> str:
     return TYPES[told] if isinstance(told, str) else f"{told[0].capitalize()} of {TYPES[told[1]]}"
 
 
-def _changes(handler: type[Handler[Any, Any]]) -> Iterator[str]:
+def _changes(handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     """Which attribute changes how."""
     found: dict[Effect, list[str]] = {}
     for path, effect in _effects(handler.spec, "", Effect.LIVE):
@@ -175,7 +175,7 @@ def _effects(model: type[Spec], prefix: str, floor: Effect) -> Iterator[tuple[st
             yield from _effects(facts.item, f"{path}.", effect)
 
 
-def _import(name: str, handler: type[Handler[Any, Any]]) -> Iterator[str]:
+def _import(name: str, handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     """How an object comes into the state."""
     in_pool = "pool" in fields(handler.spec)
     by_name, by_id = ("lab/example", "the pool's uuid and the name") if in_pool else ("example", "libvirt's uuid")

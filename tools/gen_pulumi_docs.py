@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jvp.core.facts import Effect
-from jvp.core.handler import Handler
+from jvp.core.handler import ResourceType
 from jvp.core.model import Spec, fields
 from jvp.doors.pulumi.schema import schema
 from jvp.doors.pulumi.urns import token
@@ -35,15 +35,15 @@ Json = dict[str, Any]
 
 def pages() -> dict[Path, str]:
     """Every generated page by its path."""
-    said = schema(registry.HANDLERS, registry.FUNCTIONS)
+    said = schema(registry.TYPES.values(), registry.FUNCTIONS.values())
     found = {
         DOCS / "_index.md": "".join(_index(said)),
         DOCS / "installation-configuration.md": "".join(_installation(said)),
     }
-    for handler in registry.HANDLERS:
+    for handler in registry.TYPES.values():
         name = handler.token
         found[DOCS / "resources" / f"{name.lower()}.md"] = "".join(_resource(said, handler))
-    for function in registry.FUNCTIONS:
+    for function in registry.FUNCTIONS.values():
         found[DOCS / "functions" / f"{function.token.lower()}.md"] = "".join(_function(said, function.token))
     return found
 
@@ -97,7 +97,7 @@ def _installation(said: Json) -> Iterator[str]:
     yield from _types(said, said["config"]["variables"].values())
 
 
-def _resource(said: Json, handler: type[Handler[Any, Any]]) -> Iterator[str]:
+def _resource(said: Json, handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     one, name = said["resources"][token(handler.token)], handler.token
     yield _head(name, one["description"])
     yield f"# {name}\n\n`{token(name)}` {one['description']}\n\n## Example\n\n{_example(name)}\n"
@@ -183,7 +183,7 @@ def _types(said: Json, properties: Iterable[Json]) -> Iterator[str]:
         yield from _properties(said, one["properties"], one.get("required", ()))
 
 
-def _changes(handler: type[Handler[Any, Any]]) -> Iterator[str]:
+def _changes(handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     found: dict[Effect, list[str]] = {}
     for path, effect in effects(handler.spec, "", Effect.LIVE):
         found.setdefault(effect, []).append(f"`{path}`")
@@ -205,7 +205,7 @@ def effects(model: type[Spec], prefix: str, floor: Effect) -> Iterator[tuple[str
             yield from effects(facts.item, f"{path}.", effect)
 
 
-def _import(handler: type[Handler[Any, Any]]) -> Iterator[str]:
+def _import(handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     by_name, by_id = ("lab/example", "the pool's uuid and the name") if "pool" in fields(handler.spec) else (
         "example", "libvirt's uuid",
     )  # fmt: skip

@@ -26,7 +26,6 @@ from jvp.doors.terraform import server as terraform_server
 from jvp.resources import registry
 
 Bag = dict[str, Any]
-HANDLERS = {handler.token: handler for handler in registry.HANDLERS}
 SETTINGS: Bag = {"virtType": "qemu"}
 
 
@@ -83,7 +82,7 @@ class Refused(Exception):
 
 def said(token: str, sentence: str) -> str:
     """A sentence in the spelling that doors differ in."""
-    return spelling.spoken(sentence, HANDLERS[token].spec)
+    return spelling.spoken(sentence, registry.TYPES[token].spec)
 
 
 class Pulumi:
@@ -110,7 +109,7 @@ class Pulumi:
             if have is None:
                 reply = self._verb("Create", token, label, properties=encode(news), preview=True)
                 shown = public(decode(reply.properties))
-                outputs = set(fields(HANDLERS[token].state)) - set(fields(HANDLERS[token].spec))
+                outputs = set(fields(registry.TYPES[token].state)) - set(fields(registry.TYPES[token].spec))
                 return Told("create", unknown=frozenset(one for one in outputs if shown.get(one, UNKNOWN) is UNKNOWN))
             return self._planned(have, label, news)
         except Refused as error:
@@ -143,7 +142,7 @@ class Pulumi:
     def import_(self, token: str, label: str, reference: str) -> Told:
         reply = self._verb("Read", token, label, id=reference)
         if not reply.id:
-            return Told("refused", sentence=f'there is no {HANDLERS[token].kind} "{reference}"')
+            return Told("refused", sentence=f'there is no {registry.TYPES[token].kind} "{reference}"')
         self.kept[label] = Kept(token, reply.id, decode(reply.inputs), decode(reply.properties))
         return Told("create")
 
@@ -312,7 +311,7 @@ class Terraform:
 
     def outputs(self, label: str) -> Bag:
         have = self.kept[label]
-        return dict(reveal(values.to_bag(HANDLERS[have.token].state, have.state)))
+        return dict(reveal(values.to_bag(registry.TYPES[have.token].state, have.state)))
 
     def cancel(self) -> None:
         self._call("StopProvider")
@@ -323,7 +322,7 @@ class Terraform:
         self._server.stop(0).wait()
 
     def _run(self, token: str, label: str, raw: Bag, *, apply: bool) -> Told:
-        handler, kind = HANDLERS[token], schema.type_name(token)
+        handler, kind = registry.TYPES[token], schema.type_name(token)
         config = {**values.to_raw(handler.spec, raw), **dict.fromkeys(("id", "unfinished", "timeouts", "adopt"))}
         config |= {facts.attribute: None for facts in fields(handler.state).values() if facts.output is not None}
         self._call("ValidateResourceConfig", type_name=kind, config=values.encode(config))
@@ -417,13 +416,13 @@ def _errors(reply: Any) -> list[str]:
 
 
 def _changed(token: str, prior: Bag, planned: Bag) -> Iterator[str]:
-    for name, facts in fields(HANDLERS[token].spec).items():
+    for name, facts in fields(registry.TYPES[token].spec).items():
         if prior.get(facts.attribute) != planned.get(facts.attribute):
             yield name
 
 
 def _open(token: str, planned: Bag) -> Iterator[str]:
-    for name, facts in fields(HANDLERS[token].state).items():
+    for name, facts in fields(registry.TYPES[token].state).items():
         if facts.output is not None and planned.get(facts.attribute) is UNKNOWN:
             yield name
 

@@ -266,7 +266,7 @@ def servicer(host: Host) -> Any:
     def calls(_provider: Provider) -> Calls:
         return Calls({"Gadget": Gadgets(host)}, {"getGadget": GetGadget(host)})
 
-    return lambda session: ProviderServicer([Gadgets], [GetGadget], calls, session)
+    return lambda session: ProviderServicer({"Gadget": Gadgets}, {"getGadget": GetGadget}, calls, session)
 
 
 def terraform(host: Host, notes: Path | None = None) -> Any:
@@ -277,7 +277,8 @@ def terraform(host: Host, notes: Path | None = None) -> Any:
         handlers = {"Gadget": Gadgets(host), "Trinket": Trinkets(host)}
         return Calls(handlers, {"getGadget": GetGadget(host)}, lambda: host.uuid)
 
-    return ProviderServicer([Gadgets, Trinkets], [GetGadget], calls, notes=notes)
+    types = {"Gadget": Gadgets, "Trinket": Trinkets}
+    return ProviderServicer(types, {"getGadget": GetGadget}, calls, notes=notes)
 
 
 def main() -> None:

@@ -18,9 +18,21 @@ from jvp.core.errors import Rejected
 from jvp.doors.pulumi import plugin as pulumi
 from jvp.doors.terraform import schemas
 
-HOST = ("libvirt", "lxml", "jvp.libvirt", "jvp.images")
+HOST = ("libvirt", "lxml", "jvp.libvirt.node", "jvp.images.fetch", "jvp.resources.functions")
 """What only a call that asks the host needs."""
 MODELS = ("pydantic", "jvp.resources", *HOST)
+UUID = "8c1e6b2e-0c5b-4c0e-9f0a-0e9b1c5d7a11"
+DECLARED = {
+    "jvp_storage_pool": {"name": "a"},
+    "jvp_template": {"name": "a", "pool": "p", "source": {"url": "https://example.com/image"}},
+    "jvp_volume": {"name": "a", "pool": "p", "size": "1MiB"},
+    "jvp_network": {"name": "a", "cidr": "10.9.0.0/24"},
+    "jvp_instance": {"name": "a", "iso": "p/cd"},
+}
+OF_KINDS = tuple(f"jvp.resources.{name}" for name in (
+    "storagepoolmodel", "templatemodel", "volumemodel", "network.model", "instance.model",
+))  # fmt: skip
+"""Their models, in the same order."""
 
 PULUMI = """
 import sys
@@ -32,7 +44,7 @@ def ask(name, **given):
     return service.method(name)(protocol.message(method.input_type.full_name)(**given), mock.Mock())
 """
 TERRAFORM = """
-import sys, functools
+import functools, json, sys
 from jvp.doors.terraform import plugin, protocol, schemas, server
 ready = schemas.stored()
 service = server.Service(functools.partial(plugin.registered, ready), ready)
@@ -61,6 +73,77 @@ def test_what_pulumi_asks_of_every_plugin_needs_no_models(name: str) -> None:
 @pytest.mark.parametrize("name", schemas.CALLS)
 def test_what_terraform_asks_of_the_schemas_needs_no_models(name: str) -> None:
     assert imported(f"{TERRAFORM}\nask({name!r})", MODELS) == []
+
+
+CONFIGURED = {
+    "pulumi": """
+ask("CheckConfig")
+ask("DiffConfig")
+ask("Configure")
+""",
+    "terraform": """
+from jvp.doors.terraform import values
+null = ready.whole.provider.block.attributes
+empty = values.encode({one.name: None for one in null})
+ask("ValidateProviderConfig", config=empty)
+ask("ConfigureProvider", config=empty)
+""",
+}
+
+
+@pytest.mark.parametrize(("door", "start"), [("pulumi", PULUMI), ("terraform", TERRAFORM)])
+def test_settings_need_no_resource_and_nothing_that_works_on_a_host(door: str, start: str) -> None:
+    assert imported(f"{start}\n{CONFIGURED[door]}", (*HOST, *OF_KINDS)) == []
+
+
+@pytest.mark.parametrize("kind", DECLARED)
+def test_what_terraform_asks_of_a_kind_offline_needs_its_model_alone(kind: str) -> None:
+    """Of the processes that it starts for one command, one checks the configuration, and one reads old states."""
+    program = f"""{TERRAFORM}
+from jvp.doors.terraform import values
+def filled(**given):
+    return {{**{{one.name: None for one in ready.resource({kind!r})}}, **given}}
+given = {DECLARED[kind]!r}
+ask("ValidateResourceConfig", type_name={kind!r}, config=values.encode(filled(**given)))
+request = protocol.message("UpgradeResourceState.Request")(type_name={kind!r}, version=2)
+request.raw_state.json = json.dumps(filled(id={UUID!r}, **given)).encode()
+answer = service.method("UpgradeResourceState")(request)
+assert not answer.diagnostics, answer.diagnostics
+"""
+    own = OF_KINDS[[*DECLARED].index(kind)]
+    assert imported(program, (*HOST, *OF_KINDS)) == [own]
+
+
+def test_a_process_that_forks_plugins_has_imported_and_built_all() -> None:
+    program = f"""
+import importlib, sys
+from jvp.warm.process import IMPORTED
+for module in IMPORTED:
+    importlib.import_module(module)
+before = set(sys.modules)
+from jvp.core.model import Spec
+from jvp.resources import registry
+from jvp.resources.provider import Provider
+calls = registry.calls(Provider())
+for made in (calls.handlers, calls.functions):
+    assert [*made.values()]
+def unbuilt(model):
+    for one in model.__subclasses__():
+        yield from () if one.__pydantic_complete__ else (one.__name__,)
+        yield from unbuilt(one)
+new = sorted({{*sys.modules}} - before)
+assert not new, new
+assert not [*unbuilt(Spec)], [*unbuilt(Spec)]
+{PULUMI.replace("import sys", "")}
+{CONFIGURED["pulumi"]}
+ask("GetSchema")
+{TERRAFORM}
+{CONFIGURED["terraform"]}
+ask("GetProviderSchema")
+new = sorted(name for name in {{*sys.modules}} - before if not name.startswith(("unittest", "asyncio")))
+assert not [name for name in new if name.startswith(("jvp", "pydantic", "grpc", "google"))], new
+"""
+    assert imported(program, ("jvp.resources.functions",)) == ["jvp.resources.functions"]
 
 
 def test_the_stored_schemas_are_those_of_the_models() -> None:

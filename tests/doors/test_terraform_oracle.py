@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from jvp.core.values import UNKNOWN
 from jvp.doors.terraform import kept
 from jvp.doors.terraform.plugin import registered
 from jvp.doors.terraform.schema import type_name
-from jvp.doors.terraform.schemas import CALLS
 from jvp.doors.terraform.values import to_bag
-from jvp.resources.registry import HANDLERS
+from jvp.resources.registry import TYPES
 
-REAL = [type_name(handler.token) for handler in HANDLERS]
+REAL = [*map(type_name, TYPES)]
 # The same examples every time: what a run finds is the change's, not chance's.
 settings.register_profile(
     "oracle", derandomize=True, database=None, max_examples=60, phases=[Phase.generate], deadline=None,
@@ -40,16 +39,11 @@ settings.register_profile(
 oracle = settings(settings.get_profile("oracle"))
 
 
-def answer(servicer: Any, method: str, request: Any) -> Any:
-    """As the server answers: what there is, is told without the models."""
-    return getattr(servicer.schemas if method in CALLS else servicer, method)(request)
-
-
 @cache
 def offline() -> tuple[Any, Engine]:
     """All that JVP has, over a node that is known only after the apply."""
     servicer = registered()
-    engine = Engine(partial(answer, servicer))
+    engine = Engine(lambda method, request: servicer.method(method)(request))
     assert engine.configure(uri=UNKNOWN) == []
     return servicer, engine
 
@@ -60,7 +54,7 @@ def offline() -> tuple[Any, Engine]:
 def ideal(planned: Planned) -> Applied:
     """The planned state with something for all that is unknown, and what the provider would keep beside it."""
     servicer, engine = offline()
-    handler = servicer.handlers[planned.kind]
+    handler = servicer.types[planned.kind]
     assert planned.state is not None
     assert planned.config is not None
     state = _whole(engine.block(planned.kind), planned.state, itertools.count(1))
@@ -119,7 +113,7 @@ def hold(
 
 def is_taken(servicer: Any, planned: Planned) -> list[str]:
     """The configured values that the plan does not have, nor anything that means the same."""
-    known = {facts.attribute: facts for facts in fields(servicer.handlers[planned.kind].spec).values()}
+    known = {facts.attribute: facts for facts in fields(servicer.types[planned.kind].spec).values()}
     assert planned.config is not None
     assert planned.state is not None
     return [
@@ -168,7 +162,7 @@ def test_every_plan_is_one_that_a_host_takes(kind: str, data: st.DataObject) -> 
 def test_every_apply_keeps_what_its_plan_promised(data: st.DataObject) -> None:
     kind, host = "jvp_gadget", gadget.Host()
     servicer = gadget.terraform(host)
-    engine = Engine(partial(answer, servicer), refined=data.draw(st.booleans()))
+    engine = Engine(lambda method, request: servicer.method(method)(request), refined=data.draw(st.booleans()))
     assert engine.configure() == []
     pool = pool_of(kind, engine.block(kind))
 

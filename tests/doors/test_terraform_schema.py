@@ -30,8 +30,9 @@ def test_every_schema_is_one_that_hosts_take() -> None:
 
 
 def test_a_resource_and_a_function_in_the_registry_are_in_both_doors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "HANDLERS", (*registry.HANDLERS, gadget.Gadgets, gadget.Trinkets))
-    monkeypatch.setattr(registry, "FUNCTIONS", (*registry.FUNCTIONS, gadget.GetGadget))
+    more = {"Gadget": gadget.Gadgets, "Trinket": gadget.Trinkets}
+    monkeypatch.setattr(registry, "TYPES", {**registry.TYPES, **more})
+    monkeypatch.setattr(registry, "FUNCTIONS", {**registry.FUNCTIONS, "getGadget": gadget.GetGadget})
     terraform = plugin.registered().schemas.whole
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.resource_schemas)
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.data_source_schemas)

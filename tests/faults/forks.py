@@ -110,7 +110,7 @@ def main(*, impatient: bool) -> None:
     import libvirt  # noqa: F401
 
     from jvp.libvirt import fill, sidecar
-    from jvp.resources import registry  # noqa: F401
+    from jvp.resources import everything  # noqa: F401
 
     if impatient:
         sidecar._ABANDONED_S, fill._SETTLE_S = 0.5, 0.05

@@ -49,8 +49,8 @@ class Listed:
     name: str
 
 
-class Handler(Generic[S, T]):
-    """The verbs of one kind of resource. Subclasses set the class variables and write the verbs."""
+class ResourceType(Generic[S, T]):
+    """One kind of resource as it is declared: its names and its models. Nothing of it needs a host."""
 
     kind: ClassVar[str]
     """The field's word in lower case, for keys and sentences: "network", "storage pool"."""
@@ -60,6 +60,10 @@ class Handler(Generic[S, T]):
     state: ClassVar[type[Spec]]
     auto_named: ClassVar[bool] = True
     """Whether `name` may be left out."""
+
+
+class Handler(ResourceType[S, T]):
+    """The verbs of one kind of resource. Subclasses are of its ResourceType, too, and write the verbs."""
 
     def create(self, work: Work, key: Key, spec: S) -> Outcome[T]:
         """Make the object, or go on with what an earlier try of the same key left."""
@@ -143,4 +147,5 @@ class Function(Protocol[A, R]):
 
 
 AnyHandler = Handler[Any, Any]
+AnyType = ResourceType[Any, Any] | type[ResourceType[Any, Any]]
 AnyFunction = Function[Any, Any]

@@ -1,14 +1,22 @@
-"""Modules that a library imports at its top and we never use: each is loaded when something of it is asked for."""
+"""What is loaded or made when it is first needed, and once.
+
+A plugin is started for each of a few calls. Above all it should not pay for what its libraries import at their top and
+it never uses: such a module is loaded when something of it is asked for.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+T = TypeVar("T")
 _lock = threading.RLock()
+"""One for all, for what is made here imports modules that need each other."""
 
 
 class _Later(ModuleType):
@@ -35,3 +43,37 @@ def _loaded(stand_in: ModuleType) -> ModuleType:
         except BaseException:
             sys.modules.setdefault(name, stand_in)
             raise
+
+
+class Once(Generic[T]):
+    """What `make` makes, when it is first asked for. Safe to use from many threads; what failed is tried again."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: list[T] = []
+
+    def __call__(self) -> T:
+        if not self._made:
+            with _lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+
+class Lazily(Mapping[str, T]):
+    """A mapping whose values are made by their names, each when it is first asked for."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], T]) -> None:
+        self._values = {name: Once(partial(make, name)) for name in names}
+
+    def __getitem__(self, name: str) -> T:
+        return self._values[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

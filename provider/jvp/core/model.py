@@ -219,6 +219,14 @@ def _nested_metadata(hint: Any) -> Iterator[Any]:
             yield from _nested_metadata(arg)
 
 
+def build(base: type[Spec] = Spec) -> None:
+    """Make every model that there is ready, so that none is built when it first checks something."""
+    for model in base.__subclasses__():
+        model.model_rebuild()
+        fields(model)
+        build(model)
+
+
 M = TypeVar("M", bound=BaseModel)
 
 

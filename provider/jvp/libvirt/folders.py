@@ -10,10 +10,13 @@ import os
 import posixpath
 import re
 from pathlib import Path as File
+from typing import TYPE_CHECKING
 
 from jvp.core.abandon import outside
 from jvp.core.types import shortened
-from jvp.libvirt.node import Node
+
+if TYPE_CHECKING:
+    from jvp.libvirt.node import Node  # models know these rules too, and need no libvirt
 
 _KERNELS = ("/proc", "/sys", "/dev/pts", "/dev/mqueue", "/dev/hugepages")
 _KERNELS_TYPES = (

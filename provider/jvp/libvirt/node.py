@@ -91,7 +91,7 @@ class Node:
     Safe to use from many threads. Nothing connects before the first use, and one thread alone needs one connection.
     """
 
-    def __init__(self, uri: str | Unknown | None) -> None:
+    def __init__(self, uri: str | Unknown | None, plans: Plans | None = None) -> None:
         self._unknown = isinstance(uri, Unknown)
         self.uri = "" if isinstance(uri, Unknown) else uri or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
         self.shown = _PASSWORD.sub(r"\1***", self.uri)
@@ -112,7 +112,7 @@ class Node:
         self._pool_locks: dict[str, threading.Lock] = {}
         self._turns: dict[str, threading.Lock] = {}
         self.claims = Claims()
-        self.plans = Plans()
+        self.plans = plans or Plans()
 
     @property
     def connection(self) -> libvirt.virConnect:

@@ -22,13 +22,14 @@ from jvp.libvirt.disks import DomainDisk, disk_users
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
+from jvp.libvirt.templatenames import DIGEST_LENGTH as DIGEST_LENGTH
+from jvp.libvirt.templatenames import parsed_name as parsed_name
+from jvp.libvirt.templatenames import volume_name as volume_name
 from jvp.libvirt.xml import number, volume_xml
 
 _RECORD = "template@"
-_VOLUME = re.compile(r"jvp-template-(?P<name>.+)-(?P<digest>[0-9a-f]{12})")
 _ROOT = re.compile(r"/jvp-(?P<uuid>[0-9a-f-]{36})-root\"$")
 """How the words of `users_of` end for the root disk of an instance."""
-DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,6 @@ class Record:
 def record_name(template: str) -> str:
     """The name under which the sidecar keeps a template's record."""
     return f"{_RECORD}{template}"
-
-
-def volume_name(template: str, digest: str) -> str:
-    """The volume of one generation; `digest` may be longer than what the name takes."""
-    return f"jvp-template-{template}-{digest[:DIGEST_LENGTH]}"
-
-
-def parsed_name(volume: str) -> tuple[str, str] | None:
-    """Template and digest of a generation's volume; None for the name of any other volume."""
-    match = _VOLUME.fullmatch(volume)
-    return (match["name"], match["digest"]) if match else None
 
 
 def template_names(pool: libvirt.virStoragePool) -> list[str]:

@@ -1,49 +1,79 @@
-"""Everything that JVP can declare and answer. Adding a resource: its file, and its line here."""
+"""Everything that JVP can declare and answer. Adding a resource: its files, and its line here.
+
+A process imports those of them that its calls are about, and what works on the host only when a verb needs it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from jvp.core.calls import Calls
-from jvp.core.handler import Handler
-from jvp.core.outlook import Outlook
-from jvp.libvirt.node import Node
-from jvp.resources.functions import GetInstance, GetInstanceXml, GetNetwork, GetNetworkLeases, GetNode
-from jvp.resources.instance.handler import Instances
-from jvp.resources.network.handler import Networks
+from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
+from jvp.core.later import Lazily, Once
+from jvp.core.outlook import Outlook, Plans
+from jvp.core.values import known
 from jvp.resources.provider import Provider
-from jvp.resources.storage_functions import GetStoragePool, GetTemplate, GetVolume
-from jvp.resources.storage_pool import StoragePools
-from jvp.resources.template import Templates
-from jvp.resources.volume import Volumes
 
-HANDLERS: tuple[type[Handler[Any, Any]], ...] = (StoragePools, Templates, Volumes, Networks, Instances)
-FUNCTIONS: tuple[type[Any], ...] = (
-    GetInstance,
-    GetInstanceXml,
-    GetNetwork,
-    GetNetworkLeases,
-    GetNode,
-    GetStoragePool,
-    GetTemplate,
-    GetVolume,
-)
+if TYPE_CHECKING:
+    from jvp.libvirt.node import Node
+
+_TYPES = {
+    "StoragePool": ("storagepoolmodel.StoragePoolType", "storage_pool.StoragePools"),
+    "Template": ("templatemodel.TemplateType", "template.Templates"),
+    "Volume": ("volumemodel.VolumeType", "volume.Volumes"),
+    "Network": ("network.model.NetworkType", "network.handler.Networks"),
+    "Instance": ("instance.model.InstanceType", "instance.handler.Instances"),
+}
+"""What is declared and what has the verbs, in the order in which they stand on each other."""
+_FUNCTIONS = {
+    "getInstance": "functions.GetInstance",
+    "getInstanceXml": "functions.GetInstanceXml",
+    "getNetwork": "functions.GetNetwork",
+    "getNetworkLeases": "functions.GetNetworkLeases",
+    "getNode": "functions.GetNode",
+    "getStoragePool": "storage_functions.GetStoragePool",
+    "getTemplate": "storage_functions.GetTemplate",
+    "getVolume": "storage_functions.GetVolume",
+}
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"jvp.resources.{module}"), name)
+
+
+def import_all() -> None:
+    """All that is registered. Raises ImportError."""
+    for places in (*_TYPES.values(), _FUNCTIONS.values()):
+        for place in places:
+            _imported(place)
+
+
+TYPES: Mapping[str, type[ResourceType[Any, Any]]] = Lazily(_TYPES, lambda token: _imported(_TYPES[token][0]))
+"""Resources by their tokens."""
+FUNCTIONS: Mapping[str, type[AnyFunction]] = Lazily(_FUNCTIONS, lambda token: _imported(_FUNCTIONS[token]))
+"""Functions by their tokens."""
 
 
 def calls(provider: Provider) -> Calls:
     """The calls over one node. Connects only when a verb needs the host."""
-    node = Node(provider.uri)
-    handlers: tuple[Handler[Any, Any], ...] = (
-        StoragePools(node),
-        Templates(node),
-        Volumes(node),
-        Networks(node),
-        Instances(node, provider),
-    )
-    functions = tuple(function(node) for function in FUNCTIONS)
-    return Calls(
-        {handler.token: handler for handler in handlers},
-        {function.token: function for function in functions},
-        node.host,
-        Outlook(node.plans, asks=node.is_known),
-    )
+    plans = Plans()
+
+    def make_node() -> Node:
+        from jvp.libvirt.node import Node
+
+        return Node(provider.uri, plans)
+
+    node = Once(make_node)
+
+    def handler(token: str) -> AnyHandler:
+        made = _imported(_TYPES[token][1])
+        return made(node(), provider) if token == "Instance" else made(node())  # type: ignore[no-any-return]
+
+    def function(token: str) -> AnyFunction:
+        return _imported(_FUNCTIONS[token])(node())  # type: ignore[no-any-return]
+
+    outlook = Outlook(plans, asks=known(provider.uri))
+    return Calls(Lazily(_TYPES, handler), Lazily(_FUNCTIONS, function), lambda: node().host(), outlook)

@@ -20,8 +20,10 @@ from jvp.libvirt.poolapi import PoolApi
 from jvp.libvirt.templatefill import TemplateApi
 from jvp.libvirt.volumes import VolumeApi
 from jvp.libvirt.xml import number
-from jvp.resources.storage_pool import StoragePools, StoragePoolState
-from jvp.resources.template import Templates, TemplateState
+from jvp.resources.storage_pool import StoragePools
+from jvp.resources.storagepoolmodel import StoragePoolState
+from jvp.resources.template import Templates
+from jvp.resources.templatemodel import TemplateState
 
 
 class GetStoragePoolArgs(Spec):

@@ -6,20 +6,18 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from jvp import images
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
-from jvp.core.facts import Changes, Computed, Effect, Output, Unit
+from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.identity import maker as made_by
-from jvp.core.model import Rule, Spec, load
-from jvp.core.types import Label, Name, Reference, in_lower_case, is_uuid, utc_text
-from jvp.core.values import UNKNOWN, known, surely
+from jvp.core.model import load
+from jvp.core.types import in_lower_case, is_uuid, utc_text
+from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import pools, templates
 from jvp.libvirt.errors import libvirt_errors
@@ -31,91 +29,12 @@ from jvp.libvirt.volumes import VolumeApi
 from jvp.resources import imagesource
 from jvp.resources.foreseen import obstacles, pool_of
 from jvp.resources.imagesource import at
-from jvp.resources.templatesource import TemplateSource, key_of, origin_of, refuse_file, shown
+from jvp.resources.templatemodel import Template, TemplateSource, TemplateState, TemplateType
+from jvp.resources.templatesource import key_of, origin_of, refuse_file, shown
 
 
-class Template(Spec):
-    """A disk image in a storage pool that volumes and instances are made from."""
-
-    name: Annotated[
-        Name | None,
-        Changes(Effect.REPLACE),
-        Computed(),
-        Field(description="Unique in the pool; made from the resource's name when left out."),
-    ] = None
-    pool: Annotated[Reference, Changes(Effect.REPLACE), Field(description="The storage pool, by id or name.")]
-    source: Annotated[
-        TemplateSource,
-        Field(
-            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a "
-            "tar or zip archive. A new image makes a new "
-            "volume: what was made from the old one keeps it, and it goes with its last user."
-        ),
-    ]
-
-    os: Annotated[
-        Label | None,
-        Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
-    ] = None
-
-    def rules(self) -> Iterator[Rule]:
-        source = self.source
-        if not isinstance(source, TemplateSource):
-            return
-        origins = (source.path, source.url)
-        if all(map(surely, origins)) or (known(*origins) and not any(map(surely, origins))):
-            yield ("source",), "needs exactly one of path and url"
-        elif (
-            surely(source.path)
-            and known(source.allow_private_redirects, source.checksum)
-            and (source.allow_private_redirects and "://" not in (source.checksum or ""))
-        ):
-            yield ("source", "allowPrivateRedirects"), "means nothing for a file"
-
-    def derived(self) -> dict[str, Any]:
-        """The digest of a local file; none while there is no file, which is an error only when it is needed."""
-        source = self.source
-        if not isinstance(source, TemplateSource) or surely(source.digest):
-            return {}  # the file that was planned, or what an engine was told to leave as it is
-        digest: Any = None if known(source.path) else UNKNOWN
-        if source.path is not None and known(source.path):
-            with contextlib.suppress(JvpError):
-                digest = images.file_digest_cached(source.path)
-        return {"source": source.model_copy(update={"digest": digest}).bag()}
-
-
-class TemplateState(Template):
-    """A template as it is."""
-
-    digest: Annotated[
-        str | None,
-        Output(follows=("source",)),
-        Field(description="The digest of the image's content, the same for any holes."),
-    ] = None
-    format: Annotated[
-        str | None, Output(follows=("source",)), Field(description="The image's format: qcow2 or raw.")
-    ] = None
-    size_bytes: Annotated[
-        int, Output(follows=("source",)), Unit("bytes"), Field(description="The size of the disk that a guest sees.")
-    ]
-    volume_name: Annotated[
-        str | None, Output(follows=("source",)), Field(description="The volume that holds the image.")
-    ] = None
-    path: Annotated[str, Output(follows=("source",)), Field(description="The volume's file on the node.")]
-    created_at: Annotated[
-        str | None, Output(follows=("source",)), Field(description="When the image was put there, UTC.")
-    ] = None
-    pool_name: Annotated[str | None, Output(), Field(description="The pool's name.")] = None
-    pool_uuid: Annotated[str | None, Output(), Field(description="The pool's uuid.")] = None
-    nonce: Annotated[
-        str | None, Output(), Field(description="Tells this template from a later one of the same name.")
-    ] = None
-
-
-class Templates(Handler[Template, TemplateState]):
+class Templates(TemplateType, Handler[Template, TemplateState]):
     """The verbs of templates. The id is `<pool uuid>/<name>` and stays when the image changes."""
-
-    kind, token, spec, state = "template", "Template", Template, TemplateState
 
     def __init__(self, node: Node) -> None:
         self.node = node

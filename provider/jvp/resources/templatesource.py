@@ -4,68 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, Field
-
 from jvp import images
-from jvp.core.errors import JvpError
-from jvp.core.facts import Computed, Derived
-from jvp.core.model import Spec
-from jvp.core.types import LocalPath, Url
-from jvp.core.types import url as web_url
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.resources import imagesource
+from jvp.resources.templatemodel import TemplateSource
 
 _SHOWN_MAX = 1000
 """Longer addresses are not kept on the node: the record has 4 KiB."""
-
-
-def _checksum(text: str) -> str:
-    try:
-        promise = images.parse_promise(text)
-    except JvpError as error:
-        raise ValueError(error.message) from None
-    if isinstance(promise, images.SumsFile):
-        web_url(promise.url)
-    return text
-
-
-class TemplateSource(Spec):
-    """Where an image comes from: `path` or `url`."""
-
-    path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
-    url: Annotated[
-        Url | None,
-        Field(
-            description="An http or https address. It is fetched once, and again when the address or checksum changes."
-        ),
-    ] = None
-    checksum: Annotated[
-        Annotated[str, AfterValidator(_checksum)] | None,
-        Field(
-            description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
-            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
-        ),
-    ] = None
-    format: Annotated[
-        Literal["qcow2", "raw"] | None,
-        Field(
-            description="What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw "
-            "takes any bytes, and unpacks only what its name says is packed."
-        ),
-    ] = None
-    allow_private_redirects: Annotated[
-        bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
-    ] = False
-    digest: Annotated[
-        str | None,
-        Computed(),
-        Derived(),
-        Field(description="Filled in: the digest of the file at path, so that a changed file is a planned update."),
-    ] = None
 
 
 def key_of(source: TemplateSource) -> str:

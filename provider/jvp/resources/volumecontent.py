@@ -25,7 +25,7 @@ from jvp.libvirt.xml import number, value, volume_xml
 from jvp.resources.imagesource import Opened, Origin, at, opened
 
 if TYPE_CHECKING:
-    from jvp.resources.volume import Volume
+    from jvp.resources.volumemodel import Volume
 
 _KEPT_MAX = 1000
 """Longer paths are not kept on the node: the record has 4 KiB."""

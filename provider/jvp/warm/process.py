@@ -29,8 +29,8 @@ from jvp.warm.launcher import DOORS, PATIENCE_S
 IDLE_S = 60.0
 IMPORTED = (
     *DOORS.values(),
-    "jvp.resources.registry",
-    "jvp.doors.pulumi.server", "jvp.doors.pulumi.provider",
+    "jvp.resources.everything",
+    "jvp.doors.pulumi.server", "jvp.doors.pulumi.provider", "jvp.doors.pulumi.status",
     "jvp.doors.terraform.server", "jvp.doors.terraform.provider", "jvp.doors.terraform.certificate",
 )  # fmt: skip
 """What brings in all that a plugin needs."""

@@ -1,4 +1,4 @@
-"""Modules that are put off: nothing of them is loaded before it is asked for, and then they are as if never put off."""
+"""Modules that are put off, and what is made later: nothing before it is asked for, and then as if never put off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jvp.core.later import put_off
+from jvp.core.later import Lazily, Once, put_off
 
 
 @pytest.fixture
@@ -64,3 +64,31 @@ def test_an_error_comes_each_time(package: str) -> None:
     for _ in range(2):
         with pytest.raises(ImportError, match="as told"):
             _ = broken.word
+
+
+def test_a_value_is_made_when_it_is_asked_for_and_once() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        made.append(name)
+        return name.upper()
+
+    found = Lazily(("a", "b"), make)
+    assert (list(found), len(found), "a" in found, "c" in found, made) == (["a", "b"], 2, True, False, [])
+    assert (found["b"], found["b"], found.get("c"), made) == ("B", "B", None, ["b"])
+    assert ([*found.items()], made) == ([("a", "A"), ("b", "B")], ["b", "a"])
+
+
+def test_what_cannot_be_made_is_tried_again() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        if len(made) == 1:
+            raise OSError("not now")
+        return len(made)
+
+    once = Once(make)
+    with pytest.raises(OSError, match="not now"):
+        once()
+    assert (once(), once()) == (2, 2)

@@ -29,5 +29,5 @@ def test_what_waits_is_named_in_the_state_as_in_the_configuration() -> None:
 def test_what_is_not_finished_is_told_so_too() -> None:
     servicer = registered()
     made = Stored("an id", {}, {}, {"unfinished": ["cloudInit: the guest does not answer"]})
-    raw = verbs.whole(servicer.handlers["jvp_instance"], made, {})  # type: ignore[arg-type]
+    raw = verbs.whole(servicer.types["jvp_instance"], made, {})  # type: ignore[arg-type]
     assert raw["unfinished"] == ["cloud_init: the guest does not answer"]

@@ -77,7 +77,7 @@ def registered(session: Session) -> ProviderServicer:
     from jvp.doors.pulumi.provider import ProviderServicer
     from jvp.resources import registry
 
-    return ProviderServicer(registry.HANDLERS, registry.FUNCTIONS, registry.calls, session)
+    return ProviderServicer(registry.TYPES, registry.FUNCTIONS, registry.calls, session)
 
 
 def schema() -> str:

@@ -7,7 +7,7 @@ Every one turns its message into bags, makes one call of the core, and turns the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import grpc
 from jvp.core.calls import Calls
 from jvp.core.check import Failure, failures_text, underived
 from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
-from jvp.core.handler import AnyFunction, AnyHandler, Handler
+from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
 from jvp.core.identity import DeclaredBy, Key
 from jvp.core.model import fields
 from jvp.core.outlook import Asked
@@ -53,17 +53,17 @@ class _Configured:
 
 
 class ProviderServicer:
-    """The verbs over a registry of handlers and functions. Safe to use from many threads."""
+    """The verbs over a registry of resources and functions. Safe to use from many threads."""
 
     def __init__(
         self,
-        handlers: Iterable[type[Handler[Any, Any]]],
-        functions: Iterable[type[AnyFunction]],
+        types: Mapping[str, type[ResourceType[Any, Any]]],
+        functions: Mapping[str, type[AnyFunction]],
         make_calls: MakeCalls,
         session: Session | None = None,
     ) -> None:
-        self.handlers = {handler.token: handler for handler in handlers}
-        self.functions = {function.token: function for function in functions}
+        self.types = types
+        self.functions = functions
         self.session = session or Session()
         self.reporter = Reporter()
         self._make_calls = make_calls
@@ -71,7 +71,7 @@ class ProviderServicer:
 
     def schema(self) -> str:
         """The schema of these resources and functions."""
-        return schema.text(self.handlers.values(), self.functions.values())
+        return schema.text(self.types.values(), self.functions.values())
 
     # Settings
 
@@ -221,7 +221,7 @@ class ProviderServicer:
         return Empty()
 
     def List(self, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
-        name = _known(request.token, self.handlers, "resource")
+        name = _known(request.token, self.types, "resource")
         query, answer = decode(request.query), message("ListResponse")
         if has_unknown(query):
             yield answer(computed={})
@@ -244,7 +244,7 @@ class ProviderServicer:
 
     def _handler(self, request: Message) -> AnyHandler:
         kind = request.type or Urn.parse(request.urn).type
-        name = _known(kind, self.handlers, "resource")
+        name = _known(kind, self.types, "resource")
         return self._ready.calls.handlers[name]
 
     def _key(self, handler: AnyHandler, text: str) -> Key:

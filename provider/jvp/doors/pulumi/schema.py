@@ -19,7 +19,7 @@ from typing import Any
 
 import jvp
 from jvp.core.facts import Deprecated, Effect
-from jvp.core.handler import AnyFunction, Handler
+from jvp.core.handler import AnyFunction, ResourceType
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.pulumi.schema_types import Json, Types
 from jvp.doors.pulumi.urns import PACKAGE, token
@@ -49,12 +49,12 @@ EFFECTS = {
 }
 
 
-def schema(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> Json:
+def schema(types: Iterable[type[ResourceType[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> Json:
     """The schema of a provider with these resources and functions."""
-    types = Types(_property)
-    resources = {token(handler.token): _resource(handler, types) for handler in handlers}
-    invokes = {token(function.token): _function(function, types) for function in functions}
-    settings = _properties(Provider, types.within("Provider", inputs=True))
+    named = Types(_property)
+    resources = {token(one.token): _resource(one, named) for one in types}
+    invokes = {token(function.token): _function(function, named) for function in functions}
+    settings = _properties(Provider, named.within("Provider", inputs=True))
     return {
         "name": PACKAGE,
         "displayName": "JVP for libvirt",
@@ -66,18 +66,18 @@ def schema(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type
         "language": LANGUAGES,
         "config": {"variables": settings},
         "provider": {"description": _text(Provider), "inputProperties": settings},
-        "types": types.declared(),
+        "types": named.declared(),
         "resources": dict(sorted(resources.items())),
         "functions": dict(sorted(invokes.items())),
     }
 
 
-def text(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> str:
+def text(types: Iterable[type[ResourceType[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> str:
     """The same as JSON text."""
-    return json.dumps(schema(handlers, functions), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(schema(types, functions), indent=2, ensure_ascii=False) + "\n"
 
 
-def _resource(handler: type[Handler[Any, Any]], types: Types) -> Json:
+def _resource(handler: type[ResourceType[Any, Any]], types: Types) -> Json:
     inputs, outputs = fields(handler.spec), fields(handler.state)
     return {
         "description": _text(handler.spec),
@@ -152,7 +152,7 @@ def main() -> int:
     """Print the schema of everything that is registered."""
     from jvp.resources import registry
 
-    sys.stdout.write(text(registry.HANDLERS, registry.FUNCTIONS))
+    sys.stdout.write(text(registry.TYPES.values(), registry.FUNCTIONS.values()))
     return 0
 
 

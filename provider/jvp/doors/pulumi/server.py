@@ -1,6 +1,6 @@
 """The gRPC server: which method is answered by whom, and what becomes of their errors.
 
-What an engine asks first is answered here, without the models: they are loaded by the first call that needs them.
+What an engine asks of every plugin is answered here, without the core and the models: the first other call loads them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ class Service:
         self._schema = schema
         self._lock = threading.Lock()
         self._servicer: ProviderServicer | None = None
-        self._bare: ProviderServicer | None = None
 
     def load(self) -> ProviderServicer:
-        """The servicer with the models, made once."""
+        """The servicer, made once."""
         with self._lock:
             if self._servicer is None:
                 self._servicer = self._make(self.session)
@@ -70,26 +69,6 @@ class Service:
         if request.version not in (0, 1):
             raise Invalid(f"there is no schema of version {request.version}; this provider has version 1")
         return message("GetSchemaResponse")(schema=self._schema() if self._schema else self.load().schema())
-
-    # Of a stack that is read before it is planned, the engine asks the settings of a second process, which then does
-    # nothing else: that needs no resources.
-
-    def CheckConfig(self, request: Message, context: grpc.ServicerContext) -> Message:
-        return self._without_resources().CheckConfig(request, context)
-
-    def DiffConfig(self, request: Message, context: grpc.ServicerContext) -> Message:
-        return self._without_resources().DiffConfig(request, context)
-
-    def _without_resources(self) -> ProviderServicer:
-        with self._lock:
-            if self._servicer is None and self._bare is None:
-                from jvp.core.calls import Calls
-                from jvp.doors.pulumi.provider import ProviderServicer
-
-                self._bare = ProviderServicer((), (), lambda _: Calls({}, {}), self.session)
-            servicer = self._servicer or self._bare
-            assert servicer is not None
-            return servicer
 
     def Handshake(self, request: Message, context: grpc.ServicerContext) -> Message:
         """References to resources are not accepted, so that the engine sends their ids."""

@@ -26,8 +26,8 @@ from jvp.resources import registry
 from jvp.resources.instance.definition import root_name
 from jvp.resources.provider import Provider
 
-KINDS = {type_name(handler.token): handler for handler in registry.HANDLERS}
-"""The resource types, in the order in which they stand on each other."""
+KINDS = {type_name(token): token for token in registry.TYPES}
+"""The resource types with their tokens, in the order in which they stand on each other."""
 REFERENCES = {
     "pool": "jvp_storage_pool",
     "network": "jvp_network",
@@ -55,7 +55,7 @@ def export(uri: str | None, kind: str | None, names: list[str]) -> Iterator[str]
     found: list[_Found] = []
     comments: list[str] = []
     for type_ in chosen:
-        handler = calls.handlers[KINDS[type_].token]
+        handler = calls.handlers[KINDS[type_]]
         for name in names or _listed(calls, handler):
             try:
                 found.append(_Found(type_, _label(found, type_, name), _imported(calls, handler, name)))
@@ -68,7 +68,7 @@ def export(uri: str | None, kind: str | None, names: list[str]) -> Iterator[str]
         (one.type, spelling): Expression(f"{one.type}.{one.label}.id") for one in found for spelling in _spellings(one)
     }
     for one in found:
-        yield _resource(KINDS[one.type], one, named)
+        yield _resource(registry.TYPES[KINDS[one.type]], one, named)
 
 
 def _provider(uri: str | None) -> Provider:

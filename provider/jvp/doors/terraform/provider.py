@@ -7,16 +7,17 @@ the call answers both itself.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jvp.core.abandon import run
 from jvp.core.calls import Calls
 from jvp.core.check import Failure, check
 from jvp.core.errors import Invalid, JvpError, Rejected, Unreachable
-from jvp.core.handler import AnyFunction, AnyHandler, Handler
+from jvp.core.handler import AnyFunction, AnyHandler, AnyType, ResourceType
+from jvp.core.later import Lazily
 from jvp.core.model import Spec, fields
 from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, readonly, schema, verbs, writeonly
@@ -24,21 +25,22 @@ from jvp.doors.terraform.configured import FIRST, LATER, Configured, timeouts
 from jvp.doors.terraform.declared import Declared
 from jvp.doors.terraform.owner import default_owner
 from jvp.doors.terraform.protocol import Message, message
-from jvp.doors.terraform.schemas import Schemas
+from jvp.doors.terraform.schemas import CALLS, Schemas
 from jvp.doors.terraform.upgrade import upgraded
 from jvp.doors.terraform.values import Raw, decode, encode, nulls, to_bag, to_raw
 from jvp.resources.provider import Provider, Timeouts
 
 MakeCalls = Callable[[Provider], Calls]
+T = TypeVar("T")
 
 
 class ProviderServicer:
-    """The verbs over a registry of handlers and functions. Safe to use from many threads."""
+    """The verbs over a registry of resources and functions. Safe to use from many threads."""
 
     def __init__(
         self,
-        handlers: Iterable[type[Handler[Any, Any]]],
-        functions: Iterable[type[AnyFunction]],
+        types: Mapping[str, type[ResourceType[Any, Any]]],
+        functions: Mapping[str, type[AnyFunction]],
         make_calls: MakeCalls,
         folder: Path | None = None,
         notes: Path | None = None,
@@ -46,16 +48,20 @@ class ProviderServicer:
     ) -> None:
         """`folder` is the root module's; `notes` is where processes of one host tell each other what they make.
 
-        `schemas` are those of the handlers and functions, where they need not be made of the models.
+        `schemas` are those of the resources and functions, where they need not be made of the models.
         """
-        self.handlers = {schema.type_name(handler.token): handler for handler in handlers}
-        self.functions = {schema.type_name(function.token): function for function in functions}
+        self.types = _by_type_name(types)
+        self.functions = _by_type_name(functions)
         self.stopped = threading.Event()
         self._make_calls = make_calls
         self._folder = folder or Path.cwd()
         self._configured: Configured | None = None
         self._notes = notes
-        self.schemas = schemas or Schemas(lambda: schema.whole(self.handlers.values(), self.functions.values()))
+        self.schemas = schemas or Schemas(lambda: schema.whole(self.types.values(), self.functions.values()))
+
+    def method(self, name: str) -> Callable[[Message], Message]:
+        """What answers a method of the protocol."""
+        return getattr(self.schemas if name in CALLS else self, name)  # type: ignore[no-any-return]
 
     # Settings
 
@@ -81,7 +87,7 @@ class ProviderServicer:
     # Resources
 
     def ValidateResourceConfig(self, request: Message) -> Message:
-        handler = self._handler(request.type_name)
+        handler = self._type(request.type_name)
         raw = decode(request.config) or {}
         limits = check(Timeouts, timeouts(raw))
         allowed = request.client_capabilities.write_only_attributes_allowed
@@ -97,7 +103,7 @@ class ProviderServicer:
         )
 
     def UpgradeResourceState(self, request: Message) -> Message:
-        handler = self._handler(request.type_name)
+        handler = self._type(request.type_name)
         ours = handler.spec.schema_version
         if request.version > ours:
             raise Invalid(
@@ -202,7 +208,7 @@ class ProviderServicer:
         return answer
 
     def MoveResourceState(self, request: Message) -> Message:
-        handler = self._handler(request.target_type_name)
+        handler = self._type(request.target_type_name)
         reference = moved.reference_in(
             request.source_provider_address,
             request.source_type_name,
@@ -221,9 +227,9 @@ class ProviderServicer:
     def ValidateDataResourceConfig(self, request: Message) -> Message:
         raw = decode(request.config) or {}
         function = self.functions.get(request.type_name)
-        model = function.args if function else self._handler(request.type_name).spec
+        model = function.args if function else self._type(request.type_name).spec
         if function is None:
-            _reference(self._handler(request.type_name), raw)
+            _reference(self._type(request.type_name), raw)
         listed = self.schemas.data_source(request.type_name)
         wrong = [*readonly.failures(listed, raw), *(_failures(model, raw) if function else ())]
         return message("ValidateDataResourceConfig.Response")(diagnostics=diagnostics.of_failures(wrong, model))
@@ -264,7 +270,7 @@ class ProviderServicer:
         if "Data" in asked and request.type_name in self.functions:
             return self.functions[request.type_name].args
         if hasattr(request, "type_name"):
-            return self._handler(request.type_name).spec
+            return self._type(request.type_name).spec
         return Provider
 
     @property
@@ -273,15 +279,19 @@ class ProviderServicer:
             raise Rejected("the provider is not configured yet")
         return self._configured
 
-    def _handler(self, name: str) -> type[Handler[Any, Any]]:
-        if name not in self.handlers:
-            raise Invalid(
-                f'this version of jvp has no resource "{name}"; there are: {", ".join(sorted(self.handlers))}'
-            )
-        return self.handlers[name]
+    def _type(self, name: str) -> type[ResourceType[Any, Any]]:
+        if name not in self.types:
+            raise Invalid(f'this version of jvp has no resource "{name}"; there are: {", ".join(sorted(self.types))}')
+        return self.types[name]
 
     def _configured_handler(self, name: str) -> AnyHandler:
-        return self._ready.calls.handlers[self._handler(name).token]
+        return self._ready.calls.handlers[self._type(name).token]
+
+
+def _by_type_name(declared: Mapping[str, T]) -> Mapping[str, T]:
+    """What is registered by its token, by its name in configurations."""
+    names = {schema.type_name(token): token for token in declared}
+    return Lazily(names, lambda name: declared[names[name]])
 
 
 def _failures(model: type[Spec], raw: Raw) -> Sequence[Failure]:
@@ -293,7 +303,7 @@ def _failures(model: type[Spec], raw: Raw) -> Sequence[Failure]:
     return [*writeonly.placed(model, raw, check(model, writeonly.filled(model, to_bag(model, raw), now)).failures)]
 
 
-def _reference(handler: AnyHandler | type[Handler[Any, Any]], raw: Raw) -> str:
+def _reference(handler: AnyType, raw: Raw) -> str:
     """The one of `id` and `name` that a look-up was given. Raises Invalid."""
     given = [raw[name] for name in ("id", "name") if raw.get(name) is not None]
     if len(given) != 1:

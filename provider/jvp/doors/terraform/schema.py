@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jvp.core.facts import Deprecated, Derived, Effect
-from jvp.core.handler import AnyFunction, AnyHandler, Handler
+from jvp.core.handler import AnyFunction, AnyType
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
 from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema, message
@@ -41,7 +41,7 @@ def type_name(token: str) -> str:
     return PREFIX + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", token.removeprefix("get")).lower()
 
 
-def whole(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type[AnyFunction]]) -> Message:
+def whole(types: Iterable[AnyType], functions: Iterable[type[AnyFunction]]) -> Message:
     """Everything that a host asks of the schemas: the answer to GetProviderSchema.
 
     A kind that no function answers for is looked up by a data source of its name.
@@ -50,7 +50,7 @@ def whole(handlers: Iterable[type[Handler[Any, Any]]], functions: Iterable[type[
     answer = message("GetProviderSchema.Response")(server_capabilities=capabilities, provider=provider())
     for function in functions:
         answer.data_source_schemas[type_name(function.token)].CopyFrom(data_source(function))
-    for handler in handlers:
+    for handler in types:
         name = type_name(handler.token)
         answer.resource_schemas[name].CopyFrom(resource(handler))
         if name not in answer.data_source_schemas:
@@ -63,7 +63,7 @@ def provider() -> Message:
     return _schema(attributes(Provider, Part.SETTINGS), _first_line(Provider))
 
 
-def resource(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
+def resource(handler: AnyType) -> Message:
     """A resource: what is declared, what is known of it, and what Terraform alone wants."""
     listed = {one.name: one for one in attributes(handler.state, Part.RESOURCE, fields(handler.spec))}
     if "name" in listed:
@@ -83,7 +83,7 @@ def data_source(function: AnyFunction | type[Any]) -> Message:
     return _schema(listed.values(), _first_line(function))
 
 
-def lookup(handler: AnyHandler | type[Handler[Any, Any]]) -> Message:
+def lookup(handler: AnyType) -> Message:
     """An object of a kind that no function answers for, by id or name."""
     listed = {one.name: one for one in attributes(handler.state, Part.OUTPUT)}
     for name, text in (("id", "The id."), ("name", "The name.")):

@@ -53,9 +53,9 @@ class Service:
 
     def method(self, name: str) -> Callable[[Message], Message]:
         """What answers a method of the provider's protocol."""
-        if name in CALLS:
-            return getattr(self._schemas or self.load().schemas, name)  # type: ignore[no-any-return]
-        return getattr(self.load(), name)  # type: ignore[no-any-return]
+        if name in CALLS and self._schemas is not None:
+            return getattr(self._schemas, name)  # type: ignore[no-any-return]
+        return self.load().method(name)
 
     def stop(self) -> None:
         """Let running verbs end."""

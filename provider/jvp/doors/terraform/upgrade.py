@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from jvp.core.check import check
 from jvp.core.errors import Invalid, dotted
-from jvp.core.handler import AnyHandler, Handler
+from jvp.core.handler import AnyType
 from jvp.core.model import Spec, fields
 from jvp.core.types import is_uuid
 from jvp.doors.terraform import moved, writeonly
@@ -22,7 +22,7 @@ BESIDE: dict[str, Any] = {"id": "string", "unfinished": ["list", "string"], "ado
 ADVICE = "restore the state from a backup, or import the object again"
 
 
-def upgraded(handler: AnyHandler | type[Handler[Any, Any]], text: bytes) -> Raw:
+def upgraded(handler: AnyType, text: bytes) -> Raw:
     """Every attribute of a resource. What another version had goes, what is new is not set yet.
 
     Raises Invalid for what cannot be a state of the resource.

@@ -31,14 +31,12 @@ from jvp.resources.instance import (
 )
 from jvp.resources.instance.bearing import bearing_of
 from jvp.resources.instance.changing import Update
-from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.model import Instance, InstanceState, InstanceType
 from jvp.resources.provider import Provider
 
 
-class Instances(Handler[Instance, InstanceState]):
+class Instances(InstanceType, Handler[Instance, InstanceState]):
     """The verbs of instances."""
-
-    kind, token, spec, state = "instance", "Instance", Instance, InstanceState
 
     def __init__(self, node: Node, provider: Provider) -> None:
         self.node, self.provider = node, provider

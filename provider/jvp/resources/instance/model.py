@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from jvp.core.facts import Changes, Computed, Effect, Output, Sentences, Unit, WriteOnly
+from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import (
     Address,
@@ -340,3 +341,9 @@ class InstanceState(Instance):
             "systems and devices of the node."
         ),
     ] = []
+
+
+class InstanceType(ResourceType[Instance, InstanceState]):
+    """Instances."""
+
+    kind, token, spec, state = "instance", "Instance", Instance, InstanceState

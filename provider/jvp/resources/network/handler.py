@@ -49,13 +49,11 @@ from jvp.resources.network.definition import (
     with_way_out,
     without_way_out,
 )
-from jvp.resources.network.model import Ipv6, Network, NetworkState
+from jvp.resources.network.model import Ipv6, Network, NetworkState, NetworkType
 
 
-class Networks(Handler[Network, NetworkState]):
+class Networks(NetworkType, Handler[Network, NetworkState]):
     """The verbs of networks."""
-
-    kind, token, spec, state = "network", "Network", Network, NetworkState
 
     def __init__(self, node: Node) -> None:
         self.node = node

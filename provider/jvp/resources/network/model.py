@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from jvp.core.facts import At, Changes, Computed, Effect, Output
+from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
 from jvp.core.values import known, surely
@@ -195,3 +196,9 @@ class NetworkState(Network):
     state: Annotated[
         str | None, Output(follows=("active",)), Field(description="Whether the network runs: active or inactive.")
     ] = None
+
+
+class NetworkType(ResourceType[Network, NetworkState]):
+    """Networks."""
+
+    kind, token, spec, state = "network", "Network", Network, NetworkState

@@ -1,0 +1,147 @@
+"""What a template is declared with, and what is known of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from jvp import images
+from jvp.core.errors import JvpError
+from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
+from jvp.core.handler import ResourceType
+from jvp.core.model import Rule, Spec
+from jvp.core.types import Label, LocalPath, Name, Reference, Url
+from jvp.core.types import url as web_url
+from jvp.core.values import UNKNOWN, known, surely
+
+
+def _checksum(text: str) -> str:
+    try:
+        promise = images.parse_promise(text)
+    except JvpError as error:
+        raise ValueError(error.message) from None
+    if isinstance(promise, images.SumsFile):
+        web_url(promise.url)
+    return text
+
+
+class TemplateSource(Spec):
+    """Where an image comes from: `path` or `url`."""
+
+    path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
+    url: Annotated[
+        Url | None,
+        Field(
+            description="An http or https address. It is fetched once, and again when the address or checksum changes."
+        ),
+    ] = None
+    checksum: Annotated[
+        Annotated[str, AfterValidator(_checksum)] | None,
+        Field(
+            description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
+            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
+        ),
+    ] = None
+    format: Annotated[
+        Literal["qcow2", "raw"] | None,
+        Field(
+            description="What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw "
+            "takes any bytes, and unpacks only what its name says is packed."
+        ),
+    ] = None
+    allow_private_redirects: Annotated[
+        bool, Field(description="Whether the address may redirect into private, loopback or link-local ranges.")
+    ] = False
+    digest: Annotated[
+        str | None,
+        Computed(),
+        Derived(),
+        Field(description="Filled in: the digest of the file at path, so that a changed file is a planned update."),
+    ] = None
+
+
+class Template(Spec):
+    """A disk image in a storage pool that volumes and instances are made from."""
+
+    name: Annotated[
+        Name | None,
+        Changes(Effect.REPLACE),
+        Computed(),
+        Field(description="Unique in the pool; made from the resource's name when left out."),
+    ] = None
+    pool: Annotated[Reference, Changes(Effect.REPLACE), Field(description="The storage pool, by id or name.")]
+    source: Annotated[
+        TemplateSource,
+        Field(
+            description="The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a "
+            "tar or zip archive. A new image makes a new "
+            "volume: what was made from the old one keeps it, and it goes with its last user."
+        ),
+    ]
+
+    os: Annotated[
+        Label | None,
+        Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
+    ] = None
+
+    def rules(self) -> Iterator[Rule]:
+        source = self.source
+        if not isinstance(source, TemplateSource):
+            return
+        origins = (source.path, source.url)
+        if all(map(surely, origins)) or (known(*origins) and not any(map(surely, origins))):
+            yield ("source",), "needs exactly one of path and url"
+        elif (
+            surely(source.path)
+            and known(source.allow_private_redirects, source.checksum)
+            and (source.allow_private_redirects and "://" not in (source.checksum or ""))
+        ):
+            yield ("source", "allowPrivateRedirects"), "means nothing for a file"
+
+    def derived(self) -> dict[str, Any]:
+        """The digest of a local file; none while there is no file, which is an error only when it is needed."""
+        source = self.source
+        if not isinstance(source, TemplateSource) or surely(source.digest):
+            return {}  # the file that was planned, or what an engine was told to leave as it is
+        digest: Any = None if known(source.path) else UNKNOWN
+        if source.path is not None and known(source.path):
+            with contextlib.suppress(JvpError):
+                digest = images.file_digest_cached(source.path)
+        return {"source": source.model_copy(update={"digest": digest}).bag()}
+
+
+class TemplateState(Template):
+    """A template as it is."""
+
+    digest: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(description="The digest of the image's content, the same for any holes."),
+    ] = None
+    format: Annotated[
+        str | None, Output(follows=("source",)), Field(description="The image's format: qcow2 or raw.")
+    ] = None
+    size_bytes: Annotated[
+        int, Output(follows=("source",)), Unit("bytes"), Field(description="The size of the disk that a guest sees.")
+    ]
+    volume_name: Annotated[
+        str | None, Output(follows=("source",)), Field(description="The volume that holds the image.")
+    ] = None
+    path: Annotated[str, Output(follows=("source",)), Field(description="The volume's file on the node.")]
+    created_at: Annotated[
+        str | None, Output(follows=("source",)), Field(description="When the image was put there, UTC.")
+    ] = None
+    pool_name: Annotated[str | None, Output(), Field(description="The pool's name.")] = None
+    pool_uuid: Annotated[str | None, Output(), Field(description="The pool's uuid.")] = None
+    nonce: Annotated[
+        str | None, Output(), Field(description="Tells this template from a later one of the same name.")
+    ] = None
+
+
+class TemplateType(ResourceType[Template, TemplateState]):
+    """Templates."""
+
+    kind, token, spec, state = "template", "Template", Template, TemplateState
