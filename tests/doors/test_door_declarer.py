@@ -10,7 +10,7 @@ from pulumi_rpc import Client
 from terraform_rpc import Engine
 
 from jvp.core.identity import DeclaredBy
-from jvp.doors.terraform.owner import declarer
+from jvp.doors.terraform.owner import declarer, workspace
 
 
 def test_pulumi_says_the_stack_and_the_address(provider: Client, host: Host) -> None:
@@ -21,5 +21,7 @@ def test_pulumi_says_the_stack_and_the_address(provider: Client, host: Host) -> 
 
 def test_terraform_says_the_workspace_the_type_and_the_name(terraform: Engine, host: Host) -> None:
     terraform.create("jvp_gadget", {"name": "a"})
-    assert host.keys[-1].declared_by == declarer(Path(os.getcwd()), "jvp_gadget", "a")  # noqa: PTH109
-    assert declarer(Path("/nowhere"), "jvp_gadget", "a") == DeclaredBy("terraform", "default", "jvp_gadget a")
+    assert host.keys[-1].declared_by == declarer(workspace(Path(os.getcwd())), "jvp_gadget", "a")  # noqa: PTH109
+    assert declarer(workspace(Path("/nowhere")), "jvp_gadget", "a") == DeclaredBy(
+        "terraform", "default", "jvp_gadget a"
+    )

@@ -18,14 +18,14 @@ from jvp.core.diff import consequences, declared, defaulted, diff
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.going import Going
-from jvp.core.guard import guarded, own_texts, said
+from jvp.core.guard import guarded, said, shown
 from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
 from jvp.core.objects import Given
 from jvp.core.outlook import Asked, Outlook
 from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
-from jvp.core.text import harmless_value, sentence
+from jvp.core.text import sentence
 from jvp.core.types import reference as known_by
 from jvp.core.values import Bag, reveal, secret_texts
 from jvp.core.wanted import unmanaged, unset
@@ -261,7 +261,7 @@ class Calls:
             return None, checked.failures
         with self._guarded(raw, checked.inputs, work=work) as work:
             result: Spec = function.call(work, checked.spec)
-            return hide(harmless_value(result.bag(), own_texts(raw)), set(), function.result), ()
+            return hide(shown(result.bag(), raw), set(), function.result), ()
 
     def _guarded(self, *bags: Bag, work: Work | None = None) -> contextlib.AbstractContextManager[Work]:
         """`guarded` with the secrets of these bags and of the settings."""

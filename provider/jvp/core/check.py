@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,9 +14,9 @@ from pydantic_core import ErrorDetails
 from jvp.core.errors import Invalid, Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.guard import said
-from jvp.core.model import FieldFacts, Spec, bag_of, fields, plain
+from jvp.core.model import FieldFacts, Spec, bag_of, fields, hides, plain
 from jvp.core.types import shortened
-from jvp.core.values import UNKNOWN, Bag, Secret, reveal, secret_paths, secret_texts
+from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, reveal, secret_paths, secret_texts
 
 S = TypeVar("S", bound=Spec)
 QUOTED = 12
@@ -53,9 +54,8 @@ class Checked(Generic[S]):
 def check(model: type[S], raw: Bag) -> Checked[S]:
     """Validate `raw`. Unknown values pass; what can be known about the rest is checked."""
     hidden = secret_paths(raw)
-    opened = _without_none(reveal(raw))
     try:
-        spec = model.model_validate(opened)
+        spec = model.model_validate(_set(raw))
     except ValidationError as error:
         return Checked(raw, tuple(_quiet(failure, model, raw) for failure in _failures(model, raw, error)), None, raw)
     broken = tuple(_quiet(Failure(path, sentence), model, raw) for path, sentence in spec.rules())
@@ -63,14 +63,18 @@ def check(model: type[S], raw: Bag) -> Checked[S]:
         return Checked(raw, broken, None, raw)
     given = bag_of(spec, given=True)
     filled = spec.derived()
-    if filled:
+    if any(type(value) not in PLAIN for value in filled.values()):
         spec = model.model_validate({**spec_values(spec), **filled})
+    elif filled:  # from properties that are validated
+        spec = spec.model_copy(update=filled)
     whole = spec.bag()
     return Checked(hide(_with_derived(model, given, whole), hidden, model), (), spec, hide(whole, hidden, model))
 
 
 def _with_derived(model: type[BaseModel], given: Bag, whole: Bag) -> Bag:
     """`given` with what follows from it whatever the user sets: it pins what was planned."""
+    if not _derives(model):
+        return given
     found = dict(given)
     for name, field in fields(model).items():
         inner, filled = given.get(name), whole.get(name)
@@ -88,14 +92,17 @@ def spec_values(spec: BaseModel) -> dict[str, Any]:
 
 def hide(bag: Bag, paths: set[Path], model: type[BaseModel]) -> Bag:
     """`bag` with Secrets at `paths`, and at every property that is always secret."""
+    if not paths and not hides(model):
+        return dict(bag)
+    known = fields(model)
     return {
-        name: _hidden(value, {path[1:] for path in paths if path and path[0] == name}, fields(model).get(name))
+        name: _hidden(value, {path[1:] for path in paths if path and path[0] == name}, known.get(name))
         for name, value in bag.items()
     }
 
 
 def _hidden(value: Any, paths: set[Path], field: FieldFacts | None) -> Any:
-    if isinstance(value, Secret) or value is None:
+    if isinstance(value, Secret) or value is None or not (paths or (field is not None and field.hides)):
         return value
     if () in paths or (field is not None and field.sensitive):
         return Secret(reveal(value))
@@ -120,6 +127,14 @@ def _hidden_item(value: Any, paths: set[Path], model: type[BaseModel] | None) ->
     return _hidden(value, paths, None)
 
 
+@cache
+def _derives(model: type[BaseModel]) -> bool:
+    return any(
+        field.fact(Derived) is not None or (field.item is not None and _derives(field.item))
+        for field in fields(model).values()
+    )
+
+
 def underived(model: type[BaseModel], raw: Bag) -> Bag:
     """`raw` without what follows from the rest: a program may have it from an import, where it is of that time."""
     found: Bag = {}
@@ -132,13 +147,15 @@ def underived(model: type[BaseModel], raw: Bag) -> Bag:
     return found
 
 
-def _without_none(value: Any) -> Any:
-    """An explicit null means: not set."""
+def _set(value: Any) -> Any:
+    """What is set, with every Secret opened. An explicit null means: not set."""
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: _set(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
+        return [_set(item) for item in value]
+    return _set(value.reveal()) if isinstance(value, Secret) else value
 
 
 def _failures(model: type[Spec], raw: Bag, error: ValidationError) -> Iterator[Failure]:

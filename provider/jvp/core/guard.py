@@ -6,9 +6,10 @@ import contextlib
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from jvp.core.errors import Bug, JvpError, NameTaken
-from jvp.core.text import sentence, texts_in
+from jvp.core.text import harmless_value, is_harmless, sentence, texts_in
 from jvp.core.values import Bag, masked, reveal, secret_texts
 from jvp.core.work import Work, current, running
 
@@ -20,24 +21,29 @@ def guarded(settings: set[str], *bags: Bag, work: Work | None = None) -> Iterato
     Errors are made so too, and what nobody expected a Bug of one sentence. The work is the thread's current one
     meanwhile: to connect is a wait that no verb asks for by name.
     """
-    given, secrets = work or current(), settings.union(*map(secret_texts, bags))
+    given = work or current()
+
+    @cache
+    def secrets() -> set[str]:  # most calls say nothing
+        return settings.union(*map(secret_texts, bags))
+
     safe = replace(
         given,
-        status=lambda line: given.status(said(line, secrets)),
-        warn=lambda line: given.warn(said(line, secrets)),
+        status=lambda line: given.status(said(line, secrets())),
+        warn=lambda line: given.warn(said(line, secrets())),
     )
     try:
         with running(safe):
             yield safe
     except JvpError as error:
-        error.message = said(error.message, secrets)
+        error.message = said(error.message, secrets())
         if isinstance(error, NameTaken):
             error.id = sentence(error.id)
         raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-        text = said(f"{type(error).__name__} at {place}: {error}", secrets)
+        text = said(f"{type(error).__name__} at {place}: {error}", secrets())
         raise Bug(f"this is a defect of jvp, please report it: {text}") from None
 
 
@@ -46,6 +52,9 @@ def said(line: str, secrets: set[str]) -> str:
     return sentence(masked(line, secrets))
 
 
-def own_texts(*bags: Bag) -> set[str]:
-    """Every string that a user wrote."""
-    return {text for bag in bags for text in texts_in(reveal(bag))}
+def shown(bag: Bag, *own: Bag) -> Bag:
+    """A bag as it may be shown, with every string of a user's `own` bags as it is."""
+    if is_harmless(bag):
+        return bag
+    texts = {text for one in own for text in texts_in(reveal(one))}
+    return {name: harmless_value(value, texts) for name, value in bag.items()}

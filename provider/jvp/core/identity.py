@@ -17,6 +17,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jvp.core.errors import Bug, NotFound, Rejected
@@ -102,7 +103,7 @@ class Key:
         """See `_stack`."""
         return _stack(self.owner, self.declared_by)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The key as it is written on objects: equal for equal keys, and it tells nothing else."""
         return str(uuid.uuid5(_NAMESPACE, "\0".join((self.owner, self.kind, self.address))))
@@ -113,6 +114,8 @@ class Key:
 
     def generation_of(self, object_uuid: str) -> int | None:
         """Which generation has this uuid; None where it is none of this key's."""
+        if not _is_derived(object_uuid):
+            return None
         return next((number for number in range(MAX_GENERATIONS) if self.uuid(number) == object_uuid), None)
 
     def auto_name(self, object_uuid: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from jvp.core.errors import Path
 from jvp.core.facts import Changes, Computed, Effect, Output, Same, Sensitive, Unit, WriteOnly
-from jvp.core.values import UNKNOWN, Bag, Secret, opened
+from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, opened
 
 F = TypeVar("F")
 Rule = tuple[Path, str]
@@ -76,7 +76,7 @@ class Spec(BaseModel):
 
 
 def _is_map(model: type[BaseModel], info: ValidationInfo) -> bool:
-    return any(facts.is_map for facts in fields(model).values() if facts.attribute == info.field_name)
+    return attributes(model)[info.field_name or ""].is_map
 
 
 def bag_of(model: BaseModel, *, given: bool = False) -> Bag:
@@ -85,9 +85,12 @@ def bag_of(model: BaseModel, *, given: bool = False) -> Bag:
     With `given` only what it was made with, without the defaults.
     """
     names = aliases(type(model))
-    wanted = (name for name in type(model).model_fields if not given or name in model.model_fields_set)
-    values = ((names[name], plain(getattr(model, name), given=given)) for name in wanted)
-    return {name: value for name, value in values if value is not None}
+    values = model.__dict__
+    return {
+        spelled: value if type(value) in PLAIN else plain(value, given=given)
+        for name, spelled in names.items()
+        if (value := values[name]) is not None and (not given or name in model.model_fields_set)
+    }
 
 
 def plain(value: Any, *, given: bool = False) -> Any:
@@ -102,7 +105,7 @@ def plain(value: Any, *, given: bool = False) -> Any:
 
 
 def _is_number(model: type[BaseModel], info: ValidationInfo) -> bool:
-    return any(facts.annotation is int for facts in fields(model).values() if facts.attribute == info.field_name)
+    return attributes(model)[info.field_name or ""].annotation is int
 
 
 @cache
@@ -133,11 +136,15 @@ class FieldFacts:
     sensitive: bool
     unit: str | None
     same: Same | None
-    facts: tuple[Any, ...]
+    hides: bool
+    """Whether it is always secret, or something inside it."""
+    facts: Mapping[type, Any]
+    """The first of each kind."""
 
     def fact(self, kind: type[F]) -> F | None:
         """The first fact of this kind, None when there is none."""
-        return next((fact for fact in self.facts if isinstance(fact, kind)), None)
+        found: F | None = self.facts.get(kind)
+        return found
 
     def canonical(self, value: Any) -> object:
         """The form in which values are compared. What a host has, and no program may declare, is compared as it is."""
@@ -158,17 +165,28 @@ def fields(model: type[BaseModel]) -> dict[str, FieldFacts]:
     return {facts.name: facts for facts in (_facts(model, name, hints[name]) for name in model.model_fields)}
 
 
+@cache
+def attributes(model: type[BaseModel]) -> dict[str, FieldFacts]:
+    """The same by the names that they have in Python."""
+    return {facts.attribute: facts for facts in fields(model).values()}
+
+
+@cache
+def hides(model: type[BaseModel]) -> bool:
+    """Whether a property of the model is always secret, or one inside it."""
+    return any(facts.hides for facts in fields(model).values())
+
+
 def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
     info = model.model_fields[attribute]
-    facts = (*info.metadata, *_nested_metadata(hint))
+    # The first of each kind, the outermost, is the one that counts.
+    facts = {type(fact): fact for fact in reversed((*info.metadata, *_nested_metadata(hint)))}
     annotation = _bare(hint)
     is_list = typing.get_origin(annotation) is list
     inner = _bare(typing.get_args(annotation)[0]) if is_list else annotation
-
-    def first(kind: type[F]) -> F | None:
-        return next((fact for fact in facts if isinstance(fact, kind)), None)
-
-    changes, unit = first(Changes), first(Unit)
+    item = inner if isinstance(inner, type) and issubclass(inner, Spec) else None
+    sensitive = Sensitive in facts or _is_secret(hint)
+    changes, unit = facts.get(Changes), facts.get(Unit)
     default = None if info.default is PydanticUndefined else info.default
     if info.default_factory is not None:
         default = info.get_default(call_default_factory=True, validated_data={})
@@ -179,16 +197,17 @@ def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
         required=info.is_required(),
         default=default,
         annotation=annotation,
-        item=inner if isinstance(inner, type) and issubclass(inner, Spec) else None,
+        item=item,
         is_list=is_list,
         is_map=typing.get_origin(annotation) is dict,
         effect=changes.effect if changes else Effect.LIVE,
-        computed=first(Computed) is not None,
-        output=first(Output),
-        write_only=first(WriteOnly) is not None,
-        sensitive=first(Sensitive) is not None or _is_secret(hint),
+        computed=Computed in facts,
+        output=facts.get(Output),
+        write_only=WriteOnly in facts,
+        sensitive=sensitive,
         unit=unit.text if unit else None,
-        same=first(Same),
+        same=facts.get(Same),
+        hides=sensitive or (item is not None and hides(item)),
         facts=facts,
     )
 

@@ -9,11 +9,10 @@ from jvp.core.abandon import run
 from jvp.core.check import Checked, check, hide
 from jvp.core.diff import completed, respelled
 from jvp.core.errors import Bug, JvpError
-from jvp.core.guard import guarded, own_texts
+from jvp.core.guard import guarded, shown
 from jvp.core.handler import AnyHandler
 from jvp.core.model import Spec, fields
 from jvp.core.stored import Plan, Stored
-from jvp.core.text import harmless_value
 from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths, secret_paths_in
 from jvp.core.wanted import filled, unset
 from jvp.core.work import Work
@@ -50,7 +49,7 @@ def to_create(handler: AnyHandler, wants: Checked[Any], work: Work, settings: se
     whole = wants.whole
     ours = (name for name, facts in fields(handler.state).items() if facts.output or facts.computed)
     bag: Bag = dict.fromkeys(ours, UNKNOWN)
-    bag |= harmless_value(_predicted(handler, wants, None, work, settings), own_texts(whole))
+    bag |= shown(_predicted(handler, wants, None, work, settings), whole)
     return hide({**bag, **completed(handler.spec, reveal(whole), {})}, secret_paths(whole), handler.state)
 
 
@@ -67,7 +66,7 @@ def to_update(handler: AnyHandler, stored: Stored, plan: Plan, new: Bag, work: W
         elif facts.computed and name not in whole:
             bag[name] = stored.state.get(name)
     bag |= _predicted(handler, plan.wanted, plan.prior, work, settings)
-    bag = harmless_value(bag, own_texts(stored.inputs, new))
+    bag = shown(bag, stored.inputs, new)
     chosen = completed(handler.spec, reveal(whole), reveal(stored.state))
     return hide({**bag, **chosen}, secret_paths(whole), handler.state)
 
@@ -92,7 +91,7 @@ def state_bag(handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag, *, writ
     known = {**prior, **inputs}
     ours = inputs if written else known
     bag = respelled(handler.state, state.bag(), reveal(known))
-    bag = harmless_value(bag, own_texts(inputs))
+    bag = shown(bag, inputs)
     for name, facts in fields(handler.spec).items():
         if facts.write_only and name in ours:
             bag[name] = ours[name]

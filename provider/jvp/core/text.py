@@ -49,6 +49,15 @@ def harmless_value(value: Any, own: Set[str] = frozenset()) -> Any:
     return value
 
 
+def is_harmless(value: Any) -> bool:
+    """Whether nothing in a property's value acts on a display."""
+    if isinstance(value, str):
+        return value.isprintable() and _COLOUR not in value
+    if isinstance(value, dict):
+        return all(map(is_harmless, value)) and all(map(is_harmless, value.values()))
+    return all(map(is_harmless, value)) if isinstance(value, list) else True
+
+
 def texts_in(value: Any) -> set[str]:
     """Every string inside a value, the keys of its maps too."""
     if isinstance(value, str):

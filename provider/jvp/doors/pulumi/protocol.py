@@ -6,6 +6,7 @@ so its copy is private. The classes are made at run time and cannot be typed: `M
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 _POOL = _pool()
 
 
+@cache
 def message(name: str) -> Any:
     """The class of a message by its full name, or by its name in `pulumirpc`."""
     full = name if "." in name and name.startswith(("pulumirpc.", "google.")) else f"pulumirpc.{name}"

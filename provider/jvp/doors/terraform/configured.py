@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jvp.core.calls import Calls
 from jvp.core.handler import AnyHandler
 from jvp.core.identity import Key
+from jvp.core.model import fields
 from jvp.core.types import duration_s
-from jvp.core.values import Bag, known
+from jvp.core.values import UNKNOWN, Bag, known
 from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, schema, writeonly
 from jvp.doors.terraform.declared import Declared
@@ -36,8 +36,7 @@ class Configured:
 
     calls: Calls
     provider: Provider
-    folder: Path
-    """The root module's."""
+    workspace: str
     declared: Declared
     """What this run makes: two resources of one name would be one object."""
     stopped: threading.Event
@@ -52,7 +51,7 @@ class Configured:
         """Who the object belongs to: the owner, and its place on the node, for there is no address here."""
         place = handler.place(bag)
         name = str(bag.get("name") or place)
-        declared_by = declarer(self.folder, schema.type_name(handler.token), name)
+        declared_by = declarer(self.workspace, schema.type_name(handler.token), name)
         return Key(self.provider.owner or "", handler.token, f"{self.calls.host()}/{place}", name, declared_by)
 
     def adopts(self, config: Raw | None) -> Any:
@@ -88,6 +87,6 @@ def timeouts(raw: Raw) -> Bag:
 
 def _limit_s(own: Bag, provider: Timeouts, verb: str) -> float:
     """How long a verb may take. In a plan neither the resource's limits nor the provider's need be known."""
-    theirs = provider if known(provider) else Timeouts()
-    told = (own.get(verb), getattr(theirs, verb), getattr(Timeouts(), verb))
+    theirs = getattr(provider, verb) if known(provider) else UNKNOWN
+    told = (own.get(verb), theirs, fields(Timeouts)[verb].default)
     return float(duration_s(next(text for text in told if isinstance(text, str))))

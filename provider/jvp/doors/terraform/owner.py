@@ -21,9 +21,9 @@ def default_owner(folder: Path, environment: Mapping[str, str] = os.environ) -> 
     return f"tf-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def declarer(folder: Path, type_name: str, name: str) -> DeclaredBy:
+def declarer(label: str, type_name: str, name: str) -> DeclaredBy:
     """Who declares a resource, as far as the host tells: not the address, of which the type and the name are part."""
-    return DeclaredBy.of("terraform", workspace(folder), f"{type_name} {name}")
+    return DeclaredBy.of("terraform", label, f"{type_name} {name}")
 
 
 def workspace(folder: Path, environment: Mapping[str, str] = os.environ) -> str:

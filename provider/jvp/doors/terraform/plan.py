@@ -17,7 +17,7 @@ from jvp.core.diff import respelled
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
 from jvp.core.values import UNKNOWN, Bag, reveal
-from jvp.doors.terraform.values import Raw, to_bag, to_raw
+from jvp.doors.terraform.values import Raw, to_bag, to_host, to_raw
 
 
 def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, changed: Collection[str]) -> Raw:
@@ -35,9 +35,7 @@ def planned(model: type[BaseModel], config: Raw, preview: Bag, prior: Raw, chang
         elif facts.output is not None and open_.intersection(facts.output.follows):
             found[facts.attribute] = UNKNOWN
         else:
-            found[facts.attribute] = _configured(
-                facts, given, to_raw(model, {name: preview.get(name)})[facts.attribute]
-            )
+            found[facts.attribute] = _configured(facts, given, to_host(facts, preview.get(name), model))
     return found
 
 

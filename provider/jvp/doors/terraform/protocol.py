@@ -6,6 +6,7 @@ time and cannot be typed: `Message` is where typing ends.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 _POOL = _pool()
 
 
+@cache
 def message(name: str) -> Any:
     """The class of a message by its name in `tfplugin6`, or by its full name."""
     full = name if name.startswith(("plugin.", "tfplugin6.")) else f"tfplugin6.{name}"

@@ -23,7 +23,7 @@ from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, readonly, schema, verbs, writeonly
 from jvp.doors.terraform.configured import FIRST, LATER, Configured, timeouts
 from jvp.doors.terraform.declared import Declared
-from jvp.doors.terraform.owner import default_owner
+from jvp.doors.terraform.owner import default_owner, workspace
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.schemas import CALLS, Schemas
 from jvp.doors.terraform.upgrade import upgraded
@@ -81,7 +81,9 @@ class ProviderServicer:
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
         self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
         declared = Declared(self._notes)
-        self._configured = Configured(self._make_calls(provider), provider, self._folder, declared, self.stopped)
+        self._configured = Configured(
+            self._make_calls(provider), provider, workspace(self._folder), declared, self.stopped
+        )
         return answer()
 
     # Resources
@@ -89,7 +91,7 @@ class ProviderServicer:
     def ValidateResourceConfig(self, request: Message) -> Message:
         handler = self._type(request.type_name)
         raw = decode(request.config) or {}
-        limits = check(Timeouts, timeouts(raw))
+        limits = check(Timeouts, own).failures if (own := timeouts(raw)) else ()
         allowed = request.client_capabilities.write_only_attributes_allowed
         wrong = [
             *readonly.failures(self.schemas.resource(request.type_name), raw),
@@ -97,7 +99,7 @@ class ProviderServicer:
             *_failures(handler.spec, raw),
         ]
         found = diagnostics.of_failures(wrong, handler.spec)
-        failures = (replace(one, path=("timeouts", *one.path)) for one in limits.failures)
+        failures = (replace(one, path=("timeouts", *one.path)) for one in limits)
         return message("ValidateResourceConfig.Response")(
             diagnostics=[*found, *diagnostics.of_failures(failures, handler.spec)]
         )

@@ -11,6 +11,7 @@ import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -36,6 +37,7 @@ class Part(Enum):
     OUTPUT = "the provider"
 
 
+@cache
 def type_name(token: str) -> str:
     """`StoragePool` -> `jvp_storage_pool`, `getNetworkLeases` -> `jvp_network_leases`."""
     return PREFIX + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", token.removeprefix("get")).lower()

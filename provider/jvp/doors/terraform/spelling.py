@@ -13,10 +13,14 @@ from jvp.core.model import fields
 def spoken(sentence: str, model: type[BaseModel] | None) -> str:
     """A sentence with the model's properties in snake_case, as this engine's users write them."""
     names = _names(model) if model else {}
-    if not names:
+    if model is None or not names:
         return sentence
-    pattern = rf"(?<![\w-])({'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])"
-    return re.sub(pattern, lambda found: names[found.group()], sentence)
+    return _pattern(model).sub(lambda found: names[found.group()], sentence)
+
+
+@cache
+def _pattern(model: type[BaseModel]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-])({'|'.join(sorted(_names(model), key=len, reverse=True))})(?![\w-])")
 
 
 @cache

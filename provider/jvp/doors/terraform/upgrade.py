@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,15 +67,23 @@ def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:
         raise Invalid(f"{where} is no object; {ADVICE}")
     for facts in fields(model).values():
         value, name = raw.get(facts.attribute), f"{where}.{facts.attribute}"
+        if value is None:
+            continue
         if facts.item is None:
-            _refuse_plain(cty(facts.annotation), value, name)
-        elif value is not None and facts.is_list and not isinstance(value, list):
+            _refuse_plain(_kinds(model)[facts.attribute], value, name)
+        elif facts.is_list and not isinstance(value, list):
             raise Invalid(f"{name} is no list; {ADVICE}")
-        elif value is not None:
+        else:
             for item in value if facts.is_list else [value]:
                 refuse_broken(facts.item, item, name)
                 if facts.is_list and facts.output is None:
                     _refuse_without_key(facts.item, item, name)
+
+
+@cache
+def _kinds(model: type[BaseModel]) -> dict[str, Any]:
+    """The types of the plain attributes."""
+    return {facts.attribute: cty(facts.annotation) for facts in fields(model).values() if facts.item is None}
 
 
 def _refuse_without_key(model: type[Spec], item: Raw, where: str) -> None:

@@ -18,7 +18,7 @@ from jvp.core.check import hide
 from jvp.core.errors import Path
 from jvp.core.facts import Sentences
 from jvp.core.model import FieldFacts, fields
-from jvp.core.values import UNKNOWN, Bag, reveal
+from jvp.core.values import PLAIN, UNKNOWN, Bag, reveal
 from jvp.doors.terraform.protocol import DynamicValue, Message
 from jvp.doors.terraform.spelling import spoken
 
@@ -53,8 +53,11 @@ def to_bag(model: type[BaseModel], raw: Raw) -> Bag:
 
 
 def _bag(model: type[BaseModel], raw: Raw) -> Bag:
-    bag = {name: _to_core(facts, raw.get(facts.attribute)) for name, facts in fields(model).items()}
-    return {name: value for name, value in bag.items() if value is not None}
+    return {
+        name: _to_core(facts, value)
+        for name, facts in fields(model).items()
+        if (value := raw.get(facts.attribute)) is not None
+    }
 
 
 def _to_core(facts: FieldFacts, value: Any) -> Any:
@@ -77,13 +80,15 @@ def _number(text: str) -> int | float:
 
 def to_raw(model: type[BaseModel], bag: Bag) -> Raw:
     """Every attribute of the model, None where the bag has nothing. Opens Secrets: the host marks them itself."""
-    return {facts.attribute: _to_host(facts, reveal(bag.get(name)), model) for name, facts in fields(model).items()}
+    return {facts.attribute: to_host(facts, bag.get(name), model) for name, facts in fields(model).items()}
 
 
-def _to_host(facts: FieldFacts, value: Any, model: type[BaseModel]) -> Any:
-    if value is None or value is UNKNOWN:
+def to_host(facts: FieldFacts, value: Any, model: type[BaseModel]) -> Any:
+    """One attribute of the model."""
+    if type(value) in PLAIN or value is UNKNOWN:
         return value
-    if facts.fact(Sentences) is not None:
+    value = reveal(value)
+    if value is not None and facts.fact(Sentences) is not None:
         return [one if one is UNKNOWN else spoken(one, model) for one in value]
     if facts.item is not None and facts.is_list:
         return [item if item is UNKNOWN else to_raw(facts.item, item) for item in value]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -53,6 +54,8 @@ def _is_set_by_users(facts: FieldFacts) -> bool:
 
 def written(model: type[BaseModel], raw: Raw, place: Place = (), path: Path = ()) -> Iterator[tuple[Place, Written]]:
     """Every write-only value of a raw value. Of a list, items whose key is not known yet are left out."""
+    if not _has_any(model):
+        return
     for name, facts in fields(model).items():
         inner, here = raw.get(facts.attribute), (*path, facts.attribute)
         if (beside := names(facts)) is not None:
@@ -65,6 +68,14 @@ def written(model: type[BaseModel], raw: Raw, place: Place = (), path: Path = ()
                     yield from written(facts.item, item, (*place, name, key), (*here, index))
         elif facts.item is not None and _is_set_by_users(facts) and isinstance(inner, dict):
             yield from written(facts.item, inner, (*place, name), here)
+
+
+@cache
+def _has_any(model: type[BaseModel]) -> bool:
+    """Whether the model has write-only attributes, or an object inside it."""
+    known = fields(model).values()
+    inside = (facts.item for facts in known if facts.item is not None and _is_set_by_users(facts))
+    return any(names(facts) is not None for facts in known) or any(map(_has_any, inside))
 
 
 def _key(model: Any) -> str:
@@ -145,6 +156,8 @@ def unchanged(model: type[BaseModel], config: Raw, prior: Raw, changed: Collecti
 
 def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any], place: Place = ()) -> Bag:
     """A bag with these properties; None takes one out, and one whose place the bag does not have is left out."""
+    if not found:
+        return bag
     made = dict(bag)
     for name, facts in fields(model).items():
         here, inner = (*place, name), bag.get(name)
@@ -171,6 +184,8 @@ def without(model: type[BaseModel], bag: Bag, raw: Raw | None) -> Bag:
 
 def closed(model: type[BaseModel], raw: Raw, like: Raw) -> Raw:
     """A raw value with the attributes of this module, whose versions are those of `like`, and without its secrets."""
+    if not _has_any(model):
+        return raw
     made = dict(raw)
     for facts in fields(model).values():
         value, was = raw.get(facts.attribute), like.get(facts.attribute)
