@@ -12,6 +12,7 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.counted import counting
 
+from jvp.core.outlook import Asked
 from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.resources.provider import Provider as Settings
@@ -76,6 +77,18 @@ def test_a_read_of_each_of_many_volumes_asks_as_often_as_of_one(
         read = list(threads.map(lambda pair: fresh.read("Volume", pair[0]), volumes))
     assert read == [stored for stored, _ in volumes]
     assert _beside_opening(asked) <= one * MANY, asked
+
+
+def test_a_plan_of_a_new_volume_looks_its_inputs_up_once(fresh: Bench) -> None:
+    assert fresh.pool is not None
+    said: list[str] = []
+    raw = {"name": fresh.name("new"), "pool": fresh.pool.state["name"], "size": "1MiB"}
+    key = fresh.key("Volume", "new")
+    with counting() as asked:
+        fresh.calls.preview_create("Volume", fresh.inputs("Volume", raw), Work(warn=said.append), Asked(lambda: key))
+    assert not said
+    del asked["virConnectOpen"]
+    assert asked == {"virConnectListAllStoragePools": 1, "virStorageVolLookupByName": 2}, asked
 
 
 def test_a_read_of_a_pool_asks_for_its_definition_once(fresh: Bench) -> None:

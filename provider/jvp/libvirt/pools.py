@@ -85,6 +85,11 @@ def pool_at(node: Node, folder: str) -> libvirt.virStoragePool | None:
 
 def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePool:
     """The pool of a uuid or name, which runs. Raises NotFound, Rejected when it is stopped."""
+    running = active_pools(node.connection)  # one question instead of a look-up and another whether it runs
+    found = [pool for pool in running if pool.UUIDString() == reference.lower()]
+    found += [pool for pool in running if pool.name() == reference]
+    if found:
+        return found[0]
     pool = pool_of(node, reference, path)
     if not pool.isActive():
         raise inactive(pool.name(), path)

@@ -173,7 +173,7 @@ class Busy:
 
     def __getattr__(self, name: str) -> Any:
         answers = {
-            "isActive": 1, "name": "p", "UUIDString": "u", "listVolumes": [], "storagePoolLookupByName": self,
+            "isActive": 1, "name": "p", "UUIDString": "u", "listVolumes": [], "listAllStoragePools": [self],
             "connect": self, "getURI": "test:///busy",
         }  # fmt: skip
         return lambda *_: answers[name]
