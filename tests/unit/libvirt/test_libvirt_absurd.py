@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,14 @@ def test_an_instances_definition(data: st.DataObject, active: bool) -> None:
         patch.setattr("jvp.libvirt.guest.BALLOON_STILL", 0)
         calm = instances(text, text, network, VOLUME, active=active)
         read_and_plan("Instance", UUID, calm, instances(inactive, live, lan, volume, active=active))
+
+
+def test_an_instance_that_is_defined_without_memory() -> None:
+    text = INSTANCES[0]
+    without = re.sub(r"(<(memory|currentMemory) [^>]*>)[^<]*", r"\1", text)
+    assert without != text
+    calm = instances(text, text, NETWORKS[0], VOLUME, active=False)
+    read_and_plan("Instance", UUID, calm, instances(without, without, NETWORKS[0], VOLUME, active=False))
 
 
 def networks(xml: str, *, active: bool) -> Calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -51,8 +52,15 @@ def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpE
             yield from obstacles(what, partial(attaching.refuse_in_use, node, disk.volume, ("disks", index, "volume")))
     if spec.iso != prior.iso and is_there(node.plans, spec.iso, "template", "volume"):
         yield from obstacles(what, lambda: attaching.iso_source(node, str(spec.iso), ("iso",)))
-    if known(spec.memory) and memory_bytes(spec.memory) > memory_bytes(prior.memory):
+    if known(spec.memory) and _is_more(spec.memory, prior.memory):
         yield from obstacles(what, lambda: machine.refuse_memory(DomainApi(node), spec))
+
+
+def _is_more(memory: str, before: str) -> bool:
+    """Whether it is more memory than before; more than what is none, as somebody may define it, is any."""
+    with contextlib.suppress(ValueError):
+        return memory_bytes(memory) > memory_bytes(before)
+    return True
 
 
 def _root(node: Node, what: str, spec: Instance) -> Iterator[JvpError]:
