@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import ipaddress
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import ClassVar
 
 import libvirt
@@ -15,11 +15,12 @@ import libvirt
 from jvp.core.errors import Busy, NotFound, Path, Rejected
 from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt import devices, marks, told
 from jvp.libvirt.disks import refuse_saved
 from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.errors import Gone, is_gone
+from jvp.libvirt.errors import Gone, is_gone, seen_to_go
+from jvp.libvirt.looks import Looks
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, text_of, value
@@ -30,6 +31,17 @@ AT_ONCE = 8
 GuestCards = tuple[libvirt.virDomain, list[Element]]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A network of anybody, as one look at all of them found it: running as it runs, else as it is defined."""
+
+    uuid: str
+    name: str
+    mode: str | None
+    bridge: str | None
+    ranges: tuple[IPNetwork, ...]
+
+
 class NetworkApi:
     """The calls on networks of one node. Raise libvirtError unless they say otherwise."""
 
@@ -38,6 +50,9 @@ class NetworkApi:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self._looks = Looks()
+        self._seen: tuple[Seen, ...] = ()
+        self._used: frozenset[str | None] = frozenset()
 
     def find(self, uuid: str) -> libvirt.virNetwork | None:
         """The network with this uuid, None when there is none."""
@@ -48,16 +63,43 @@ class NetworkApi:
                 return None
             raise
 
-    def definitions(self) -> Iterator[tuple[libvirt.virNetwork, Element]]:
-        """Every network with its running definition; one that somebody removes meanwhile is left out."""
+    def found(self, uuid: str) -> tuple[libvirt.virNetwork, Element] | None:
+        """The network with this uuid and its inactive definition, None when there is none."""
+        try:
+            network = self.node.connection.networkLookupByUUIDString(uuid)
+            return network, self.inactive(network)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.NETWORK):
+                return None
+            raise
+
+    def definitions(self) -> Iterator[tuple[libvirt.virNetwork, str]]:
+        """Every network with the XML of its running definition; one that somebody removes meanwhile is left out."""
         for network in self.node.connection.listAllNetworks(0):
             try:
-                root = parse(network.XMLDesc(0))
+                text = network.XMLDesc(0)
             except libvirt.libvirtError as error:
                 if is_gone(error, Gone.NETWORK):
                     continue
                 raise
-            yield network, root
+            yield network, text
+
+    def seen(self) -> tuple[Seen, ...]:
+        """Every network. Costs a call for each: calls that ask at the same time share them."""
+        self._looks.share(current(), "networks", self._see)
+        return self._seen
+
+    def _see(self) -> None:
+        self._seen = tuple(_seen(text) for _, text in self.definitions())
+
+    def inactive(self, network: libvirt.virNetwork) -> Element:
+        """What the network will be at its next start: with our mark, which libvirt keeps nowhere else."""
+        return parse(network.XMLDesc(self.INACTIVE))
+
+    def mark_of(self, network: libvirt.virNetwork) -> Mark | None:
+        """Our mark of the network, None of one that we did not make. Raises NotFound when it is gone."""
+        with seen_to_go(Gone.NETWORK):
+            return marks.mark_of(self.inactive(network))
 
     def named(self, name: str) -> libvirt.virNetwork | None:
         """The network with this name, None when there is none."""
@@ -102,8 +144,17 @@ class NetworkApi:
         return sorted({name for name in owners if name})
 
     def runs_under(self, name: str) -> bool:
-        """Whether a running guest has a card on a network of this name, which may be gone."""
-        return any(_cards(root, name) for _, root in devices.running(self.node.connection))
+        """Whether a running guest has a card on a network of this name, which may be gone. Costs a call for each guest:
+        shared, too."""
+        self._looks.share(current(), "running guests", self._see_guests)
+        return name in self._used
+
+    def _see_guests(self) -> None:
+        self._used = frozenset(
+            value(card, "source/@network")
+            for _, root in devices.running(self.node.connection)
+            for card in root.iterfind("devices/interface")
+        )
 
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
@@ -131,14 +182,15 @@ class NetworkApi:
             if not is_gone(error, Gone.NETWORK):
                 raise
 
-    def acknowledge(self, network: libvirt.virNetwork) -> None:
-        """Note that an engine's state has the object. Best effort, and nothing when it is noted or foreign."""
-        with contextlib.suppress(libvirt.libvirtError):
-            root = parse(network.XMLDesc(self.INACTIVE))
-            mark = marks.mark_of(root)
-            if mark is not None and not mark.acknowledged:
-                acknowledged = dataclasses.replace(mark, acknowledged=True)
-                marks.put(root, marks.element_of(acknowledged, marks.facts_of(root)))
+    def acknowledge(self, root: Element) -> None:
+        """Note in the network, and in `root` (its inactive definition), that an engine's state has the object.
+
+        Best effort, and nothing when it is noted or foreign.
+        """
+        mark = marks.mark_of(root)
+        if mark is not None and not mark.acknowledged:
+            marks.acknowledge(root)
+            with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
     def update_ranges(self, network: libvirt.virNetwork) -> None:
@@ -163,6 +215,14 @@ def _range_steps(running: list[str], wanted: list[str]) -> Iterator[tuple[int, s
         same = min(len(running), len(wanted))
     yield from ((libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, text) for text in running[same:])
     yield from ((add, text) for text in wanted[same:])
+
+
+@functools.lru_cache(1024)
+def _seen(text: str) -> Seen:
+    """From the XML of a network, which most looks find as the one before did."""
+    root = parse(text)
+    uuid, name, mode, bridge = (value(root, path) for path in ("uuid", "name", "forward/@mode", "bridge/@name"))
+    return Seen(uuid or "", name or "", mode, bridge, tuple(ranges_of(root)))
 
 
 def ranges_of(root: Element) -> list[IPNetwork]:

@@ -8,17 +8,18 @@ whose own range another has, waits a moment instead; then it says who has it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from jvp.core.errors import Busy, Invalid, NotFound, Path, dotted
+from jvp.core.errors import Busy, Invalid, NameTaken, NotFound, Path, dotted
+from jvp.core.identity import maker
 from jvp.core.types import IPNetwork, network_of
 from jvp.core.work import Work
 from jvp.libvirt import marks
 from jvp.libvirt.errors import Gone, seen_to_go
-from jvp.libvirt.networks import NetworkApi, ranges_of
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.networks import NetworkApi, Seen, ranges_of
+from jvp.libvirt.xml import Element, value
 from jvp.resources.network.definition import mode_of
 from jvp.resources.network.model import Network
 
@@ -33,7 +34,7 @@ class _Met:
     """Another network that has what one is to have."""
 
     path: Path
-    other: Any
+    other: Seen
     why: str
     net: IPNetwork | None = None
     """The range that is wanted; None where it is a bridge."""
@@ -44,20 +45,19 @@ def has_bridge(own: Element | None, spec: Network) -> bool:
     return own is not None and (value(own, "bridge/@name"), mode_of(own)) == (spec.bridge, spec.mode)
 
 
-def _all(api: NetworkApi, spec: Network, uuid: str, own: Element | None) -> Iterator[_Met]:
-    """Also of networks that stand. Only a bridge of the node's own may serve several. Raises libvirtError."""
+def _all(seen: Iterable[Seen], spec: Network, uuid: str, own: Element | None) -> Iterator[_Met]:
+    """Also of networks that stand. Only a bridge of the node's own may serve several."""
     had = has_bridge(own, spec)
     wanted = _ranges(spec)
-    for other, root in api.definitions():
-        if other.UUIDString() == uuid:
+    for other in seen:
+        if other.uuid == uuid:
             continue
-        bridge, mode = value(root, "bridge/@name"), value(root, "forward/@mode")
         for path, cidr in wanted.items():
-            for theirs in ranges_of(root):
-                if why := _overlap(cidr, theirs, other.name()):
+            for theirs in other.ranges:
+                if why := _overlap(cidr, theirs, other.name):
                     yield _Met(path, other, why, network_of(cidr))
-        if spec.bridge and bridge == spec.bridge and not (had or spec.mode == mode == "bridge"):
-            yield _Met(("bridge",), other, f'"{bridge}" is the bridge of the network "{other.name()}"')
+        if spec.bridge and other.bridge == spec.bridge and not (had or spec.mode == other.mode == "bridge"):
+            yield _Met(("bridge",), other, f'"{other.bridge}" is the bridge of the network "{other.name}"')
 
 
 def _ranges(spec: Network) -> dict[Path, str]:
@@ -70,14 +70,29 @@ def _overlap(cidr: str, theirs: IPNetwork, name: str) -> str | None:
     return f'{cidr} overlaps {theirs} of the network "{name}"' if network_of(cidr).overlaps(theirs) else None
 
 
-def refuse(api: NetworkApi, spec: Network, uuid: str, stack: str) -> None:
+def refuse_name(api: NetworkApi, seen: Iterable[Seen], name: str, uuid: str) -> None:
+    """Raise NameTaken where another network has the name. Raises libvirtError."""
+    for other in seen:
+        if other.name != name or other.uuid == uuid or (found := api.find(other.uuid)) is None:
+            continue
+        with contextlib.suppress(NotFound):
+            holder = api.mark_of(found)
+            raise NameTaken(
+                f'there is a network "{name}" already, with the id {other.uuid}, {maker(holder)}; choose another name',
+                path=("name",),
+                id=other.uuid,
+                holder=holder,
+            )
+
+
+def refuse(api: NetworkApi, seen: Iterable[Seen], spec: Network, uuid: str, stack: str) -> None:
     """Raise Invalid, for a plan, as the create of the network would, from others there and others that are planned.
 
     One that may give way until then is none of them.
     """
     plans, ranges = api.node.plans, _ranges(spec)
-    for one in _all(api, spec, uuid, None):
-        if not plans.moves(one.other.UUIDString(), ours=_is_of(one.other, stack)):
+    for one in _all(seen, spec, uuid, None):
+        if not plans.moves(one.other.uuid, ours=_is_of(api, one.other, stack)):
             raise Invalid(one.why, path=one.path)
     for name, theirs in plans.others("network", uuid, (str(spec.name), [network_of(cidr) for cidr in ranges.values()])):
         for path, cidr in ranges.items():
@@ -113,72 +128,88 @@ def refuse_interface(
 def _goes(api: NetworkApi, spec: Network, uuid: str, stack: str) -> bool:
     """Whether the bridge that a planned network is to have is one of a network that may give it up until then."""
     return any(
-        one.path == ("bridge",) and api.node.plans.moves(one.other.UUIDString(), ours=_is_of(one.other, stack))
-        for one in _all(api, spec, uuid, None)
+        one.path == ("bridge",) and api.node.plans.moves(one.other.uuid, ours=_is_of(api, one.other, stack))
+        for one in _all(api.seen(), spec, uuid, None)
     )
 
 
-def wait(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
+def wait(
+    work: Work, api: NetworkApi, seen: tuple[Seen, ...], spec: Network, uuid: str, own: Element | None, stack: str
+) -> tuple[Seen, ...]:
     """Wait until others of the program have given up what this network is to have and cannot take over.
 
     `own` is its inactive definition, None of one that is to be made. At the end of its patience it is refused later.
-    One that is there and does not run disturbs nobody with what it has already.
+    One that is there and does not run disturbs nobody with what it has already. Gives the networks as it saw them last.
     """
-    mine = _mine(own)
+    mine, views = _mine(own), itertools.chain([seen], iter(api.seen, None))
     if mine is not None and not spec.active:
-        return
+        return seen
 
     def is_free() -> bool:
+        nonlocal seen
+        seen = next(views)
         there = [
-            one for one in _all(api, spec, uuid, own) if (mine is None or one.net in mine) and _is_of(one.other, stack)
-        ]
+            one for one in _all(seen, spec, uuid, own)
+            if (mine is None or one.net in mine) and _is_of(api, one.other, stack)
+        ]  # fmt: skip
         for one in there[:1]:
-            work.status(f'waiting for the network "{one.other.name()}" to give up its addresses')
-        return not [one for one in there if mine is None or one.other.isActive()]
+            work.status(f'waiting for the network "{one.other.name}" to give up its addresses')
+        return not [one for one in there if mine is None or _runs(api, one.other)]
 
-    try:
+    with contextlib.suppress(Busy):
         work.until(is_free, limit_s=GIVE_UP_S, every_s=0.5, what="")
-    except Busy:
-        return
+    return seen
 
 
 def told(api: NetworkApi, spec: Network, uuid: str, own: Element) -> Iterator[str]:
     """What a plan says of the networks of the program that give way. Raises libvirtError."""
     mine, stack = ranges_of(own), marks.stack_of(own)
-    for one in _all(api, spec, uuid, own):
-        if one.net is not None and one.net not in mine and _is_of(one.other, stack):
+    for one in _all(api.seen(), spec, uuid, own):
+        if one.net is not None and one.net not in mine and _is_of(api, one.other, stack):
             yield f"{dotted(one.path)}: {one.why}, which is stopped where it does not give that up first"
 
 
-def settle(work: Work, api: NetworkApi, spec: Network, uuid: str, own: Element | None, stack: str) -> None:
+def settle(
+    work: Work, api: NetworkApi, seen: Iterable[Seen], spec: Network, uuid: str, own: Element | None, stack: str
+) -> None:
     """Stop the networks of the program that are to give way. Raises Invalid for any others, before that.
 
     What the network has already is nothing new: others' networks may overlap that, and those of the program while only
     one of them runs.
     """
     mine, stops = _mine(own), []
-    for one in _all(api, spec, uuid, own):
-        same = one.net is not None and _is_of(one.other, stack)
+    for one in _all(seen, spec, uuid, own):
+        same = one.net is not None and _is_of(api, one.other, stack)
         if mine is not None and one.net in mine:
-            if same and spec.active and one.other.isActive():
+            if same and spec.active and _runs(api, one.other):
                 raise Invalid(f"{one.why}, which declares it too", path=one.path)
         elif mine is None or not same:
             raise Invalid(one.why, path=one.path)
         else:
             stops.append(one)
     for one in stops:
+        other = api.find(one.other.uuid)
         with contextlib.suppress(NotFound), seen_to_go(Gone.NETWORK):
-            if one.other.isActive():
-                work.warn(f'the network "{one.other.name()}" has {one.net}, and is stopped to give it up')
-                one.other.destroy()
+            if other is not None and other.isActive():
+                work.warn(f'the network "{one.other.name}" has {one.net}, and is stopped to give it up')
+                other.destroy()
 
 
 def _mine(own: Element | None) -> list[IPNetwork] | None:
     return ranges_of(own) if own is not None else None
 
 
-def _is_of(other: Any, stack: str) -> bool:
+def _runs(api: NetworkApi, other: Seen) -> bool:
+    """Whether a network runs now; no where it is gone."""
+    with contextlib.suppress(NotFound), seen_to_go(Gone.NETWORK):
+        found = api.find(other.uuid)
+        return found is not None and bool(found.isActive())
+    return False
+
+
+def _is_of(api: NetworkApi, other: Seen, stack: str) -> bool:
     """Whether a network is of the same program; no where nothing tells, nor of one that is gone."""
     with contextlib.suppress(NotFound), seen_to_go(Gone.NETWORK):
-        return bool(stack) and marks.stack_of(parse(other.XMLDesc(NetworkApi.INACTIVE))) == stack
+        found = api.find(other.uuid) if stack else None
+        return found is not None and marks.stack_of(api.inactive(found)) == stack
     return False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import (
@@ -17,7 +17,6 @@ from jvp.core.identity import (
     Mark,
     bearing,
     generation,
-    maker,
     refuse_unmarked,
     remade,
     unmarked,
@@ -26,7 +25,7 @@ from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, hosts, marks
-from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
+from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi, Restart
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
@@ -62,14 +61,15 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     def create(self, work: Work, key: Key, spec: Network) -> Outcome[NetworkState]:
         self._refuse_session()
         with libvirt_errors(f'network "{spec.name or key.label}"'):
-            number, uuid, found = generation(key, self.api.find, self._mark)
+            number, uuid, found = generation(key, self.api.find, self.api.mark_of)
         name = spec.name or key.auto_name(uuid)
         what = f'network "{name}"'
-        self._refuse_taken(name, uuid)
-        own = parse(found.XMLDesc(self.api.INACTIVE)) if found else None
+        own = self.api.inactive(found) if found else None
         with libvirt_errors(what):
-            collisions.wait(work, self.api, spec, uuid, own, key.stack)
-            collisions.settle(work, self.api, spec, uuid, own, key.stack)
+            seen = self.api.seen()
+            collisions.refuse_name(self.api, seen, name, uuid)
+            seen = collisions.wait(work, self.api, seen, spec, uuid, own, key.stack)
+            collisions.settle(work, self.api, seen, spec, uuid, own, key.stack)
             collisions.refuse_interface(self.api, spec, uuid, own)
         mark = Mark.new(key, number)
         with contextlib.ExitStack() as undo, libvirt_errors(what):
@@ -87,25 +87,27 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             network = self.api.define(root)
             if found is None:
                 undo.callback(self.api.remove, uuid)
-            self._settle(work, network, spec, Restart(self.node, network), both)
-            self._forget(network, new)
+            self._settle(work, network, spec, root, both, is_new=found is None)
+            self._forget(network, root, new)
             undo.pop_all()
             return Done(uuid, self.state_of(network, None))
 
     def read(
         self, work: Work, object_id: str, prior: NetworkState | None
     ) -> NetworkState | Partial[NetworkState] | None:
-        with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
-            network = self.api.find(object_id)
-            if network is None:
+        what = f'network "{prior.name if prior else object_id}"'
+        with libvirt_errors(what):
+            found = self.api.found(object_id)
+            if found is None:
                 return None
-            bears = self._bearing(work, network, prior)
+            network, root = found
+            bears = _bearing(work, network, root, prior)
             if bears is Bearing.REMADE:
-                work.warn(remade(f'network "{prior.name if prior else object_id}"'))
+                work.warn(remade(what))
                 return None
             if prior is not None:
-                self.api.acknowledge(network)
-            state = self.state_of(network, prior)
+                self.api.acknowledge(root)
+            state = self.state_of(network, prior, root)
             if bears is Bearing.UNMARKED:
                 return Partial(object_id, state, (unmarked(f'network "{state.name}"'),))
             return state
@@ -115,15 +117,14 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     ) -> Outcome[NetworkState]:
         what = f'network "{prior.name}"'
         with libvirt_errors(what):
-            network = self.api.find(object_id)
-            if network is None or self._bearing(work, network, prior) is Bearing.REMADE:
+            found = self.api.found(object_id)
+            if found is None or _bearing(work, *found, prior) is Bearing.REMADE:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
-            restart = Restart(self.node, network)
-            root = parse(network.XMLDesc(self.api.INACTIVE))
+            network, root = found
             stack = marks.stack_of(root)
-            collisions.wait(work, self.api, spec, object_id, root, stack)
+            collisions.wait(work, self.api, self.api.seen(), spec, object_id, root, stack)
             with self.node.turn(work, collisions.TURN):
-                collisions.settle(work, self.api, spec, object_id, root, stack)
+                collisions.settle(work, self.api, self.api.seen(), spec, object_id, root, stack)
                 collisions.refuse_interface(self.api, spec, object_id, root)
                 ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
                 self._refuse_reserved(root, spec, ours)
@@ -131,12 +132,12 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
                 marks.acknowledge(before)
                 network, stopped = self._redefine(work, network, root, prior, spec, changes)
             try:
-                self._settle(work, network, spec, restart, both)
+                self._settle(work, network, spec, root, both)
             except JvpError:
                 if stopped and not network.isActive():
                     self._go_back(work, before)
                 raise
-            self._forget(network, new)
+            self._forget(network, root, new)
             return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
 
     def _redefine(
@@ -165,11 +166,11 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         return network, stopped
 
     def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
-        with libvirt_errors(f'network "{prior.name if prior else object_id}"'):
-            network = self.api.find(object_id)
-            what = f'network "{prior.name if prior else object_id}"'
-            if network is not None and refuse_unmarked(work, self._bearing(work, network, prior), what):
-                Restart(self.node, network).release(work)
+        what = f'network "{prior.name if prior else object_id}"'
+        with libvirt_errors(what):
+            found = self.api.found(object_id)
+            if found is not None and refuse_unmarked(work, _bearing(work, *found, prior), what):
+                Restart(self.node, found[0]).release(work)
                 self.api.remove(object_id)
 
     def effects(self, changes: Sequence[Change], state: NetworkState, new: dict[str, Any]) -> Iterable[Change]:
@@ -207,11 +208,13 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         bridge = spec.bridge if known(spec.bridge) else None
         six = six if six is not None and known(six.cidr) else None
         sure = spec.model_copy(update={"cidr": cidr, "ipv6": six, "bridge": bridge})
-        _, uuid, _ = generation(key(), self.api.find, self._mark)
+        with libvirt_errors(what):
+            _, uuid, _ = generation(key(), self.api.find, self.api.mark_of)
+            seen = self.api.seen()
         yield from obstacles(
             what,
-            lambda: self._refuse_taken(spec.name or key().auto_name(uuid), uuid),
-            lambda: collisions.refuse(self.api, sure, uuid, key().stack),
+            lambda: collisions.refuse_name(self.api, seen, spec.name or key().auto_name(uuid), uuid),
+            lambda: collisions.refuse(self.api, seen, sure, uuid, key().stack),
             lambda: collisions.refuse_interface(self.api, sure, uuid, None, planned_by=key().stack),
         )
 
@@ -231,8 +234,8 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         if prior is None or not known(spec.cidr) or spec.cidr is None or spec.cidr == prior.cidr:
             return
         with libvirt_errors(f'network "{prior.name}"'):
-            network = self.api.find(prior.uuid)
-            root = parse(network.XMLDesc(self.api.INACTIVE)) if network is not None else None
+            found = self.api.found(prior.uuid)
+            root = found[1] if found is not None else None
             if root is not None and known(spec.ipv6):
                 yield from collisions.told(self.api, spec, prior.uuid, root)
             left = hosts.outside(self.node.connection, root, network_of(spec.cidr)) if root is not None else ()
@@ -257,51 +260,24 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             for network in self.node.connection.listAllNetworks(0):
                 yield Listed(network.UUIDString(), network.name())
 
-    def _bearing(self, work: Work, network: Any, prior: NetworkState | None) -> Bearing:
-        """Whether it is ours. Its bridge is named after its id, where its owner names none."""
-        if work.mark is None:
-            return Bearing.OURS
-        root = parse(network.XMLDesc(self.api.INACTIVE))
-        now = read(root, Ours())
-        same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
-        # libvirt keeps no metadata of one that was undefined while it runs.
-        marked = marks.find(root) is not None or (same and not network.isPersistent())
-        return bearing(marked=marked, expected=work.mark, same=same)
-
-    def _mark(self, network: Any) -> Mark | None:
-        with seen_to_go(Gone.NETWORK):
-            return marks.mark_of(parse(network.XMLDesc(self.api.INACTIVE)))
-
-    def _refuse_taken(self, name: str, uuid: str) -> None:
-        with libvirt_errors(f'network "{name}"'):
-            for other in self.node.connection.listAllNetworks(0):
-                other_uuid = other.UUIDString()
-                if other.name() != name or other_uuid == uuid:
-                    continue
-                with contextlib.suppress(NotFound):
-                    holder = self._mark(other)
-                    raise NameTaken(
-                        f'there is a network "{name}" already, with the id {other_uuid}, {maker(holder)}; choose '
-                        "another name",
-                        path=("name",),
-                        id=other_uuid,
-                        holder=holder,
-                    )
-
-    def _settle(self, work: Work, network: Any, spec: Network, restart: Restart, ours: Ours) -> None:
-        """Bring the running network to what its definition says."""
-        if bool(network.autostart()) != spec.autostart:
+    def _settle(
+        self, work: Work, network: Any, spec: Network, root: Element, ours: Ours, *, is_new: bool = False
+    ) -> None:
+        """Bring the running network to what its definition says, which is `root`. Nothing is asked of a new one."""
+        if (not is_new and bool(network.autostart())) != spec.autostart:
             network.setAutostart(int(spec.autostart))
+        runs = not is_new and bool(network.isActive())
         if not spec.active:
-            if network.isActive():
+            if runs:
                 network.destroy()
             return
-        if network.isActive():
+        if runs:
             self.api.update_ranges(network)
             hosts.converge(work, network, ours)
         else:
             self._start(network, spec)
-        restart.finish(work)
+        if Restart.is_noted(root):
+            Restart(self.node, network).finish(work)
 
     def _restart_is_quicker(self, network: Any, root: Element, ours: Ours) -> bool:
         """Whether many reservations change, and nobody is on the running network who would notice its restart."""
@@ -322,10 +298,13 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
             self.api.start(network)
 
-    def _forget(self, network: Any, ours: Ours) -> None:
-        """Once they are gone from the running network too, hosts that were taken out are nobody's any more."""
-        root = parse(network.XMLDesc(self.api.INACTIVE))
+    def _forget(self, network: Any, root: Element, ours: Ours) -> None:
+        """Once they are gone from the running network too, hosts that were taken out are nobody's any more.
+
+        `root` is what its definition was before the restart, if there was one.
+        """
         if SETTLING in marks.facts_of(root):
+            root = self.api.inactive(network)
             record(root, ours, ours, live=False)
             self.api.define(root)
 
@@ -343,19 +322,24 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         name = value(root, "name") or ""
         return Ours.of(host for host in hosts.hosts_of(root) if (name, host.mac) not in cards)
 
-    def state_of(self, network: Any, prior: NetworkState | None) -> NetworkState:
-        """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError."""
-        root = parse(network.XMLDesc(self.api.INACTIVE))
+    def state_of(self, network: Any, prior: NetworkState | None, root: Element | None = None) -> NetworkState:
+        """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError.
+
+        `root` is its inactive definition, where that was just read.
+        """
+        if root is None:
+            root = self.api.inactive(network)
         ours = self._ours(root, prior)
-        values = read(root, ours)
+        values, device = read(root, ours), way_out(root)
         active = bool(network.isActive())
         if active:
             # What runs unlike its definition is drift: nothing of a network waits for a next boot. Where somebody
             # edited the definition, that is the drift.
-            live, edited = read(parse(network.XMLDesc(0)), ours), marks.edited(root, comparable(values))
+            running = parse(network.XMLDesc(0))
+            live, edited = read(running, ours), marks.edited(root, comparable(values))
             values = {name: was if name in edited else live[name] for name, was in values.items()}
+            device = device or way_out(running)
         if prior is not None and marks.mark_of(root) is not None:
-            device = way_out(root) or (way_out(parse(network.XMLDesc(0))) if active else None)
             values["mode"] = with_way_out(values["mode"], device)
         unfinished = Restart.is_noted(root) or SETTLING in marks.facts_of(root)
         return NetworkState.model_construct(
@@ -386,6 +370,18 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
                             f'"{text}" is kept already in this network, for {other.key} with {other.address}, {whose}',
                             path=("reservations", index, name),
                         )
+
+
+def _bearing(work: Work, network: Any, root: Element, prior: NetworkState | None) -> Bearing:
+    """Whether it is ours (`root` is its inactive definition). Its bridge is named after its id, where its owner names
+    none."""
+    if work.mark is None:
+        return Bearing.OURS
+    now = read(root, Ours())
+    same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
+    # libvirt keeps no metadata of one that was undefined while it runs.
+    marked = marks.find(root) is not None or (same and not network.isPersistent())
+    return bearing(marked=marked, expected=work.mark, same=same)
 
 
 def _word(active: bool) -> str:
