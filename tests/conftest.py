@@ -13,7 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from tests import extent, starting
+from tests import extent, starting, timing
 from tests.starting import started, warm_folder
 from tests.timing import pytest_terminal_summary
 
@@ -43,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if folder in TIERS:
             item.add_marker(getattr(pytest.mark, folder))
+    items.sort(key=lambda item: timing.turn(item.nodeid))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from jvp.core.check import failures_text
 from jvp.core.identity import Key
 from jvp.core.stored import Result, Stored
 from jvp.core.work import Work
+from jvp.libvirt import devices
+from jvp.resources.instance import live
 from jvp.resources.provider import Provider as Settings
 from jvp.resources.registry import calls as registered
 
@@ -81,6 +83,13 @@ CHANGING = {"addresses", "ipAddress", "state", "capacityBytes", "allocationBytes
 
 def steady(state: Bag) -> Bag:
     return {name: value for name, value in state.items() if name not in CHANGING}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No guest of these tests has a system, which would let go of a device or heed its balloon: nobody waits for it."""
+    monkeypatch.setattr(devices, "UNPLUG_S", 1.0)
+    monkeypatch.setattr(live, "BALLOON_S", 1.0)
 
 
 @pytest.fixture(scope="session")

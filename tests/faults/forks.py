@@ -57,18 +57,18 @@ class Forks:
     """The process with everything imported. `order` runs one verb and waits; `start` does not wait.
 
     An impatient one soon takes what a dead process began for abandoned: the tests, where nobody else is at work, need
-    not wait for it.
+    not wait for it. One in a `hurry` asks the daemon often whether it is there, and so soon misses it.
     """
 
-    def __init__(self, uri: str, *, impatient: bool = False) -> None:
-        self.uri, self._impatient = uri, impatient
+    def __init__(self, uri: str, *, impatient: bool = False, hurry: bool = False) -> None:
+        self.uri, self._impatient, self._hurry = uri, impatient, hurry
         self.process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(ROOT / "provider"), str(ROOT / "tests")])
         return subprocess.Popen(
             # Not -m: what is pickled would then be of the module __main__.
-            [sys.executable, "-c", f"from faults.forks import main; main(impatient={self._impatient})"],
+            [sys.executable, "-c", f"from faults.forks import main; main({self._impatient}, {self._hurry})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
@@ -106,14 +106,16 @@ class Forks:
         self.process.wait(timeout=LIMIT_S)
 
 
-def main(*, impatient: bool) -> None:
+def main(impatient: bool, hurry: bool) -> None:
     import libvirt  # noqa: F401
 
-    from jvp.libvirt import fill, sidecar
+    from jvp.libvirt import fill, node, sidecar
     from jvp.resources import everything  # noqa: F401
 
     if impatient:
         sidecar._ABANDONED_S, fill._SETTLE_S = 0.5, 0.05
+    if hurry:
+        node.KEEPALIVE = 1, 4
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         while True:

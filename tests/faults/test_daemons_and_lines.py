@@ -17,15 +17,16 @@ from faults.trial import Trial
 from hosts.daemon import SystemHost
 
 LOST_S = 90.0
-"""A peer that vanished is noticed after 20 s."""
+"""A peer that vanished is noticed after 20 s, here after 5."""
 
 
 @pytest.fixture
-def place(node: SystemHost) -> Iterator[Callable[[str], Trial]]:
+def place(node: SystemHost, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Trial]]:
     """A scene on a node of its own, reached by TCP."""
     assert node.link is not None
+    hurry = request.function is test_a_line_that_is_cut
     with contextlib.ExitStack() as ends:
-        forks = ends.enter_context(contextlib.closing(Forks(node.uri, impatient=True)))
+        forks = ends.enter_context(contextlib.closing(Forks(node.uri, impatient=True, hurry=hurry)))
         stage = ends.enter_context(contextlib.closing(Stage(node, forks)))
         yield lambda name: Trial(stage, stage.scene(name))
 

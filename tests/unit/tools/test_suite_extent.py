@@ -83,3 +83,13 @@ def test_the_time_of_a_tier_counts_its_fixtures_and_its_tests() -> None:
     unit, lab = timing.table(reports)
     assert unit.split() == ["unit", "1", "tests", "0.2", "s"]
     assert lab.split() == ["lab", "1", "tests", "3.5", "s"]
+
+
+def test_what_is_quick_runs_first() -> None:
+    names = [
+        "tests/lab/test_a.py::b",
+        "tests/contract/test_a.py::b",
+        "tests/test_a.py::b",
+        "tests/unit/core/test_c.py::d",
+    ]
+    assert [timing.tier(name) for name in sorted(names, key=timing.turn)] == ["unit", "contract", "lab", "other"]
