@@ -6,16 +6,17 @@ here, beside what it took there; for what libvirt itself takes long for, by what
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
 from bench.contestants import NOBODY
 from bench.results import FLOOR, Results
+from bench.works import MANY
 
 ENGINE_THERE = {"tofu": 0.06, "pulumi": 1.32}
 """Seconds of `up` with nothing to do where the aims were set; OpenTofu's from beside Pulumi's on another machine."""
 NETWORKS_THERE = 1.76
-VOLUME_THERE = {"up": 0.0010, "refresh": 0.0006, "down": 0.0006}
-"""And of libvirt alone: 30 networks, and each further volume."""
+"""And of libvirt alone for 30 networks."""
 OFF = "down, off before"
 
 
@@ -59,20 +60,20 @@ HANDSHAKE_S = {"warm": 0.030, "cold": 0.100}
 PLUGIN_MIB, WARM_MIB = 40, 70
 
 
-def pace(results: Results, engine: str) -> float:
-    """How many times longer this machine takes for the engine alone than the one where the aims were set."""
-    here = [results.median(engine, NOBODY, work, "up") for work in results.works()]
+def pace(results: Results, engine: str, work: str = "") -> float:
+    """How many times longer the engine alone takes here than where the aims were set: in a work's turns, or in all."""
+    here = [results.median(engine, NOBODY, one, "up") for one in results.works() if work in ("", one)]
     known = [one for one in here if one]
-    return min(known) / ENGINE_THERE[engine] if known else 1.0
+    return statistics.median(known) / ENGINE_THERE[engine] if known else 1.0
 
 
 def time_of(results: Results, engine: str, work: str, verb: str, peer: str | None = None) -> float | None:
     """Seconds that JVP may take for it here; of this peer, where it raced. None where there is no aim."""
     if work in IMAGE_S:
         alone = results.median(engine, NOBODY, work, "up")
-        return None if alone is None or verb != "up" else alone + IMAGE_S[work] * pace(results, engine)
+        return None if alone is None or verb != "up" else alone + IMAGE_S[work] * pace(results, engine, work)
     if work == "lease":
-        return LEASE_S * pace(results, engine)
+        return LEASE_S * pace(results, engine, work)
     return _seconds(results, engine, TIMES.get((engine, work), {}).get(verb), peer, work, verb)
 
 
@@ -84,22 +85,25 @@ def _seconds(results: Results, engine: str, aim: Aim | None, peer: str | None, w
         if theirs is not None:
             return aim.of_peer * theirs
     floor = results.median("", FLOOR, work, verb) if (work, verb) == ("networks30", "up") else None
-    return aim.seconds * (floor / NETWORKS_THERE if floor else pace(results, engine))
+    return aim.seconds * (floor / NETWORKS_THERE if floor else pace(results, engine, work))
 
 
 def further(results: Results, engine: str, verb: str) -> float:
-    """Seconds of each further volume: by the floor's, where libvirt has to do with it."""
-    floor = results.further("", FLOOR, verb)
-    stretched = floor / VOLUME_THERE[verb] if floor and verb in VOLUME_THERE else pace(results, engine)
-    return FURTHER[engine][verb] * stretched
+    """Seconds of each further volume."""
+    return FURTHER[engine][verb] * pace(results, engine, f"volumes{MANY}")
+
+
+def handshake(results: Results, engine: str, start: str) -> float:
+    """Seconds from the start to the handshake; `start` is warm or cold."""
+    return HANDSHAKE_S[start] * pace(results, engine)
 
 
 def cpu(results: Results, verb: str, peer: str | None = None) -> float | None:
-    """Seconds of the provider's processor time, for the stack under OpenTofu."""
+    """Seconds of the provider's processor time, for the stack under OpenTofu. No load of the machine stretches them."""
     aim = CPU.get(verb)
     if aim is None or aim.seconds is None:
         return None
     theirs = results.median("tofu", peer, "stack", verb, of=lambda sample: sample.cpu) if peer else None
     if theirs and aim.of_peer:
         return aim.of_peer * theirs
-    return aim.seconds * pace(results, "tofu")
+    return aim.seconds

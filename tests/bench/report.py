@@ -110,8 +110,8 @@ def costs(results: Results, engine: str) -> Table:
                 lines.append(_compared(results, engine, f"{label(work)}: {verb}, processor time", work, verb, cpu,
                                        s(aim)))  # fmt: skip
     lines += [_launches(results, engine, verb, others) for verb in ("up", "plan", "refresh", "down")]
-    for name in ("warm", "cold"):
-        aim = aims.HANDSHAKE_S[name]
+    for name in aims.HANDSHAKE_S:
+        aim = aims.handshake(results, engine, name)
         lines.append(_compared(results, engine, f"start to handshake, {name}", PROCESS, name, seconds, ms(aim)))
     lines += _memory(results, engine, others)
     return head, [line for line in lines if line[1]]

@@ -65,13 +65,11 @@ def _further(results: Results, engine: str) -> Iterator[Row]:
 def _process(results: Results, engine: str) -> Iterator[Row]:
     """The provider's start and its memory."""
     imports = results.median("", FLOOR, PROCESS, "import grpc")
-    for start, aim in aims.HANDSHAKE_S.items():
+    for start in aims.HANDSHAKE_S:
         value = results.median(engine, JVP, PROCESS, start)
         if value is not None:
-            floor = imports * 1000 if imports else None
-            yield Row(
-                f"{engine}: start to handshake, {start}", value * 1000, "ms", aim * 1000, floor, "import grpc alone"
-            )
+            aim, floor = aims.handshake(results, engine, start) * 1000, imports * 1000 if imports else None
+            yield Row(f"{engine}: start to handshake, {start}", value * 1000, "ms", aim, floor, "import grpc alone")
     uss = results.peak(engine, JVP, lambda one: one.memory)
     if uss:
         yield Row(f"{engine}: memory of one process beyond what is shared", uss, "MiB", aims.PLUGIN_MIB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench import aims, contestants, programs, race, racing, report, rows, works
 from bench.programs import Objects
 from bench.results import FLOOR, PROCESS, Results, plus, ratio
-from bench.sample import TICKS, Memory, Sample, Times, launched
+from bench.sample import TICKS, Failed, Memory, Sample, Times, launched, measured
 from bench.table import Row, show
 
 PEER = "libvirt"
@@ -103,6 +104,23 @@ def test_an_aim_without_a_peer_moves_with_the_engine() -> None:
     """The engine alone takes twice as long here as where the aim was set."""
     assert aims.time_of(results(), "tofu", "stack", "up") == pytest.approx(2 * 0.45 * 2.82)
     assert aims.time_of(results(), "tofu", "stack", "down") is None
+    assert aims.handshake(results(), "tofu", "warm") == pytest.approx(2 * 0.030)
+    assert aims.cpu(results(), "up") == 0.4
+
+
+def test_an_aim_moves_with_the_turns_of_its_own_work() -> None:
+    found = results()
+    for seconds in (0.6, 0.6, 0.18):
+        found.note("tofu", "nobody", "volumes100", "up", Sample(seconds))
+    assert aims.pace(found, "tofu", "stack") == pytest.approx(2)
+    assert aims.further(found, "tofu", "up") == pytest.approx(10 * 0.005)
+    assert aims.pace(found, "tofu") == pytest.approx(6)
+
+
+def test_what_libvirt_takes_long_for_moves_with_libvirt() -> None:
+    found = results()
+    found.note("", FLOOR, "networks30", "up", Sample(3.52))
+    assert aims.time_of(found, "tofu", "networks30", "up") == pytest.approx(2 * 2.3)
 
 
 def test_the_names_of_works() -> None:
@@ -138,6 +156,18 @@ def test_a_line_that_is_being_written_is_no_launch(tmp_path: Path) -> None:
     assert launched(starts) == ()
     starts.write_text("12\n345\n6")
     assert launched(starts) == (12, 345)
+
+
+def test_a_command_is_measured(tmp_path: Path) -> None:
+    script = "echo said; sh -c 'echo $$ >>starts'; true"
+    sample, said = measured(["sh", "-c", script], tmp_path, {"PATH": os.defpath}, tmp_path / "starts", only_child=True)
+    assert (sample.launches, said) == (1, "said\n")
+    assert sample.ended > sample.seconds > 0
+
+
+def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"^no$"):
+        measured(["sh", "-c", "echo no >&2; exit 3"], tmp_path, {}, tmp_path / "starts", only_child=True)
 
 
 def test_the_error_among_what_an_engine_said() -> None:
