@@ -16,7 +16,9 @@ from tools import gen_schemas
 
 from jvp.core.errors import Rejected
 from jvp.doors.pulumi import plugin as pulumi
+from jvp.doors.terraform import plugin as terraform
 from jvp.doors.terraform import schemas
+from jvp.warm import launcher
 
 HOST = ("libvirt", "lxml", "jvp.libvirt.node", "jvp.images.fetch", "jvp.resources.functions")
 """What only a call that asks the host needs."""
@@ -73,6 +75,23 @@ def test_what_pulumi_asks_of_every_plugin_needs_no_models(name: str) -> None:
 @pytest.mark.parametrize("name", schemas.CALLS)
 def test_what_terraform_asks_of_the_schemas_needs_no_models(name: str) -> None:
     assert imported(f"{TERRAFORM}\nask({name!r})", MODELS) == []
+
+
+@pytest.mark.parametrize(("more", "again"), [({}, False), ({"PYTHONPATH": str(ROOT / "provider")}, True)])
+def test_an_installed_launcher_starts_python_again_only_where_the_environment_asks_for_it(
+    more: dict[str, str], again: bool
+) -> None:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    told = {**ours, **dict([terraform.COOKIE]), "JVP_WARM": "off", **more}
+    command = [sys.executable, "-IS", launcher.SCRIPT, "terraform"]
+    with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("1|6|unix|")
+            runs = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+        finally:
+            process.terminate()
+    assert ("-m" in runs, launcher.SCRIPT in runs) == (again, not again)
 
 
 CONFIGURED = {

@@ -1,13 +1,14 @@
 """What is known of a property beside its type: how a change takes effect, who sets it, what equals what.
 
 Facts stand in `Annotated[...]` of a model's field. A field without `Changes` changes live.
+
+They are plain classes: making dataclasses of them would take a twentieth of what a plugin's first resource waits for.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -34,68 +35,63 @@ class Effect(enum.IntEnum):
         }.get(self)
 
 
-@dataclass(frozen=True)
 class Changes:
     """A change of this property takes effect like this (the handler may know better for one object)."""
 
-    effect: Effect
+    def __init__(self, effect: Effect) -> None:
+        self.effect = effect
 
 
-@dataclass(frozen=True)
 class Same:
     """Two spellings with the same canonical form mean the same: `2GiB` and `2048MiB`."""
 
-    canonical: Callable[[Any], object]
+    def __init__(self, canonical: Callable[[Any], object]) -> None:
+        self.canonical = canonical
 
 
-@dataclass(frozen=True)
 class Computed:
     """Chosen by us when the user sets nothing; what was chosen then stays."""
 
 
-@dataclass(frozen=True)
 class Derived:
     """Follows from other properties, whatever the user sets."""
 
 
-@dataclass(frozen=True)
 class Deprecated:
     """A later version will not have this property. `instead` is a sentence: what to do in its place."""
 
-    instead: str
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
 
 
-@dataclass(frozen=True)
 class WriteOnly:
     """Cannot be read back from the host: the state keeps what was written."""
 
 
-@dataclass(frozen=True)
 class Sensitive:
     """Always a secret, whoever set it."""
 
 
-@dataclass(frozen=True)
 class Output:
     """Only an output. `follows` names the properties whose change may change it; others keep it known."""
 
-    follows: tuple[str, ...] = ()
+    def __init__(self, follows: tuple[str, ...] = ()) -> None:
+        self.follows = follows
 
 
-@dataclass(frozen=True)
 class Sentences:
     """A list of texts that name properties, which a door writes as its users do."""
 
 
-@dataclass(frozen=True)
 class Unit:
     """The unit of a number or the form of a string, for the schema and the docs."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
-@dataclass(frozen=True)
 class At:
     """Where the value sits in the object's XML, from its root: `forward/@mode`, `mtu/@size`, `name`."""
 
-    path: str
+    def __init__(self, path: str) -> None:
+        self.path = path

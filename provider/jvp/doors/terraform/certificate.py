@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -64,6 +63,8 @@ def _kept(file: Path | None) -> str | None:
 def _keep(file: Path | None, text: str) -> str:
     """Write it beside and rename it: two starts at once may both do that. Best effort."""
     if file is not None:
+        import tempfile  # late: it is not made at every start
+
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor, beside = tempfile.mkstemp(dir=file.parent)  # mode 0600

@@ -12,10 +12,8 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -89,16 +87,29 @@ def run(service: Service) -> None:
         grace_s = GRACE_S if parent.pid() == host else ORPHAN_GRACE_S
         server.stop(grace_s).wait(grace_s)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (folder / SOCKET).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _folder() -> Path:
-    """A folder of our own, 0700, for the socket: its whole path must fit into 107 bytes. Source: unix(7)."""
-    wanted = os.environ.get("PLUGIN_UNIX_SOCKET_DIR") or tempfile.gettempdir()
-    prefix = f"jvp-{os.getpid()}-"
-    there = wanted if len(os.fsencode(f"{wanted}/{prefix}12345678/{SOCKET}")) <= 107 else "/tmp"
-    _sweep(Path(there))
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=there))
+    """A folder of our own, 0700, for the socket: its whole path must fit into 107 bytes. Source: unix(7).
+
+    By hand, for `tempfile` takes longer to import than all of this. Raises OSError.
+    """
+    name = f"jvp-{os.getpid()}-{os.urandom(4).hex()}"
+    refused: OSError = FileNotFoundError("there is no folder for a socket")
+    for there in filter(None, [*map(os.environ.get, ("PLUGIN_UNIX_SOCKET_DIR", "TMPDIR", "TEMP", "TMP")), "/tmp"]):
+        ours = Path(there).absolute() / name
+        if len(os.fsencode(ours / SOCKET)) <= 107:
+            try:
+                ours.mkdir(mode=0o700)
+            except OSError as error:
+                refused = error
+            else:
+                _sweep(ours.parent)
+                return ours
+    raise refused
 
 
 def _sweep(there: Path) -> None:
