@@ -35,7 +35,7 @@ class Address(NamedTuple):
 
 def addresses(domain: Any, root: Element, *, ask_agent: bool) -> list[Address]:
     """Every address of a guest with the running definition `root`, IPv4 first; a lease before what the agent says."""
-    found = [Address(one.mac, one.address, "lease") for one in guest.current_leases(domain)]
+    found = [Address(one.mac, one.address, "lease") for one in guest.current_leases(domain, root)]
     leased = {(one.mac.lower(), one.address) for one in found}
     if ask_agent and channel_state(root) == "connected":
         found += [one for one in agent_addresses(domain, root) or () if (one.mac.lower(), one.address) not in leased]

@@ -123,6 +123,21 @@ def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.
         yield domain, root
 
 
+def plain_definitions(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+    """Every domain with its inactive definition as libvirt tells it: without secrets, and to be looked at alone.
+
+    One that somebody removes meanwhile is left out. libvirt has no call for all of them at once.
+    """
+    for domain in connection.listAllDomains(0):
+        try:
+            root = parse(domain.XMLDesc(INACTIVE))
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.DOMAIN):
+                continue
+            raise
+        yield domain, root
+
+
 GIVEN_UP_FIRST = "where that one is to give it up, or to go, apply that first, alone"
 """The way out for what two instances of one program exchange: an engine changes both at once, and deletes last."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import libvirt
@@ -34,17 +34,20 @@ class DomainDisk:
     """Whether the disk is a CD drive."""
 
 
-def disk_users(connection: libvirt.virConnect) -> dict[str, list[DomainDisk]]:
+def disk_users(
+    connection: libvirt.virConnect, definitions: Iterable[tuple[libvirt.virDomain, Element]] | None = None
+) -> dict[str, list[DomainDisk]]:
     """Path of every file that is a disk, or stands under one, to the domains that have it. Raises libvirtError.
 
-    The running and the inactive definition count. Source: virConnectGetAllDomainStats gives paths too, but only
-    those of the running definition, so the XML of each domain is read.
+    The running and the inactive definition count; of those the inactive ones may be known already. Source:
+    virConnectGetAllDomainStats gives paths too, but only those of the running definition, and opens each file for it:
+    the storage of one domain that hangs would have all hang. So the XML of each domain is read.
     """
     users: dict[str, list[DomainDisk]] = defaultdict(list)
     paths: dict[tuple[str, str], str | None] = {}
-    for domain in connection.listAllDomains(0):
+    for domain, inactive in devices.plain_definitions(connection) if definitions is None else definitions:
         try:
-            found = list(_disks_of(connection, domain, paths))
+            found = list(_disks_of(connection, domain, inactive, paths))
         except libvirt.libvirtError as error:
             if is_gone(error, Gone.DOMAIN):
                 continue
@@ -65,13 +68,15 @@ def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
 
 
 def _disks_of(
-    connection: libvirt.virConnect, domain: libvirt.virDomain, paths: dict[tuple[str, str], str | None]
+    connection: libvirt.virConnect,
+    domain: libvirt.virDomain,
+    inactive: Element,
+    paths: dict[tuple[str, str], str | None],
 ) -> Iterator[tuple[str, DomainDisk]]:
     """Paths and disks of one domain, those of the running definition first."""
-    running = domain.ID() != -1
-    roots = [(parse(domain.XMLDesc(0)), running)]
-    if running:
-        roots.append((parse(domain.XMLDesc(devices.INACTIVE)), False))
+    roots = [(inactive, False)]
+    if domain.ID() != -1:
+        roots.insert(0, (parse(domain.XMLDesc(0)), True))
     ours = any(devices.is_ours(root) for root, _ in roots)
     for root, live in roots:
         for element in root.iterfind("devices/disk"):

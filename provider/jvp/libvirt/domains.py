@@ -102,10 +102,10 @@ class DomainApi:
         """Define or redefine by the uuid in `root`."""
         return self.node.connection.defineXML(text_of(root))
 
-    def acknowledge(self, domain: libvirt.virDomain) -> None:
-        """Note that an engine's state has the object. Best effort, and nothing when it is noted or foreign."""
+    def acknowledge(self, root: Element) -> None:
+        """Note in the inactive definition `root` that an engine's state has the object. Best effort, and nothing when
+        it is noted or foreign."""
         with contextlib.suppress(libvirt.libvirtError):
-            root = devices.inactive_xml(domain)
             mark = marks.mark_of(root)
             if mark is not None and not mark.acknowledged:
                 acknowledged = dataclasses.replace(mark, acknowledged=True)

@@ -33,6 +33,8 @@ STATES = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
 }
+STANDING = ("paused", "suspended")
+"""States in which a guest does nothing, and answers no request."""
 HALTS = {
     libvirt.VIR_DOMAIN_PAUSED_UNKNOWN: "QEMU",
     libvirt.VIR_DOMAIN_PAUSED_IOERROR: "an I/O error",
@@ -60,14 +62,16 @@ EARLIER = "leases"
 for them; once it does, they expire at another time."""
 
 
-def leases(domain: Any) -> list[Lease]:
+def leases(domain: Any, root: Element | None = None) -> list[Lease]:
     """The leases of a running guest's cards, from the networks that they are on: in the order of the cards.
 
-    Of one card the one that was renewed last comes first: it is the one that the guest has.
+    Of one card the one that was renewed last comes first: it is the one that the guest has. `root` is the running
+    definition, where it is known.
     """
-    if not domain.isActive():
-        return []
-    root = devices.live_xml(domain)
+    if root is None:
+        if not domain.isActive():
+            return []
+        root = devices.live_xml(domain)
     earlier = set_aside(root)
     return [lease for lease in _of_cards(domain.connect(), root) if lease not in earlier]
 
@@ -120,10 +124,10 @@ def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
     ]
 
 
-def current_leases(domain: Any) -> list[Lease]:
+def current_leases(domain: Any, root: Element | None = None) -> list[Lease]:
     """The leases that hold now, IPv4 first, else in the order of `leases`."""
     now = time.time()
-    found = [lease for lease in leases(domain) if lease.expires == 0 or lease.expires > now]
+    found = [lease for lease in leases(domain, root) if lease.expires == 0 or lease.expires > now]
     return sorted(found, key=lambda one: ":" in one.address)
 
 
@@ -148,7 +152,7 @@ def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
 
 def stands_still(domain: Any) -> bool:
     """Whether the guest is there and does nothing, so that it answers no request."""
-    return state_of(domain) in ("paused", "suspended")
+    return state_of(domain) in STANDING
 
 
 def revive(work: Work, domain: Any, wanted: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import libvirt
 
@@ -17,23 +17,24 @@ from jvp.core.work import current
 from jvp.libvirt import pools, sidecar
 from jvp.libvirt.disks import DomainDisk
 from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, value, volume_xml
+from jvp.libvirt.nodeview import View
+from jvp.libvirt.xml import Element, value
 
 
-def layers(node: Node, disk: Element) -> list[str]:
+def layers(view: View, disk: Element) -> list[str]:
     """The files of a domain's disk from the top down, as far as they are known. Raises libvirtError.
 
     A raw file is the last one, whatever a guest wrote into it; what a qcow2 file stands on, its own head says.
     """
     found = list(_told(disk))
     paths = [path for path, _ in found]
-    while found and found[-1][1] != "raw" and (below := _base(node, paths[-1])) and below[0] not in paths:
+    while found and found[-1][1] != "raw" and (below := _base(view, paths[-1])) and below[0] not in paths:
         found.append(below)
         paths.append(below[0])
     return paths
 
 
-def over(node: Node, disk: Element, base: str) -> list[str]:
+def over(view: View, disk: Element, base: str) -> list[str]:
     """The overlays that other tools laid over `base`, top first, when a domain's disk is made of these.
 
     Empty when the disk is `base` itself, or does not stand on it, or is another volume that a program declares.
@@ -42,31 +43,19 @@ def over(node: Node, disk: Element, base: str) -> list[str]:
     top = path_of(disk)
     if top is None or top == base or (value(disk, "driver/@type") or "raw") == "raw":
         return []
-    found = layers(node, disk)
+    found = layers(view, disk)
     above = found[: found.index(base)] if base in found else []
-    return [] if any(is_recorded(node, path) for path in above) else above
+    return [] if any(is_recorded(view, path) for path in above) else above
 
 
-def is_recorded(node: Node, path: str) -> bool:
+def is_recorded(view: View, path: str) -> bool:
     """Whether the file at a path is a volume that a program declares. Raises libvirtError."""
-    volume = pools.at_path(node, path)
-    return volume is not None and sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) is not None
+    volume = view.listed(path)
+    return volume is not None and volume.record is not None
 
 
 def path_of(disk: Element) -> str | None:
     return value(disk, "source/@file") or value(disk, "source/@dev")
-
-
-def volume_at(node: Node, path: str) -> libvirt.virStorageVol | None:
-    """The volume at a path, that another tool may have just made; None when no active pool has it.
-
-    Raises Busy, libvirtError.
-    """
-    found = pools.at_path(node, path)
-    if found is None and (pool := pools.pool_at(node, posixpath.dirname(path))) is not None:
-        pools.refresh(current(), pool)
-        found = pools.at_path(node, path)
-    return found
 
 
 def size(domain: libvirt.virDomain, path: str) -> int | None:
@@ -111,9 +100,9 @@ def standing(node: Node, pool: libvirt.virStoragePool, path: str, users: dict[st
     return found
 
 
-def has_foreign(pool: libvirt.virStoragePool) -> bool:
-    """Whether the pool holds a volume that is not ours, as every overlay is. Raises libvirtError."""
-    names = set(pools.names(pool))
+def has_foreign(files: Iterable[str]) -> bool:
+    """Whether a pool with these files holds a volume that is not ours, as every overlay is."""
+    names = set(files)
     ours = {name for name in names if sidecar.is_sidecar(name) or name.startswith("jvp-")}
     return any(sidecar.volume_name(name) not in names for name in names - ours)
 
@@ -136,14 +125,13 @@ def _told(disk: Element) -> Iterator[tuple[str, str]]:
         store = store.find("backingStore")
 
 
-def _base(node: Node, path: str) -> tuple[str, str] | None:
+def _base(view: View, path: str) -> tuple[str, str] | None:
     """Path and format of what the volume at a path stands on."""
-    volume = volume_at(node, path)
+    volume = view.learned(path)
     if volume is None:
         return None
-    root = volume_xml(volume)
-    base = value(root, "backingStore/path")
-    return (base, value(root, "backingStore/format/@type") or "raw") if base else None
+    base = value(volume.root, "backingStore/path")
+    return (base, value(volume.root, "backingStore/format/@type") or "raw") if base else None
 
 
 def _learn(pool: libvirt.virStoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:

@@ -130,14 +130,20 @@ def unread(work: Work, stopped: Stopped, what: str, prior: T | None) -> T:
     return prior
 
 
-def volume_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStorageVol:
-    """The volume of an id, a pool and name, or an absolute path. Raises NotFound with what there is, Rejected."""
+def volume_of(
+    node: Node, reference: str, path: Path = (), pool: libvirt.virStoragePool | None = None
+) -> libvirt.virStorageVol:
+    """The volume of an id, a pool and name, or an absolute path. Raises NotFound with what there is, Rejected.
+
+    `pool` is the one of the reference, where it has been found already.
+    """
     if reference.startswith("/"):
         return _volume_at(node, reference, path)
     pool_part, _, name = reference.partition("/")
     if not pool_part or not name:
         raise NotFound(f'"{shortened(reference)}" names no volume; write it as pool/name, or give its id', path=path)
-    pool = active_pool_of(node, pool_part, path)
+    if pool is None:
+        pool = active_pool_of(node, pool_part, path)
     found = find_volume(pool, name)
     if found is None:
         refresh(current(), pool)

@@ -16,6 +16,7 @@ from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.resources.instance import reading
 from jvp.resources.instance.model import InstanceState
 from jvp.resources.network.handler import Networks
@@ -51,7 +52,7 @@ class GetInstance:
         """Raises NotFound with the names that exist."""
         with libvirt_errors(f'instance "{args.instance}"'):
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
-            state = reading.read(work, self.node, domain, None)
+            state = reading.read(work, View(self.node), domain, devices.inactive_xml(domain), None)
             console = devices.console_of(domain)
             return InstanceFound.model_construct(**dict(state), id=domain.UUIDString(), console=console)
 

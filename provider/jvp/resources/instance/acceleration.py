@@ -10,6 +10,7 @@ from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import probe
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import storage
 from jvp.resources.instance.model import Instance
@@ -27,7 +28,7 @@ def chosen(work: Work, node: Node, provider: Provider, spec: Instance, pool: Any
 
 
 def changed(
-    work: Work, node: Node, provider: Provider, spec: Instance, inactive: Element, changes: Sequence[Change]
+    work: Work, view: View, provider: Provider, spec: Instance, inactive: Element, changes: Sequence[Change]
 ) -> str | None:
     """The same for a machine that is there; None where it stays as it is. Raises Rejected, libvirtError.
 
@@ -35,7 +36,7 @@ def changed(
     """
     if not any(change.path[0] == "virtType" for change in changes):
         return None
-    pool = storage.pool_of_root(node, inactive)
+    node, pool = view.node, storage.pool_of_root(view, inactive)
     found = chosen(work, node, provider, spec, pool)
     if found == "kvm" and inactive.get("type") != "kvm" and pool is not None and probe.is_broken(work, node, pool):
         raise Rejected('KVM does not work on this node; use "qemu", or "auto"', path=("virtType",))

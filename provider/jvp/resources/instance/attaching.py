@@ -3,95 +3,120 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices, overlays
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import DomainDisk, detach, disk_users, listed, volume_of
+from jvp.libvirt.nodeview import SeenVolume, View
+from jvp.libvirt.storage import detach, disk_users, listed
 from jvp.resources.instance.definition import DiskSource
+from jvp.resources.instance.disk import Disk
 from jvp.resources.instance.storage import format_of, iso_template
 
 RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
 
 
-def disk_source(
-    work: Work, node: Node, reference: str, path: Path, *, user: str, writes: bool,
-    has: Collection[str] = (), give_up: Callable[[], None] | None = None,
-) -> DiskSource:  # fmt: skip
-    """The path and recorded format of a volume. Raises when it is missing, or another domain than `user` has it.
+@dataclass(frozen=True)
+class Wish:
+    """A disk that is to be given a volume."""
 
-    What `user` has already is its own, whoever else has it: by these paths, or below an overlay. One that `writes`
-    would break what stands on the volume: it is refused then too.
+    reference: str
+    path: Path
+    """Of the property that names the volume."""
+    volume: SeenVolume
+    writes: bool
+
+    @property
+    def where(self) -> str:
+        """The volume's file."""
+        return self.volume.path
+
+
+def wish(view: View, disk: Disk, index: int) -> Wish:
+    """What a disk of the program is to have. Raises NotFound, Rejected, libvirtError."""
+    path = ("disks", index, "volume")
+    return Wish(disk.volume, path, view.meant(disk.volume, path), not disk.read_only)
+
+
+def taken(
+    work: Work, view: View, wish: Wish, user: str, *, claimed: bool, give_up: Callable[[], None] | None = None
+) -> DiskSource:
+    """The path and recorded format of a volume. Raises when another domain than `user` has it.
+
+    It was `claimed` before the view began, or could not be. What `user` has below an overlay is its own, whoever else
+    has it. One that writes would break what stands on the volume: it is refused then too.
 
     Another instance of ours may be letting go of it at this moment: an engine moves a volume by two updates at once.
     It may wait for one of ours then, when they exchange volumes: `give_up` is called again and again meanwhile.
     """
-    volume = volume_of(node, reference, path)
-    where = volume.path()
-
-    if where in has:
-        return DiskSource(where, format_of(volume))
+    where, node = wish.where, view.node
     end = time.monotonic() + work.left(RELEASE_S)
     while True:
-        # Claimed before it is asked who has it: another thread may be about to write it down.
-        claimed = node.claims.take(where)
-        users = disk_users(node.connection)
+        users = view.users
         mine = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() == user]
         others = [disk for disk in users.get(where, ()) if disk not in mine]
         if (claimed and not others) or any(disk.backing for disk in mine):
-            if writes and not users.get(where):
-                _refuse_base(node, volume, users, user, path)
-            return DiskSource(where, format_of(volume))
+            if wish.writes and not users.get(where):
+                _refuse_base(view, wish, user)
+            return DiskSource(where, format_of(wish.volume))
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
-            raise _attached(reference, holder, path)
+            raise _attached(wish, holder)
         if give_up is not None:
             give_up()
-        work.status(f'waiting for {holder} to let go of the volume "{reference}"')
+        work.status(f'waiting for {holder} to let go of the volume "{wish.reference}"')
         work.wait(0.5)
+        # First the claim, then the look: another thread may be about to write it down.
+        claimed, view = node.claims.take(where), view.fresh()
 
 
-def refuse_in_use(node: Node, reference: str, path: Path) -> None:
+def refuse_in_use(view: View, disk: Disk, index: int) -> None:
     """Raise for a volume that is missing, and for one that somebody's machine has: ours may let go of it until then."""
-    users = disk_users(node.connection).get(volume_of(node, reference, path).path(), ())
-    if foreign := [disk.name for disk in users if not disk.ours]:
-        raise _attached(reference, f'"{foreign[0]}"', path)
+    wanted = wish(view, disk, index)
+    if foreign := [one.name for one in view.users.get(wanted.where, ()) if not one.ours]:
+        raise _attached(wanted, f'"{foreign[0]}"')
 
 
-def _attached(reference: str, holder: str, path: Path) -> Rejected:
-    return Rejected(f'volume "{reference}" is attached to {holder} already', path=path)
+def _attached(wish: Wish, holder: str) -> Rejected:
+    return Rejected(f'volume "{wish.reference}" is attached to {holder} already', path=wish.path)
 
 
-def _refuse_base(node: Node, volume: Any, users: dict[str, list[DomainDisk]], user: str, path: Path) -> None:
+def _refuse_base(view: View, wish: Wish, user: str) -> None:
     """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
-    pool = volume.storagePoolLookupByVolume()
-    tops = overlays.standing(node, pool, volume.path(), users) if overlays.has_foreign(pool) else set()
+    pool, name, users = wish.volume.pool, wish.volume.name, view.users
+    if not overlays.has_foreign(view.names(pool)):
+        return
+    tops = overlays.standing(view.node, pool, wish.where, users)
     if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
         raise Rejected(
-            f'volume "{volume.name()}" lies under {listed(tops)}, which writing to it would break; merge that into it '
+            f'volume "{name}" lies under {listed(tops)}, which writing to it would break; merge that into it '
             '("qemu-img commit"), or delete it',
-            path=path,
+            path=wish.path,
         )
 
 
 def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
     """Take disks out of a domain, which runs or not. Raises Busy when the guest does not let go, libvirtError."""
-    users = disk_users(node.connection)
+    users = disk_users(node.connection, devices.definitions([domain])) if paths else {}
     for path in sorted(paths):
         for disk in users.get(path, ()):
             if disk.domain.UUIDString() == domain.UUIDString() and not disk.backing:
                 detach(work, disk, path)
 
 
-def iso_source(node: Node, reference: str, path: Path) -> DiskSource:
+def iso_source(view: View, reference: str, path: Path) -> DiskSource:
     """The path of a CD image. Raises when it is missing, or is no plain image."""
-    found = iso_template(node, reference, path)
-    volume = found.volume if found is not None else volume_of(node, reference, path)
-    format = found.format if found is not None else format_of(volume)
+    found = iso_template(view.node, reference, path)
+    if found is None:
+        volume = view.meant(reference, path)
+        format, where = format_of(volume), volume.path
+    else:
+        format, where = found.format, found.path
     if format != "raw":
         raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
-    return DiskSource(volume.path(), format)
+    return DiskSource(where, format)

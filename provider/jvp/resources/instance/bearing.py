@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jvp.core.identity import Bearing, Mark, bearing
 from jvp.core.work import Work
 from jvp.libvirt import devices, marks
@@ -16,11 +14,10 @@ from jvp.resources.instance.reading import CREATED
 _ALIAS = "ua-jvp-"
 
 
-def bearing_of(work: Work, domain: Any, prior: InstanceState | None) -> Bearing:
-    """What the domain is. Raises libvirtError."""
+def bearing_of(work: Work, root: Element, prior: InstanceState | None) -> Bearing:
+    """What the domain is, by its inactive definition."""
     if work.mark is None:
         return Bearing.OURS
-    root = devices.inactive_xml(domain)
     same = prior is None or _is_like(root, prior, work.mark)
     return bearing(marked=marks.find(root) is not None, expected=work.mark, same=same)
 
@@ -43,12 +40,10 @@ def _is_like(root: Element, prior: InstanceState, mark: Mark) -> bool:
     return path == prior.root_disk_path and macs >= {nic.mac for nic in prior.nics if nic.mac}
 
 
-def put_back(work: Work, api: DomainApi, domain: Any, prior: InstanceState) -> None:
-    """Where our mark is gone from a domain, write it again, with what it told of the instance. Raises libvirtError."""
-    if work.mark is None or not work.mark.key:
-        return
-    root = devices.inactive_xml(domain)
-    if marks.find(root) is not None:
+def put_back(work: Work, api: DomainApi, root: Element, prior: InstanceState) -> None:
+    """Where our mark is gone from a domain (its inactive definition), write it again, with what it told of the
+    instance. Raises libvirtError."""
+    if work.mark is None or not work.mark.key or marks.find(root) is not None:
         return
     facts = {
         FORMAT: (prior.root_disk.format if prior.root_disk is not None else None) or "",

@@ -13,11 +13,12 @@ from typing import Any
 
 from jvp.core.errors import Busy, Invalid, Path, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import addresses, devices, hosts, marks
+from jvp.libvirt import addresses, hosts, marks
 from jvp.libvirt.devices import GIVEN_UP_FIRST
 from jvp.libvirt.hosts import Card, Host
 from jvp.libvirt.networks import NetworkApi, range_of
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.instance.definition import device_at, mac_of, nic_key
 from jvp.resources.instance.model import GuestAddress, Instance, InstanceState, Nic
@@ -63,15 +64,15 @@ def keep(work: Work, node: Node, wanted: dict[Card, Host], over: set[Card], give
                 for (where, mac), host in wanted.items() if where == name
             }  # fmt: skip
             others = {mac for where, mac in over if where == name}
-            _tell(work, node, name, root, others, new)
+            _tell(work, View(node), name, root, others, new)
             hosts.of_cards(work, network, macs, new, others)
 
 
-def _tell(work: Work, node: Node, network: str, root: Element, others: set[str], new: set[Host]) -> None:
+def _tell(work: Work, view: View, network: str, root: Element, others: set[str], new: set[Host]) -> None:
     """Say whose addresses are taken over: a program that gives one address twice by mistake hears of it."""
     words = {text for host in new for text in (host.address, host.name)}
     for host in hosts.hosts_of(root):
-        if host.mac in others and {host.address, host.name} & words and (who := _holder(node, (network, host.mac))):
+        if host.mac in others and {host.address, host.name} & words and (who := _holder(view, (network, host.mac))):
             work.warn(f'{host.address} was kept for a card of "{who[0].name()}", and is this instance\'s from now on')
 
 
@@ -131,7 +132,7 @@ class _Card:
         return ("nics", self.index, "address")
 
 
-def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element | None, stack: str) -> set[Card]:
+def refuse(work: Work, view: View, spec: Instance, uuid: str, inactive: Element | None, stack: str) -> set[Card]:
     """Raise for what a network cannot keep. `inactive` is the definition that there is, `stack` whose it is.
 
     A plan of a new instance has no `uuid`.
@@ -139,7 +140,7 @@ def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element 
     Returned is for which cards of the same program's instances addresses are kept that this one changes to: they go to
     who is to have them, for no call sees what the plan has for the others.
     """
-    api, before = NetworkApi(node), hosts.kept_of(inactive) if inactive is not None else {}
+    api, before = NetworkApi(view.node), hosts.kept_of(inactive) if inactive is not None else {}
     over: set[Card] = set()
     for index, nic in enumerate(spec.nics):
         if nic.address is None or nic.network is None:
@@ -149,11 +150,12 @@ def refuse(work: Work, node: Node, spec: Instance, uuid: str, inactive: Element 
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
         host = Host(mac, nic.address, nic.hostname)
         card = _Card(index, name, host, frozenset(macs), before.get((name, mac)), not uuid)
-        if not node.claims.take(f"{name}/{nic.address}"):
+        if not view.node.claims.take(f"{name}/{nic.address}"):
             raise Rejected(f'"{nic.address}" is given to another instance now', path=card.path)
         root = parse(network.XMLDesc(hosts.INACTIVE))
         _refuse_place(root, name, nic.address, card.path)
-        over |= {(name, other) for other in _taken(work, node, network, card, stack)}
+        # A look at the domains that is later than the claim and the network: what those tell is written down by then.
+        over |= {(name, other) for other in _taken(work, view.fresh(), network, root, card, stack)}
     return over
 
 
@@ -174,13 +176,12 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
         raise Invalid(f'"{address}" is the gateway of the network "{name}"', path=path)
 
 
-def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set[str]:
+def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, stack: str) -> set[str]:
     """The MACs of the cards of the same program for which what the card is to have is kept. Raises for any others.
 
     Only what an instance noted is its to give up: a host for its card that somebody else put there is not.
     """
     over: set[str] = set()
-    root = parse(network.XMLDesc(hosts.INACTIVE))
     declared = Ours.recorded(root)
     for host in hosts.hosts_of(root):
         if host.mac == card.host.mac and declared is not None and host in declared:
@@ -191,7 +192,7 @@ def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set
             continue
         path = card.path if text == card.host.address else ("nics", card.index, "hostname")
         is_declared = declared is not None and host in declared
-        who = _holder(node, (card.network, host.mac)) if not is_declared else None
+        who = _holder(view, (card.network, host.mac)) if not is_declared else None
         if who is None and not _keeps(network, host):
             continue  # given up since
         whom = f'{host.key}, a card of "{who[0].name()}"; {GIVEN_UP_FIRST}' if who else f"{host.key} already"
@@ -202,18 +203,19 @@ def _taken(work: Work, node: Node, network: Any, card: _Card, stack: str) -> set
         if card.had is not None and text in (card.had.address, card.had.name):
             too = f'"{text}" is what the instance "{who[0].name()}" declares too; each needs its own'
             _wait_for(work, network, host, text, who[0].name(), Invalid(too, path=path))
+            view = view.fresh()
         elif text not in (noted.address or card.host.address, noted.name) and not card.is_planned:
             # It notes another one: it is on its way to that, or somebody else edited what is kept for it.
             _wait_for(work, network, host, text, who[0].name(), Invalid(why, path=path))
+            view = view.fresh()
         else:
             over.add(host.mac)
     return over
 
 
-def _holder(node: Node, card: Card) -> tuple[Any, Element] | None:
+def _holder(view: View, card: Card) -> tuple[Any, Element] | None:
     """The instance that noted that the card's network keeps an address for it."""
-    domains = devices.definitions(node.connection.listAllDomains(0))
-    return next(((domain, root) for domain, root in domains if card in hosts.cards_of(root)), None)
+    return next(((domain, root) for domain, root in view.definitions if card in hosts.cards_of(root)), None)
 
 
 def _keeps(network: Any, host: Host) -> bool:

@@ -18,6 +18,7 @@ from jvp.libvirt import devices, guest, hosts, marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors, start_errors
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.storage import release_template
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import (
@@ -57,6 +58,8 @@ class Update:
     prior: InstanceState
     spec: Instance
     changes: Sequence[Change]
+    view: View
+    """What is seen of the node until the definition is written."""
 
     @property
     def node(self) -> Node:
@@ -70,10 +73,9 @@ class Update:
         """The properties that change."""
         return {str(change.path[0]) for change in self.changes}
 
-    def mended(self, domain: Any) -> Element:
+    def mended(self, inactive: Element) -> Element:
         """The definition that there is, with what somebody else has changed in it put right."""
-        inactive = devices.inactive_xml(domain)
-        upkeep.mend(inactive, storage.places(self.node, inactive, self.prior.root_disk_path))
+        upkeep.mend(inactive, storage.places(self.view, inactive, self.prior.root_disk_path))
         return inactive
 
 
@@ -97,11 +99,12 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
 
     Raises NotFound when the instance is gone; JvpError, libvirtError.
     """
-    domain = update.api.find(object_id)
-    if domain is None or bearing_of(update.work, domain, update.prior) is Bearing.REMADE:
+    domain: Any = update.api.find(object_id)
+    inactive = devices.inactive_xml(domain) if domain is not None else None
+    if inactive is None or bearing_of(update.work, inactive, update.prior) is Bearing.REMADE:
         raise NotFound(f"{update.what} is gone; refresh the state and run again")
-    put_back(update.work, update.api, domain, update.prior)
-    inactive = update.mended(domain)
+    put_back(update.work, update.api, inactive, update.prior)
+    inactive = update.mended(inactive)
     found = _checked(update, object_id, domain, inactive)
     if not domain.isPersistent():
         update.api.define(inactive)
@@ -124,15 +127,15 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
 
 def _checked(update: Update, object_id: str, domain: Any, inactive: Element) -> _Checked:
     """Raises for what cannot be, before anything is written."""
-    work, node, spec, prior = update.work, update.node, update.spec, update.prior
+    work, view, spec, prior = update.work, update.view, update.spec, update.prior
     name = spec.name or domain.name()
     making.refuse_taken(update.api, name, object_id, planning.OTHER_NAME)
-    over = cards.refuse(work, node, spec, object_id, inactive, marks.stack_of(inactive))
+    over = cards.refuse(work, view, spec, object_id, inactive, marks.stack_of(inactive))
     given_up = cards.names_of(inactive, prior)
-    rootdisk.refuse_size(node, domain, inactive, spec, prior)
-    covers.refuse_moved(node, domain, inactive, spec, prior)
+    rootdisk.refuse_size(view, domain, inactive, spec, prior)
+    covers.refuse_moved(view, domain, inactive, spec, prior)
     planning.refuse_foreign_devices(inactive, spec, names_of(prior))
-    type = acceleration.changed(work, node, update.provider, spec, inactive, update.changes)
+    type = acceleration.changed(work, view, update.provider, spec, inactive, update.changes)
     _refuse_machine(update, inactive, type)
     return _Checked(name, hosts.cards_of(inactive), over, given_up, type)
 
@@ -140,7 +143,7 @@ def _checked(update: Update, object_id: str, domain: Any, inactive: Element) -> 
 def _refuse_machine(update: Update, inactive: Element, type: str | None) -> None:
     """Try the changed definition against what the node offers, before anything is written."""
     tried, spec = copy.deepcopy(inactive), update.spec
-    nvram = storage.nvram_path("", storage.pool_of_root(update.node, inactive), spec)
+    nvram = storage.nvram_path("", storage.pool_of_root(update.view, inactive), spec)
     machine.refuse_without_disk(spec, inactive, nvram)
     machine.patch_machine(tried, spec, nvram)
     asked = update.changed()
@@ -155,8 +158,8 @@ def _resolved(update: Update, object_id: str, domain: Any, inactive: Element) ->
     """What the references mean. Volumes that another instance of ours has still are waited for."""
     known = names_of(update.prior)
     give_up = partial(references.give_up, update.work, update.node, domain, update.spec, known)
-    resolved = references.resolve(update.work, update.node, update.spec, object_id, domain, give_up)
-    return dataclasses.replace(resolved, disks=covers.kept(update.node, inactive, resolved.disks, known))
+    resolved = references.resolve(update.work, update.view, update.spec, object_id, domain, give_up)
+    return dataclasses.replace(resolved, disks=covers.kept(update.view, inactive, resolved.disks, known))
 
 
 def _rename(update: Update, domain: Any, name: str) -> bool:
@@ -178,14 +181,14 @@ def _patched(
     update: Update, object_id: str, domain: Any, found: _Checked, resolved: Resolved
 ) -> tuple[Element, str | None]:
     """The definition as it is to be, and the CD image of the one that there was. Rewrites the seed."""
-    spec, prior, node = update.spec, update.prior, update.node
-    inactive = update.mended(domain)
-    if (lost := rootdisk.lost(node, inactive, prior)) is not None:
+    spec, prior, view = update.spec, update.prior, update.view
+    inactive = update.mended(devices.inactive_xml(domain))
+    if (lost := rootdisk.lost(view, inactive, prior)) is not None:
         add_root(inactive, lost)
     resolved = dataclasses.replace(
         resolved,
         seed=_seed(update, object_id, found.name, inactive),
-        nvram=storage.nvram_path(object_id, storage.pool_of_root(node, inactive), spec),
+        nvram=storage.nvram_path(object_id, storage.pool_of_root(view, inactive), spec),
         iso=_kept_iso(inactive, resolved, update.changes),
     )
     old_iso = iso_of(inactive)
@@ -205,11 +208,11 @@ def _seed(update: Update, uuid: str, name: str, inactive: Element) -> DiskSource
     if spec.cloud_init is None:
         # After an import nobody has declared it, and a machine that we made once has one all the same.
         return None if any(change.path[0] == "cloudInit" for change in changes) else nocloud.source_in(inactive)
-    pool = storage.pool_of_root(update.node, inactive)
+    pool = storage.pool_of_root(update.view, inactive)
     if pool is None:
         raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))
     path = storage.path_in(pool, storage.seed_name(uuid))
-    missing = storage.volume_at(update.node, path) is None
+    missing = update.view.volume(path) is None
     if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
         nocloud.write(update.work, update.node, pool, uuid, nocloud.image_of(uuid, name, spec.cloud_init))
         marks.set_fact(inactive, nocloud.STALE, "")
@@ -240,7 +243,7 @@ def _defined(update: Update, domain: Any, inactive: Element, found: _Checked) ->
 def _caught_up(update: Update, domain: Any, inactive: Element, old_iso: str | None) -> bool:
     """Bring the running guest to its definition, or switch it off for that; whether it is to be started again."""
     work, api, spec = update.work, update.api, update.spec
-    rootdisk.grow_root(update.node, domain, inactive, spec, update.prior)
+    rootdisk.grow_root(update.view.fresh(), domain, inactive, spec, update.prior)
     pending = _pending(update, domain, names_of(update.prior, spec))
     api.note(domain, pending)
     if old_iso is not None and old_iso != iso_of(inactive):

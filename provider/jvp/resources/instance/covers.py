@@ -7,14 +7,13 @@ from typing import Any
 
 from jvp.core.errors import JvpError, Rejected
 from jvp.libvirt import overlays
-from jvp.libvirt.node import Node
-from jvp.libvirt.storage import volume_of
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance.definition import DiskSource, Names, disk_key, is_declared, names_of, source_of, told_format
 from jvp.resources.instance.model import Instance, InstanceState
 
 
-def kept(node: Node, inactive: Element, wanted: dict[str, DiskSource], known: Names) -> dict[str, DiskSource]:
+def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Names) -> dict[str, DiskSource]:
     """What is to be written for the disks that are `wanted`: for a volume under an overlay, that. Raises libvirtError.
 
     Pointed back to its base, a disk would lose what was written since, and writing to the base breaks the overlay.
@@ -22,12 +21,12 @@ def kept(node: Node, inactive: Element, wanted: dict[str, DiskSource], known: Na
     found = dict(wanted)
     for device in inactive.iterfind("devices/disk"):
         source, top = wanted.get(disk_key(device)), source_of(device)
-        if source is not None and top and is_declared(device, known) and overlays.over(node, device, source.path):
+        if source is not None and top and is_declared(device, known) and overlays.over(view, device, source.path):
             found[disk_key(device)] = DiskSource(top, told_format(device))
     return found
 
 
-def refuse_moved(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def refuse_moved(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Raise Rejected when a volume that lies under an overlay is taken out of its disk. Raises libvirtError."""
     known, had = names_of(prior), {disk.name: disk.volume for disk in prior.disks}
     wanted = {disk.name: (index, disk.volume) for index, disk in enumerate(spec.disks)}
@@ -38,10 +37,10 @@ def refuse_moved(node: Node, domain: Any, inactive: Element, spec: Instance, pri
             continue
         going = False
         with contextlib.suppress(JvpError):  # of what cannot be found nothing is known
-            path = volume_of(node, had[key], ()).path()
-            if reference is not None and path == volume_of(node, reference, ()).path():
+            path = view.meant(had[key]).path
+            if reference is not None and path == view.meant(reference).path:
                 continue
-            going = bool(overlays.over(node, device, path))
+            going = bool(overlays.over(view, device, path))
         if going:
             why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
             where = ("disks",) if index is None else ("disks", index, "volume")

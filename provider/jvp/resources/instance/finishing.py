@@ -11,6 +11,7 @@ from jvp.libvirt import devices, guest, marks, waiting
 from jvp.libvirt.domains import DomainApi, pending_of
 from jvp.libvirt.errors import start_errors
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import cards, live, machine, reading
 from jvp.resources.instance.model import Instance, InstanceState
@@ -34,12 +35,16 @@ def finish(
     why = _waited(work, domain, spec, fresh=started or prior is None or prior.ip_address is None)
     basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
     declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})
-    state = reading.read(work, api.node, domain, declared)
+    state = _state(work, api, domain, declared)
     if fresh and domain.isActive() and whole_mib(state.memory_bytes or 0) != memory_bytes(spec.memory):
         _note_memory(api, domain, acknowledge=prior is not None)
-        state = reading.read(work, api.node, domain, declared)
+        state = _state(work, api, domain, declared)
     uuid = str(domain.UUIDString())
     return Done(uuid, state) if why is None else Partial(uuid, state, (why,))
+
+
+def _state(work: Work, api: DomainApi, domain: Any, declared: InstanceState) -> InstanceState:
+    return reading.read(work, View(api.node), domain, devices.inactive_xml(domain), declared)
 
 
 def _waited(work: Work, domain: Any, spec: Instance, *, fresh: bool) -> str | None:

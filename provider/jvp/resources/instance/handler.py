@@ -16,6 +16,7 @@ from jvp.libvirt import devices
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,
@@ -50,20 +51,21 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         self, work: Work, object_id: str, prior: InstanceState | None
     ) -> InstanceState | Partial[InstanceState] | None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
-            domain = self.api.find(object_id)
+            domain, view = self.api.find(object_id), View(self.node)
             if domain is None:
                 reading.warn_of_left(work, self.node, prior)
                 return None
-            if (bears := bearing_of(work, domain, prior)) is Bearing.REMADE:
+            root = devices.inactive_xml(domain)
+            if (bears := bearing_of(work, root, prior)) is Bearing.REMADE:
                 work.warn(remade(f'instance "{prior.name if prior else object_id}"'))
                 reading.warn_of_left(work, self.node, prior, remade=True)
                 return None
             if prior is not None:
-                self.api.acknowledge(domain)
+                self.api.acknowledge(root)
                 reading.warn_of_undefined(work, domain)
-                if (why := rootdisk.damage(work, self.node, domain, prior)) is not None:
+                if (why := rootdisk.damage(work, view, root, prior)) is not None:
                     work.warn(why)
-            state = reading.read(work, self.node, domain, prior)
+            state = reading.read(work, view, domain, root, prior)
             if prior is None:
                 reading.refuse_import(state)
             if bears is Bearing.UNMARKED:
@@ -74,14 +76,16 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]
     ) -> Outcome[InstanceState]:
         with libvirt_errors(f'instance "{prior.name}"'), self.node.claims.held():
-            return changing.change(Update(work, self.api, self.provider, prior, spec, changes), object_id)
+            update = Update(work, self.api, self.provider, prior, spec, changes, View(self.node))
+            return changing.change(update, object_id)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             patience = prior.shutdown_timeout if prior is not None else None
             path = prior.root_disk_path if prior else None
             domain, what = self.api.find(object_id), f'instance "{prior.name if prior else object_id}"'
-            if domain is not None and not refuse_unmarked(work, bearing_of(work, domain, prior), what):
+            bears = bearing_of(work, devices.inactive_xml(domain), prior) if domain is not None else Bearing.OURS
+            if domain is not None and not refuse_unmarked(work, bears, what):
                 reading.warn_of_left(work, self.node, prior, remade=True)
                 return
             removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
@@ -123,7 +127,8 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
             domain = self.api.find(prior.uuid) if prior is not None else None
             if prior is None or domain is None:
                 return
-            odd = machine.misfit(devices.inactive_xml(domain), spec, prior)
-            lost, damage = saved.dropped(domain, spec), rootdisk.damage(work, self.node, domain, prior)
+            root = devices.inactive_xml(domain)
+            odd = machine.misfit(root, spec, prior)
+            lost, damage = saved.dropped(domain, spec), rootdisk.damage(work, View(self.node), root, prior)
         yield from filter(None, (lost, *(f"{why}: this will fail" for why in (odd, damage) if why)))
         yield from map(str, prospects.of_change(self.node, spec, prior))

@@ -16,6 +16,7 @@ from jvp.core.work import Work
 from jvp.libvirt import devices, hosts, marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import (
     acceleration,
@@ -85,7 +86,8 @@ class _Plan:
 def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, inactive: Element | None) -> _Plan:
     """Raises for whatever is missing or taken. `inactive` is the definition of an earlier try."""
     disk = rootplan.plan_root(api.node, spec)
-    resolved = references.resolve(work, api.node, spec, uuid)
+    view = View(api.node)
+    resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
         root = DiskSource(storage.path_in(disk.pool, root_name(uuid)), disk.format)
         seed = DiskSource(storage.path_in(disk.pool, storage.seed_name(uuid)), "raw")
@@ -95,7 +97,7 @@ def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, in
             nvram=storage.nvram_path(uuid, disk.pool, spec),
             seed=seed if spec.cloud_init is not None else None,
         )
-    over = cards.refuse(work, api.node, spec, uuid, inactive, key.stack)
+    over = cards.refuse(work, view, spec, uuid, inactive, key.stack)
     keep = disk is not None and rootplan.outlived(work, disk, uuid, inactive)
     # Another run of this key may have begun since, which makes the domain before the disk.
     keep = keep and (inactive is not None or api.find(uuid) is None)

@@ -15,13 +15,14 @@ from jvp.images.seed import build_seed
 from jvp.libvirt import devices, marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.pools import pool_at
 from jvp.libvirt.storage import create_volume, delete_volume, find_volume
 from jvp.libvirt.streams import read_small, write_small
-from jvp.libvirt.xml import Element
+from jvp.libvirt.xml import Element, number
 from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
-from jvp.resources.instance.storage import seed_name, volume_at
+from jvp.resources.instance.storage import seed_name
 
 STALE = "staleseed"
 """A fact of the mark: the cloud-init disk is of an earlier try, before the program changed."""
@@ -57,15 +58,15 @@ def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
     write_small(node.connection, volume, image)
 
 
-def is_other(node: Node, path: str) -> bool:
+def is_other(view: View, path: str) -> bool:
     """Whether the seed at `path` is gone, or not as it was written. No while its pool cannot be asked.
 
     Not what its properties make is compared: a program may have forgotten its passwords.
     """
-    volume = volume_at(node, path)
-    if volume is None:
-        return pool_at(node, path.rpartition("/")[0]) is not None
-    return not is_sealed(read_small(node.connection, volume, int(volume.info()[1])))
+    found = view.volume(path)
+    if found is None:
+        return pool_at(view.node, path.rpartition("/")[0]) is not None
+    return not is_sealed(read_small(view.node.connection, found.volume, number(found.root, "capacity") or 0))
 
 
 def source_in(root: Element) -> DiskSource | None:
@@ -79,9 +80,9 @@ def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: Cl
     """Have the next plan write the disk anew, when the program has changed since the try that made it."""
     root = devices.inactive_xml(domain)
     seed = source_in(root)
-    volume = volume_at(api.node, seed.path) if seed is not None else None
+    found = View(api.node).volume(seed.path) if seed is not None else None
     wanted = content_of(uuid, name, cloud_init)
-    if volume is not None and read_small(api.node.connection, volume, len(wanted)) != wanted:
+    if found is not None and read_small(api.node.connection, found.volume, len(wanted)) != wanted:
         marks.set_fact(root, STALE, "yes")
         api.define(root)
 

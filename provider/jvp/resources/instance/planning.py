@@ -17,7 +17,8 @@ from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import active_pool_of, template_of, volume_of
+from jvp.libvirt.nodeview import View
+from jvp.libvirt.storage import active_pool_of, template_of
 from jvp.libvirt.xml import Element
 from jvp.resources.instance import machine, nocloud, storage, upkeep
 from jvp.resources.instance.definition import (
@@ -209,7 +210,7 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
     if state.uuid is None:
         return
     with contextlib.suppress(JvpError), libvirt_errors("instance"):
-        domain = DomainApi(node).find(state.uuid)
+        domain, view = DomainApi(node).find(state.uuid), View(node)
         if domain is None:
             return
         inactive = devices.inactive_xml(domain)
@@ -217,11 +218,11 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
             # Undefined while it runs: nothing says so but that it would be gone with its next power-off.
             yield Change(("name",), Kind.ADD, Effect.LIVE, None, domain.name())
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
-        faults = list(_faults(node, domain, inactive, state, new))
+        faults = list(_faults(view, domain, inactive, state, new))
         yield from (one for one in faults if one.path[:2] not in changed)
         changed |= {one.path for one in faults}
         # A new name is another seed anyway.
-        if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(node, inactive, state, new):
+        if not {path[0] for path in changed} & {"cloudInit", "name"} and _seed_is_other(view, inactive, state, new):
             yield Change(("cloudInit",), Kind.UPDATE, Effect.NEXT_BOOT, None, new["cloudInit"])
         there = comparable(inactive)
         for field in ("disks", "nics"):
@@ -234,14 +235,14 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
                     yield Change((field, index), Kind.ADD, Effect.LIVE, None, item)
 
 
-def _faults(node: Node, domain: Any, inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+def _faults(view: View, domain: Any, inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
     """What is not as we made it, though no property says so. Raises JvpError, libvirtError."""
-    found = upkeep.mend(copy.deepcopy(inactive), storage.places(node, inactive, state.root_disk_path))
+    found = upkeep.mend(copy.deepcopy(inactive), storage.places(view, inactive, state.root_disk_path))
     running: list[upkeep.Fault] = []
     if domain.isActive():
         live = devices.live_xml(domain)
         # What is not of its cards matters only where the inactive definition has the same fault.
-        places = storage.places(node, live, state.root_disk_path) if found else upkeep.Places()
+        places = storage.places(view, live, state.root_disk_path) if found else upkeep.Places()
         running = upkeep.mend(live, places)
         found += [fault for fault in running if fault.path[0] == "nics" and fault not in found]
     for fault in found:
@@ -268,10 +269,11 @@ def _path_of(fault: upkeep.Fault, new: dict[str, Any]) -> Path | None:
 
 def _same_object(node: Node, change: Change) -> bool:
     """Whether two spellings of a reference mean the same object; asked of the host, and no when it is silent."""
+    view = View(node)
     meanings: dict[str, Callable[[str], str]] = {
-        "iso": lambda text: storage.iso_id(node, text),
+        "iso": lambda text: storage.iso_id(view, text),
         "template": lambda text: template_of(node, text, ()).id,
-        "volume": lambda text: str(volume_of(node, text, ()).path()),
+        "volume": lambda text: view.meant(text).path,
         "network": lambda text: str(NetworkApi(node).by_reference(text, ()).name()),
         "pool": lambda text: str(active_pool_of(node, text, ()).name()),
     }
@@ -303,13 +305,13 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
         yield Change(("cloudInit",), Kind.ADD, Effect.NEXT_BOOT, None, new["cloudInit"])
 
 
-def _seed_is_other(node: Node, inactive: Element, state: InstanceState, new: dict[str, Any]) -> bool:
+def _seed_is_other(view: View, inactive: Element, state: InstanceState, new: dict[str, Any]) -> bool:
     """Whether the seed is not what was written last, or its file is gone. Raises JvpError, libvirtError."""
     device = next((one for one in inactive.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
     wanted = new.get("cloudInit")
     if device is None or state.cloud_init is None or not isinstance(wanted, dict) or wanted.get("onChange") == "ignore":
         return False
-    return nocloud.STALE in marks.facts_of(inactive) or nocloud.is_other(node, source_of(device) or "")
+    return nocloud.STALE in marks.facts_of(inactive) or nocloud.is_other(view, source_of(device) or "")
 
 
 def less(wanted: str, now: int) -> str:

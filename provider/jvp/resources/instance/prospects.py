@@ -14,6 +14,7 @@ from jvp.core.work import Work
 from jvp.libvirt import marks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
 from jvp.resources.instance import attaching, cards, machine, references, rootplan
@@ -25,21 +26,20 @@ from jvp.resources.instance.references import There
 
 def of(node: Node, work: Work, spec: Instance, key: Callable[[], Key], virt_type: str | None) -> Iterator[JvpError]:
     """`virt_type` is how the instance is to run, where that is settled."""
-    what = f'instance "{spec.name}"'
+    what, view = f'instance "{spec.name}"', View(node)
     yield from _root(node, what, spec)
-    yield from _cards(node, work, what, spec, key)
+    yield from _cards(view, work, what, spec, key)
     if is_there(node.plans, spec.iso, "template", "volume"):
-        yield from obstacles(what, lambda: attaching.iso_source(node, str(spec.iso), ("iso",)))
+        yield from obstacles(what, lambda: attaching.iso_source(view, str(spec.iso), ("iso",)))
     for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
         if isinstance(disk, Disk) and is_there(node.plans, disk.volume, "volume"):
-            path = ("disks", index, "volume")
-            yield from obstacles(what, partial(attaching.refuse_in_use, node, disk.volume, path))
+            yield from obstacles(what, partial(attaching.refuse_in_use, view, disk, index))
     yield from _machine(DomainApi(node), what, spec, virt_type)
 
 
 def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpError]:
     """The same of an update, for what the instance refers to newly, and for memory that it is to have more of."""
-    what = f'instance "{prior.name}"'
+    what, view = f'instance "{prior.name}"', View(node)
     networks = {nic.name: nic.network for nic in prior.nics}
     for index, nic in enumerate(spec.nics if known(spec.nics) else ()):
         new = isinstance(nic, Nic) and nic.network != networks.get(nic.name) and nic.network is not None
@@ -49,9 +49,9 @@ def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpE
     for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
         new = isinstance(disk, Disk) and disk.volume != volumes.get(disk.name)
         if new and is_there(node.plans, disk.volume, "volume"):
-            yield from obstacles(what, partial(attaching.refuse_in_use, node, disk.volume, ("disks", index, "volume")))
+            yield from obstacles(what, partial(attaching.refuse_in_use, view, disk, index))
     if spec.iso != prior.iso and is_there(node.plans, spec.iso, "template", "volume"):
-        yield from obstacles(what, lambda: attaching.iso_source(node, str(spec.iso), ("iso",)))
+        yield from obstacles(what, lambda: attaching.iso_source(view, str(spec.iso), ("iso",)))
     if known(spec.memory) and _is_more(spec.memory, prior.memory):
         yield from obstacles(what, lambda: machine.refuse_memory(DomainApi(node), spec))
 
@@ -73,7 +73,8 @@ def _root(node: Node, what: str, spec: Instance) -> Iterator[JvpError]:
         yield from obstacles(what, lambda: rootplan.plan_root(node, spec))
 
 
-def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
+def _cards(view: View, work: Work, what: str, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
+    node = view.node
     if not known(spec.nics):
         return
     nics = [nic if isinstance(nic, Nic) else Nic.model_construct(name="", network=None) for nic in spec.nics]
@@ -94,8 +95,8 @@ def _cards(node: Node, work: Work, what: str, spec: Instance, key: Callable[[], 
     with node.claims.held():
         yield from obstacles(
             what,
-            lambda: references.refuse_macs(node, sure, "", There(), moves),
-            lambda: cards.refuse(work, node, sure, "", None, stack),
+            lambda: references.refuse_macs(view, sure, "", references.claimed_macs(node, sure, There()), moves),
+            lambda: cards.refuse(work, view, sure, "", None, stack),
         )
 
 

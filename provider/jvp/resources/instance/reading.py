@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
 from jvp.core.errors import JvpError, NotFound, Rejected
@@ -14,17 +13,15 @@ from jvp.libvirt import bridged, devices, guest, hosts, marks, overlays, poolmar
 from jvp.libvirt.domains import pending_of
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import pool_at, template_of, there, volume_of
+from jvp.libvirt.nodeview import View
+from jvp.libvirt.storage import pool_at, template_of, there
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import cards, storage
+from jvp.resources.instance.declared import Declared, effective
 from jvp.resources.instance.definition import (
-    ISO_ALIAS,
     PREFIXES,
-    SEED_ALIAS,
     comparable,
     disk_key,
-    is_declared,
-    names_of,
     nic_key,
     root_disk,
     root_format,
@@ -40,61 +37,70 @@ CREATED = "created"
 """A fact of the mark: when the instance was made."""
 
 
-def read(work: Work, node: Node, domain: Any, prior: InstanceState | None) -> InstanceState:
+def read(work: Work, view: View, domain: Any, inactive: Element, prior: InstanceState | None) -> InstanceState:
     """The state of a domain, with references spelled as in `prior` where they mean the same. Raises libvirtError.
 
-    The value of a property is the inactive definition's. Where the running guest differs and we did not defer it,
-    the running value is given instead: that is drift, and the next update mends it.
+    The value of a property is that of the `inactive` definition. Where the running guest differs and we did not defer
+    it, the running value is given instead: that is drift, and the next update mends it.
     """
-    inactive = devices.inactive_xml(domain)
-    active = bool(domain.isActive())
-    live = inactive
-    if active:
-        deferred = "memory" in pending_of(domain, inactive)
-        target = None if deferred else value(inactive, "currentMemory")
-        live = devices.live_xml(domain) if deferred else guest.settled_xml(work, domain, target)
-    pending = still_pending(domain, inactive, live) if active else {}
-    written = marks.edited(inactive, comparable(inactive)) | pending.keys()
-    seen = _effective(inactive, live, written)
+    node, active = view.node, bool(domain.isActive())
+    live = _running(work, domain, inactive) if active else inactive
+    power = guest.state_of(domain)
+    wanted = comparable(inactive)
+    running = comparable(live) if active else wanted
+    pending = _still_pending(domain, inactive, wanted, running, power) if active else {}
+    written = marks.edited(inactive, wanted) | pending.keys()
+    seen = effective(wanted, running, written)
     facts = marks.facts_of(inactive)
-    declared = _Declared(node, inactive, live, written, prior)
+    declared = Declared(view, inactive, live, written, seen, prior)
     cut = {nic_key(card) for card in bridged.cut_off(node, live)} if active and prior is not None else set()
     cut -= {path.removeprefix("nics.") for path in pending}
-    own = storage.root_path(node, inactive, prior.root_disk_path if prior is not None else None)
-    lost = _root_is_lost(work, node, inactive, own)
+    own = storage.root_path(view, inactive, prior.root_disk_path if prior is not None else None)
+    lost = _root_is_lost(work, view, inactive, own)
     return InstanceState.model_construct(
         name=domain.name(),
         template=None if lost else _template(node, facts.get("template"), prior),
-        root_disk=None if lost else _root(node, domain, inactive, own, seen["rootDisk.bus"], prior),
-        iso=_iso(node, seen["iso"], prior),
+        root_disk=None if lost else _root(view, domain, inactive, own, seen["rootDisk.bus"], prior),
+        iso=_iso(view, seen["iso"], prior),
         cpus=seen["cpus"],
         max_cpus=seen["maxCpus"],
-        memory=size_text(seen["memory"] * 1024),
-        max_memory=size_text(seen["maxMemory"] * 1024),
-        memory_bytes=seen["memory"] * 1024,
-        max_memory_bytes=seen["maxMemory"] * 1024,
-        disks=[_disk(node, device, prior) for device in declared.disks],
+        **_memory(seen),
+        disks=[_disk(view, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior, hosts.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         firmware=seen["firmware"],
         machine=_machine(seen["machine"], prior),
         cpu_mode=cpu_of(inactive),
         virt_type=_virt_type(inactive, live, pending, prior),
-        power_state=_power(domain, prior),
+        power_state=_power(power, prior),
         autostart=bool(domain.autostart()),
         uuid=domain.UUIDString(),
         node=node.hostname,
         created_at=facts.get(CREATED),
-        state=guest.state_of(domain),
+        state=power,
         acceleration=live.get("type"),
         pending_restart=bool(pending),
         pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **({} if lost else _root_outputs(node, domain, inactive, own, prior)),
+        **({} if lost else _root_outputs(view, domain, inactive, own, prior)),
         **cards.addresses_of(
             domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None
         ),
     )
+
+
+def _running(work: Work, domain: Any, inactive: Element) -> Element:
+    """The running definition, once the memory that the guest gives back has come to rest."""
+    if "memory" in pending_of(domain, inactive):
+        return devices.live_xml(domain)
+    return guest.settled_xml(work, domain, value(inactive, "currentMemory"))
+
+
+def _memory(seen: dict[str, Any]) -> dict[str, Any]:
+    now, most = seen["memory"] * 1024, seen["maxMemory"] * 1024
+    return {
+        "memory": size_text(now), "max_memory": size_text(most), "memory_bytes": now, "max_memory_bytes": most,
+    }  # fmt: skip
 
 
 def refuse_import(state: InstanceState) -> None:
@@ -143,80 +149,16 @@ def warn_of_undefined(work: Work, domain: Any) -> None:
 
 def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
-    noted, still = pending_of(domain, inactive), guest.stands_still(domain)
-    wanted, running = comparable(inactive), comparable(live)
+    return _still_pending(domain, inactive, comparable(inactive), comparable(live), guest.state_of(domain))
+
+
+def _still_pending(
+    domain: Any, inactive: Element, wanted: dict[str, Any], running: dict[str, Any], power: str | None
+) -> dict[str, str]:
+    noted, still = pending_of(domain, inactive), power in guest.STANDING
     left = {path: why for path, why in noted.items() if waits(path, why, wanted, running, still=still)}
     # These are in no running definition: that of a host-model CPU names another.
     return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
-
-
-def _effective(inactive: Element, live: Element, written: Set[str]) -> dict[str, Any]:
-    """The values by path: the running ones, but the definition's where we deferred them or somebody edited it."""
-    wanted, running = comparable(inactive), comparable(live)
-    found = {path: item for path, item in running.items() if path not in written}
-    return found | {path: item for path, item in wanted.items() if path in written}
-
-
-class _Declared:
-    """Which devices the program declares: those with our alias, and of an import those that the state names."""
-
-    def __init__(
-        self, node: Node, inactive: Element, live: Element, written: Set[str], prior: InstanceState | None
-    ) -> None:
-        seen = _effective(inactive, live, written)
-        known = names_of(prior)
-        root = root_disk(inactive)
-        target = value(root, "target/@dev") if root is not None else None
-        everything = marks.mark_of(inactive) is None and prior is None
-        self.disks: list[Element] = []
-        self.nics: list[Element] = []
-        self.others: list[str] = [*dict.fromkeys(one for root in (inactive, live) for one in _beside(root))]
-        for key, device in _union(inactive, live, "disks", disk_key, written):
-            alias = devices.alias_of(device)
-            if alias in (SEED_ALIAS, ISO_ALIAS) or value(device, "target/@dev") == target:
-                continue
-            ours = is_declared(device, known) or (everything and _is_volume(node, device))
-            if ours and f"disks.{key}" in seen:
-                self.disks.append(device)
-            elif not ours:
-                self.others.append(f"disk {key}")
-        for key, device in _union(inactive, live, "nics", nic_key, written):
-            ours = is_declared(device, known) or (everything and device.get("type") in ("network", "user"))
-            if ours and f"nics.{key}" in seen:
-                self.nics.append(device)
-            elif not ours:
-                self.others.append(f"nic {key}")
-
-
-def _beside(root: Element) -> Iterator[str]:
-    """What lets others see the guest, or the guest see the node, in words. No program can declare it."""
-    for one in root.iterfind("devices/graphics"):
-        listens = [
-            listen.get("address") or listen.get("network") or listen.get("socket") for listen in one.iterfind("listen")
-        ]
-        where = next(filter(None, listens), None)
-        yield f"graphics {one.get('type')}" + (f" on {where}" if where else "")
-    for one in root.iterfind("devices/filesystem"):
-        yield f"filesystem {value(one, 'target/@dir')} of {value(one, 'source/@dir')}"
-    for one in root.iterfind("devices/hostdev"):
-        yield f"host device {one.get('type') or one.get('mode')} {devices.alias_of(one) or ''}".strip()
-
-
-def _is_volume(node: Node, device: Element) -> bool:
-    """Whether an imported disk is one that a program can declare: no CD, and in a pool."""
-    path = source_of(device)
-    return device.get("device", "disk") == "disk" and path is not None and overlays.volume_at(node, path) is not None
-
-
-def _union(
-    inactive: Element, live: Element, field: str, key_of: Callable[[Element], str], written: Set[str]
-) -> Iterable[tuple[str, Element]]:
-    """The devices of both definitions by their names; where both have one, the one that counts."""
-    path = f"devices/{'disk' if field == 'disks' else 'interface'}"
-    found = {key_of(device): device for device in inactive.iterfind(path)}
-    running = {key_of(device): device for device in live.iterfind(path)}
-    found |= {key: device for key, device in running.items() if key not in found or f"{field}.{key}" not in written}
-    return found.items()
 
 
 def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> str | None:
@@ -236,14 +178,14 @@ def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
 
 
 def _root(
-    node: Node, domain: Any, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
+    view: View, domain: Any, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
 ) -> RootDisk | None:
-    look = overlays.volume_at if prior is None else storage.volume_at
-    volume = look(node, own) if own else None
-    size = storage.root_size(node, domain, inactive, own)
+    look = view.learned if prior is None else view.volume
+    volume = look(own) if own else None
+    size = storage.root_size(view, domain, inactive, own)
     if volume is None or size is None:
         return prior.root_disk if prior and prior.root_disk and own else None
-    pool = volume.storagePoolLookupByVolume()
+    pool = volume.pool
     name = pool.name()
     before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
     if before is not None and in_lower_case(before) in (pool.UUIDString(), name):
@@ -271,50 +213,48 @@ def goes_too(prior: InstanceState | None) -> bool:
     return prior is not None and isinstance(prior.root_disk, RootDisk) and prior.root_disk.delete_with_instance
 
 
-def _root_is_lost(work: Work, node: Node, inactive: Element, path: str | None) -> bool:
+def _root_is_lost(work: Work, view: View, inactive: Element, path: str | None) -> bool:
     """Whether the root disk that we made is surely gone: removed by hand, or by a removal that was cut off.
 
     What the instance was made of is then given as missing, and the plan is to make it anew.
     """
-    if path is None or marks.mark_of(inactive) is None or storage.volume_at(node, path) is not None:
+    if path is None or marks.mark_of(inactive) is None or view.volume(path) is not None:
         return False
     with contextlib.suppress(JvpError):
-        pool = pool_at(node, posixpath.dirname(path))
+        pool = pool_at(view.node, posixpath.dirname(path))
         return pool is not None and poolmarks.is_gone(work, pool, posixpath.basename(path))
     return False
 
 
 def _root_outputs(
-    node: Node, domain: Any, inactive: Element, path: str | None, prior: InstanceState | None
+    view: View, domain: Any, inactive: Element, path: str | None, prior: InstanceState | None
 ) -> dict[str, Any]:
     if root_disk(inactive) is None and prior is not None and marks.mark_of(inactive) is not None:
         # Taken out of the definition by somebody: the disk is still the instance's.
         path = prior.root_disk_path
-    size = storage.root_size(node, domain, inactive, path)
+    size = storage.root_size(view, domain, inactive, path)
     return {"root_disk_path": path, "root_disk_bytes": size}
 
 
-def _iso(node: Node, path: str | None, prior: InstanceState | None) -> str | None:
+def _iso(view: View, path: str | None, prior: InstanceState | None) -> str | None:
     if path is None:
         return None
-    volume = storage.volume_at(node, path)
+    volume = view.volume(path)
     actual = storage.iso_id_of(volume) if volume is not None else path
     if prior is None or prior.iso is None:
         return actual
-    return same_or(prior.iso, actual, lambda text: storage.iso_id(node, text))
+    return same_or(prior.iso, actual, lambda text: storage.iso_id(view, text))
 
 
-def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
+def _disk(view: View, device: Element, prior: InstanceState | None) -> Disk:
     key, path = disk_key(device), source_of(device) or ""
     before = next((disk.volume for disk in prior.disks if disk.name == key), None) if prior else None
-    volume = storage.volume_at(node, path)
-    actual = path
-    if volume is not None:
-        actual = f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
+    volume = view.volume(path)
+    actual = volume.id if volume is not None else path
     reference = actual
     if before is not None:
-        reference = same_or(before, actual, lambda text: _volume_id(node, text)) or actual
-    if reference != before and (below := _covered(node, device, before)) is not None:
+        reference = same_or(before, actual, lambda text: view.meant(text).id) or actual
+    if reference != before and (below := _covered(view, device, before)) is not None:
         reference = below
     bus: Any = value(device, "target/@bus")
     serial = value(device, "serial")
@@ -327,24 +267,19 @@ def _disk(node: Node, device: Element, prior: InstanceState | None) -> Disk:
     )
 
 
-def _covered(node: Node, device: Element, before: str | None) -> str | None:
+def _covered(view: View, device: Element, before: str | None) -> str | None:
     """The declared volume that a disk is, when another tool has laid an overlay over it; None when none has.
 
     It is the one that it was `before`; of an import the first that a program declares.
     """
     with contextlib.suppress(NotFound):
         if before is not None:
-            path = str(volume_of(node, before, ()).path())
-            return before if overlays.over(node, device, path) else None
-        for path in overlays.layers(node, device):
-            if overlays.is_recorded(node, path):
-                return _volume_id(node, path) if path != source_of(device) else None
+            path = view.meant(before).path
+            return before if overlays.over(view, device, path) else None
+        for path in overlays.layers(view, device):
+            if overlays.is_recorded(view, path):
+                return view.meant(path).id if path != source_of(device) else None
     return None
-
-
-def _volume_id(node: Node, reference: str) -> str:
-    volume = volume_of(node, reference, ())
-    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
 
 def _nic(
@@ -389,9 +324,8 @@ def _virt_type(inactive: Element, live: Element, pending: dict[str, str], prior:
     return actual
 
 
-def _power(domain: Any, prior: InstanceState | None) -> Any:
+def _power(state: str | None, prior: InstanceState | None) -> Any:
     if prior is not None and prior.power_state == "unmanaged":
         return "unmanaged"
-    state = guest.state_of(domain)
     # An import of a crashed or suspended guest leaves it as it is found.
     return state if prior is not None or state in ("running", "stopped", "paused") else "unmanaged"

@@ -14,11 +14,12 @@ from jvp.core.work import Work
 from jvp.libvirt import devices
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
-from jvp.libvirt.storage import volume_of
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import attaching
 from jvp.resources.instance.definition import DiskSource, Names, Resolved, is_declared, nic_key, source_of
 from jvp.resources.instance.model import Instance, Nic
+from jvp.resources.instance.storage import format_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class There:
 
 def resolve(
     work: Work,
-    node: Node,
+    view: View,
     spec: Instance,
     uuid: str,
     domain: Any = None,
@@ -56,12 +57,36 @@ def resolve(
     """What the spec's references mean. Raises for whatever is missing, before anything is written.
 
     But for a volume that another instance of ours has still: then `give_up` is called.
+
+    All is claimed before it is asked who has it: another thread may be about to write it down, and then waits or is
+    seen. So one look at the domains answers for every MAC and volume.
     """
-    there = There.of(domain)
-    found = networks(node, spec, there)
-    refuse_macs(node, spec, uuid, there)
-    iso = attaching.iso_source(node, spec.iso, ("iso",)) if spec.iso is not None else None
-    return Resolved(disks(work, node, spec, uuid, there, give_up), found, root=None, seed=None, iso=iso)
+    there, claims = There.of(domain), view.node.claims
+    found = networks(view.node, spec, there)
+    macs = claimed_macs(view.node, spec, there)
+    iso = attaching.iso_source(view, spec.iso, ("iso",)) if spec.iso is not None else None
+    wishes = _wishes(view, spec)
+    new = {name: claims.take(wish.where) for name, wish in wishes.items() if wish.where not in there.paths}
+    look = view.fresh()
+    refuse_macs(look, spec, uuid, macs)
+    disks = {
+        name: attaching.taken(work, look, wish, uuid, claimed=new[name], give_up=give_up)
+        if name in new
+        else DiskSource(wish.where, format_of(wish.volume))
+        for name, wish in wishes.items()
+    }
+    return Resolved(disks, found, root=None, seed=None, iso=iso)
+
+
+def _wishes(view: View, spec: Instance) -> dict[str, attaching.Wish]:
+    """What the disks are to have, by their names. Raises NotFound, Rejected, Invalid for one that is given twice."""
+    found: dict[str, attaching.Wish] = {}
+    for index, disk in enumerate(spec.disks):
+        wish = attaching.wish(view, disk, index)
+        if twice := [name for name, other in found.items() if other.where == wish.where]:
+            raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=wish.path)
+        found[disk.name] = wish
+    return found
 
 
 def give_up(work: Work, node: Node, domain: Any, spec: Instance, known: Names) -> None:
@@ -69,7 +94,8 @@ def give_up(work: Work, node: Node, domain: Any, spec: Instance, known: Names) -
 
     The others stay: the wait may come to nothing, and then nothing is to have been touched.
     """
-    wanted = {volume_of(node, disk.volume, ("disks", index, "volume")).path() for index, disk in enumerate(spec.disks)}
+    view = View(node)
+    wanted = {attaching.wish(view, disk, index).where for index, disk in enumerate(spec.disks)}
     every = devices.inactive_xml(domain).iterfind("devices/disk")
     had = {path for disk in every if is_declared(disk, known) and (path := source_of(disk))}
     attaching.give_up(work, node, domain, {path for path in had - wanted if node.claims.wanted(path)})
@@ -94,18 +120,26 @@ def network(node: Node, spec: Instance, index: int, nic: Nic, there: There) -> s
     return name
 
 
-def refuse_macs(
-    node: Node, spec: Instance, uuid: str, there: There, moves: Callable[[str, Element], bool] = lambda *_: False
-) -> None:
-    """Raise Rejected for a MAC that another machine has, of which `moves` does not tell that it may give it up."""
+def claimed_macs(node: Node, spec: Instance, there: There) -> dict[str, int]:
+    """The MACs that are new to the machine, with the cards that are to have them. Raises Rejected for one that another
+    call of this process gives away at this moment."""
     wanted = {nic.mac.lower(): index for index, nic in enumerate(spec.nics) if nic.mac}
     wanted = {mac: index for mac, index in wanted.items() if mac not in there.macs}
-    if not wanted:
-        return
-    for mac, nic in wanted.items():
+    for mac, index in wanted.items():
         if not node.claims.take(mac):
-            raise Rejected(f'"{spec.nics[nic].mac}" is given to another instance now', path=("nics", nic, "mac"))
-    for other, root in devices.definitions(node.connection.listAllDomains(0)):
+            raise Rejected(f'"{spec.nics[index].mac}" is given to another instance now', path=("nics", index, "mac"))
+    return wanted
+
+
+def refuse_macs(
+    view: View,
+    spec: Instance,
+    uuid: str,
+    wanted: dict[str, int],
+    moves: Callable[[str, Element], bool] = lambda *_: False,
+) -> None:
+    """Raise Rejected for a MAC that another machine has, of which `moves` does not tell that it may give it up."""
+    for other, root in view.definitions if wanted else ():
         if other.UUIDString() == uuid:
             continue
         for card in root.iterfind("devices/interface"):
@@ -115,19 +149,3 @@ def refuse_macs(
                     f'"{spec.nics[index].mac}" is the MAC of a card of "{other.name()}"; {devices.GIVEN_UP_FIRST}',
                     path=("nics", index, "mac"),
                 )
-
-
-def disks(
-    work: Work, node: Node, spec: Instance, uuid: str, there: There, give_up: Callable[[], None] | None
-) -> dict[str, DiskSource]:
-    """Where the volumes are, by the disks' names. Raises NotFound, Rejected, Invalid for one that is given twice."""
-    found: dict[str, DiskSource] = {}
-    for index, disk in enumerate(spec.disks):
-        path = ("disks", index, "volume")
-        source = attaching.disk_source(
-            work, node, disk.volume, path, user=uuid, writes=not disk.read_only, has=there.paths, give_up=give_up
-        )
-        if twice := [name for name, other in found.items() if other.path == source.path]:
-            raise Invalid(f'"{disk.volume}" is the volume of the disk "{twice[0]}" too', path=path)
-        found[disk.name] = source
-    return found

@@ -7,12 +7,12 @@ from typing import Any
 
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, hosts, marks, poolmarks, sidecar
-from jvp.libvirt.disks import DomainDisk
+from jvp.libvirt import devices, guest, hosts, marks, poolmarks
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
-from jvp.libvirt.storage import delete_volume, disk_users, find_volume, refresh, release_template
+from jvp.libvirt.storage import delete_volume, find_volume, refresh, release_template
 from jvp.libvirt.xml import value, volume_xml
 from jvp.resources.instance import cards, machine
 from jvp.resources.instance.definition import iso_of, root_name, source_of
@@ -23,7 +23,6 @@ from jvp.resources.instance.storage import (
     root_overlays,
     root_path,
     seed_name,
-    volume_at,
 )
 
 
@@ -43,23 +42,22 @@ def remove(
     may take `patience` to shut down and write out what it holds. Raises Rejected, before that, when the root disk is
     out of reach, or another machine has it.
     """
-    node, domain = api.node, api.find(uuid)
+    node, domain, view = api.node, api.find(uuid), View(api.node)
     ours, iso, kept = True, None, set[hosts.Card]()
     over: list[str] = []
     if domain is not None:
         root = devices.inactive_xml(domain)
         ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
-        own = root_path(node, root, path)
+        own = root_path(view, root, path)
         path = path or own
         if (ours or whole) and path:
-            over = root_overlays(node, root, path)
-            users = disk_users(node.connection)
+            over = root_overlays(view, root, path)
             for file in dict.fromkeys([*over, own or path, path]):
-                _refuse_unreachable(work, node, file)
-                _refuse_shared(users, file, uuid)
+                _refuse_unreachable(work, view, file)
+                _refuse_shared(view, file, uuid)
             if not ours:
-                _refuse_declared(node, path)
-        pool = pool_of_root(node, root) if marks.facts_of(root).get(NVRAM) else None
+                _refuse_declared(view, path)
+        pool = pool_of_root(view, root) if marks.facts_of(root).get(NVRAM) else None
         for name, file in api.memories(domain):
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
@@ -91,12 +89,12 @@ def _outlived(domain: Any, goes: set[str]) -> bool:
     return any(source_of(one) not in goes for one in written)
 
 
-def _refuse_unreachable(work: Work, node: Node, path: str) -> None:
+def _refuse_unreachable(work: Work, view: View, path: str) -> None:
     """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
-    if volume_at(node, path) is not None:
+    if view.volume(path) is not None:
         return
     folder, _, name = path.rpartition("/")
-    pool = pool_at(node, folder)
+    pool = pool_at(view.node, folder)
     if pool is None:
         raise Rejected(
             f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
@@ -105,17 +103,17 @@ def _refuse_unreachable(work: Work, node: Node, path: str) -> None:
     poolmarks.is_gone(work, pool, name)
 
 
-def _refuse_shared(users: dict[str, list[DomainDisk]], path: str, uuid: str) -> None:
+def _refuse_shared(view: View, path: str, uuid: str) -> None:
     """Raise Rejected when another machine has the root disk at `path`, which would lose it."""
-    others = {disk.name for disk in users.get(path, ()) if disk.domain.UUIDString() != uuid}
+    others = {disk.name for disk in view.users.get(path, ()) if disk.domain.UUIDString() != uuid}
     if others:
         raise Rejected(f"its root disk {path} is used by {listed(others)} too; detach it there first")
 
 
-def _refuse_declared(node: Node, path: str) -> None:
+def _refuse_declared(view: View, path: str) -> None:
     """Raise Rejected when the root disk at `path` is a volume that a program declares. Raises libvirtError."""
-    volume = volume_at(node, path)
-    if volume is not None and sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) is not None:
+    volume = view.volume(path)
+    if volume is not None and volume.record is not None:
         raise Rejected(
             f"its root disk {path} is a volume that a program declares, so it does not go with the instance",
             path=("rootDisk", "deleteWithInstance"),
@@ -124,9 +122,9 @@ def _refuse_declared(node: Node, path: str) -> None:
 
 def _remove_at(node: Node, path: str) -> None:
     """Remove the volume at a path; gone already is success. Raises libvirtError."""
-    volume = volume_at(node, path)
-    if volume is not None:
-        delete_volume(volume)
+    found = View(node).volume(path)
+    if found is not None:
+        delete_volume(found.volume)
 
 
 def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:
@@ -146,7 +144,7 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
                 continue
             released = value(volume_xml(volume), "backingStore/path") or released
             delete_volume(volume)
-    if path and (left := volume_at(node, path)) is not None and left.name() in (root_name(uuid), seed_name(uuid)):
-        delete_volume(left)
+    if path and (left := View(node).volume(path)) is not None and left.name in (root_name(uuid), seed_name(uuid)):
+        delete_volume(left.volume)
     if released:
         release_template(work, node, released)

@@ -9,52 +9,51 @@ from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
 from jvp.core.work import Work
 from jvp.libvirt import copying, devices, marks, overlays, pools
-from jvp.libvirt.node import Node
-from jvp.libvirt.xml import Element, value, volume_xml
+from jvp.libvirt.nodeview import View
+from jvp.libvirt.xml import Element, value
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format, source_of
 from jvp.resources.instance.model import Instance, InstanceState
-from jvp.resources.instance.storage import FORMAT, grow, root_path, root_size, size_at, size_of, volume_at
+from jvp.resources.instance.storage import FORMAT, grow, root_path, root_size, size_at, size_of
 
 
-def lost(node: Node, inactive: Element, prior: InstanceState) -> DiskSource | None:
+def lost(view: View, inactive: Element, prior: InstanceState) -> DiskSource | None:
     """The root disk of an instance of ours whose definition has lost it, to be put back; None when it has it."""
     path = prior.root_disk_path
     if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
         return None
     format = marks.facts_of(inactive).get(MADE_AS) or FORMAT
-    return DiskSource(path, format) if volume_at(node, path) is not None else None
+    return DiskSource(path, format) if view.volume(path) is not None else None
 
 
-def damage(work: Work, node: Node, domain: Any, prior: InstanceState) -> str | None:
+def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> str | None:
     """What an accident has done to the root disk; None when it is whole, or gone. Raises libvirtError, Busy.
 
     Giving it its size again would be no mend: the guest's system is lost with its content.
     """
-    inactive = devices.inactive_xml(domain)
-    own, format = root_path(node, inactive, prior.root_disk_path), root_format(inactive) or FORMAT
-    volume = volume_at(node, own) if own is not None else None
+    own, format = root_path(view, inactive, prior.root_disk_path), root_format(inactive) or FORMAT
+    volume = view.volume(own) if own is not None else None
     if own is None or volume is None or size_of(volume, format):
         return None
-    pools.refresh(work, volume.storagePoolLookupByVolume())  # only then libvirt sees what is there now
-    volume = volume_at(node, own)
+    pools.refresh(work, volume.pool)  # only then libvirt sees what is there now
+    volume = view.fresh().volume(own)
     if volume is None or size_of(volume, format):
         return None
-    return copying.damage(volume_xml(volume), format, f'the root disk of "{value(inactive, "name")}"')
+    return copying.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
 
 
-def refuse_size(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def refuse_size(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Raise Invalid for less than the disk has, Rejected where it is damaged, or an overlay would have to grow.
 
     Raises libvirtError.
     """
     wanted = spec.root_disk.size if spec.root_disk else None
-    own = root_path(node, inactive, prior.root_disk_path)
-    if (why := damage(Work(), node, domain, prior)) is not None:
+    own = root_path(view, inactive, prior.root_disk_path)
+    if (why := damage(Work(), view, inactive, prior)) is not None:
         raise Rejected(why, path=("rootDisk",))
-    now = root_size(node, domain, inactive, own)
-    if now is None and own is not None and marks.mark_of(inactive) and pools.pool_at(node, posixpath.dirname(own)):
+    now = root_size(view, domain, inactive, own)
+    if now is None and own is not None and marks.mark_of(inactive) and pools.pool_at(view.node, posixpath.dirname(own)):
         raise NotFound(f"its root disk {own} is gone; refresh the state and run again", path=("rootDisk",))
     if wanted and now is not None and disk_bytes(wanted) < now:
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
@@ -62,16 +61,16 @@ def refuse_size(node: Node, domain: Any, inactive: Element, spec: Instance, prio
         refuse_covered(domain, inactive, own)
 
 
-def grow_root(node: Node, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def grow_root(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Bring the disk to the declared size, through the guest when it runs. Again: yes. Raises libvirtError."""
     wanted = spec.root_disk.size if spec.root_disk else None
     device = root_disk(inactive)
     if not wanted or device is None:
         return
-    if source_of(device) != root_path(node, inactive, prior.root_disk_path):
+    if source_of(device) != root_path(view, inactive, prior.root_disk_path):
         return  # an overlay, whose size is the declared one
     path, format = source_of(device) or "", root_format(inactive) or "raw"
-    now = size_at(node, path, format)
+    now = size_at(view, path, format)
     if now is None or disk_bytes(wanted) <= now:
         return
     if domain.isActive():
@@ -80,7 +79,7 @@ def grow_root(node: Node, domain: Any, inactive: Element, spec: Instance, prior:
         target = value(running if running is not None else device, "target/@dev")
         domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
     else:
-        grow(node, path, format, disk_bytes(wanted))
+        grow(view, path, format, disk_bytes(wanted))
 
 
 def refuse_covered(domain: Any, root: Element, own: str | None) -> None:

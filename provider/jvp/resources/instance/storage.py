@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 from functools import partial
 from typing import Any
 
 from jvp.core.errors import NotFound, Path, Rejected
-from jvp.core.work import Work
-from jvp.libvirt import copying, devices, marks, overlays, sidecar
+from jvp.libvirt import copying, devices, marks, overlays
 from jvp.libvirt.node import Node
-from jvp.libvirt.pools import active_pools, has_file, unless_lost
+from jvp.libvirt.nodeview import SeenVolume, View
+from jvp.libvirt.pools import active_pools, unless_lost
 from jvp.libvirt.storage import (
     TemplateVolume,
     find_volume,
     template_of,
-    there,
-    volume_of,
 )
 from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import Element, number, parse, value, volume_xml
+from jvp.libvirt.xml import Element, number, parse, value
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     disk_key,
@@ -59,16 +56,16 @@ def path_in(pool: Any, name: str) -> str:
     return f"{folder}/{name}"
 
 
-def iso_id(node: Node, reference: str) -> str:
+def iso_id(view: View, reference: str) -> str:
     """The id of the template or volume that a reference to a CD image means. Raises NotFound, Rejected."""
-    found = iso_template(node, reference, ())
-    return found.id if found is not None else iso_id_of(volume_of(node, reference, ()))
+    found = iso_template(view.node, reference, ())
+    return found.id if found is not None else iso_id_of(view.meant(reference))
 
 
-def iso_id_of(volume: Any) -> str:
+def iso_id_of(volume: SeenVolume) -> str:
     """The id of what a volume is: of the template whose image it is or was, else its own."""
-    names = parsed_name(volume.name())
-    return f"{volume.storagePoolLookupByVolume().UUIDString()}/{names[0] if names else volume.name()}"
+    names = parsed_name(volume.name)
+    return f"{volume.pool.UUIDString()}/{names[0]}" if names else volume.id
 
 
 def iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | None:
@@ -81,41 +78,39 @@ def iso_template(node: Node, reference: str, path: Path) -> TemplateVolume | Non
         return None
 
 
-def format_of(volume: Any) -> str:
+def format_of(volume: SeenVolume) -> str:
     """A volume's format from our record, of a foreign volume from libvirt.
 
     A guest can write a qcow2 header into its raw disk; believing it would give it the node's files to read.
     """
-    record = sidecar.get(volume.storagePoolLookupByVolume(), volume.name())
-    probed = value(volume_xml(volume), "target/format/@type") or "raw"
+    record, probed = volume.record, value(volume.root, "target/format/@type") or "raw"
     if record is None or not record.format:
         return probed
     if record.format != probed and record.format == "qcow2":
-        raise Rejected(f'volume "{volume.name()}" was made as qcow2 and is {probed} now: its data is damaged')
+        raise Rejected(f'volume "{volume.name}" was made as qcow2 and is {probed} now: its data is damaged')
     return record.format
 
 
-def size_at(node: Node, path: str, format: str | None) -> int | None:
+def size_at(view: View, path: str, format: str | None) -> int | None:
     """The size of the disk of this format at a path, None when it is in no pool."""
-    found = volume_at(node, path)
+    found = view.volume(path)
     return size_of(found, format) if found is not None else None
 
 
-def size_of(volume: Any, format: str | None) -> int:
+def size_of(volume: SeenVolume, format: str | None) -> int:
     """What a guest sees of its disk. A raw one that looks like qcow2, because the guest wrote that, is its file."""
-    root = volume_xml(volume)
-    other = format == "raw" and copying.format_of(root) != "raw"
-    return number(root, "physical" if other else "capacity") or 0
+    other = format == "raw" and copying.format_of(volume.root) != "raw"
+    return number(volume.root, "physical" if other else "capacity") or 0
 
 
-def grow(node: Node, path: str, format: str, size: int) -> None:
+def grow(view: View, path: str, format: str, size: int) -> None:
     """Grow the disk of a guest that is off. Raises Rejected when its bytes claim another format, libvirtError."""
-    volume = volume_at(node, path)
-    copying.refuse_other_format(volume_xml(volume), format, volume.name())
-    volume.resize(size, 0)
+    found = view.meant(path)
+    copying.refuse_other_format(found.root, format, found.name)
+    found.volume.resize(size, 0)
 
 
-def root_path(node: Node, root: Element, known: str | None = None) -> str | None:
+def root_path(view: View, root: Element, known: str | None = None) -> str | None:
     """The file that is the instance's root disk, also under overlays that another tool laid over it.
 
     An imported one is told from them by the path that it is `known` by. None without a disk. Raises libvirtError.
@@ -125,35 +120,35 @@ def root_path(node: Node, root: Element, known: str | None = None) -> str | None
     if device is None or top is None or is_ours(root):
         return top
     if marks.mark_of(root) is None:
-        return known if known and overlays.over(node, device, known) else top
-    name, found = root_name(value(root, "uuid") or ""), overlays.layers(node, device)
+        return known if known and overlays.over(view, device, known) else top
+    name, found = root_name(value(root, "uuid") or ""), overlays.layers(view, device)
     own = next((path for path in found if posixpath.basename(path) == name), None)
-    if own is None and (told_format(device) == "raw" or volume_at(node, found[-1]) is not None):
-        own = _made(node, name, known)  # all that lies under the disk is known, and ours is not among it
+    if own is None and (told_format(device) == "raw" or view.volume(found[-1]) is not None):
+        own = _made(view, name, known)  # all that lies under the disk is known, and ours is not among it
     return own or top
 
 
-def _made(node: Node, name: str, known: str | None) -> str | None:
+def _made(view: View, name: str, known: str | None) -> str | None:
     """The path of a volume that we made, wherever it is; it may be where it is `known` to have been."""
-    if known and posixpath.basename(known) == name and volume_at(node, known) is not None:
+    if known and posixpath.basename(known) == name and view.volume(known) is not None:
         return known
-    found = (unless_lost(pool, partial(find_volume, pool, name)) for pool in active_pools(node.connection))
+    found = (unless_lost(pool, partial(find_volume, pool, name)) for pool in active_pools(view.node.connection))
     return next((str(volume.path()) for volume in found if volume is not None), None)
 
 
-def is_elsewhere(node: Node, root: Element, own: str | None) -> bool:
+def is_elsewhere(view: View, root: Element, own: str | None) -> bool:
     """Whether somebody pointed the root disk of a machine of ours at a file that does not stand on `own`."""
     device = root_disk(root)
     if device is None or own is None or marks.mark_of(root) is None or source_of(device) == own:
         return False
-    return own not in overlays.layers(node, device)
+    return own not in overlays.layers(view, device)
 
 
-def places(node: Node, root: Element, known: str | None) -> Places:
+def places(view: View, root: Element, known: str | None) -> Places:
     """Where the files of a machine of ours are, for `upkeep.mend`. Raises libvirtError."""
     if marks.mark_of(root) is None:
         return Places()
-    own, formats = root_path(node, root, known), []
+    own, formats = root_path(view, root, known), []
     seed = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
     name, place = seed_name(value(root, "uuid") or ""), None
     if seed is not None and own is not None and posixpath.basename(source_of(seed) or "") != name:
@@ -161,48 +156,40 @@ def places(node: Node, root: Element, known: str | None) -> Places:
     for device in root.iterfind("devices/disk"):
         path = source_of(device)
         if (devices.alias_of(device) or "").startswith(devices.DISK_ALIAS) and path is not None:
-            volume = volume_at(node, path)
-            record = sidecar.get(volume.storagePoolLookupByVolume(), volume.name()) if volume is not None else None
+            volume = view.volume(path)
+            record = volume.record if volume is not None else None
             if record is not None and record.format:
                 formats.append((disk_key(device), record.format))
-    return Places(own if is_elsewhere(node, root, own) else None, place, tuple(formats))
+    return Places(own if is_elsewhere(view, root, own) else None, place, tuple(formats))
 
 
-def root_overlays(node: Node, root: Element, known: str | None) -> list[str]:
+def root_overlays(view: View, root: Element, known: str | None) -> list[str]:
     """The overlays over the root disk, top first. Of one that we made also those whose base is gone already.
 
     Raises libvirtError.
     """
-    device, own = root_disk(root), root_path(node, root, known)
+    device, own = root_disk(root), root_path(view, root, known)
     if device is None or own is None or is_ours(root):
         return []
     if source_of(device) != own:
-        return overlays.over(node, device, own)
-    found = overlays.layers(node, device) if marks.mark_of(root) is not None else []
+        return overlays.over(view, device, own)
+    found = overlays.layers(view, device) if marks.mark_of(root) is not None else []
     # Only a removal that was cut off leaves this.
-    cut = len(found) > 1 and volume_at(node, found[-1]) is None
-    return found[:-1] if cut and not any(overlays.is_recorded(node, path) for path in found) else []
+    cut = len(found) > 1 and view.volume(found[-1]) is None
+    return found[:-1] if cut and not any(overlays.is_recorded(view, path) for path in found) else []
 
 
-def root_size(node: Node, domain: Any, root: Element, own: str | None) -> int | None:
+def root_size(view: View, domain: Any, root: Element, own: str | None) -> int | None:
     """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
     device = root_disk(root)
     top = source_of(device) if device is not None else None
-    if top is not None and top != own and not is_elsewhere(node, root, own):
+    if top is not None and top != own and not is_elsewhere(view, root, own):
         return overlays.size(domain, top)
-    return size_at(node, own, root_format(root)) if own else None
+    return size_at(view, own, root_format(root)) if own else None
 
 
-def pool_of_root(node: Node, root: Element) -> Any:
+def pool_of_root(view: View, root: Element) -> Any:
     """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
-    path = root_path(node, root)
-    volume = volume_at(node, path) if path is not None else None
-    return volume.storagePoolLookupByVolume() if volume is not None else None
-
-
-def volume_at(node: Node, path: str) -> Any:
-    """The volume at a path, None when no active pool has it. One without its file is none: the pool looks again."""
-    with contextlib.suppress(NotFound):
-        volume = volume_of(node, path, ())
-        return volume if has_file(volume) else there(Work(), volume.storagePoolLookupByVolume(), volume.name())
-    return None
+    path = root_path(view, root)
+    volume = view.volume(path) if path is not None else None
+    return volume.pool if volume is not None else None
