@@ -1,4 +1,4 @@
-"""How often libvirt is asked for an instance: what others have on the node is looked at once, whatever it has itself."""
+"""How often libvirt is asked for an instance: what others have on its node is looked at once."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ def instance(bench: Bench, disks: int, mac: str | None = None) -> dict[str, Any]
     assert bench.network is not None
     nic = {"name": "eth0", "network": bench.network.id, **({"mac": mac} if mac else {})}
     return {
-        "name": "guest", "powerState": "stopped", "memory": "32MiB", "rootDisk": {"pool": bench.pool.id, "size": "1MiB"},
-        "nics": [nic], "disks": [{"name": f"d{number}", "volume": bench.volumes[number].id} for number in range(disks)],
+        "name": "guest", "powerState": "stopped", "memory": "32MiB", "nics": [nic],
+        "rootDisk": {"pool": bench.pool.id, "size": "1MiB"},
+        "disks": [{"name": f"d{number}", "volume": bench.volumes[number].id} for number in range(disks)],
         "cloudInit": {"hostname": "guest"},
     }  # fmt: skip
 

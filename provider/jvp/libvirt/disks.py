@@ -58,6 +58,19 @@ def disk_users(
     return dict(users)
 
 
+class Domains:
+    """Every domain, as one look saw them. Several calls may share it, so nobody may change what is in it.
+
+    The handles are of the connection of who looked: others ask them for a name or uuid alone. Raises libvirtError.
+    """
+
+    def __init__(self, connection: libvirt.virConnect) -> None:
+        self.definitions = list(devices.plain_definitions(connection))
+        """With their inactive definitions."""
+        self.users = disk_users(connection, self.definitions)
+        """Which of them have which files as disks."""
+
+
 def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
     """The names of the running guests with a disk in a folder. Raises libvirtError."""
     inside = f"{folder.rstrip('/')}/"

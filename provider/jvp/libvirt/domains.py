@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+from dataclasses import dataclass
 
 import libvirt
 
@@ -36,6 +37,14 @@ def pending_of(domain: libvirt.virDomain, root: Element) -> dict[str, str]:
     return marks.pending_of(root) if marks.facts_of(root).get(BOOT) == str(domain.ID()) else {}
 
 
+@dataclass(frozen=True)
+class Defined:
+    """A domain and its inactive definition, which can be written back."""
+
+    domain: libvirt.virDomain
+    root: Element
+
+
 class DomainApi:
     """The calls on domains of one node. Raise libvirtError unless they say otherwise."""
 
@@ -44,7 +53,7 @@ class DomainApi:
 
     def arch(self) -> str:
         """The node's own architecture: x86_64."""
-        return parse(self.node.connection.getCapabilities()).findtext("host/cpu/arch") or "x86_64"
+        return self.node.arch
 
     def machines(self, arch: str) -> dict[str, str]:
         """The machine types that the node knows for an architecture, with the version that each name means now."""
@@ -80,6 +89,11 @@ class DomainApi:
             if is_gone(error, Gone.DOMAIN):
                 return None
             raise
+
+    def defined(self, uuid: str) -> Defined | None:
+        """The same with its definition."""
+        domain = self.find(uuid)
+        return Defined(domain, devices.inactive_xml(domain)) if domain is not None else None
 
     def named(self, name: str) -> libvirt.virDomain | None:
         """The domain with this name, None when there is none."""
@@ -146,8 +160,17 @@ class DomainApi:
     def undefine(self, domain: libvirt.virDomain) -> None:
         """Undefine with managed save, NVRAM and the metadata of snapshots; gone already is fine."""
         try:
-            if domain.isPersistent():
-                domain.undefineFlags(_UNDEFINE)
+            domain.undefineFlags(_UNDEFINE)
         except libvirt.libvirtError as error:
-            if not is_gone(error, Gone.DOMAIN):
+            # One that was undefined while it ran cannot be, and is gone with its end.
+            if not is_gone(error, Gone.DOMAIN) and _is_persistent(domain):
                 raise
+
+
+def _is_persistent(domain: libvirt.virDomain) -> bool:
+    try:
+        return bool(domain.isPersistent())
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.DOMAIN):
+            return False
+        raise

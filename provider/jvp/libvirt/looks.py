@@ -9,9 +9,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
-from jvp.core.abandon import outside
+from jvp.core.abandon import Seat, outside, seat
 from jvp.core.work import Work
+
+T = TypeVar("T")
 
 _SLICE_S = 0.2
 """So long a wait lasts before it looks whether it was cancelled."""
@@ -22,42 +25,61 @@ class Looks:
 
     def __init__(self) -> None:
         self._turn = threading.Condition()
-        self._running: set[Hashable] = set()
+        self._running: dict[Hashable, Seat | None] = {}
+        """What is looked at, and whose call does it."""
         self._begun: Counter[Hashable] = Counter()
         self._answered: Counter[Hashable] = Counter()
         """The number of the last look that came to its end, by what was looked at."""
+        self._waiting: Counter[Hashable] = Counter()
+        self._found: dict[Hashable, Any] = {}
+        """What the last look found, as long as somebody waits for it."""
 
-    def share(self, work: Work, what: Hashable, look: Callable[[], object]) -> None:
-        """Return when a look at `what` has come to its end that began after this call. Raises what `look` raises.
+    def share(self, work: Work, what: Hashable, look: Callable[[], T]) -> T:
+        """What a look at `what` finds that has come to its end and began after this call. Raises what `look` raises.
 
         An error is told to who looked alone: the others look themselves. A Cancel and the deadline end the wait.
         """
-        number = self._number(work, what)
+        number, found = self._number(work, what)
         if number is None:
-            return
+            return found  # type: ignore[no-any-return]
         try:
-            look()
+            found = look()
         except BaseException:
             self._end(what)
             raise
-        self._end(what, number)
+        self._end(what, number, found)
+        return found
 
-    def _number(self, work: Work, what: Hashable) -> int | None:
-        """The number of the look that this thread is to take; None when another one's has answered it."""
+    def _number(self, work: Work, what: Hashable) -> tuple[int | None, Any]:
+        """The number of the look that this thread is to take; None, and what was found, when another one's answers."""
         with self._turn:
             needed = self._begun[what] + 1
-            while self._answered[what] < needed:
-                if what not in self._running:
-                    self._running.add(what)
-                    self._begun[what] += 1
-                    return self._begun[what]
-                with outside("another call's look at the same thing"):
-                    self._turn.wait(_SLICE_S)
-                work.go_on("another call looks at the same thing still; run again")
-        return None
+            self._waiting[what] += 1
+            try:
+                while self._answered[what] < needed:
+                    if self._is_free(what):
+                        self._running[what] = seat()
+                        self._begun[what] += 1
+                        return self._begun[what], None
+                    with outside("another call's look at the same thing"):
+                        self._turn.wait(_SLICE_S)
+                    work.go_on("another call looks at the same thing still; run again")
+                return None, self._found.get(what)
+            finally:
+                self._waiting[what] -= 1
+                if not self._waiting[what]:
+                    self._found.pop(what, None)
 
-    def _end(self, what: Hashable, number: int = 0) -> None:
+    def _is_free(self, what: Hashable) -> bool:
+        """Whether nobody looks at it, or one whose call was left behind and may never come back."""
+        looking = self._running.get(what)
+        return what not in self._running or (looking is not None and looking.left)
+
+    def _end(self, what: Hashable, number: int = 0, found: Any = None) -> None:
         with self._turn:
-            self._running.discard(what)
-            self._answered[what] = max(self._answered[what], number)
+            self._running.pop(what, None)
+            if number > self._answered[what]:
+                self._answered[what] = number
+                if self._waiting[what]:
+                    self._found[what] = found
             self._turn.notify_all()

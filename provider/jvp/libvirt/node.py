@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import os
 import re
@@ -27,7 +28,8 @@ from jvp.core.work import Work, current
 from jvp.libvirt import calls, events
 from jvp.libvirt.claims import Claims
 from jvp.libvirt.errors import connect_error, libvirt_errors, may_pass, silent
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.looks import Looks
+from jvp.libvirt.xml import Element, ensure, parse, value
 
 KEEPALIVE = 5, 3
 """Every 5 seconds, 3 times: a peer that vanished without a word is noticed after 5 * (3 + 1) seconds."""
@@ -113,6 +115,7 @@ class Node:
         self._turns: dict[str, threading.Lock] = {}
         self.claims = Claims()
         self.plans = plans or Plans()
+        self.looks = Looks()
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -184,9 +187,19 @@ class Node:
         return self.hostname.partition(".")[0] == socket.gethostname().partition(".")[0]
 
     @_remembered
+    def _host(self) -> Element:
+        """What the daemon says of the machine itself, which is no other while it runs. Raises libvirtError."""
+        return copy.deepcopy(ensure(parse(self.connection.getCapabilities()), "host"))  # alone: the rest is large
+
+    @property
+    def arch(self) -> str:
+        """The node's own architecture. Raises libvirtError."""
+        return value(self._host, "cpu/arch") or "x86_64"
+
+    @_remembered
     def host_uuid(self) -> str:
         """The host's own uuid, which tells one node from another whatever their uris. Raises libvirtError."""
-        uuid = value(parse(self.connection.getCapabilities()), "host/uuid")
+        uuid = value(self._host, "uuid")
         if uuid is None:
             raise Rejected(f'"{self.shown}" does not tell its host uuid')
         return uuid

@@ -10,7 +10,7 @@ import libvirt
 from jvp.core.errors import NotFound, Path
 from jvp.core.work import current
 from jvp.libvirt import devices, pools, sidecar
-from jvp.libvirt.disks import DomainDisk, disk_users
+from jvp.libvirt.disks import DomainDisk, Domains
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.node import Node
 from jvp.libvirt.sidecar import Sidecar
@@ -84,26 +84,32 @@ class View:
         self._pools: dict[str, libvirt.virStoragePool] = {}
         self._names: dict[str, list[str]] = {}
         self._listed: dict[str, SeenVolume | None] = {}
+        self._domains: Domains | None = None
         self._definitions: list[tuple[libvirt.virDomain, Element]] | None = None
-        self._users: dict[str, list[DomainDisk]] | None = None
 
     def fresh(self) -> View:
         """A view that has not seen anything yet."""
         return View(self.node)
 
     @property
+    def users(self) -> dict[str, list[DomainDisk]]:
+        """Which domains have which files as disks: see `disk_users`.
+
+        Other calls of this process may share the look at them, and none began before this call asked.
+        """
+        if self._domains is None:
+            self._domains = self.node.looks.share(current(), "domains", lambda: Domains(self.node.connection))
+        return self._domains.users
+
+    @property
     def definitions(self) -> list[tuple[libvirt.virDomain, Element]]:
-        """Every domain with its inactive definition, which nobody may change."""
+        """Every domain with its inactive definition, which nobody may change. Whoever wants `users` too asks for them
+        first: they take more."""
+        if self._domains is not None:
+            return self._domains.definitions
         if self._definitions is None:
             self._definitions = list(devices.plain_definitions(self.node.connection))
         return self._definitions
-
-    @property
-    def users(self) -> dict[str, list[DomainDisk]]:
-        """Which domains have which files as disks: see `disk_users`."""
-        if self._users is None:
-            self._users = disk_users(self.node.connection, self.definitions)
-        return self._users
 
     def pool(self, reference: str, path: Path = ()) -> libvirt.virStoragePool:
         """The pool of a uuid or name, which runs. Raises NotFound, Stopped."""

@@ -6,6 +6,7 @@ An element may carry one predicate, `ip[@family=ipv6]/@address`, which also says
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -70,7 +71,7 @@ def put(root: Element, path: str, text: str | None) -> None:
 
 def ensure(root: Element, path: str) -> Element:
     """The element at `path`, made when missing."""
-    element = _walk(root, path.split("/"), make=True)
+    element = _walk(root, _split(path)[0], make=True)
     assert element is not None
     return element
 
@@ -141,29 +142,43 @@ def same_xml(one: Element, other: Element) -> bool:
     return etree.tostring(one, method="c14n") == etree.tostring(other, method="c14n")
 
 
-def _split(path: str) -> tuple[list[str], str | None]:
-    steps = path.split("/")
-    if steps[-1].startswith("@"):
-        return steps[:-1], steps[-1][1:]
-    return steps, None
+_Step = tuple[str, str | None, str | None]
+"""A tag, and the attribute and value that tell the element from others of it."""
 
 
-def _walk(root: Element, steps: list[str], *, make: bool = False) -> Element | None:
+@functools.cache
+def _split(path: str) -> tuple[tuple[_Step, ...], str | None]:
+    """The steps of a path and the attribute at its end. There are no more paths than the code names."""
+    *steps, last = path.split("/")
+    if last.startswith("@"):
+        return _steps(steps), last[1:]
+    return _steps([*steps, last]), None
+
+
+def _steps(texts: list[str]) -> tuple[_Step, ...]:
+    found = []
+    for text in texts:
+        match = _STEP.fullmatch(text)
+        assert match is not None, f"not a step of a path: {text}"
+        found.append((match["tag"], match["key"], match["value"]))
+    return tuple(found)
+
+
+def _walk(root: Element, steps: tuple[_Step, ...], *, make: bool = False) -> Element | None:
     element = root
-    for step in steps:
-        match = _STEP.fullmatch(step)
-        assert match is not None, f"not a step of a path: {step}"
-        tag, key, wanted = match["tag"], match["key"], match["value"]
-        child = next((one for one in element.findall(tag) if key is None or one.get(key) == wanted), None)
-        if child is None:
+    for tag, key, wanted in steps:
+        for child in element.iterchildren(tag):
+            if key is None or child.get(key) == wanted:
+                element = child
+                break
+        else:
             if not make:
                 return None
-            child = sub(element, tag, **({key: wanted} if key else {}))
-        element = child
+            element = sub(element, tag, **({key: wanted} if key else {}))
     return element
 
 
-def _drop(root: Element, steps: list[str], attribute: str | None) -> None:
+def _drop(root: Element, steps: tuple[_Step, ...], attribute: str | None) -> None:
     element = _walk(root, steps)
     if element is None:
         return

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jvp.core.errors import Busy, Cancelled, Rejected
+from jvp.core import abandon
+from jvp.core.errors import Busy, Cancelled, Rejected, Unreachable
 from jvp.core.work import Work
 from jvp.libvirt.looks import Looks
 
@@ -103,3 +104,36 @@ def test_a_wait_for_a_look_ends_with_a_cancel_and_at_the_deadline() -> None:
         host.goes_on.set()
         first.result(10)
     assert host.looks == 1
+
+
+def test_who_shares_a_look_is_told_what_it_found_and_nothing_is_kept() -> None:
+    host, looks = Host(), Looks()
+
+    def look() -> list[int]:
+        host.look()
+        return [host.looks]
+
+    with ThreadPoolExecutor(MANY + 1) as threads:
+        first = threads.submit(looks.share, Work(), "domains", look)
+        assert host.begun.wait(10)
+        others = [threads.submit(looks.share, Work(), "domains", look) for _ in range(MANY)]
+        _waiting(looks, MANY)
+        host.goes_on.set()
+        assert first.result(10) == [1]
+        assert [one.result(10) for one in others] == [[2]] * MANY
+    assert looks._found == {}
+
+
+def test_a_look_whose_call_was_left_behind_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abandon, "PATIENCE_S", 0.1)
+    looks, back = Looks(), threading.Event()
+
+    def hang() -> None:
+        with abandon.outside("libvirt's answer"):
+            back.wait(10)
+
+    with pytest.raises(Unreachable):
+        work = Work(deadline=time.monotonic() + 0.1)
+        abandon.run(work, lambda: looks.share(work, "domains", hang))
+    assert looks.share(Work(), "domains", lambda: 2) == 2
+    back.set()

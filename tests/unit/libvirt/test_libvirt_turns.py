@@ -19,6 +19,7 @@ from jvp.core.work import Work
 from jvp.libvirt import calls, devices, domains, overlays, pools, templates
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.sidecar import Sidecar
 from jvp.resources.template import Templates, TemplateState
 from jvp.resources.volume import Volumes, VolumeState
@@ -197,7 +198,7 @@ RECORD = Sidecar("Template", Mark("", 0), "whole", facts={"current": "0" * 12})
     "look",
     [
         lambda busy: pools.volume_of(busy, "p/v"),
-        lambda busy: overlays.volume_at(busy, "/p/v"),
+        lambda busy: View(busy).learned("/p/v"),
         lambda busy: overlays._learn(busy, "/p", {"/p/v": []}),
         lambda busy: templates._usable(busy, "t", RECORD, ()),
     ],

@@ -83,12 +83,11 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):
             patience = prior.shutdown_timeout if prior is not None else None
             path = prior.root_disk_path if prior else None
-            domain, what = self.api.find(object_id), f'instance "{prior.name if prior else object_id}"'
-            bears = bearing_of(work, devices.inactive_xml(domain), prior) if domain is not None else Bearing.OURS
-            if domain is not None and not refuse_unmarked(work, bears, what):
+            found, what = self.api.defined(object_id), f'instance "{prior.name if prior else object_id}"'
+            if found is not None and not refuse_unmarked(work, bearing_of(work, found.root, prior), what):
                 reading.warn_of_left(work, self.node, prior, remade=True)
                 return
-            removal.remove(work, self.api, object_id, path, patience, whole=reading.goes_too(prior))
+            removal.remove(work, self.api, object_id, found, path, patience, whole=reading.goes_too(prior))
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):

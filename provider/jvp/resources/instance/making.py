@@ -141,7 +141,7 @@ def _write_disks(work: Work, api: DomainApi, plan: _Plan, seed: bytes) -> None:
 def _remove_quietly(api: DomainApi, uuid: str, *, keep: bool) -> None:
     """On the way out of an error that matters more; what stays is unacknowledged, and the next create goes on."""
     with contextlib.suppress(JvpError), libvirt_errors("instance"):
-        removal.remove(Work(), api, uuid, None, keep=keep)
+        removal.remove(Work(), api, uuid, api.defined(uuid), None, keep=keep)
 
 
 def refuse_taken(api: DomainApi, name: str, uuid: str, way: str = "choose another name") -> None:

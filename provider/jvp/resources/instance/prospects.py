@@ -28,13 +28,18 @@ def of(node: Node, work: Work, spec: Instance, key: Callable[[], Key], virt_type
     """`virt_type` is how the instance is to run, where that is settled."""
     what, view = f'instance "{spec.name}"', View(node)
     yield from _root(node, what, spec)
+    disks = [*_disks(view, what, spec)]  # first, for its look at the domains answers for the MACs, too
     yield from _cards(view, work, what, spec, key)
     if is_there(node.plans, spec.iso, "template", "volume"):
         yield from obstacles(what, lambda: attaching.iso_source(view, str(spec.iso), ("iso",)))
-    for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
-        if isinstance(disk, Disk) and is_there(node.plans, disk.volume, "volume"):
-            yield from obstacles(what, partial(attaching.refuse_in_use, view, disk, index))
+    yield from disks
     yield from _machine(DomainApi(node), what, spec, virt_type)
+
+
+def _disks(view: View, what: str, spec: Instance) -> Iterator[JvpError]:
+    for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
+        if isinstance(disk, Disk) and is_there(view.node.plans, disk.volume, "volume"):
+            yield from obstacles(what, partial(attaching.refuse_in_use, view, disk, index))
 
 
 def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpError]:

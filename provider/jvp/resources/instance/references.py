@@ -68,6 +68,8 @@ def resolve(
     wishes = _wishes(view, spec)
     new = {name: claims.take(wish.where) for name, wish in wishes.items() if wish.where not in there.paths}
     look = view.fresh()
+    if new:
+        _ = look.users  # first, for that look answers for the MACs, too
     refuse_macs(look, spec, uuid, macs)
     disks = {
         name: attaching.taken(work, look, wish, uuid, claimed=new[name], give_up=give_up)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks, poolmarks
-from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.domains import Defined, DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.nodeview import View
 from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
 from jvp.libvirt.storage import delete_volume, find_volume, refresh, release_template
-from jvp.libvirt.xml import value, volume_xml
+from jvp.libvirt.xml import Element, value, volume_xml
 from jvp.resources.instance import cards, machine
 from jvp.resources.instance.definition import iso_of, root_name, source_of
 from jvp.resources.instance.storage import (
@@ -30,6 +31,7 @@ def remove(
     work: Work,
     api: DomainApi,
     uuid: str,
+    found: Defined | None,
     path: str | None,
     patience: str | None = None,
     *,
@@ -38,54 +40,79 @@ def remove(
 ) -> None:
     """Remove everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-    With `keep` the root disk stays, with `whole` also one that was imported goes. Where a disk outlives the guest, it
-    may take `patience` to shut down and write out what it holds. Raises Rejected, before that, when the root disk is
-    out of reach, or another machine has it.
+    `found` is the domain, None where it is gone. With `keep` the root disk stays, with `whole` also one that was
+    imported goes. Where a disk outlives the guest, it may take `patience` to shut down and write out what it holds.
+    Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
     """
-    node, domain, view = api.node, api.find(uuid), View(api.node)
-    ours, iso, kept = True, None, set[hosts.Card]()
-    over: list[str] = []
-    if domain is not None:
-        root = devices.inactive_xml(domain)
-        ours, iso, kept = marks.mark_of(root) is not None, iso_of(root), hosts.cards_of(root)
-        own = root_path(view, root, path)
-        path = path or own
-        if (ours or whole) and path:
-            over = root_overlays(view, root, path)
-            for file in dict.fromkeys([*over, own or path, path]):
-                _refuse_unreachable(work, view, file)
-                _refuse_shared(view, file, uuid)
-            if not ours:
-                _refuse_declared(view, path)
-        pool = pool_of_root(view, root) if marks.facts_of(root).get(NVRAM) else None
-        for name, file in api.memories(domain):
+    node, going = api.node, _Going(path)
+    if found is not None:
+        going = _checked(work, View(node), uuid, found.root, path, whole=whole)
+        for name, file in api.memories(found.domain):
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
-        goes = {file for file in (*over, own, path) if file} if (ours or whole) and not keep else set()
-        if patience is not None and _outlived(domain, goes):
-            guest.shut_down(work, domain, patience)
-        elif domain.isActive():
-            guest.cut_off(domain)
-        if pool is not None and machine.firmware_of(root) == "bios":
-            refresh(work, pool)
-    imported = not ours or keep
-    if not ours and whole and path:
-        _remove_at(node, path)
-    _remove_made(work, node, uuid, None if imported else path, imported=imported)
+        _switch_off(work, found.domain, set() if keep else going.files, patience)
+        if going.firmware is not None:
+            refresh(work, going.firmware)
+    imported = not going.ours or keep
+    if not going.ours and whole and going.path:
+        _remove_at(node, going.path)
+    _remove_made(work, node, uuid, None if imported else going.path, imported=imported)
     # From the base up: what is left of them if this is cut off is found from the top.
-    for file in [] if keep else reversed(over):
+    for file in [] if keep else reversed(going.over):
         _remove_at(node, file)
-    cards.drop(work, node, kept)
-    if domain is not None:
-        api.undefine(domain)
-    if iso is not None:
+    if found is None:
+        return
+    cards.drop(work, node, hosts.cards_of(found.root))
+    api.undefine(found.domain)
+    if (iso := iso_of(found.root)) is not None:
         release_template(work, node, iso)
+
+
+@dataclass(frozen=True)
+class _Going:
+    """What goes with an instance."""
+
+    path: str | None
+    """Its root disk."""
+    over: list[str] = field(default_factory=list)
+    """What lies over that, top first."""
+    files: set[str] = field(default_factory=set)
+    """All of these."""
+    ours: bool = True
+    """Whether we made the instance."""
+    firmware: Any = None
+    """The pool in which UEFI's variables lie that the pool has not seen."""
+
+
+def _checked(work: Work, view: View, uuid: str, root: Element, path: str | None, *, whole: bool) -> _Going:
+    """What goes with a domain of this inactive definition. Raises Rejected for what must not go."""
+    ours, own, over = marks.mark_of(root) is not None, root_path(view, root, path), list[str]()
+    path = path or own
+    if (ours or whole) and path:
+        over = root_overlays(view, root, path)
+        for file in dict.fromkeys([*over, own or path, path]):
+            _refuse_unreachable(work, view, file)
+            _refuse_shared(view, file, uuid)
+        if not ours:
+            _refuse_declared(view, path)
+    had_uefi = marks.facts_of(root).get(NVRAM) and machine.firmware_of(root) == "bios"
+    files = {file for file in (*over, own, path) if file} if ours or whole else set[str]()
+    return _Going(path, over, files, ours, pool_of_root(view, root) if had_uefi else None)
+
+
+def _switch_off(work: Work, domain: Any, goes: set[str], patience: str | None) -> None:
+    if not guest.is_active(domain):
+        return
+    if patience is not None and _outlived(domain, goes):
+        guest.shut_down(work, domain, patience)
+    else:
+        guest.cut_off(domain)
 
 
 def _outlived(domain: Any, goes: set[str]) -> bool:
     """Whether a disk that the guest can write to stays when the files that `goes` names go. Raises libvirtError."""
-    disks = guest.is_active(domain) and devices.live_xml(domain).iterfind("devices/disk")
-    written = [one for one in disks or () if one.get("device", "disk") == "disk" and one.find("readonly") is None]
+    disks = devices.live_xml(domain).iterfind("devices/disk")
+    written = [one for one in disks if one.get("device", "disk") == "disk" and one.find("readonly") is None]
     return any(source_of(one) not in goes for one in written)
 
 
@@ -133,18 +160,19 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
     Then a template generation that lost its user. `path` is the root disk's last known path. Only volumes named after
     the uuid are touched; of an imported instance what an update made, and never the root disk.
     """
-    released = None
+    root, released = root_name(uuid), None
     made = [seed_name(uuid), nvram_name(uuid)]
     for pool in active_pools(node.connection):
         work.go_on("not all that belongs to it is removed; run again to go on")
-        for name in made if imported else [root_name(uuid), *made]:
+        for name in made if imported else [root, *made]:
             # Pools of others may stop or go while ours are searched.
             volume = unless_lost(pool, partial(find_volume, pool, name))
             if volume is None:
                 continue
-            released = value(volume_xml(volume), "backingStore/path") or released
+            if name == root:
+                released, path = value(volume_xml(volume), "backingStore/path") or released, None
             delete_volume(volume)
-    if path and (left := View(node).volume(path)) is not None and left.name in (root_name(uuid), seed_name(uuid)):
+    if path and (left := View(node).volume(path)) is not None and left.name in (root, seed_name(uuid)):
         delete_volume(left.volume)
     if released:
         release_template(work, node, released)
