@@ -24,8 +24,9 @@ _LOCAL = (
     "virConnectIsAlive", "virConnectGetURI", "virConnectSetKeepAlive", "virStreamNew",
 )  # fmt: skip
 """How the names of those end that ask nobody."""
-_BESIDE = ("virEvent", "virGet", "virInitialize", "virRegister", "virSetError", "virReset", "virCopyLast")
-"""How those begin that are not about a connection."""
+_BESIDE = ("virEvent", "virGet", "virInitialize", "virRegister", "virSetError", "virReset", "virCopyLast",
+           "virConnectOpen")  # fmt: skip
+"""How those begin that are not about a connection, and opening one: which thread has one already, chance tells."""
 
 
 class _Counting:
