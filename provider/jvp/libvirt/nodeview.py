@@ -8,7 +8,7 @@ import posixpath
 import libvirt
 
 from jvp.core.errors import NotFound, Path
-from jvp.core.work import current
+from jvp.core.work import Work, current
 from jvp.libvirt import devices, pools, sidecar
 from jvp.libvirt.disks import DomainDisk, Domains
 from jvp.libvirt.errors import Gone, is_gone
@@ -153,9 +153,11 @@ class View:
         then the pool looks at its folder.
         """
         found = self.listed(path)
-        if found is None or found.has_file:
-            return found
-        pools.refresh(current(), found.pool)
+        return found if found is None or found.has_file else self.refreshed(current(), path, found)
+
+    def refreshed(self, work: Work, path: str, found: SeenVolume) -> SeenVolume | None:
+        """The volume at a path after its pool has looked at its folder; None when it is gone. Raises Busy."""
+        pools.refresh(work, found.pool)
         again = pools.find_volume(found.pool, found.name)
         self._listed[path] = SeenVolume(again, found.pool) if again is not None else None
         return self._listed[path]

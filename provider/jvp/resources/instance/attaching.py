@@ -102,7 +102,10 @@ def _refuse_base(view: View, wish: Wish, user: str) -> None:
 
 def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
     """Take disks out of a domain, which runs or not. Raises Busy when the guest does not let go, libvirtError."""
-    users = disk_users(node.connection, devices.definitions([domain])) if paths else {}
+    if not paths:
+        return
+    now = node.connection.lookupByUUIDString(domain.UUIDString())  # it may have been started since
+    users = disk_users(node.connection, devices.definitions([now]))
     for path in sorted(paths):
         for disk in users.get(path, ()):
             if disk.domain.UUIDString() == domain.UUIDString() and not disk.backing:

@@ -36,8 +36,8 @@ def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> s
     volume = view.volume(own) if own is not None else None
     if own is None or volume is None or size_of(volume, format):
         return None
-    pools.refresh(work, volume.pool)  # only then libvirt sees what is there now
-    volume = view.fresh().volume(own)
+    view.refreshed(work, own, volume)  # only then libvirt sees what is there now
+    volume = view.volume(own)
     if volume is None or size_of(volume, format):
         return None
     return copying.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
