@@ -132,8 +132,8 @@ def test_a_look_whose_call_was_left_behind_keeps_nobody(monkeypatch: pytest.Monk
         with abandon.outside("libvirt's answer"):
             back.wait(10)
 
+    work = Work(deadline=time.monotonic() + 0.1)
     with pytest.raises(Unreachable):
-        work = Work(deadline=time.monotonic() + 0.1)
         abandon.run(work, lambda: looks.share(work, "domains", hang))
     assert looks.share(Work(), "domains", lambda: 2) == 2
     back.set()
