@@ -94,9 +94,11 @@ def hide(bag: Bag, paths: set[Path], model: type[BaseModel]) -> Bag:
     """`bag` with Secrets at `paths`, and at every property that is always secret."""
     if not paths and not hides(model):
         return dict(bag)
-    known = fields(model)
+    known, inside = fields(model), {path[0] for path in paths if path}
     return {
         name: _hidden(value, {path[1:] for path in paths if path and path[0] == name}, known.get(name))
+        if name in inside or (name in known and known[name].hides)
+        else value
         for name, value in bag.items()
     }
 

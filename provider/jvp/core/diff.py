@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived, Effect
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import UNKNOWN, Bag, Secret, has_unknown, is_in, opened, reveal
+from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, has_unknown, is_in, opened, reveal
 
 
 class Kind(enum.StrEnum):
@@ -88,8 +88,15 @@ def _field(
     elif before is None:
         if wanted not in ([], {}):
             yield Change(path, Kind.ADD, effect, None, wanted)
+    elif _alike(before, wanted):
+        return
     elif has_unknown(wanted) or field.canonical(before) != field.canonical(wanted):
         yield Change(path, Kind.UPDATE, effect, before, wanted)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two plain values need no parser to be the same."""
+    return type(one) in PLAIN and type(one) is type(other) and bool(one == other)
 
 
 def _items(
@@ -122,6 +129,8 @@ def respelled(model: type[BaseModel], value: Bag, prior: Bag) -> Bag:
 def _respelled(field: FieldFacts | None, value: Any, prior: Any) -> Any:
     if field is None or field.output is not None or prior is None or prior is UNKNOWN or value is None:
         return value
+    if _alike(value, prior):
+        return prior
     if isinstance(prior, Secret):
         inner = _respelled(field, reveal(value), prior.reveal())
         return Secret(inner)

@@ -54,28 +54,29 @@ def _is_set_by_users(facts: FieldFacts) -> bool:
 
 def written(model: type[BaseModel], raw: Raw, place: Place = (), path: Path = ()) -> Iterator[tuple[Place, Written]]:
     """Every write-only value of a raw value. Of a list, items whose key is not known yet are left out."""
-    if not _has_any(model):
-        return
-    for name, facts in fields(model).items():
+    for name, facts, beside in _parts(model):
         inner, here = raw.get(facts.attribute), (*path, facts.attribute)
-        if (beside := names(facts)) is not None:
+        if beside is not None:
             value, version = (raw.get(one) for one in beside)
             if value is not None or version is not None:
                 yield (*place, name), Written(value, version, here, inner is not None)
-        elif facts.item is not None and _is_set_by_users(facts) and isinstance(inner, list):
+        elif facts.item is not None and isinstance(inner, list):
             for index, item in enumerate(inner):
                 if isinstance(item, dict) and isinstance(key := item.get(_key(facts.item)), str):
                     yield from written(facts.item, item, (*place, name, key), (*here, index))
-        elif facts.item is not None and _is_set_by_users(facts) and isinstance(inner, dict):
+        elif facts.item is not None and isinstance(inner, dict):
             yield from written(facts.item, inner, (*place, name), here)
 
 
 @cache
-def _has_any(model: type[BaseModel]) -> bool:
-    """Whether the model has write-only attributes, or an object inside it."""
-    known = fields(model).values()
-    inside = (facts.item for facts in known if facts.item is not None and _is_set_by_users(facts))
-    return any(names(facts) is not None for facts in known) or any(map(_has_any, inside))
+def _parts(model: type[BaseModel]) -> list[tuple[str, FieldFacts, tuple[str, str] | None]]:
+    """The properties that have write-only attributes, with those, and the objects and lists in which some have."""
+    every = ((name, facts, names(facts)) for name, facts in fields(model).items())
+    return [
+        (name, facts, beside)
+        for name, facts, beside in every
+        if beside is not None or (facts.item is not None and _is_set_by_users(facts) and _parts(facts.item))
+    ]
 
 
 def _key(model: Any) -> str:
@@ -184,20 +185,16 @@ def without(model: type[BaseModel], bag: Bag, raw: Raw | None) -> Bag:
 
 def closed(model: type[BaseModel], raw: Raw, like: Raw) -> Raw:
     """A raw value with the attributes of this module, whose versions are those of `like`, and without its secrets."""
-    if not _has_any(model):
-        return raw
     made = dict(raw)
-    for facts in fields(model).values():
+    for _, facts, beside in _parts(model):
         value, was = raw.get(facts.attribute), like.get(facts.attribute)
-        if (beside := names(facts)) is not None:
+        if beside is not None:
             version = like.get(beside[1])
             made |= {beside[0]: None, beside[1]: version}
             made[facts.attribute] = value if version is None else None
-        elif facts.item is None or not _is_set_by_users(facts):
-            continue
-        elif isinstance(value, list):
+        elif facts.item is not None and isinstance(value, list):
             made[facts.attribute] = _closed_items(facts.item, value, was if isinstance(was, list) else [])
-        elif isinstance(value, dict):
+        elif facts.item is not None and isinstance(value, dict):
             made[facts.attribute] = closed(facts.item, value, was if isinstance(was, dict) else {})
     return made
 
