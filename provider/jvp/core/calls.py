@@ -183,7 +183,7 @@ class Calls:
             stored = upgraded(handler.spec, stored)
             wanted = objects.wanted(handler, stored, stored.inputs)
             bag = objects.state_bag(handler, state, wanted.whole, stored.state)
-            self._stand(handler, stored.id, bag, load(handler.state, bag), work, again=True)
+            self._stand(handler, stored.id, bag, state, work, again=True)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             if lacks:
                 private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))

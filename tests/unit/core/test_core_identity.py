@@ -80,3 +80,11 @@ def test_a_mark_tells_whose_it_is() -> None:
     key = Key("", "network", "n")
     assert Mark(key.digest, 3).of(key)
     assert not Mark(key.digest, 3).of(Key("bob", "network", "n"))
+
+
+def test_an_id_that_is_no_derived_uuid_is_compared_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, _, first, second, _ = GOLDEN[0]
+    assert [key.generation_of(one) for one in (first, second, GOLDEN[1][2])] == [0, 1, None]
+    monkeypatch.setattr(Key, "uuid", lambda *_: pytest.fail("a uuid was derived"))
+    for one in (f"{first}/volume", "0d6f1f4e-1d5a-4c5b-8f0a-2f6f0f6d1c11", "a name", ""):
+        assert key.generation_of(one) is None

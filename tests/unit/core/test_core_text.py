@@ -14,7 +14,7 @@ from jvp.core.errors import Bug, NameTaken, Rejected
 from jvp.core.handler import Listed
 from jvp.core.identity import Key
 from jvp.core.stored import Stored
-from jvp.core.text import LINE_MAX, harmless, harmless_value, sentence
+from jvp.core.text import LINE_MAX, harmless, harmless_value, is_harmless, sentence
 from jvp.core.values import Secret
 from jvp.core.work import Work
 
@@ -53,6 +53,9 @@ def test_a_value_keeps_its_lines_and_its_letters(text: str) -> None:
     assert "<{%" not in shown
     assert not set(shown) & {"\x1b", "\x9b", "\u202e", "\r"}
     assert harmless_value(shown) == shown
+    value = {text: [text, 1, None, Secret(text)]}
+    if is_harmless(value):
+        assert harmless_value(value) == value
 
 
 def test_what_has_many_lines_keeps_them() -> None:
