@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from dataclasses import replace
 
 from bench import engines, rows, works
 from bench.contestants import NOBODY, VARIABLES, ours
-from bench.racing import node, race
+from bench.racing import hear_signals, node, race
 from bench.report import NAMES
 from bench.table import save, show
 from hosts import daemon
@@ -24,8 +23,7 @@ GROUPS = {
 
 
 def main() -> int:
-    # Engines of a shell's background job would have it ignored, and wait 5 s for what they end.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hear_signals()
     asked = sys.argv[1:] or list(GROUPS)
     if unknown := set(asked) - set(GROUPS):
         print(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}", file=sys.stderr)
@@ -56,4 +54,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: all that was made is gone")

@@ -101,9 +101,12 @@ def is_cold(environment: Mapping[str, str]) -> bool:
 
 
 def held(racer: Engine) -> Sample:
-    """The memory of the warm process, once it is alone: its children have a part of what they share with it."""
+    """The memory of the warm process, once it is alone: its children have a part of what they share with it.
+
+    `launches` is how many warm processes there are: one, where the engine starts the provider in our surrounding.
+    """
     found = [Memory.of(pid) for pid in quiet(str(racer.runtime))]
-    return Sample(0.0, memory=sum(one.uss for one in found), shared=sum(one.pss for one in found))
+    return Sample(0.0, 0.0, len(found), sum(one.uss for one in found), sum(one.pss for one in found))
 
 
 def stop(racer: Engine) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -13,15 +12,14 @@ from pathlib import Path
 
 from bench import engines, report, works
 from bench.contestants import VARIABLES, Contestant, racers
-from bench.racing import node, race
+from bench.racing import hear_signals, node, race
 from hosts import daemon
 
 RUNS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    # Engines of a shell's background job would have it ignored, and wait 5 s for what they end.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hear_signals()
     parsed = options().parse_args(arguments)
     wanted = parsed.only or works.RACED
     try:
@@ -102,4 +100,7 @@ def machine(runs: int, contestants: Sequence[Contestant]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: all that was made is gone")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,23 +49,41 @@ def race(contestants: Sequence[Contestant], wanted: Sequence[str], runs: int, ho
     """Interleaved, so that what slows the machine for a while slows everybody."""
     results = Results()
     racers = [start(one, folder / f"{one.engine}{number}", host.uri) for number, one in enumerate(contestants)]
-    for run in range(runs):
-        print(f"run {run + 1} of {runs}", flush=True)
-        for work in wanted:
-            _floor(work, host, results)
-            # Nobody is always the first, who finds the caches of another work.
-            for turn in range(len(racers)):
-                number = (turn + run) % len(racers)
-                _one(racers[number], number, work, host, results)
-    results.note("", FLOOR, PROCESS, "import grpc", Sample(min(timed(handshake.import_grpc) for _ in range(STARTS))))
+    try:
+        for run in range(runs):
+            print(f"run {run + 1} of {runs}", flush=True)
+            for work in wanted:
+                _floor(work, host, results)
+                # Nobody is always the first, who finds the caches of another work.
+                for turn in range(len(racers)):
+                    number = (turn + run) % len(racers)
+                    _one(racers[number], number, work, host, results)
+        _processes(racers, results)
+    finally:
+        for racer in racers:
+            handshake.stop(racer)
+    return results
+
+
+def hear_signals() -> None:
+    """As a shell's foreground job: else engines wait 5 s for what they end, and hand on another surrounding than ours.
+
+    JVP's warm process belongs to its surrounding, ignored signals and all.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def _processes(racers: Sequence[Engine], results: Results) -> None:
+    """The providers' processes alone, and what a start in Python cannot go below."""
+    imports = min(timed(handshake.import_grpc) for _ in range(STARTS))
+    results.note("", FLOOR, PROCESS, "import grpc", Sample(imports))
     for racer in racers:
         if not racer.contestant.alone:
             try:
                 _process(racer, results)
             except Failed as error:
                 results.failures[racer.contestant.engine, racer.contestant.label, PROCESS] = str(error)
-        handshake.stop(racer)
-    return results
 
 
 def _process(racer: Engine, results: Results) -> None:
