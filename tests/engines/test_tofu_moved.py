@@ -29,7 +29,7 @@ from jvp.doors.terraform.provider import ProviderServicer
 from jvp.doors.terraform.server import Service
 from jvp.resources import registry
 
-plugin.run(Service(lambda: ProviderServicer({}, {}, registry.calls)))
+plugin.run(Service(lambda: ProviderServicer({{}}, {{}}, registry.calls)))
 """
 NETWORK = """
 <network>
