@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-_lock = threading.RLock()
-"""One for all, for what is made here imports modules that need each other."""
+_swapping = threading.Lock()
+"""Never held while something is imported: who imports holds a lock that another thread may be waiting for."""
+_making = threading.RLock()
+"""One for all, for what is made imports modules that need each other."""
 
 
 class _Later(ModuleType):
@@ -35,14 +37,14 @@ def put_off(*names: str) -> None:
 def _loaded(stand_in: ModuleType) -> ModuleType:
     """The module itself, which takes the place of what stood for it."""
     name = stand_in.__name__
-    with _lock:
+    with _swapping:
         if sys.modules.get(name) is stand_in:
             del sys.modules[name]
-        try:
-            return importlib.import_module(name)
-        except BaseException:
-            sys.modules.setdefault(name, stand_in)
-            raise
+    try:
+        return importlib.import_module(name)
+    except BaseException:
+        sys.modules.setdefault(name, stand_in)
+        raise
 
 
 class Once(Generic[T]):
@@ -54,7 +56,7 @@ class Once(Generic[T]):
 
     def __call__(self) -> T:
         if not self._made:
-            with _lock:
+            with _making:
                 if not self._made:
                     self._made.append(self._make())
         return self._made[0]

@@ -92,3 +92,15 @@ def test_what_cannot_be_made_is_tried_again() -> None:
     with pytest.raises(OSError, match="not now"):
         once()
     assert (once(), once()) == (2, 2)
+
+
+def test_a_module_is_loaded_while_another_thread_makes_something(package: str) -> None:
+    """That one may be waiting for what this one is importing."""
+    put_off(f"{package}.heavy")
+    heavy = importlib.import_module(f"{package}.heavy")
+
+    def make() -> str:
+        with ThreadPoolExecutor(1) as pool:
+            return str(pool.submit(lambda: heavy.word).result(timeout=30))
+
+    assert Once(make)() == "yes"
