@@ -11,7 +11,8 @@ from tests.contract.conftest import Bench
 from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt import devices
-from jvp.libvirt.networks import NetworkApi, Restart
+from jvp.libvirt.networks import NetworkApi
+from jvp.libvirt.restarts import Restart
 
 THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
 <interface type='network'><source network='{network}'/></interface></devices></domain>"""

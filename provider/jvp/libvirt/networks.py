@@ -1,34 +1,26 @@
-"""Networks through libvirt: finding, defining, live DHCP ranges, and what a restart does to the guests."""
+"""Networks through libvirt: finding, looking at all of them, defining, live DHCP ranges."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import ipaddress
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import libvirt
 
-from jvp.core.errors import Busy, NotFound, Path, Rejected
+from jvp.core.errors import NotFound, Path
 from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, is_uuid, shortened
-from jvp.core.work import Work, current
+from jvp.core.work import current
 from jvp.libvirt import devices, marks, told
-from jvp.libvirt.disks import refuse_saved
-from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.errors import Gone, is_gone, seen_to_go
 from jvp.libvirt.looks import Looks
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
 from jvp.libvirt.xml import Element, parse, text_of, value
-
-REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
-AT_ONCE = 8
-"""So many guests are asked to let go of their cards at the same time."""
-GuestCards = tuple[libvirt.virDomain, list[Element]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +45,7 @@ class NetworkApi:
         self._looks = Looks()
         self._seen: tuple[Seen, ...] = ()
         self._used: frozenset[str | None] = frozenset()
+        self._users: dict[str, set[str]] = {}
 
     def find(self, uuid: str) -> libvirt.virNetwork | None:
         """The network with this uuid, None when there is none."""
@@ -156,6 +149,19 @@ class NetworkApi:
             for card in root.iterfind("devices/interface")
         )
 
+    def users(self, name: str) -> set[str]:
+        """The uuids of the domains with a card on a network of this name, as they run or as they will. Costs a call or
+        two for each domain: shared, too."""
+        self._looks.share(current(), "domains", self._see_domains)
+        return self._users.get(name, set())
+
+    def _see_domains(self) -> None:
+        found: dict[str, set[str]] = {}
+        for domain in self.node.connection.listAllDomains(0):
+            for name in _networks_of(domain):
+                found.setdefault(name, set()).add(domain.UUIDString())
+        self._users = found
+
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
         return self.node.connection.networkDefineXML(text_of(root))
@@ -253,126 +259,15 @@ def _ranges(root: Element) -> list[list[str]]:
     return [[text_of(one).strip() for one in element.iterfind("dhcp/range")] for element in root.iterfind("ip")]
 
 
-class Restart:
-    """The guests on a network that stops: their NICs lose the bridge and must be plugged in again.
-
-    That a restart began is noted in the network's mark, so that a later run finishes what a crash cut off.
-    """
-
-    _FACT = "restarting"
-
-    def __init__(self, node: Node, network: libvirt.virNetwork) -> None:
-        self.node, self.network, self.name = node, network, network.name()
-
-    @classmethod
-    def is_noted(cls, root: Element) -> bool:
-        """Whether a restart of this network (its inactive XML) was begun and not finished."""
-        return cls._FACT in marks.facts_of(root)
-
-    @classmethod
-    def note(cls, root: Element) -> None:
-        """Write into `root`, which is then defined, that a restart begins. A network that was imported has no mark."""
-        if marks.find(root) is None:
-            marks.put(root, marks.element_of(Mark("", 0)))
-        marks.set_fact(root, cls._FACT, "yes")
-
-    def finish(self, work: Work) -> None:
-        """Plug the guests' NICs in again when a restart was noted, and take the note away."""
-        root = parse(self.network.XMLDesc(NetworkApi.INACTIVE))
-        if not self.is_noted(root):
-            return
-        self._warn_of_others(work)
-        guests = list(self._guests())
-        for domain, _ in guests:
-            work.status(f'plugging "{domain.name()}" into network "{self.name}" again')
-        # All of them are cut off until then: one that does not answer keeps no other waiting.
-        for (domain, _), held in zip(guests, self._each(functools.partial(devices.replug, work), guests), strict=True):
-            for nic in held:
-                self._defer(work, domain, nic)
-        element = marks.find(root)
-        assert element is not None
-        element.attrib.pop(self._FACT)
-        if marks.is_empty(root):
-            marks.drop(root)
-        self.network.connect().networkDefineXML(text_of(root))
-
-    def _warn_of_others(self, work: Work) -> None:
-        """Guests that jvp does not manage are not touched."""
-        running = devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        others = sorted(domain.name() for domain, root in running if not devices.is_ours(root) and self._of(root))
-        if others:
-            work.warn(
-                f'{", ".join(others)} of others on network "{self.name}" lost their bridge when that stopped, until '
-                "the next power cycle or until the card is plugged in again"
-            )
-
-    def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
-        """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""
-        alias = devices.alias_of(nic) or ""
-        ours = alias.startswith(devices.NIC_ALIAS)
-        card = alias.removeprefix(devices.NIC_ALIAS) if ours else (value(nic, "mac/@address") or "").replace(":", "-")
-        work.warn(
-            f'"{domain.name()}" does not let go of its card "{card}" to be plugged into network "{self.name}" again; '
-            "it is cut off until its next power cycle"
-        )
-        DomainApi(self.node).defer(domain, f"nics.{card}", REPLUG)
-
-    def release(self, work: Work) -> None:
-        """Before the network goes: unplug the NICs of our own instances. Raises Rejected for those of others.
-
-        Source of the need: an engine deletes a network before it updates the instance that gave it up.
-        """
-        users = devices.definitions(self._domains())
-        using = [(domain, root) for domain, root in users if self._of(root) or self._of(_live(domain, root))]
-        foreign = sorted(domain.name() for domain, root in using if not devices.is_ours(root))
-        if foreign:
-            raise Rejected(f'network "{self.name}" is used by {", ".join(foreign)}, which jvp does not manage')
-        refuse_saved(self.network.connect(), f'network "{self.name}"', lambda root: bool(self._of(root)))
-        running = []
-        for domain, root in using:
-            for nic in self._of(root):
-                parent = nic.getparent()
-                assert parent is not None
-                parent.remove(nic)
-            domain.connect().defineXML(text_of(root))
-            if domain.isActive():
-                running.append((domain, self._of(devices.live_xml(domain))))
-        held = self._each(functools.partial(devices.unplug_all, work), running)
-        names = [domain.name() for (domain, _), nics in zip(running, held, strict=True) if nics]
-        if names:
-            holding = ", ".join(f'"{name}" does not let go of its NIC' for name in names)
-            raise Busy(f'network "{self.name}" is in use: {holding}')
-
-    def _each(
-        self, step: Callable[[libvirt.virDomain, list[Element]], list[Element]], guests: list[GuestCards]
-    ) -> list[list[Element]]:
-        """Take a step with each guest and its cards, with several guests at the same time."""
-        with ThreadPoolExecutor(AT_ONCE) as workers:
-            return list(workers.map(lambda one: step(*one), guests))
-
-    def _guests(self) -> Iterator[GuestCards]:
-        """Our running guests with a card on the network."""
-        for domain, root in devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
-            if devices.is_ours(root) and (nics := self._of(_live(domain, root))):
-                yield domain, nics
-
-    def _domains(self, flags: int = 0) -> list[libvirt.virDomain]:
-        domains: list[libvirt.virDomain] = self.node.connection.listAllDomains(flags)
-        return domains
-
-    def _of(self, root: Element) -> list[Element]:
-        return _cards(root, self.name)
-
-
-def _cards(root: Element, network: str) -> list[Element]:
-    return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == network]
-
-
-def _live(domain: libvirt.virDomain, inactive: Element) -> Element:
-    """The running definition; of a domain that somebody removed meanwhile the one that it had."""
+def _networks_of(domain: libvirt.virDomain) -> set[str]:
+    """The networks that a listed domain has cards on, as it will and as it does run; none when it is gone."""
     try:
-        return devices.live_xml(domain)
+        texts = [
+            domain.XMLDesc(flags) for flags in ((devices.INACTIVE, 0) if domain.ID() >= 0 else (devices.INACTIVE,))
+        ]
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.DOMAIN):
-            return inactive
+            return set()
         raise
+    cards = (card for text in texts for card in parse(text).iterfind("devices/interface"))
+    return {name for card in cards if (name := value(card, "source/@network"))}

@@ -43,6 +43,8 @@ AGAIN_S = 1.0
 """So long each waits who asks a daemon that has been silent for OPEN_S."""
 PAUSES_S = 0.3, 0.6, 1.2
 """Before a connection is tried again that was refused or lost at first contact, as by a daemon that is restarting."""
+ASKED_S = 0.5
+"""So long a call waits for what another one has just asked the node, before it asks itself."""
 SLICE_S = 0.2
 """So long a wait lasts before it looks whether it was cancelled."""
 DEFAULT_URI = "qemu:///system"
@@ -64,7 +66,7 @@ class NodeFacts:
 
 
 class _remembered(Generic[T]):
-    """What a node is asked once. Threads may ask twice: `cached_property` (3.11) has all wait for one that hangs."""
+    """What a node is asked once, also by many at once; `cached_property` (3.11) has all wait for one that hangs."""
 
     def __init__(self, ask: Callable[[Any], T]) -> None:
         self._ask = ask
@@ -74,8 +76,14 @@ class _remembered(Generic[T]):
         self._name = name
 
     def __get__(self, node: Any, _: type | None = None) -> T:
-        found: T = self._ask(node)
-        node.__dict__[self._name] = found
+        waited = node.asking.acquire(timeout=ASKED_S)
+        try:
+            if self._name not in node.__dict__:
+                node.__dict__[self._name] = self._ask(node)
+        finally:
+            if waited:
+                node.asking.release()
+        found: T = node.__dict__[self._name]
         return found
 
 
@@ -99,6 +107,8 @@ class Node:
         self.shown = _PASSWORD.sub(r"\1***", self.uri)
         """The uri as sentences and outputs have it."""
         self._lock = threading.Lock()
+        self.asking = threading.RLock()
+        """Of who asks what is remembered."""
         self._connections: dict[str, libvirt.virConnect] = {}
         self._opening: dict[str, Future[libvirt.virConnect]] = {}
         self._silent_since = 0.0

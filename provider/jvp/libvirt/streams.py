@@ -44,10 +44,9 @@ class VolumeUpload:
 
     def send(self, data: bytes) -> int:
         with libvirt_errors(self._what):
-            view = memoryview(data)
             sent = 0
-            while sent < len(view):
-                piece = bytes(view[sent : sent + CHUNK])
+            while sent < len(data):
+                piece = data[sent : sent + CHUNK]  # all of it is no copy
                 done = self._stream.send(piece)
                 if piece != _ZEROS[: len(piece)]:
                     self._last = (self._sent, piece[:done])

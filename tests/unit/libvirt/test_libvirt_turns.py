@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import libvirt
@@ -16,7 +17,7 @@ from jvp.core.abandon import run
 from jvp.core.errors import Cancelled
 from jvp.core.identity import Mark
 from jvp.core.work import Work
-from jvp.libvirt import calls, devices, domains, overlays, pools, templates
+from jvp.libvirt import calls, devices, domains, node, overlays, pools, templates
 from jvp.libvirt.domains import DomainApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.nodeview import View
@@ -137,6 +138,17 @@ def test_what_one_verb_asks_of_a_node_holds_up_no_other(ask: str) -> None:
     second.join(ENOUGH_S)
     assert heard
     assert well.count == 1
+
+
+def test_what_many_verbs_ask_of_a_node_at_once_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "ASKED_S", ENOUGH_S)
+    told = Told("a")
+    with ThreadPoolExecutor(4) as threads:
+        heard = [threads.submit(getattr, told, "hostname") for _ in range(4)]
+        assert told.asked.wait(ENOUGH_S)
+        told.answers.set()
+        assert [one.result(ENOUGH_S) for one in heard] == ["a"] * 4
+    assert told.count == 1
 
 
 def test_who_waits_for_another_to_defer_something_is_left_behind(

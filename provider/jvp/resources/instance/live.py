@@ -13,9 +13,9 @@ from typing import Any
 from jvp.core.types import counted
 from jvp.core.work import Work
 from jvp.libvirt import bridged, devices, events, guest
-from jvp.libvirt.networks import REPLUG
 from jvp.libvirt.node import Node
 from jvp.libvirt.removed import REMOVED
+from jvp.libvirt.restarts import REPLUG
 from jvp.libvirt.xml import Element, drop, ensure, parse, put, text_of, value
 from jvp.resources.instance.definition import (
     CARD_EXTRAS,

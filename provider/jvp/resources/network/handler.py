@@ -26,9 +26,10 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt import devices, hosts, marks
 from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi, Restart
+from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.pools import listed
+from jvp.libvirt.restarts import Restart
 from jvp.libvirt.xml import Element, parse, value
 from jvp.resources.foreseen import obstacles
 from jvp.resources.network import collisions
@@ -170,7 +171,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         with libvirt_errors(what):
             found = self.api.found(object_id)
             if found is not None and refuse_unmarked(work, _bearing(work, *found, prior), what):
-                Restart(self.node, found[0]).release(work)
+                Restart(self.node, found[0]).release(work, self.api.users(found[0].name()))
                 self.api.remove(object_id)
 
     def effects(self, changes: Sequence[Change], state: NetworkState, new: dict[str, Any]) -> Iterable[Change]:
@@ -377,11 +378,12 @@ def _bearing(work: Work, network: Any, root: Element, prior: NetworkState | None
     none."""
     if work.mark is None:
         return Bearing.OURS
+    if marks.find(root) is not None:
+        return bearing(marked=True, expected=work.mark, same=True)
     now = read(root, Ours())
     same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
     # libvirt keeps no metadata of one that was undefined while it runs.
-    marked = marks.find(root) is not None or (same and not network.isPersistent())
-    return bearing(marked=marked, expected=work.mark, same=same)
+    return bearing(marked=same and not network.isPersistent(), expected=work.mark, same=same)
 
 
 def _word(active: bool) -> str:
