@@ -60,6 +60,11 @@ def _all(seen: Iterable[Seen], spec: Network, uuid: str, own: Element | None) ->
             yield _Met(("bridge",), other, f'"{other.bridge}" is the bridge of the network "{other.name}"')
 
 
+def _still(api: NetworkApi, met: Iterable[_Met]) -> Iterator[_Met]:
+    """Without networks that went since they were seen. Raises libvirtError."""
+    return (one for one in met if api.find(one.other.uuid) is not None)
+
+
 def _ranges(spec: Network) -> dict[Path, str]:
     """The address ranges of a network by their properties."""
     four: dict[Path, str] = {("cidr",): spec.cidr} if spec.cidr else {}
@@ -91,7 +96,7 @@ def refuse(api: NetworkApi, seen: Iterable[Seen], spec: Network, uuid: str, stac
     One that may give way until then is none of them.
     """
     plans, ranges = api.node.plans, _ranges(spec)
-    for one in _all(seen, spec, uuid, None):
+    for one in _still(api, _all(seen, spec, uuid, None)):
         if not plans.moves(one.other.uuid, ours=_is_of(api, one.other, stack)):
             raise Invalid(one.why, path=one.path)
     for name, theirs in plans.others("network", uuid, (str(spec.name), [network_of(cidr) for cidr in ranges.values()])):
@@ -178,7 +183,7 @@ def settle(
     one of them runs.
     """
     mine, stops = _mine(own), []
-    for one in _all(seen, spec, uuid, own):
+    for one in _still(api, _all(seen, spec, uuid, own)):
         same = one.net is not None and _is_of(api, one.other, stack)
         if mine is not None and one.net in mine:
             if same and spec.active and _runs(api, one.other):
