@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from jvp.core.errors import Busy, Cancelled, JvpError, NameTaken, NotFound, Reje
 from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
+from jvp.resources.instance import making
 from jvp.resources.registry import TYPES
 
 MARKED = ("Instance", "Network", "StoragePool")
@@ -236,12 +236,13 @@ def test_what_is_removed_while_it_is_looked_at_has_no_name_any_more(
 ) -> None:
     """An engine deletes and creates side by side where a resource was given another address."""
     handler: Any = bench.calls.handlers[kind.token]
-    place = handler if hasattr(handler, "_mark") else sys.modules[type(handler).__module__]
+    places = {"StoragePool": (handler, "_mark"), "Network": (handler.api, "mark_of"), "Instance": (making, "mark_of")}
+    place, called = places[kind.token]
     name = bench.name("going")
     raw = kind.minimal(bench, name)
     old = bench.create(kind.token, name, raw).stored
     assert bench.read(kind.token, old) is not None
-    look = place._mark
+    look = getattr(place, called)
     removed: list[str] = []
 
     def remove_first(found: Any) -> Any:
@@ -250,7 +251,7 @@ def test_what_is_removed_while_it_is_looked_at_has_no_name_any_more(
             bench.delete(kind.token, old)
         return look(found)
 
-    monkeypatch.setattr(place, "_mark", remove_first)
+    monkeypatch.setattr(place, called, remove_first)
     new = bench.create(kind.token, name if again else f"{name}-other", raw).stored
     assert removed
     bench.converged(kind.token, new, raw)

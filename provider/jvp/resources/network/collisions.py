@@ -75,19 +75,26 @@ def _overlap(cidr: str, theirs: IPNetwork, name: str) -> str | None:
     return f'{cidr} overlaps {theirs} of the network "{name}"' if network_of(cidr).overlaps(theirs) else None
 
 
-def refuse_name(api: NetworkApi, seen: Iterable[Seen], name: str, uuid: str) -> None:
-    """Raise NameTaken where another network has the name. Raises libvirtError."""
+def refuse_name(api: NetworkApi, seen: tuple[Seen, ...], name: str, uuid: str) -> tuple[Seen, ...]:
+    """The networks without one of the name that was removed since they were seen.
+
+    Raises NameTaken where another one has the name; libvirtError.
+    """
     for other in seen:
-        if other.name != name or other.uuid == uuid or (found := api.find(other.uuid)) is None:
+        if other.name != name or other.uuid == uuid:
             continue
         with contextlib.suppress(NotFound):
-            holder = api.mark_of(found)
-            raise NameTaken(
-                f'there is a network "{name}" already, with the id {other.uuid}, {maker(holder)}; choose another name',
-                path=("name",),
-                id=other.uuid,
-                holder=holder,
-            )
+            if (found := api.find(other.uuid)) is not None:
+                holder = api.mark_of(found)
+                raise NameTaken(
+                    f'there is a network "{name}" already, with the id {other.uuid}, {maker(holder)}; '
+                    "choose another name",
+                    path=("name",),
+                    id=other.uuid,
+                    holder=holder,
+                )
+        seen = tuple(one for one in seen if one is not other)
+    return seen
 
 
 def refuse(api: NetworkApi, seen: Iterable[Seen], spec: Network, uuid: str, stack: str) -> None:

@@ -67,8 +67,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         what = f'network "{name}"'
         own = self.api.inactive(found) if found else None
         with libvirt_errors(what):
-            seen = self.api.seen()
-            collisions.refuse_name(self.api, seen, name, uuid)
+            seen = collisions.refuse_name(self.api, self.api.seen(), name, uuid)
             seen = collisions.wait(work, self.api, seen, spec, uuid, own, key.stack)
             collisions.settle(work, self.api, seen, spec, uuid, own, key.stack)
             collisions.refuse_interface(self.api, spec, uuid, own)
