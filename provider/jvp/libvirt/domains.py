@@ -45,6 +45,11 @@ class Defined:
     root: Element
 
 
+def runs(domain: libvirt.virDomain) -> bool:
+    """Whether a domain ran when it was looked up: asks nobody."""
+    return bool(domain.ID() != -1)
+
+
 class DomainApi:
     """The calls on domains of one node. Raise libvirtError unless they say otherwise."""
 

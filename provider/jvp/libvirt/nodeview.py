@@ -37,6 +37,10 @@ class SeenVolume:
             self._path = str(self.volume.path())
         return self._path
 
+    @path.setter
+    def path(self, known: str) -> None:
+        self._path = known
+
     @property
     def pool(self) -> libvirt.virStoragePool:
         if self._pool is None:
@@ -134,6 +138,7 @@ class View:
         known = self._listed.get(found.path)
         if known is None:
             known = self._listed[found.path] = found
+        known.path = found.path
         return known
 
     def listed(self, path: str) -> SeenVolume | None:

@@ -19,6 +19,7 @@ from jvp.libvirt.xml import Element, value
 LEASE_POLL_S = 0.1
 """libvirt has no event for a lease; asking costs 0.2 ms (measured)."""
 AGENT_POLL_S = 1.0
+"""As often the definition is read again: which cards the guest has, and whether its agent is there."""
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])")
 
 
@@ -28,14 +29,16 @@ def wait_for_address(work: Work, domain: Any, kept: Mapping[str, str], timeout: 
     Of a card for whose MAC an address is `kept`, no other lease counts. Of the agent only IPv4 counts: a guest gives
     itself IPv6 addresses long before it is reached by its name.
     """
-    asked = 0.0
+    asked, root = 0.0, None
 
     def look() -> str | None:
-        nonlocal asked
-        known_leases = guest.current_leases(domain)
-        fresh = [one.address for one in known_leases if kept.get(one.mac, one.address) == one.address]
-        if not fresh and time.monotonic() - asked >= AGENT_POLL_S:
+        nonlocal asked, root
+        due = time.monotonic() - asked >= AGENT_POLL_S
+        if root is None or due:
             root = devices.live_xml(domain)
+        known_leases = guest.current_leases(domain, root)
+        fresh = [one.address for one in known_leases if kept.get(one.mac, one.address) == one.address]
+        if not fresh and due:
             known = addresses.agent_addresses(domain, root) if addresses.channel_state(root) == "connected" else None
             fresh = [one.address for one in known or () if ":" not in one.address]
             asked = time.monotonic()

@@ -15,7 +15,7 @@ from jvp.core.handler import Outcome
 from jvp.core.identity import Bearing
 from jvp.core.work import Work
 from jvp.libvirt import devices, guest, hosts, marks
-from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.domains import DomainApi, runs
 from jvp.libvirt.errors import libvirt_errors, start_errors
 from jvp.libvirt.node import Node
 from jvp.libvirt.nodeview import View
@@ -106,7 +106,7 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
     put_back(update.work, update.api, inactive, update.prior)
     inactive = update.mended(inactive)
     found = _checked(update, object_id, domain, inactive)
-    if not domain.isPersistent():
+    if runs(domain) and not domain.isPersistent():
         update.api.define(inactive)
         changes = [one for one in update.changes if one.path != ("name",) or found.name != domain.name()]
         update = dataclasses.replace(update, changes=changes)

@@ -89,8 +89,9 @@ def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, in
     view = View(api.node)
     resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
-        root = DiskSource(storage.path_in(disk.pool, root_name(uuid)), disk.format)
-        seed = DiskSource(storage.path_in(disk.pool, storage.seed_name(uuid)), "raw")
+        folder = storage.folder_of(disk.pool)
+        root = DiskSource(f"{folder}/{root_name(uuid)}", disk.format)
+        seed = DiskSource(f"{folder}/{storage.seed_name(uuid)}", "raw")
         resolved = dataclasses.replace(
             resolved,
             root=root,

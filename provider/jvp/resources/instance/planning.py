@@ -13,7 +13,7 @@ from jvp.core.facts import Effect
 from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
 from jvp.libvirt import devices, guest, marks
-from jvp.libvirt.domains import DomainApi
+from jvp.libvirt.domains import DomainApi, runs
 from jvp.libvirt.errors import libvirt_errors
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
@@ -214,7 +214,7 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
         if domain is None:
             return
         inactive = devices.inactive_xml(domain)
-        if not domain.isPersistent() and ("name",) not in changed:
+        if runs(domain) and not domain.isPersistent() and ("name",) not in changed:
             # Undefined while it runs: nothing says so but that it would be gone with its next power-off.
             yield Change(("name",), Kind.ADD, Effect.LIVE, None, domain.name())
         yield from (one for one in _lost_parts(inactive, state, new) if one.path not in changed)
@@ -239,7 +239,7 @@ def _faults(view: View, domain: Any, inactive: Element, state: InstanceState, ne
     """What is not as we made it, though no property says so. Raises JvpError, libvirtError."""
     found = upkeep.mend(copy.deepcopy(inactive), storage.places(view, inactive, state.root_disk_path))
     running: list[upkeep.Fault] = []
-    if domain.isActive():
+    if runs(domain):
         live = devices.live_xml(domain)
         # What is not of its cards matters only where the inactive definition has the same fault.
         places = storage.places(view, live, state.root_disk_path) if found else upkeep.Places()

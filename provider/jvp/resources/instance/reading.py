@@ -10,7 +10,7 @@ from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
 from jvp.libvirt import bridged, devices, guest, hosts, marks, overlays, poolmarks
-from jvp.libvirt.domains import pending_of
+from jvp.libvirt.domains import pending_of, runs
 from jvp.libvirt.networks import NetworkApi
 from jvp.libvirt.node import Node
 from jvp.libvirt.nodeview import View
@@ -139,8 +139,8 @@ def _is_left(work: Work, node: Node, path: str) -> bool:
 
 
 def warn_of_undefined(work: Work, domain: Any) -> None:
-    """Say of a guest that somebody undefined while it runs: the next update defines it again."""
-    if not domain.isPersistent():
+    """Say of a guest that somebody undefined while it runs: the next update defines it again. It was just looked up."""
+    if runs(domain) and not domain.isPersistent():
         work.warn(
             f'"{domain.name()}" was undefined while it runs, and would be gone once it is off: the next update defines '
             "it again as it is"

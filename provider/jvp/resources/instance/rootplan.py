@@ -55,12 +55,7 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
             return None
         return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted, format)
     template = template_of(node, spec.template, ("template",))
-    if root and root.pool:
-        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
-    else:
-        pool = template.pool
-        if not pool.isActive():
-            raise Rejected(f'storage pool "{pool.name()}" of the template is not active; start it', path=("template",))
+    pool = active_pool_of(node, root.pool, ("rootDisk", "pool")) if root and root.pool else template.pool
     if wanted is not None and wanted < template.capacity:
         raise Invalid(
             f'"{root.size if root else ""}" is less than the template "{template.name}" has, '

@@ -52,8 +52,11 @@ def nvram_path(uuid: str, pool: Any, spec: Instance) -> str | None:
 
 def path_in(pool: Any, name: str) -> str:
     """The path that a volume of this name will have. Source: dir pools keep a volume as a file of its name."""
-    folder = value(parse(pool.XMLDesc(0)), "target/path")
-    return f"{folder}/{name}"
+    return f"{folder_of(pool)}/{name}"
+
+
+def folder_of(pool: Any) -> str | None:
+    return value(parse(pool.XMLDesc(0)), "target/path")
 
 
 def iso_id(view: View, reference: str) -> str:
