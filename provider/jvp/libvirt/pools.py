@@ -7,7 +7,6 @@ absolute path. Where a call says "Raises libvirtError", the caller has it transl
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import TypeVar
 
 import libvirt
 
-from jvp.core.abandon import turn
 from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.work import Work, current
@@ -33,7 +31,6 @@ PERMISSION_MODE = "0600"
 _REMEMBERED_S = 5.0
 _bases: dict[str, dict[tuple[str, str], tuple[float, str | None]]] = {}
 """What volumes stand on, and when that was read, by uri and by pool and name."""
-_reading: dict[str, threading.Lock] = {}
 _REFRESH_S = 30.0
 _looks = Looks()
 _ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
@@ -344,7 +341,8 @@ def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
     Which volumes there are is asked each time. What one stands on is remembered for a few seconds, so that the end
     of a whole stack does not read each volume's XML for each other volume; what would refuse it is read again.
     """
-    if not backing_map(connection).get(path):
+    users = _looks.share(current(), ("users", connection.getURI()), lambda: backing_map(connection))
+    if not users.get(path):
         return []
     return backing_map(connection, fresh=True).get(path, [])
 
@@ -352,22 +350,20 @@ def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
 def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[str, list[str]]:
     """Every file that a volume of an active pool stands on, with those volumes as `pool/name`. Raises libvirtError."""
     uri = connection.getURI()
-    # The first of many calls reads what the others then know.
-    with turn(_reading.setdefault(uri, threading.Lock()), "another call that looks at all volumes"):
-        before = {} if fresh else _bases.get(uri, {})
-        known: dict[tuple[str, str], tuple[float, str | None]] = {}
-        users: dict[str, list[str]] = {}
-        now = time.monotonic()
-        for pool in active_pools(connection):
-            uuid, pool_name = pool.UUIDString(), pool.name()
-            for name, volume in unless_lost(pool, partial(_listed, pool, whole=fresh)) or ():
-                seen = before.get((uuid, name))
-                if seen is None or now - seen[0] > _REMEMBERED_S:
-                    seen = (now, _base_of(pool, name, volume))
-                known[uuid, name] = seen
-                if seen[1]:
-                    users.setdefault(seen[1], []).append(f"{pool_name}/{name}")
-        _bases[uri] = known
+    before = {} if fresh else _bases.get(uri, {})
+    known: dict[tuple[str, str], tuple[float, str | None]] = {}
+    users: dict[str, list[str]] = {}
+    now = time.monotonic()
+    for pool in active_pools(connection):
+        uuid, pool_name = pool.UUIDString(), pool.name()
+        for name, volume in unless_lost(pool, partial(_listed, pool, whole=fresh)) or ():
+            seen = before.get((uuid, name))
+            if seen is None or now - seen[0] > _REMEMBERED_S:
+                seen = (now, _base_of(pool, name, volume))
+            known[uuid, name] = seen
+            if seen[1]:
+                users.setdefault(seen[1], []).append(f"{pool_name}/{name}")
+    _bases[uri] = known
     return users
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import libvirt
 
@@ -24,11 +24,11 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
 
     QEMU holds the file open, so it has it for as long as it runs. Raises libvirtError.
     """
-    found = list(devices.running(node.connection))
-    if not found:
+    seen, place = _running_disks(work, node), (pool.name(), name)
+    path = f"{value(parse(pool.XMLDesc(0)), 'target/path')}/{name}" if seen else ""
+    if path not in seen and place not in seen:
         return
-    folder = value(parse(pool.XMLDesc(0)), "target/path")
-    for domain, root, disk in _writers(found, f"{folder}/{name}", (pool.name(), name)):
+    for domain, root, disk in _writers(node.connection, path, place):
         work.warn(
             f'"{domain.name()}" still writes to the removed file of volume "{name}": what it writes is lost at its '
             "next power cycle, which gives it the new volume"
@@ -40,14 +40,34 @@ def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: 
                 DomainApi(node).defer(domain, path, REMOVED)
 
 
+_Place = str | tuple[str | None, str | None]
+"""A path, or a pool and a volume by name."""
+
+
+def _running_disks(work: Work, node: Node) -> set[_Place]:
+    """Where the disks of running domains are. Who asks while others look shares the next look with them."""
+
+    def look() -> set[_Place]:
+        running = devices.running(node.connection)
+        return {place for _, root in running for disk in _disks(root) for place in _places(disk)}
+
+    return node.looks.share(work, "running disks", look)
+
+
 def _writers(
-    running: Iterable[tuple[libvirt.virDomain, Element]], path: str, place: tuple[str, str]
+    connection: libvirt.virConnect, path: str, place: tuple[str, str]
 ) -> Iterator[tuple[libvirt.virDomain, Element, Element]]:
-    """Those of the running domains that have a disk there, with their definition and the disk."""
-    for domain, root in running:
-        for disk in root.iterfind("devices/disk"):
-            source = disk.find("source")
-            if source is not None and (
-                source.get("file") == path or (source.get("pool"), source.get("volume")) == place
-            ):
+    """The running domains with their running definition and their disk there."""
+    for domain, root in devices.running(connection):
+        for disk in _disks(root):
+            if not {path, place}.isdisjoint(_places(disk)):
                 yield domain, root, disk
+
+
+def _disks(root: Element) -> list[Element]:
+    return root.findall("devices/disk[source]")
+
+
+def _places(disk: Element) -> set[_Place]:
+    source = disk.find("source")
+    return {source.get("file") or "", (source.get("pool"), source.get("volume"))} if source is not None else set()

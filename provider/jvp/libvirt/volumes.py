@@ -16,6 +16,7 @@ from jvp.libvirt import copying, disks, overlays, poolmarks, pools, sidecar, tem
 from jvp.libvirt.errors import Gone, is_gone
 from jvp.libvirt.fill import remove_when_free, untaken
 from jvp.libvirt.node import Node
+from jvp.libvirt.nodeview import View
 from jvp.libvirt.sidecar import Sidecar
 from jvp.libvirt.xml import Element, number, value, volume_xml
 
@@ -155,6 +156,7 @@ class VolumeApi:
         copying.refuse_other_format(found.root, found.format, found.name)
         work.check()
         every = disks.disk_users(self.node.connection)
+        pools.remember_base(found.pool, found.name, found.root)
         overlays.refuse_covered(self.node, found.pool, found.path, every, ("size",))
         users = every.get(found.path, [])
         running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
@@ -218,10 +220,10 @@ class VolumeApi:
     def _release(self, work: Work, found: Found, detach: bool) -> None:
         """Have the users let go, or raise."""
         connection = self.node.connection
-        every = disks.disk_users(connection)
+        seen = View(self.node).users
         pools.remember_base(found.pool, found.name, found.root)
-        is_base = overlays.refuse_covered(self.node, found.pool, found.path, every)
-        users = every.get(found.path, [])
+        is_base = overlays.refuse_covered(self.node, found.pool, found.path, seen)
+        users = disks.disk_users(connection).get(found.path, []) if found.path in seen else []
         foreign = sorted({disk.name for disk in users if not disk.ours})
         if foreign:
             raise Rejected(f'volume "{found.name}" is used by {pools.listed(foreign)}; detach it there first')
