@@ -30,6 +30,8 @@ USUAL = (3, 1)
 """How often each of them is drawn where nothing depends on it: users start warm."""
 LIMIT_S = 60.0
 COOKIE = ("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2")
+SURE = 3
+"""So many commands start the provider so often that a warm process has answered one of them in time, however busy."""
 PROVIDER_COMMANDS = ("up", "preview", "refresh", "destroy", "import", "plan", "apply")
 """Commands of the engines for which each of them starts the provider."""
 
@@ -93,9 +95,11 @@ class Start:
             self._known[one.pid] = one.launches
         return self._launches
 
-    def assert_kept(self) -> None:
-        """Of a test whose commands have started the provider: a warm process forked it, or none did."""
+    def assert_kept(self, commands: int = SURE) -> None:
+        """Of a test in which so many commands have started the provider: a warm process forked it, or none did."""
         count = self.launches()
+        if self.is_warm and commands < SURE:
+            return
         assert (count > 0) == self.is_warm, f"{count} plugins were forked from warm processes in a {self.way} test"
 
 

@@ -114,12 +114,12 @@ def test_the_engine_is_killed_while_it_applies(module: Tofu, daemon: Any, starte
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     process.communicate()
-    started.assert_kept()
     module.apply()
     assert {"jvp_network.net[0]", "jvp_volume.data[0]", "jvp_instance.vm[0]"} <= set(module.state())
     module.settle()
     assert [one.name() for one in daemon.listAllDomains(0) if one.name().startswith(name)] == [f"{name}-vm"]
     module.destroy()
+    started.assert_kept()
 
 
 WAITING = """

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.starting import Start
+from tests.starting import Start, warm_up
 from tofu_stack import Tofu
 
+from faults import armed
 from faults.slow import SlowHost, until
 from hosts.fixtures import hosts_folder
 
@@ -41,6 +42,9 @@ def slow(hosts_folder: Path) -> Iterator[SlowHost]:
 @pytest.mark.both_ways
 def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu], started: Start) -> None:
     module = make_module()
+    module.override(module.folder / "bin", armed.script("terraform"))
+    if started.is_warm:
+        warm_up(armed.COMMAND, armed.SELF)
     module.write(MODULE, URI=slow.host.uri)
     process = module.start("apply", "-no-color", "-auto-approve")
     try:

@@ -31,6 +31,14 @@ def script(door: str) -> str:
     return f'#!/bin/sh\nexec {" ".join(COMMAND)} {door} "$@"\n'
 
 
+def install(folder: Path, door: str) -> None:
+    """Put it where the engine of this door looks."""
+    names = {"pulumi": "pulumi-resource-jvp", "terraform": "terraform-provider-jvp"}
+    folder.mkdir(exist_ok=True)
+    (folder / names[door]).write_text(script(door))
+    (folder / names[door]).chmod(0o755)
+
+
 def place(number: int, victim: str, log: Path) -> dict[str, str]:
     """The environment in which somebody dies after the plugin's writing call of this number."""
     return {"JVP_CUT": f"after:{number}", "JVP_KILL": victim, "JVP_CUT_LOG": str(log)}
@@ -93,6 +101,8 @@ def main() -> int:
         sys.modules[f"armed_{door}"] = SimpleNamespace(main=partial(plugin, door))  # type: ignore[assignment]
         launcher.DOORS[door] = f"armed_{door}"
     launcher.PROCESS = SELF
+    # That a busy machine is too slow, and the start a plain one, is for other tests.
+    launcher.PATIENCE_S = process.PATIENCE_S = LIMIT_S
     first, *rest = sys.argv[1:]
     if first.startswith("/"):
         return process.main()

@@ -68,11 +68,8 @@ def place(fault_node: SystemHost) -> Node:
 def stack(place: Node, hosts_folder: Path, request: pytest.FixtureRequest, started: Start) -> Iterator[Stack]:
     before = place.inventory()
     stack = Stack(hosts_folder / f"engine-{request.node.callspec.id}", place.host.uri)
-    launcher = stack.folder / "bin" / "pulumi-resource-jvp"
-    launcher.parent.mkdir()
-    launcher.write_text(armed.script("pulumi"))
-    launcher.chmod(0o755)
-    stack.environment["PATH"] = f"{launcher.parent}:{stack.environment['PATH']}"
+    armed.install(stack.folder / "bin", "pulumi")
+    stack.environment["PATH"] = f"{stack.folder / 'bin'}:{stack.environment['PATH']}"
     yield stack
     if stack.resources():
         stack.destroy()

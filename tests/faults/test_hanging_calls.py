@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.starting import Start
+from tests.starting import Start, warm_up
 
+from faults import armed
 from faults.slow import SlowHost, until
 from hosts.engine import Stack
 from jvp.core.errors import Cancelled, Unreachable
@@ -61,6 +62,10 @@ def test_a_verb_ends_at_its_deadline_and_at_a_cancel_and_the_next_converges(slow
 @pytest.mark.both_ways
 def test_ctrl_c_through_the_cli(slow: SlowHost, hosts_folder: Path, pulumi_cli: None, started: Start) -> None:
     stack = Stack(hosts_folder / "hang-stack", slow.host.uri)
+    armed.install(stack.folder / "bin", "pulumi")
+    stack.environment["PATH"] = f"{stack.folder / 'bin'}:{stack.environment['PATH']}"
+    if started.is_warm:
+        warm_up(armed.COMMAND, armed.SELF)
     stack.declare({"net": ("Network", {"cidr": "192.168.87.0/24"})})
     with running(stack, "up", "--yes", "--skip-preview", "--stack", "dev") as process:
         until(lambda: slow.begun() > 0, "the call never came")
