@@ -118,3 +118,14 @@ def test_reading_planning_and_deleting_an_instance_ask_little(crowded: Bench) ->
     assert read.total() <= 8 + 3 * (DISKS + 1), read
     assert deleted[DEFINITION] <= OTHERS + 3, deleted
     assert deleted.total() <= OTHERS + 30, deleted
+
+
+def test_a_wait_for_an_address_reads_the_definition_once_a_second_and_asks_for_leases_meanwhile(crowded: Bench) -> None:
+    """No system is on this guest, so that no address comes."""
+    waits = {"powerState": "running", "shutdownTimeout": "0s", "waitFor": "ip", "waitTimeout": "1s"}
+    with counting() as counted:
+        made = crowded.create("Instance", "guest", {**instance(crowded, 0), **waits})
+    crowded.delete("Instance", made.stored)
+    assert "no address after 1s" in made.reasons[0]
+    # Twice for the wait, then for its sentence and the state; a slow machine asks for leases less often, too.
+    assert counted[DEFINITION] <= 8, counted
