@@ -56,7 +56,7 @@ def prefix() -> str:
 def daemon(prefix: str) -> Iterator[Any]:
     """A connection of the tests' own, as virsh would have one. At the end nothing of this run may be left."""
     libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed")
-    from jvp.libvirt import events
+    from jvp.libvirt.link import events
 
     events.start_loop()
     try:
@@ -159,7 +159,7 @@ def _remove(connection: Any, kind: str, name: str) -> None:
 
 
 def _in_use(connection: Any) -> Iterator[ipaddress.IPv4Network]:
-    from jvp.libvirt.xml import parse
+    from jvp.libvirt.link.xml import parse
 
     for network in connection.listAllNetworks(0):
         try:

@@ -16,7 +16,7 @@ from jvp.core.check import failures_text
 from jvp.core.identity import Key
 from jvp.core.stored import Result, Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices
+from jvp.libvirt.domain import devices
 from jvp.resources.instance import live
 from jvp.resources.provider import Provider as Settings
 from jvp.resources.registry import calls as registered

@@ -11,7 +11,7 @@ from typing import Any
 
 import libvirt
 
-from jvp.libvirt.xml import drop, parse, put, sub, text_of
+from jvp.libvirt.link.xml import drop, parse, put, sub, text_of
 
 Act = Callable[[Any, Any], None]
 """Of a bench and the libvirt object."""

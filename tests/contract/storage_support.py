@@ -18,10 +18,10 @@ from jvp.core.check import check
 from jvp.core.identity import Key
 from jvp.core.model import Spec
 from jvp.core.work import Work
-from jvp.libvirt.node import Node
-from jvp.resources.storage_pool import StoragePool, StoragePools
-from jvp.resources.template import Template, Templates
-from jvp.resources.volume import Volume, Volumes
+from jvp.libvirt.link.node import Node
+from jvp.resources.storage.pool import StoragePool, StoragePools
+from jvp.resources.storage.template import Template, Templates
+from jvp.resources.storage.volume import Volume, Volumes
 
 MIB = 1024 * 1024
 MARKER = ".jvp-@pool.json"

@@ -14,8 +14,9 @@ from tests.contract.kinds import KINDS, Kind
 from jvp.core.errors import NameTaken
 from jvp.core.identity import DeclaredBy
 from jvp.core.work import Work
-from jvp.libvirt import marks, poolmarks
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse
+from jvp.libvirt.storage import pool_mark
 
 HERE = DeclaredBy.of("pulumi", "shop/dev", "urn:pulumi:dev::shop::::it")
 THERE = DeclaredBy.of("terraform", "default", "jvp_it it")
@@ -29,7 +30,7 @@ def noted(bench: Bench, token: str, object_id: str) -> DeclaredBy | None:
     elif token == "Instance":
         element = marks.find(parse(bench.connection.lookupByUUIDString(object_id).XMLDesc(2)))
     elif token == "StoragePool":
-        pool = poolmarks.noted(parse(bench.connection.storagePoolLookupByUUIDString(object_id).XMLDesc(1)))
+        pool = pool_mark.noted(parse(bench.connection.storagePoolLookupByUUIDString(object_id).XMLDesc(1)))
         return pool.mark.declared_by if pool is not None else None
     else:
         uuid, _, name = object_id.partition("/")

@@ -18,7 +18,7 @@ from jvp.core.errors import Invalid, NameTaken
 from jvp.core.identity import Key
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
 from jvp.resources.instance import cards
 from jvp.resources.network import collisions
 

@@ -14,7 +14,7 @@ from tests.contract.kinds import running
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, dotted
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
 
 MAC = "52:54:00:0d:2a:0"
 THEIRS = "52:54:00:0d:2a:99"

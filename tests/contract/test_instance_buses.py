@@ -14,7 +14,7 @@ from jvp.core.errors import Busy, Rejected
 from jvp.core.facts import Effect
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import drop, parse, put, value
+from jvp.libvirt.link.xml import drop, parse, put, value
 
 
 def disks(bench: Bench, stored: Stored, flags: int = 2) -> dict[str, tuple[str | None, ...]]:
@@ -131,7 +131,7 @@ def test_a_running_guest_takes_scsi_at_once_and_sata_at_its_next_boot(
 def test_a_bus_that_the_machine_has_not_is_refused_before_anything_is_made(
     bench: Bench, made: Callable[[Bag], Stored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jvp.libvirt.domains import DomainApi
+    from jvp.libvirt.domain.domains import DomainApi
 
     raw = stopped(bench, bench.name("none"))
     raw["disks"] = [{**raw["disks"][0], "bus": "scsi"}]

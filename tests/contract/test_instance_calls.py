@@ -18,7 +18,7 @@ from hosts.fixtures import hosts_folder
 from jvp.core.calls import Stored
 from jvp.core.outlook import Asked
 from jvp.core.work import Work
-from jvp.libvirt import events
+from jvp.libvirt.link import events
 from jvp.resources.provider import Provider
 from jvp.resources.registry import calls as registered
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.contract.conftest import Bench
 
 from jvp.core.work import Work
-from jvp.libvirt.streams import read_small
+from jvp.libvirt.storage.streams import read_small
 from jvp.resources.instance.nocloud import content_of
 from jvp.resources.instance.storage import seed_name
 

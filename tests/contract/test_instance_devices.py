@@ -20,9 +20,9 @@ from tests.contract.kinds import foreign_domain, running, stopped
 from jvp.core.errors import Cancelled, Invalid, NameTaken, Rejected, dotted
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import probe
-from jvp.libvirt.streams import read_small, write_small
-from jvp.libvirt.xml import drop, parse, put, text_of, value
+from jvp.libvirt.link.xml import drop, parse, put, text_of, value
+from jvp.libvirt.storage import kvm_probe
+from jvp.libvirt.storage.streams import read_small, write_small
 from jvp.resources.instance import attaching, rootplan, storage
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -373,10 +373,10 @@ def test_the_volume_of_a_probe_that_was_cut_off_goes(bench: Bench) -> None:
     names = [f"jvp-probe-{int(time.time()) - age:x}-0123abcd" for age in (600, 1)]
     for name in (*names, "jvp-probe-of-mine"):
         pool.createXML(f"<volume><name>{name}</name><capacity>512</capacity></volume>", 0)
-    probe.sweep(pool)
+    kvm_probe.sweep(pool)
     assert names[0] not in pool.listVolumes()
     assert names[1] in pool.listVolumes()
-    probe.sweep(pool, older_s=0)
+    kvm_probe.sweep(pool, older_s=0)
     assert names[1] not in pool.listVolumes()
     pool.storageVolLookupByName("jvp-probe-of-mine").delete(0)
 

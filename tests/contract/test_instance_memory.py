@@ -13,7 +13,7 @@ from tests.contract.test_plan_words import told
 from jvp.core.errors import Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import drop, parse, put, text_of
+from jvp.libvirt.link.xml import drop, parse, put, text_of
 
 MIB = 1024**2
 INACTIVE = 2

@@ -17,8 +17,8 @@ from tests.contract.kinds import running
 from jvp.core.errors import Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.xml import parse, put, text_of
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link.xml import parse, put, text_of
 from jvp.resources.instance import storage
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE

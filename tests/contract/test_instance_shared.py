@@ -13,7 +13,7 @@ from tests.contract.kinds import running, stopped
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import drop, parse, put, text_of
+from jvp.libvirt.link.xml import drop, parse, put, text_of
 
 INACTIVE = 2
 

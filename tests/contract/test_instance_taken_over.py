@@ -13,8 +13,8 @@ from tests.contract.kinds import foreign_volume
 
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.xml import parse
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link.xml import parse
 
 THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
 <disk type='file'><source file='{path}'/><target dev='vda' bus='virtio'/></disk>

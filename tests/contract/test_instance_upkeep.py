@@ -14,7 +14,7 @@ from tests.contract.kinds import running, stopped
 from jvp.core.diff import consequences
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import drop, parse, put, sub, text_of, value
+from jvp.libvirt.link.xml import drop, parse, put, sub, text_of, value
 from jvp.resources.instance import storage
 
 OPEN = "<graphics type='vnc' port='-1' autoport='yes' listen='0.0.0.0'/>"

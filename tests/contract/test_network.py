@@ -17,8 +17,8 @@ from jvp.core.stored import Stored
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
+from jvp.libvirt.network.networks import NetworkApi
 from jvp.resources.network.model import Network
 
 

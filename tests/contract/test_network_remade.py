@@ -10,9 +10,9 @@ from tests.contract.conftest import Bench
 
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.restarts import Restart
+from jvp.libvirt.domain import devices
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.network.restarts import Restart
 
 THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
 <interface type='network'><source network='{network}'/></interface></devices></domain>"""

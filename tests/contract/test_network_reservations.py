@@ -12,7 +12,7 @@ from tests.contract.conftest import Bench
 from jvp.core.errors import Busy, Cancelled
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
 
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
 <interface type='network'><source network='{network}'/></interface></devices></domain>"""

@@ -14,7 +14,7 @@ from tests.contract.storage_support import Lines
 
 from jvp.core.errors import Rejected
 from jvp.core.stored import Stored
-from jvp.libvirt.xml import parse, put, sub, text_of, value
+from jvp.libvirt.link.xml import parse, put, sub, text_of, value
 
 PLAIN = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 

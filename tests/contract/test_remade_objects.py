@@ -12,8 +12,8 @@ from tests.contract.kinds import KINDS, Kind
 from jvp.core.errors import NameTaken, NotFound, Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import marks
-from jvp.libvirt.xml import parse, text_of
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse, text_of
 
 ONE_OF_EACH = [kind for kind in KINDS if kind.id in ("network", "pool", "stopped instance")]
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>

@@ -19,9 +19,9 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NoSpace, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import pools
-from jvp.libvirt.xml import parse, put, sub, text_of
-from jvp.resources.volume import Volume
+from jvp.libvirt.link.xml import parse, put, sub, text_of
+from jvp.libvirt.storage import lookup
+from jvp.resources.storage.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -179,7 +179,7 @@ def test_more_than_the_pool_holds(
 ) -> None:
     image = raw_image(tmp_path / "image.raw")
     made = create(provider, "o", name="o", pool=pool, imagePath=str(image), format="raw")
-    monkeypatch.setattr(pools, "free_bytes", lambda _pool: 1000)
+    monkeypatch.setattr(lookup, "free_bytes", lambda _pool: 1000)
     for source in ({"imagePath": str(image)}, {"volume": made.id}):
         with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
             create(provider, name="v", pool=pool, format="raw", **source)
@@ -277,7 +277,7 @@ def test_what_is_taken_into_use_meanwhile_is_not_a_clone(
     work = Work()
     work.status = lambda _line: None if found.isActive() else found.create()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jvp.libvirt.copying._STATUS_S", -1.0)
+        patch.setattr("jvp.libvirt.storage.copy_volume._STATUS_S", -1.0)
         spec = volume_spec(name="v", pool=pool, volume=origin.id, format="raw")
         with pytest.raises(Busy, match="taken into use"):
             provider.volumes.create(work, key("volume", "v"), spec)
@@ -372,7 +372,7 @@ def test_cancel_takes_back_a_clone(
     work = Work()
     work.status = lambda line: work.cancelled.set() if "copying" in line else None
     spec = volume_spec(name="v", pool=pool, volume=origin.id, format="raw")
-    monkeypatch.setattr("jvp.libvirt.copying._STATUS_S", 0.0)
+    monkeypatch.setattr("jvp.libvirt.storage.copy_volume._STATUS_S", 0.0)
     with pytest.raises(Cancelled):
         provider.volumes.create(work, key("volume", "v"), spec)
     assert {path.name for path in folder.iterdir()} == {MARKER, "o", ".jvp-o.json"}

@@ -23,7 +23,7 @@ from tests.contract.storage_support import (
 
 from jvp.core.errors import JvpError, NameTaken
 from jvp.core.work import Work
-from jvp.libvirt import fill, sidecar
+from jvp.libvirt.storage import volume_claim, volume_record
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("leftovers")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty sidecar is taken for abandoned soon: its writer is dead, and the tests need not wait for it."""
-    monkeypatch.setattr(sidecar, "_ABANDONED_S", 0.1)
-    monkeypatch.setattr(fill, "_SETTLE_S", 0.01)
+    monkeypatch.setattr(volume_record, "_ABANDONED_S", 0.1)
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", 0.01)
 
 
 @pytest.fixture
@@ -418,7 +418,7 @@ def test_what_is_made_anew_while_the_old_one_is_removed_keeps_its_record(
     pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, in_time: bool
 ) -> None:
     """An engine deletes and creates side by side where a resource was given another address."""
-    monkeypatch.setattr(fill, "_SETTLE_S", 1.0 if in_time else 0.01)
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", 1.0 if in_time else 0.01)
     image = raw_image(tmp_path / "image.raw")
     spec = volume_spec(name="x", pool=pool, size="4MiB")
     if kind == "template":
@@ -431,7 +431,7 @@ def test_what_is_made_anew_while_the_old_one_is_removed_keeps_its_record(
     def make() -> None:
         found.append(again(lambda provider: getattr(provider, verbs).create(Work(), key(kind, name), spec)))
 
-    maker, remove = threading.Thread(target=make), fill.remove_when_free
+    maker, remove = threading.Thread(target=make), volume_claim.remove_when_free
 
     def remove_and_make(work: Work, volume: Any) -> None:
         remove(work, volume)
@@ -439,8 +439,8 @@ def test_what_is_made_anew_while_the_old_one_is_removed_keeps_its_record(
             maker.start()
             maker.join(0.2 if in_time else None)
 
-    monkeypatch.setattr(fill, "remove_when_free", remove_and_make)
-    monkeypatch.setattr("jvp.libvirt.volumes.remove_when_free", remove_and_make)
+    monkeypatch.setattr(volume_claim, "remove_when_free", remove_and_make)
+    monkeypatch.setattr("jvp.libvirt.storage.volumes.remove_when_free", remove_and_make)
     kept("delete", verbs, old)
     maker.join()
     (new,) = found

@@ -118,7 +118,7 @@ def test_a_record_of_a_newer_version_is_left_as_it_is(provider: Provider, daemon
 def test_a_blank_record_is_taken_over(
     provider: Provider, daemon: Any, pool: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jvp.libvirt.sidecar._ABANDONED_S", 0.1)
+    monkeypatch.setattr("jvp.libvirt.storage.volume_record._ABANDONED_S", 0.1)
     for content in (b"", b"\0" * 4096, b" " * 4096):
         lay(daemon, pool, folder / ".jvp-v.json", content, True)
         made = provider.volumes.create(Work(), key("volume", "v"), volume_spec(name="v", pool=pool, size="4MiB"))

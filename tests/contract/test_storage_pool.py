@@ -20,10 +20,10 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import folders, poolmarks
-from jvp.libvirt.poolmarks import inactive_xml, mark_of
-from jvp.libvirt.xml import drop, parse, put, same_xml, text_of
-from jvp.resources.storage_pool import StoragePool, StoragePools
+from jvp.libvirt.link.xml import drop, parse, put, same_xml, text_of
+from jvp.libvirt.storage import folders, pool_mark
+from jvp.libvirt.storage.pool_mark import inactive_xml, mark_of
+from jvp.resources.storage.pool import StoragePool, StoragePools
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -358,7 +358,7 @@ def test_data_of_another_pool_over_the_same_folder_stays(
         with monkeypatch.context() as older:
             older.setattr(folders, "is_same", lambda node, one, other: False)
             older.setattr(provider.pools.api, "_by_marker", lambda pool, there: None)
-            older.setattr(poolmarks, "take_marker", lambda pool, mark: None)
+            older.setattr(pool_mark, "take_marker", lambda pool, mark: None)
             second = create(provider, "second", name=f"{prefix}p", path=path, deleteData=True)
         inside = sorted(one.name for one in folder.iterdir())
         lines = Lines()

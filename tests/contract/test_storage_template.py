@@ -17,9 +17,9 @@ from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
 from jvp.images.segments import Progress
-from jvp.libvirt.storage import template_of
+from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance.storage import root_name
-from jvp.resources.template import Template
+from jvp.resources.storage.template import Template
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 

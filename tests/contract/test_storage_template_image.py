@@ -23,8 +23,8 @@ from jvp.core.check import check
 from jvp.core.errors import Invalid, JvpError, NoSpace, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.work import Work
-from jvp.libvirt import pools
-from jvp.resources.template import Template
+from jvp.libvirt.storage import lookup
+from jvp.resources.storage.template import Template
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -171,7 +171,7 @@ def test_bodies_that_cannot_be_images_leave_nothing(
     if how == "endless":
         web.routes["/image"] = endless
     if how != "truncated":
-        monkeypatch.setattr(pools, "free_bytes", lambda _pool: 10 * MIB if how == "endless" else MIB)
+        monkeypatch.setattr(lookup, "free_bytes", lambda _pool: 10 * MIB if how == "endless" else MIB)
     with pytest.raises((Invalid, Unreachable), match="was cut after" if how == "truncated" else "limit") as caught:
         create(provider, pool, url=url)
     assert caught.value.path == ("source", "url")
@@ -268,7 +268,7 @@ def test_refused_before_the_first_write(
 
 
 def test_larger_than_the_pool(provider: Provider, pool: str, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "free_bytes", lambda _pool: 1000)
+    monkeypatch.setattr(lookup, "free_bytes", lambda _pool: 1000)
     with pytest.raises(NoSpace, match="has 1000 bytes left") as caught:
         create(provider, pool, path=str(image))
     assert caught.value.path == ("pool",)
@@ -308,7 +308,7 @@ def _qemu_img(path: Path, *options: str) -> None:
 def test_a_server_that_is_busy_at_first(
     provider: Provider, pool: str, web: Server, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jvp.images.download._PAUSE_S", 0.01)
+    monkeypatch.setattr("jvp.images.url_source._PAUSE_S", 0.01)
     url = web.serve("/image", image.read_bytes())
     whole, turns = web.routes["/image"], [503, 502, 429]
     web.routes["/image"] = lambda request: request.send_error(turns.pop(0)) if turns else whole(request)

@@ -20,8 +20,8 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import copying, fill, pools, sidecar
-from jvp.resources.volume import Volume
+from jvp.libvirt.storage import copy_volume, lookup, volume_claim, volume_record
+from jvp.resources.storage.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -290,7 +290,7 @@ def test_a_run_that_took_the_name_over_has_it_though_the_other_makes_the_volume(
     provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever lost the name was just about to, and then hears that it is lost: one of the two ends well."""
-    make = pools.create_volume
+    make = lookup.create_volume
     begun, lost, done = threading.Event(), threading.Event(), threading.Event()
 
     def held(*arguments: Any, **named: Any) -> Any:
@@ -305,8 +305,8 @@ def test_a_run_that_took_the_name_over_has_it_though_the_other_makes_the_volume(
         finally:
             done.set()
 
-    monkeypatch.setattr(fill, "_SETTLE_S", 0.0)
-    monkeypatch.setattr(pools, "create_volume", held)
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(lookup, "create_volume", held)
     with ThreadPoolExecutor() as threads, contextlib.ExitStack() as ends:
         other = Provider()
         ends.callback(other.exit)
@@ -334,7 +334,7 @@ def test_a_record_that_is_in_use_for_a_moment_is_written_all_the_same(
 
         return call
 
-    monkeypatch.setattr(sidecar, "write_small", busy("write", sidecar.write_small))
+    monkeypatch.setattr(volume_record, "write_small", busy("write", volume_record.write_small))
     for step in ("resize", "delete"):
         monkeypatch.setattr(libvirt.virStorageVol, step, busy(step, getattr(libvirt.virStorageVol, step)))
     made = create(provider, name="v", pool=pool, size="4MiB")
@@ -346,7 +346,7 @@ def test_a_record_that_is_in_use_for_a_moment_is_written_all_the_same(
 def test_cancel_takes_back_a_copy(
     provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "_STATUS_S", 0.0)
+    monkeypatch.setattr(copy_volume, "_STATUS_S", 0.0)
     image = raw_image(tmp_path / "image.raw", size=64 * MIB, data=32 * MIB)
     spec = template_spec(name="t", pool=pool, source={"path": str(image)})
     template = provider.templates.create(Work(), key("template", "t"), spec)

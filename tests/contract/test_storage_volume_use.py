@@ -18,9 +18,9 @@ from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.identity import Mark
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import marks
-from jvp.libvirt.xml import parse, put, sub, text_of
-from jvp.resources.volume import Volume
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse, put, sub, text_of
+from jvp.resources.storage.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 

@@ -16,8 +16,9 @@ from tests.contract.conftest import Bag, Bench
 from jvp.core.errors import Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices, marks
-from jvp.libvirt.xml import parse, put, text_of, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse, put, text_of, value
 
 MIB = 1024**2
 LIMIT_S = 120

@@ -20,7 +20,7 @@ from jvp.doors.terraform import plugin as terraform
 from jvp.doors.terraform import schemas
 from jvp.warm import launcher
 
-HOST = ("libvirt", "lxml", "jvp.libvirt.node", "jvp.images.fetch", "jvp.resources.functions")
+HOST = ("libvirt", "lxml", "jvp.libvirt.link.node", "jvp.images.http", "jvp.resources.instance.functions")
 """What only a call that asks the host needs."""
 MODELS = ("pydantic", "jvp.resources", *HOST)
 UUID = "8c1e6b2e-0c5b-4c0e-9f0a-0e9b1c5d7a11"
@@ -32,7 +32,7 @@ DECLARED = {
     "jvp_instance": {"name": "a", "iso": "p/cd"},
 }
 OF_KINDS = tuple(f"jvp.resources.{name}" for name in (
-    "storagepoolmodel", "templatemodel", "volumemodel", "network.model", "instance.model",
+    "storage.pool_model", "storage.template_model", "storage.volume_model", "network.model", "instance.model",
 ))  # fmt: skip
 """Their models, in the same order."""
 
@@ -162,7 +162,8 @@ ask("GetProviderSchema")
 new = sorted(name for name in {{*sys.modules}} - before if not name.startswith(("unittest", "asyncio")))
 assert not [name for name in new if name.startswith(("jvp", "pydantic", "grpc", "google"))], new
 """
-    assert imported(program, ("jvp.resources.functions",)) == ["jvp.resources.functions"]
+    functions = "jvp.resources.instance.functions"
+    assert imported(program, (functions,)) == [functions]
 
 
 def test_the_stored_schemas_are_those_of_the_models() -> None:

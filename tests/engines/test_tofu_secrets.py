@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tofu_stack import PLAN, Tofu, programs
 
-from jvp.libvirt.streams import read_small
+from jvp.libvirt.storage.streams import read_small
 from jvp.resources.instance.storage import seed_name
 
 MODULE = """

@@ -109,11 +109,12 @@ class Forks:
 def main(impatient: bool, hurry: bool) -> None:
     import libvirt  # noqa: F401
 
-    from jvp.libvirt import fill, node, sidecar
+    from jvp.libvirt.link import node
+    from jvp.libvirt.storage import volume_claim, volume_record
     from jvp.resources import everything  # noqa: F401
 
     if impatient:
-        sidecar._ABANDONED_S, fill._SETTLE_S = 0.5, 0.05
+        volume_record._ABANDONED_S, volume_claim._SETTLE_S = 0.5, 0.05
     if hurry:
         node.KEEPALIVE = 1, 4
     with os.fdopen(os.dup(1), "wb") as answers:

@@ -20,8 +20,8 @@ from jvp.core.errors import NoSpace, Unreachable
 from jvp.core.identity import Key
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt.node import Node
-from jvp.libvirt.streams import VolumeUpload
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage.streams import VolumeUpload
 
 ROOM = 64 * MIB
 

@@ -19,8 +19,8 @@ from jvp.core.errors import Rejected
 from jvp.core.identity import Key
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import probe
-from jvp.libvirt.node import Node
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage import kvm_probe
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 
@@ -141,7 +141,7 @@ def test_a_guest_whose_disk_has_no_room_goes_on_when_there_is_some(trial: Callab
 
 def test_a_guest_that_kvm_has_given_up_is_switched_off_and_started_again(trial: Callable[[bytes], Trial]) -> None:
     one = trial(JUMPS)
-    if not probe.lists_kvm(Node(one.host.uri)):
+    if not kvm_probe.lists_kvm(Node(one.host.uri)):
         pytest.skip("no KVM on this machine")
     try:
         one.update(virtType="kvm", powerState="running")
@@ -163,14 +163,14 @@ def test_a_change_to_kvm_is_tried_before_anything_is_written(
     trial: Callable[[bytes], Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = trial(SPINS)
-    if not probe.lists_kvm(Node(one.host.uri)):
+    if not kvm_probe.lists_kvm(Node(one.host.uri)):
         with pytest.raises(Rejected, match="the node offers no KVM"):
             one.update(virtType="kvm")
         return
     with one.domain() as domain:
         before = domain.XMLDesc(0)
     for outcome in ("refused", "stuck"):
-        monkeypatch.setattr(probe, "_tried", lambda *_, outcome=outcome: outcome)
+        monkeypatch.setattr(kvm_probe, "_tried", lambda *_, outcome=outcome: outcome)
         with pytest.raises(Rejected, match="KVM does not work on this node") as caught:
             one.update(virtType="kvm", name="jvpt-other")
         assert caught.value.path == ("virtType",)

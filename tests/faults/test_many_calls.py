@@ -16,9 +16,9 @@ import pytest
 from faults.slow import PATIENCE_S, SlowHost, until
 from jvp.core.errors import JvpError
 from jvp.core.work import Work
-from jvp.libvirt import node as nodes
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.node import Node
+from jvp.libvirt.link import node as nodes
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
 
 CALLS = 12
 LOST_S = 7.0

@@ -10,8 +10,8 @@ from typing import Any
 
 import libvirt
 
-from jvp.libvirt import events
-from jvp.libvirt.xml import parse, text_of
+from jvp.libvirt.link import events
+from jvp.libvirt.link.xml import parse, text_of
 
 _CHANGING = ("allocation", "available", "timestamps", "physical", "owner", "group", "label")
 """libvirt gives what a guest stands on to QEMU's user, and does not take back what others may stand on too."""

@@ -168,7 +168,7 @@ def test_a_session_has_no_networks_and_says_so(session_node: SessionHost, stack_
 def sentence(namespace: Namespace, user: User | None, uri: str) -> str:
     """What the provider says about a daemon that it cannot use, asked as a process of that user's."""
     code = (
-        "import sys; from jvp.libvirt.node import Node; from jvp.core.errors import Unreachable\n"
+        "import sys; from jvp.libvirt.link.node import Node; from jvp.core.errors import Unreachable\n"
         "try: Node(sys.argv[1]).connection\n"
         "except Unreachable as error: print(error)\n"
     )

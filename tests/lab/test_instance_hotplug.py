@@ -18,8 +18,8 @@ from tests.lab.conftest import BOOT_S, Guest, Holder
 
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link.xml import parse, value
 
 MIB = 2**20
 

@@ -13,7 +13,7 @@ from tests.lab.conftest import Guest
 
 from jvp.core.errors import Invalid, NotFound
 from jvp.core.stored import Stored
-from jvp.libvirt.xml import parse, text_of, value
+from jvp.libvirt.link.xml import parse, text_of, value
 from jvp.resources.instance.definition import iso_drive, iso_of
 
 

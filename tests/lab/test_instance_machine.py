@@ -11,9 +11,10 @@ from tests.contract.conftest import Bench
 from tests.lab.conftest import Guest
 
 from jvp.core.errors import Rejected
-from jvp.libvirt import domains, marks
-from jvp.libvirt.xml import drop, value
-from jvp.libvirt.xml import parse as parsed
+from jvp.libvirt.domain import domains
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import drop, value
+from jvp.libvirt.link.xml import parse as parsed
 from jvp.resources.instance.definition import comparable
 from jvp.resources.instance.machine import firmware_of
 

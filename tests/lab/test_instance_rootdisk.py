@@ -14,7 +14,7 @@ from tests.lab.test_instance_iso import boot_sector
 
 from jvp.core.errors import Cancelled
 from jvp.core.stored import Stored
-from jvp.libvirt.xml import parse, value
+from jvp.libvirt.link.xml import parse, value
 from jvp.resources.instance import making, rootplan
 from jvp.resources.instance.definition import root_disk
 

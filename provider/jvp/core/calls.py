@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from jvp.core import objects
+from jvp.core import bags
 from jvp.core.abandon import leavable
+from jvp.core.bags import Given
 from jvp.core.check import Checked, Failure, check, failures_text, hide
 from jvp.core.diff import consequences, declared, defaulted, diff
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
@@ -22,7 +23,6 @@ from jvp.core.guard import guarded, said, shown
 from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import Spec, fields, load
-from jvp.core.objects import Given
 from jvp.core.outlook import Asked, Outlook
 from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
 from jvp.core.text import sentence
@@ -87,9 +87,9 @@ class Calls:
 
     def _plan(self, token: str, stored: Stored, new: Given, work: Work | None = None, *, looks: bool = False) -> Plan:
         handler = self.handlers[token]
-        with self._guarded(stored.state, objects.bag_of(new), work=work) as work:
+        with self._guarded(stored.state, bags.bag_of(new), work=work) as work:
             refuse_newer(handler.spec, stored)
-            stored, wanted = upgraded(handler.spec, stored), objects.wanted(handler, stored, new).sound()
+            stored, wanted = upgraded(handler.spec, stored), bags.wanted(handler, stored, new).sound()
             changes = diff(handler.spec, stored.state, stored.inputs, wanted.whole, imported=stored.imported)
             prior, bag = load(handler.state, stored.state), reveal(wanted.whole)
             found = tuple(handler.effects(changes, prior, bag))
@@ -101,12 +101,12 @@ class Calls:
         Warns of why the create that is `asked` for would fail as the host is now.
         """
         handler = self.handlers[token]
-        wanted = objects.checked(handler, inputs).sound()
+        wanted = bags.checked(handler, inputs).sound()
         if asked is not None:
             with contextlib.suppress(JvpError), self._guarded(wanted.whole, work=work) as warned:
                 spec, key = wanted.spec, asked.key
                 self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
-        return objects.to_create(handler, wanted, work, self.secrets)
+        return bags.to_create(handler, wanted, work, self.secrets)
 
     @leavable
     def preview_update(
@@ -118,11 +118,11 @@ class Calls:
         """
         handler = self.handlers[token]
         plan = plan or self._plan(token, stored, new, work, looks=True)
-        bag = objects.bag_of(new)
+        bag = bags.bag_of(new)
         with self._guarded(stored.state, bag, work=work) as work:
             for line in (*consequences(plan.changes), *(defaulted(plan.changes, bag) if defaults else ())):
                 work.warn(line)
-        return objects.to_update(handler, stored, plan, bag, work, self.secrets)
+        return bags.to_update(handler, stored, plan, bag, work, self.secrets)
 
     @leavable
     def create(self, token: str, key: Key, inputs: Given, work: Work, *, adopt: bool = False) -> Result:
@@ -130,11 +130,11 @@ class Calls:
 
         With `adopt` an object that is there already under the declared name is taken over: imported and updated.
         """
-        handler, bag = self.handlers[token], objects.bag_of(inputs)
+        handler, bag = self.handlers[token], bags.bag_of(inputs)
         with self._guarded(bag, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
-                wanted = objects.to_apply(objects.checked(handler, inputs))
+                wanted = bags.to_apply(bags.checked(handler, inputs))
                 spec = wanted.spec
                 outcome = self._going.wait(work, token, lambda: handler.create(work, key, spec), patient=not adopt)
             except NameTaken as error:
@@ -181,14 +181,14 @@ class Calls:
                 return None
             state, lacks = (found.state, found.reasons) if isinstance(found, Partial) else (found, ())
             stored = upgraded(handler.spec, stored)
-            wanted = objects.wanted(handler, stored, stored.inputs)
-            bag = objects.state_bag(handler, state, wanted.whole, stored.state)
+            wanted = bags.wanted(handler, stored, stored.inputs)
+            bag = bags.state_bag(handler, state, wanted.whole, stored.state)
             self._stand(handler, stored.id, bag, state, work, again=True)
             private = {**stored.private, **({"host": self.host()} if stored.private.get("host") else {})}
             if lacks:
                 private["unfinished"] = list(dict.fromkeys([*stored.unfinished, *lacks]))
             if stored.private.get("unmanaged"):  # what nobody declares is as it is now
-                wanted = objects.wanted(handler, replace(stored, state=bag), stored.inputs)
+                wanted = bags.wanted(handler, replace(stored, state=bag), stored.inputs)
             return Stored(stored.id, declared(handler.spec, bag, stored.inputs, wanted.whole), bag, private)
 
     @leavable
@@ -202,7 +202,7 @@ class Calls:
             if found is None:
                 return None
             state = found.state if isinstance(found, Partial) else found
-            bag = objects.state_bag(handler, state, {}, {})
+            bag = bags.state_bag(handler, state, {}, {})
             inputs = {
                 name: bag[name]
                 for name, facts in fields(handler.spec).items()
@@ -220,13 +220,13 @@ class Calls:
     @leavable
     def update(self, token: str, stored: Stored, new: Given, work: Work, key: Key | None = None) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds. The key says who declares it."""
-        handler, bag = self.handlers[token], objects.bag_of(new)
+        handler, bag = self.handlers[token], bags.bag_of(new)
         work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
         with self._guarded(stored.inputs, bag, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            checked = objects.checked(handler, new)
+            checked = bags.checked(handler, new)
             plan = self._plan(token, stored, checked)
-            spec = objects.to_apply(plan.wanted).spec
+            spec = bags.to_apply(plan.wanted).spec
             outcome = self._going.wait(
                 work, token, lambda: handler.update(work, stored.id, plan.prior, spec, plan.changes)
             )
@@ -313,7 +313,7 @@ class Calls:
         private: Bag,
         prior: Bag | None = None,
     ) -> Result:
-        bag = objects.state_bag(handler, outcome.state, checked.whole, prior or {}, written=True)
+        bag = bags.state_bag(handler, outcome.state, checked.whole, prior or {}, written=True)
         private = {**self._provenance(handler), **private}
         if isinstance(outcome, Partial):
             secrets = self.secrets | secret_texts(inputs)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jvp.images.cache import file_digest_cached as file_digest_cached
     from jvp.images.checksum import Checksum as Checksum
     from jvp.images.checksum import ContentDigest as ContentDigest
     from jvp.images.checksum import Verifier as Verifier
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from jvp.images.cloudconfig import File as File
     from jvp.images.cloudconfig import User as User
     from jvp.images.cloudconfig import cloud_config as cloud_config
-    from jvp.images.download import UrlSource as UrlSource
-    from jvp.images.download import open_url as open_url
+    from jvp.images.digest_cache import file_digest_cached as file_digest_cached
     from jvp.images.formats import ImageInfo as ImageInfo
     from jvp.images.formats import inspect as inspect
     from jvp.images.seed import build_seed as build_seed
@@ -45,12 +43,14 @@ if TYPE_CHECKING:
     from jvp.images.transfer import fill as fill
     from jvp.images.unpack import named_as_packed as named_as_packed
     from jvp.images.unpack import unpacked as unpacked
+    from jvp.images.url_source import UrlSource as UrlSource
+    from jvp.images.url_source import open_url as open_url
 
 _HOMES = {
-    "cache": ("file_digest_cached",),
+    "digest_cache": ("file_digest_cached",),
     "checksum": ("Checksum", "ContentDigest", "Verifier", "content_digest", "parse_checksum"),
     "cloudconfig": ("File", "User", "cloud_config"),
-    "download": ("UrlSource", "open_url"),
+    "url_source": ("UrlSource", "open_url"),
     "formats": ("ImageInfo", "inspect"),
     "seed": ("build_seed",),
     "segments": ("BLOCK", "HEAD_BYTES", "Data", "Hole", "Segment"),

@@ -1,4 +1,4 @@
-"""Where an image comes from: a file on this machine, or an address (see `download`)."""
+"""Where an image comes from: a file on this machine, or an address (see `url_source`)."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from typing import Final
 from jvp.core.errors import Invalid
 from jvp.core.work import Work
 from jvp.images.checksum import Checksum, parse_checksum
-from jvp.images.download import open_url
-from jvp.images.fetch import shown
+from jvp.images.http import shown
 from jvp.images.segments import Data
+from jvp.images.url_source import open_url
 
 _LENGTHS: Final = {"sha256": 64, "sha512": 128}
 _FILE_MAX: Final = 4 * 1024 * 1024

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from jvp.core.errors import JvpError, Path, Unreachable
 from jvp.core.outlook import Plans
 from jvp.core.values import known
-from jvp.libvirt import pools
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.node import Node
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage import lookup
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def pool_of(node: Node, what: str, reference: Any, path: Path) -> Generator[JvpE
     """The storage pool of a reference; None for one that is not known yet or not made yet, and for a wrong one."""
     if not is_there(node.plans, reference, "storage pool"):
         return None
-    return (yield from attempt(what, lambda: pools.active_pool_of(node, reference, path)))
+    return (yield from attempt(what, lambda: lookup.active_pool_of(node, reference, path)))
 
 
 def is_there(plans: Plans, reference: Any, *kinds: str) -> bool:

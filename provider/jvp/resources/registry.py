@@ -17,25 +17,25 @@ from jvp.core.values import known
 from jvp.resources.provider import Provider
 
 if TYPE_CHECKING:
-    from jvp.libvirt.node import Node
+    from jvp.libvirt.link.node import Node
 
 _TYPES = {
-    "StoragePool": ("storagepoolmodel.StoragePoolType", "storage_pool.StoragePools"),
-    "Template": ("templatemodel.TemplateType", "template.Templates"),
-    "Volume": ("volumemodel.VolumeType", "volume.Volumes"),
+    "StoragePool": ("storage.pool_model.StoragePoolType", "storage.pool.StoragePools"),
+    "Template": ("storage.template_model.TemplateType", "storage.template.Templates"),
+    "Volume": ("storage.volume_model.VolumeType", "storage.volume.Volumes"),
     "Network": ("network.model.NetworkType", "network.handler.Networks"),
     "Instance": ("instance.model.InstanceType", "instance.handler.Instances"),
 }
 """What is declared and what has the verbs, in the order in which they stand on each other."""
 _FUNCTIONS = {
-    "getInstance": "functions.GetInstance",
-    "getInstanceXml": "functions.GetInstanceXml",
-    "getNetwork": "functions.GetNetwork",
-    "getNetworkLeases": "functions.GetNetworkLeases",
-    "getNode": "functions.GetNode",
-    "getStoragePool": "storage_functions.GetStoragePool",
-    "getTemplate": "storage_functions.GetTemplate",
-    "getVolume": "storage_functions.GetVolume",
+    "getInstance": "instance.functions.GetInstance",
+    "getInstanceXml": "instance.functions.GetInstanceXml",
+    "getNetwork": "network.functions.GetNetwork",
+    "getNetworkLeases": "network.functions.GetNetworkLeases",
+    "getNode": "node.GetNode",
+    "getStoragePool": "storage.functions.GetStoragePool",
+    "getTemplate": "storage.functions.GetTemplate",
+    "getVolume": "storage.functions.GetVolume",
 }
 
 
@@ -62,7 +62,7 @@ def calls(provider: Provider) -> Calls:
     plans = Plans()
 
     def make_node() -> Node:
-        from jvp.libvirt.node import Node
+        from jvp.libvirt.link.node import Node
 
         return Node(provider.uri, plans)
 

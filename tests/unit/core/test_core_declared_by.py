@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from jvp.core.identity import ADDRESS_BYTES, LABEL_BYTES, DeclaredBy, Key, Mark, maker
 from jvp.core.work import Work
-from jvp.libvirt import marks, poolmarks
-from jvp.libvirt.poolmarks import PoolMark
-from jvp.libvirt.xml import Element, parse, text_of
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import Element, parse, text_of
+from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage.pool_mark import PoolMark
 
 STACK = DeclaredBy.of("pulumi", "shop/dev", "urn:pulumi:dev::shop::::lan")
 KEY = Key("me", "Network", "a", "lan", STACK)
@@ -34,8 +35,8 @@ def test_what_an_engine_says_fits_and_is_read_back(door: str, label: str, addres
     marks.put(root, marks.element_of(Mark("k", 1, declared_by=by)))
     assert marks.mark_of(parse(text_of(root))) == Mark("k", 1, declared_by=by)
     pool = parse("<pool><name>p</name><source/></pool>")
-    poolmarks.write(pool, PoolMark(Mark("k", 1, declared_by=by), made=True))
-    assert poolmarks.mark_of(parse(text_of(pool))) == PoolMark(Mark("k", 1, declared_by=by), made=True)
+    pool_mark.write(pool, PoolMark(Mark("k", 1, declared_by=by), made=True))
+    assert pool_mark.mark_of(parse(text_of(pool))) == PoolMark(Mark("k", 1, declared_by=by), made=True)
     found = DeclaredBy.read({"door": door, "label": label, "address": address})
     assert found is None or str(found).isprintable()
 
@@ -96,10 +97,10 @@ def test_an_imported_object_gets_a_mark_that_owns_nothing() -> None:
 def test_the_mark_of_a_pool_stays_readable_for_older_versions() -> None:
     """They make a Mark of what is in "mark", and of no other name."""
     pool = parse("<pool><name>p</name></pool>")
-    assert poolmarks.declare(pool, Work(key=KEY), has_marker=False)
-    assert not poolmarks.declare(pool, Work(key=KEY), has_marker=False)
-    assert poolmarks.mark_of(pool) is None
-    noted = poolmarks.noted(pool)
+    assert pool_mark.declare(pool, Work(key=KEY), has_marker=False)
+    assert not pool_mark.declare(pool, Work(key=KEY), has_marker=False)
+    assert pool_mark.mark_of(pool) is None
+    noted = pool_mark.noted(pool)
     assert noted is not None
     assert noted.mark.declared_by == STACK
     assert '"mark":{"key":"","generation":0,"acknowledged":true,"owner":""}' in text_of(pool).replace("&quot;", '"')
@@ -108,7 +109,7 @@ def test_the_mark_of_a_pool_stays_readable_for_older_versions() -> None:
 def test_a_pool_with_a_vendor_of_its_own_is_left_as_it_is() -> None:
     text = '<pool><name>p</name><source><vendor name="them"/></source></pool>'
     pool = parse(text)
-    assert not poolmarks.declare(pool, Work(key=KEY), has_marker=False)
+    assert not pool_mark.declare(pool, Work(key=KEY), has_marker=False)
     assert text_of(pool) == text
 
 

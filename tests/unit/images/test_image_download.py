@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-import jvp.images.download as download
-import jvp.images.fetch as fetch
+import jvp.images.http as fetch
+import jvp.images.url_source as download
 from jvp.core.errors import Cancelled, Invalid, JvpError, Unreachable
 from jvp.core.work import Work
 from jvp.images import Data, open_url

@@ -12,7 +12,7 @@ import pytest
 
 from jvp.core.errors import JvpError
 from jvp.core.work import Work
-from jvp.images import Data, downloads, open_url
+from jvp.images import Data, download_cache, open_url
 from jvp.images.segments import Segment
 
 pytestmark = pytest.mark.unit
@@ -99,7 +99,7 @@ def test_what_cannot_be_told_apart_is_not_kept(shop: Shop, store: Path, headers:
 
 
 def test_nothing_is_kept_of_a_cut_download(shop: Shop, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jvp.images.download._PAUSE_S", 0.01)
+    monkeypatch.setattr("jvp.images.url_source._PAUSE_S", 0.01)
     shop.cut, shop.headers = True, {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
     with pytest.raises(JvpError):
         shop.fetch()
@@ -113,7 +113,7 @@ def test_nor_where_nobody_wants_it(shop: Shop, store: Path, monkeypatch: pytest.
 
 
 def test_what_was_used_longest_ago_goes_first(shop: Shop, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MOST", 8 * MIB)
+    monkeypatch.setattr(download_cache, "MOST", 8 * MIB)
     store.mkdir(parents=True)
     for number, name in enumerate(("old", "new")):
         (store / name).write_bytes(bytes(MIB))
@@ -129,10 +129,10 @@ def test_what_was_used_longest_ago_goes_first(shop: Shop, store: Path, monkeypat
 def test_a_full_disk_is_no_error(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = tmp_path / "full"
     part.symlink_to("/dev/full")
-    monkeypatch.setattr(downloads, "_room", lambda _version: part)
-    version = downloads.Version("http://127.0.0.1/a", '"v1"', downloads.LEAST)
+    monkeypatch.setattr(download_cache, "_room", lambda _version: part)
+    version = download_cache.Version("http://127.0.0.1/a", '"v1"', download_cache.LEAST)
     piece = b"so small that a buffer would hold it until the close"
-    assert list(downloads.keeping(version, (one for one in [piece]))) == [piece]
+    assert list(download_cache.keeping(version, (one for one in [piece]))) == [piece]
     assert files(store) == []
     assert not part.is_symlink()
 

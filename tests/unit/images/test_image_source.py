@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import jvp.images.cache as cache
+import jvp.images.digest_cache as cache
 from jvp.core.errors import Cancelled, Invalid, NotFound, Unreachable
 from jvp.core.work import Work
 from jvp.images import Data, Hole, content_digest, file_digest_cached, open_path

@@ -8,8 +8,8 @@ from typing import Any
 import libvirt
 from hypothesis import strategies as st
 
-from jvp.libvirt import node
-from jvp.libvirt.xml import Element, parse, text_of
+from jvp.libvirt.link import node
+from jvp.libvirt.link.xml import Element, parse, text_of
 
 TEXTS = st.sampled_from(
     ["", " ", "-1", "0", "1", "007", "1e9", "nan", "inf", "0x10", "1.5", "99999999999999999999", "9" * 5000, "\u0663",

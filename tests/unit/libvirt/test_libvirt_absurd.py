@@ -22,18 +22,19 @@ from jvp.core.errors import Bug, JvpError
 from jvp.core.stored import Stored
 from jvp.core.types import address_of
 from jvp.core.work import Work
-from jvp.libvirt import sidecar, told
-from jvp.libvirt.addresses import MOST, agent_addresses
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.guest import leases_of, set_aside
-from jvp.libvirt.templates import Record
-from jvp.libvirt.xml import parse, volume_xml
-from jvp.resources.functions import GetNetworkLeases, GetNetworkLeasesArgs
+from jvp.libvirt.domain.addresses import MOST, agent_addresses
+from jvp.libvirt.domain.guest import leases_of, set_aside
+from jvp.libvirt.link import told
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.xml import parse, volume_xml
+from jvp.libvirt.storage import volume_record
+from jvp.libvirt.storage.templates import Record
 from jvp.resources.instance.handler import Instances
+from jvp.resources.network.functions import GetNetworkLeases, GetNetworkLeasesArgs
 from jvp.resources.network.handler import Networks
 from jvp.resources.provider import Provider
-from jvp.resources.storage_pool import StoragePools
-from jvp.resources.volume import Volumes
+from jvp.resources.storage.pool import StoragePools
+from jvp.resources.storage.volume import Volumes
 
 GOLDEN = Path(__file__).parents[1] / "resources" / "golden"
 MAC = "52:54:00:00:00:01"
@@ -134,7 +135,7 @@ def test_an_instances_definition(data: st.DataObject, active: bool) -> None:
     text, network = data.draw(st.sampled_from(INSTANCES)), data.draw(st.sampled_from(NETWORKS))
     inactive, live, lan, volume = (data.draw(spoiled(one)) for one in (text, text, network, VOLUME))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jvp.libvirt.guest.BALLOON_STILL", 0)
+        patch.setattr("jvp.libvirt.domain.guest.BALLOON_STILL", 0)
         calm = instances(text, text, network, VOLUME, active=active)
         read_and_plan("Instance", UUID, calm, instances(inactive, live, lan, volume, active=active))
 
@@ -180,9 +181,9 @@ def test_our_own_notes_in_the_hands_of_others(found: Any) -> None:
         raw = {"version": 1, "kind": "volume", "mark": {"key": "k", "generation": 0}, "phase": "whole", "nonce": "n",
                "format": "raw", "facts": {}}  # fmt: skip
         for name in raw:
-            sidecar.parsed(json.dumps({**raw, name: found}).encode())
+            volume_record.parsed(json.dumps({**raw, name: found}).encode())
         for name in ("superseded", "going", "size", "source", "current", "birth"):
-            read = sidecar.parsed(json.dumps({**raw, "facts": {name: found}}).encode())
+            read = volume_record.parsed(json.dumps({**raw, "facts": {name: found}}).encode())
             assert read is None or Record.of(read).generations is not None
 
 

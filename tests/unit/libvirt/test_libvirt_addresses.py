@@ -7,9 +7,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from jvp.libvirt.addresses import Address, agent_addresses, arp_addresses, channel_state
-from jvp.libvirt.waiting import Console
-from jvp.libvirt.xml import parse
+from jvp.libvirt.domain.addresses import Address, agent_addresses, arp_addresses, channel_state
+from jvp.libvirt.domain.waiting import Console
+from jvp.libvirt.link.xml import parse
 
 MAC = "52:54:00:00:00:01"
 ROOT = parse(f"""<domain><devices>

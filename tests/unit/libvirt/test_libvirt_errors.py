@@ -10,8 +10,8 @@ import pytest
 
 from jvp.core import parent
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Rejected, Unreachable
-from jvp.libvirt import errors
-from jvp.libvirt.errors import (
+from jvp.libvirt.link import errors
+from jvp.libvirt.link.errors import (
     Gone,
     connect_error,
     is_beyond_resume,

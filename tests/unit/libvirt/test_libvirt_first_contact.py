@@ -11,8 +11,8 @@ import pytest
 
 from jvp.core.errors import Unreachable
 from jvp.core.work import Work, running
-from jvp.libvirt import node as nodes
-from jvp.libvirt.node import Node
+from jvp.libvirt.link import node as nodes
+from jvp.libvirt.link.node import Node
 
 PASSING = (
     "Failed to connect socket to '/run/libvirt/libvirt-sock': Connection refused",

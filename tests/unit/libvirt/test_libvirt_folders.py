@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jvp.libvirt import folders
-from jvp.libvirt.node import Node
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage import folders
 
 
 class Here(Node):

@@ -6,7 +6,7 @@ import libvirt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jvp.libvirt.hosts import Host, steps
+from jvp.libvirt.network.reservations import Host, steps
 
 ADD = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
 

@@ -7,9 +7,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from jvp.libvirt.guest import Lease, leases, leases_of, set_aside, set_leases_aside
-from jvp.libvirt.networks import ranges_of
-from jvp.libvirt.xml import Element, parse, text_of
+from jvp.libvirt.domain.guest import Lease, leases, leases_of, set_aside, set_leases_aside
+from jvp.libvirt.link.ranges import ranges_of
+from jvp.libvirt.link.xml import Element, parse, text_of
 
 MAC = "52:54:00:00:00:01"
 

@@ -11,7 +11,7 @@ import pytest
 from jvp.core import abandon
 from jvp.core.errors import Busy, Cancelled, Rejected, Unreachable
 from jvp.core.work import Work
-from jvp.libvirt.looks import Looks
+from jvp.libvirt.link.looks import Looks
 
 MANY = 20
 

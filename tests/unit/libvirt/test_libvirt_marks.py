@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jvp.core.identity import Key, Mark
-from jvp.libvirt import marks
-from jvp.libvirt.xml import parse, same_xml, text_of
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse, same_xml, text_of
 
 MARK = Mark(Key("", "network", "n").digest, 2, owner='alice <&">')
 FOREIGN = "<network><name>a</name><metadata><x:y xmlns:x='urn:x'>kept</x:y></metadata></network>"

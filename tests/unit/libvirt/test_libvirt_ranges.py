@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jvp.libvirt.networks import _range_steps
+from jvp.libvirt.network.networks import _range_steps
 
 ADD_LAST, ADD_FIRST, DELETE = 3, 4, 2
 ranges = st.lists(st.sampled_from("abcde"), unique=True, max_size=5)

@@ -9,8 +9,8 @@ import pytest
 
 from jvp.core.errors import Rejected
 from jvp.core.identity import DeclaredBy, Mark
-from jvp.libvirt import sidecar
-from jvp.libvirt.sidecar import SIZE, Sidecar
+from jvp.libvirt.storage import volume_record
+from jvp.libvirt.storage.volume_record import SIZE, Sidecar
 
 WHOLE = Sidecar("volume", Mark("k", 3, True, "me"), "whole", "n0", "qcow2", {"template_id": "t", "full": False})
 
@@ -29,15 +29,15 @@ class Pool:
 
 
 def read(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Sidecar | None:
-    monkeypatch.setattr(sidecar, "read_small", lambda *_, start=0: raw[start : start + _[2]])
+    monkeypatch.setattr(volume_record, "read_small", lambda *_, start=0: raw[start : start + _[2]])
     pool: Any = Pool(len(raw))
-    return sidecar._read(pool, pool)
+    return volume_record._read(pool, pool)
 
 
 @pytest.mark.parametrize("phase", ["filling", "whole", "deleting"])
 def test_round_trip(phase: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     record = WHOLE.having(phase=phase)
-    raw = sidecar._encoded(record)
+    raw = volume_record._encoded(record)
     assert len(raw) == SIZE
     assert read(raw, monkeypatch) == record
 
@@ -49,14 +49,14 @@ def test_the_length_of_the_file_tells_how_far_a_foretold_one_came(
     monkeypatch: pytest.MonkeyPatch, more: int, phase: str, acknowledged: bool
 ) -> None:
     told = {"shapes": [[1, "raw", None]], "begun": False}
-    text = sidecar._encoded(WHOLE.having(mark=Mark("k", 3), facts={**WHOLE.facts, **told}))
+    text = volume_record._encoded(WHOLE.having(mark=Mark("k", 3), facts={**WHOLE.facts, **told}))
     found = read(text + b"\0" * more, monkeypatch)
     assert found is not None
     assert (found.phase, found.mark.acknowledged) == (phase, acknowledged)
     assert found.facts == {**WHOLE.facts, **(told if phase == "filling" else {})}
     # Of any other the text says it all.
     plain = WHOLE.having(mark=Mark("k", 3))
-    assert read(sidecar._encoded(plain) + b"\0" * more, monkeypatch) == plain
+    assert read(volume_record._encoded(plain) + b"\0" * more, monkeypatch) == plain
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_what_was_never_written_or_is_not_ours_is_none(raw: bytes, monkeypatch: 
     assert read(raw, monkeypatch) is None
 
 
-@pytest.mark.parametrize("length", [1000, SIZE, 3 * SIZE, sidecar.MOST])
+@pytest.mark.parametrize("length", [1000, SIZE, 3 * SIZE, volume_record.MOST])
 def test_a_longer_record_is_read_to_its_end(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = json.dumps({**json.loads(sidecar._encoded(WHOLE)), "further": "x"}).encode()
+    text = json.dumps({**json.loads(volume_record._encoded(WHOLE)), "further": "x"}).encode()
     assert read(text[:-2] + b"x" * (length - len(text)) + text[-2:], monkeypatch) == WHOLE
     assert read(text.ljust(length), monkeypatch) == WHOLE
 
@@ -83,41 +83,41 @@ def test_one_of_a_newer_version_is_refused_with_its_kind(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("changed", [{"phase": "unheard of"}, {"nonce": 1}, {"facts": []}, {"kind": None}])
 def test_a_record_of_another_form_is_none_of_ours(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(json.dumps({**json.loads(sidecar._encoded(WHOLE)), **changed}).encode(), monkeypatch) is None
+    assert read(json.dumps({**json.loads(volume_record._encoded(WHOLE)), **changed}).encode(), monkeypatch) is None
 
 
 def test_it_says_its_version() -> None:
-    assert json.loads(sidecar._encoded(WHOLE))["version"] == 1
+    assert json.loads(volume_record._encoded(WHOLE))["version"] == 1
 
 
 def test_too_much_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        sidecar._encoded(WHOLE.having(facts={"x": "y" * SIZE}))
+        volume_record._encoded(WHOLE.having(facts={"x": "y" * SIZE}))
 
 
 def test_who_declares_it_stands_beside_the_mark_for_older_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """They make a Mark of what is in "mark", and of no other name."""
     record = WHOLE.having(mark=Mark("k", 3, True, "me", DeclaredBy.of("pulumi", "läden/dev", 'a "b" c')))
-    found = json.loads(sidecar._encoded(record))
+    found = json.loads(volume_record._encoded(record))
     assert set(found["mark"]) == {"key", "generation", "acknowledged", "owner"}
     assert found["declaredBy"] == {"door": "pulumi", "label": "läden/dev", "address": 'a "b" c'}
-    assert read(sidecar._encoded(record), monkeypatch) == record
+    assert read(volume_record._encoded(record), monkeypatch) == record
 
 
 def test_who_declares_it_gives_way_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     full = WHOLE.having(facts={"x": "y" * (SIZE - 250)})
     record = full.having(mark=Mark("k", 3, True, "me", DeclaredBy.of("pulumi", "x" * 300, "y" * 500)))
-    assert read(sidecar._encoded(record), monkeypatch) == full
+    assert read(volume_record._encoded(record), monkeypatch) == full
 
 
 def test_names() -> None:
-    assert sidecar.volume_name("data") == ".jvp-data.json"
-    assert sidecar.is_sidecar(sidecar.volume_name("data"))
-    assert not sidecar.is_sidecar("data.json")
-    assert not sidecar.is_sidecar(".jvp-data")
+    assert volume_record.volume_name("data") == ".jvp-data.json"
+    assert volume_record.is_sidecar(volume_record.volume_name("data"))
+    assert not volume_record.is_sidecar("data.json")
+    assert not volume_record.is_sidecar(".jvp-data")
 
 
 def test_acknowledged_changes_nothing_else() -> None:
     fresh = WHOLE.having(mark=Mark("k", 3, False, "me"))
     assert fresh.acknowledged() == WHOLE
-    assert sidecar.new_nonce() != sidecar.new_nonce()
+    assert volume_record.new_nonce() != volume_record.new_nonce()

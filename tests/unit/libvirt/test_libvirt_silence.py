@@ -17,8 +17,8 @@ from jvp.core.errors import Cancelled, Unreachable
 from jvp.core.identity import Key
 from jvp.core.stored import Stored
 from jvp.core.work import Work
-from jvp.libvirt import node as nodes
-from jvp.libvirt.node import Node
+from jvp.libvirt.link import node as nodes
+from jvp.libvirt.link.node import Node
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 

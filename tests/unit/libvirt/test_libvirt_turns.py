@@ -17,13 +17,15 @@ from jvp.core.abandon import run
 from jvp.core.errors import Cancelled
 from jvp.core.identity import Mark
 from jvp.core.work import Work
-from jvp.libvirt import calls, devices, domains, node, overlays, pools, templates
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.sidecar import Sidecar
-from jvp.resources.template import Templates, TemplateState
-from jvp.resources.volume import Volumes, VolumeState
+from jvp.libvirt.domain import devices, domains
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import node, one_at_a_time
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import lookup, overlays, templates
+from jvp.libvirt.storage.volume_record import Sidecar
+from jvp.resources.storage.template import Templates, TemplateState
+from jvp.resources.storage.volume import Volumes, VolumeState
 
 ENOUGH_S = 30.0
 
@@ -55,7 +57,7 @@ class Network:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.back, self.busy = threading.Event(), threading.Event()
-        calls._lines[self] = calls._Line()
+        one_at_a_time._lines[self] = one_at_a_time._Line()
 
     def connect(self) -> Network:
         return self
@@ -68,7 +70,10 @@ class Network:
         self.sent.append("create")
 
 
-hang, create = calls._waiting("virNetwork.hang", Network.hang), calls._waiting("virNetwork.create", Network.create)
+hang, create = (
+    one_at_a_time._waiting("virNetwork.hang", Network.hang),
+    one_at_a_time._waiting("virNetwork.create", Network.create),
+)
 
 
 def test_a_call_that_still_queues_is_not_sent_after_its_verb_was_left(cancelled: Work) -> None:
@@ -209,7 +214,7 @@ RECORD = Sidecar("Template", Mark("", 0), "whole", facts={"current": "0" * 12})
 @pytest.mark.parametrize(
     "look",
     [
-        lambda busy: pools.volume_of(busy, "p/v"),
+        lambda busy: lookup.volume_of(busy, "p/v"),
         lambda busy: View(busy).learned("/p/v"),
         lambda busy: overlays._learn(busy, "/p", {"/p/v": []}),
         lambda busy: templates._usable(busy, "t", RECORD, ()),
@@ -217,7 +222,7 @@ RECORD = Sidecar("Template", Mark("", 0), "whole", facts={"current": "0" * 12})
     ids=["volume", "file", "overlays", "template"],
 )
 def test_a_cancel_ends_the_wait_for_a_busy_pool(look: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "_REFRESH_S", 3.0)
+    monkeypatch.setattr(lookup, "_REFRESH_S", 3.0)
     work = Work()
     work.cancelled.set()
     with pytest.raises(Cancelled):

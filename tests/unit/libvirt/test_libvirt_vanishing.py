@@ -8,10 +8,11 @@ import libvirt
 import pytest
 
 from jvp.core.errors import NameTaken
-from jvp.libvirt import devices, guest, sidecar
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.pools import unless_lost
-from jvp.resources.storage_pool import StoragePool, StoragePools
+from jvp.libvirt.domain import devices, guest
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.storage import volume_record
+from jvp.libvirt.storage.lookup import unless_lost
+from jvp.resources.storage.pool import StoragePool, StoragePools
 
 
 def error(code: int) -> libvirt.libvirtError:
@@ -81,7 +82,7 @@ class Pool:
 
 def test_a_sidecar_that_vanished_is_none() -> None:
     pool: Any = Pool()
-    assert sidecar.get(pool, "v") is None
+    assert volume_record.get(pool, "v") is None
 
 
 def test_a_network_that_vanished_is_left_out() -> None:

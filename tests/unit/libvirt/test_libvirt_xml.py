@@ -12,7 +12,19 @@ from pydantic import Field
 
 from jvp.core.facts import At, Computed
 from jvp.core.model import Spec, fields
-from jvp.libvirt.xml import drop, ensure, from_text, parse, put, read_facts, same_xml, sub, text_of, value, write_facts
+from jvp.libvirt.link.xml import (
+    drop,
+    ensure,
+    from_text,
+    parse,
+    put,
+    read_facts,
+    same_xml,
+    sub,
+    text_of,
+    value,
+    write_facts,
+)
 
 
 class Thing(Spec):

@@ -16,9 +16,9 @@ from jvp.resources import registry
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network
 from jvp.resources.provider import Provider
-from jvp.resources.storage_pool import StoragePool
-from jvp.resources.template import Template
-from jvp.resources.volume import Volume
+from jvp.resources.storage.pool import StoragePool
+from jvp.resources.storage.template import Template
+from jvp.resources.storage.volume import Volume
 
 OURS = {
     "rootDisk.deleteWithInstance",

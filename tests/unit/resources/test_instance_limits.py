@@ -10,8 +10,8 @@ import libvirt
 import pytest
 from tests.unit.resources.test_instance_xml import ours, spec_of
 
-from jvp.libvirt import devices
-from jvp.libvirt.xml import parse, sub, text_of
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link.xml import parse, sub, text_of
 from jvp.resources.instance import upkeep
 from jvp.resources.instance.definition import comparable
 

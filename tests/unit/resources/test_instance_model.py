@@ -19,7 +19,7 @@ from jvp.core.facts import Effect
 from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN, Secret, walk
 from jvp.core.work import Work
-from jvp.libvirt.node import Node
+from jvp.libvirt.link.node import Node
 from jvp.resources.instance.handler import Instances
 from jvp.resources.instance.model import Instance
 from jvp.resources.provider import Provider

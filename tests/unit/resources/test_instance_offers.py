@@ -8,7 +8,7 @@ import pytest
 
 from jvp.core.check import check
 from jvp.core.errors import Invalid, Rejected, dotted
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
 from jvp.resources.instance.machine import (
     machine_of,
     odd_cpus,

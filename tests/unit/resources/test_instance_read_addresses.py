@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jvp.libvirt.addresses import Address
-from jvp.libvirt.xml import parse
+from jvp.libvirt.domain.addresses import Address
+from jvp.libvirt.link.xml import parse
 from jvp.resources.instance import cards
 from jvp.resources.instance.model import InstanceState
 

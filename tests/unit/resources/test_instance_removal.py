@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jvp.libvirt.xml import parse
+from jvp.libvirt.link.xml import parse
 from jvp.resources.instance import removal
 
 RBD = "<disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vdb'/></disk>"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.resources.test_instance_xml import ours, spec_of
 
-from jvp.libvirt.devices import alias_of
-from jvp.libvirt.xml import drop, parse, put, sub, text_of, value
+from jvp.libvirt.domain.devices import alias_of
+from jvp.libvirt.link.xml import drop, parse, put, sub, text_of, value
 from jvp.resources.instance import parts, upkeep
 from jvp.resources.instance.definition import comparable
 

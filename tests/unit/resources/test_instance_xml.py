@@ -13,8 +13,8 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.identity import Mark
 from jvp.core.types import memory_bytes
-from jvp.libvirt import marks
-from jvp.libvirt.xml import parse, same_xml, text_of, value
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import parse, same_xml, text_of, value
 from jvp.resources.instance.cloudinit import CloudInit
 from jvp.resources.instance.definition import (
     ROOT_ALIAS,

@@ -10,7 +10,7 @@ from jvp.core.errors import Invalid, NameTaken
 from jvp.core.outlook import Plans
 from jvp.core.types import network_of
 from jvp.core.work import Work
-from jvp.libvirt.networks import Seen
+from jvp.libvirt.network.networks import Seen
 from jvp.resources.network import collisions
 from jvp.resources.network.model import Network
 

@@ -16,7 +16,7 @@ from jvp.core.errors import Path, dotted
 from jvp.core.facts import Effect
 from jvp.core.model import load
 from jvp.core.values import UNKNOWN, walk
-from jvp.libvirt.node import Node
+from jvp.libvirt.link.node import Node
 from jvp.resources.network.handler import Networks
 from jvp.resources.network.model import Network, NetworkState
 

@@ -14,8 +14,8 @@ from tests.unit.resources.golden.files import same_as_golden
 from jvp.core.check import check
 from jvp.core.diff import diff
 from jvp.core.model import plain
-from jvp.libvirt.hosts import hosts_of
-from jvp.libvirt.xml import parse, same_xml, text_of, value
+from jvp.libvirt.link.xml import parse, same_xml, text_of, value
+from jvp.libvirt.network.reservations import hosts_of
 from jvp.resources.network.definition import Ours, hosts_in, kept, own_bridge, patch, skeleton
 from jvp.resources.network.definition import read as read_xml
 from jvp.resources.network.model import Network

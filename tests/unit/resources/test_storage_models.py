@@ -14,11 +14,11 @@ from jvp.core.facts import Effect
 from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
-from jvp.libvirt import templates
-from jvp.libvirt.node import Node
-from jvp.resources.storage_pool import StoragePool, StoragePools
-from jvp.resources.template import Template, Templates
-from jvp.resources.volume import Volume, Volumes
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage import templates
+from jvp.resources.storage.pool import StoragePool, StoragePools
+from jvp.resources.storage.template import Template, Templates
+from jvp.resources.storage.volume import Volume, Volumes
 
 CALLS = Calls({one.token: one(Node("test:///none")) for one in (StoragePools, Volumes, Templates)}, {})
 POOL = "11111111-1111-5111-8111-111111111111"
@@ -252,7 +252,7 @@ def test_names_of_template_volumes(volume: str, names: tuple[str, str] | None) -
 
 def test_records_from_an_older_or_newer_program_are_read() -> None:
     from jvp.core.identity import Mark
-    from jvp.libvirt.sidecar import Sidecar
+    from jvp.libvirt.storage.volume_record import Sidecar
 
     record = templates.Record("b", current="1", superseded=("2",))
     kept = Sidecar("template", Mark("k", 0), "whole", facts={**record.facts(), "unheard": 1})

@@ -8,10 +8,10 @@ from typing import Any
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
-from jvp.libvirt import probe
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import kvm_probe
 from jvp.resources.instance import storage
 from jvp.resources.instance.model import Instance
 from jvp.resources.provider import Provider
@@ -21,8 +21,8 @@ def chosen(work: Work, node: Node, provider: Provider, spec: Instance, pool: Any
     """kvm or qemu, for a new machine. Raises Rejected where the node has no KVM; libvirtError."""
     wanted = spec.virt_type or provider.virt_type
     if wanted == "auto":
-        return probe.acceleration(work, node, pool)
-    if wanted == "kvm" and not probe.lists_kvm(node):
+        return kvm_probe.acceleration(work, node, pool)
+    if wanted == "kvm" and not kvm_probe.lists_kvm(node):
         raise Rejected('the node offers no KVM; use "qemu", or "auto"', path=("virtType",))
     return wanted
 
@@ -38,6 +38,6 @@ def changed(
         return None
     node, pool = view.node, storage.pool_of_root(view, inactive)
     found = chosen(work, node, provider, spec, pool)
-    if found == "kvm" and inactive.get("type") != "kvm" and pool is not None and probe.is_broken(work, node, pool):
+    if found == "kvm" and inactive.get("type") != "kvm" and pool is not None and kvm_probe.is_broken(work, node, pool):
         raise Rejected('KVM does not work on this node; use "qemu", or "auto"', path=("virtType",))
     return found

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jvp.core.errors import Invalid, Path, Rejected
+from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt import devices, overlays
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import SeenVolume, View
-from jvp.libvirt.storage import detach, disk_users, listed
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.disks import detach, disk_users
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.node_view import SeenVolume, View
+from jvp.libvirt.storage import overlays
 from jvp.resources.instance.definition import DiskSource
 from jvp.resources.instance.disk import Disk
 from jvp.resources.instance.storage import format_of, iso_template

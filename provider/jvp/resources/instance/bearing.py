@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from jvp.core.identity import Bearing, Mark, bearing
 from jvp.core.work import Work
-from jvp.libvirt import devices, marks
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import Element, value
 from jvp.resources.instance.definition import FORMAT, root_disk, source_of
 from jvp.resources.instance.model import InstanceState
 from jvp.resources.instance.reading import CREATED

@@ -13,13 +13,16 @@ from typing import Any
 
 from jvp.core.errors import Busy, Invalid, Path, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import addresses, hosts, marks
-from jvp.libvirt.devices import GIVEN_UP_FIRST
-from jvp.libvirt.hosts import Card, Host
-from jvp.libvirt.networks import NetworkApi, range_of
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.domain import addresses
+from jvp.libvirt.domain.devices import GIVEN_UP_FIRST
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.ranges import range_of
+from jvp.libvirt.link.xml import Element, parse, value
+from jvp.libvirt.network import reservations
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.network.reservations import Card, Host
+from jvp.libvirt.node_view import View
 from jvp.resources.instance.definition import device_at, mac_of, nic_key
 from jvp.resources.instance.model import GuestAddress, Instance, InstanceState, Nic
 from jvp.resources.network.definition import Ours
@@ -46,7 +49,7 @@ def drop(work: Work, node: Node, cards: set[Card]) -> None:
         network = NetworkApi(node).named(name)
         if network is not None:
             with node.turn(work, f'the addresses of "{name}"'):
-                hosts.of_cards(work, network, macs, set())
+                reservations.of_cards(work, network, macs, set())
 
 
 def keep(work: Work, node: Node, wanted: dict[Card, Host], over: set[Card], given_up: set[str]) -> None:
@@ -57,28 +60,28 @@ def keep(work: Work, node: Node, wanted: dict[Card, Host], over: set[Card], give
     for name, macs in _by_network(wanted).items():
         network = NetworkApi(node).by_reference(name, ("nics",))
         with node.turn(work, f'the addresses of "{name}"'):
-            root = parse(network.XMLDesc(hosts.INACTIVE))
-            named = {host.mac: host.name for host in hosts.hosts_of(root) if host.name not in given_up}
+            root = parse(network.XMLDesc(reservations.INACTIVE))
+            named = {host.mac: host.name for host in reservations.hosts_of(root) if host.name not in given_up}
             new = {
                 host if host.name else dataclasses.replace(host, name=named.get(mac))
                 for (where, mac), host in wanted.items() if where == name
             }  # fmt: skip
             others = {mac for where, mac in over if where == name}
             _tell(work, View(node), name, root, others, new)
-            hosts.of_cards(work, network, macs, new, others)
+            reservations.of_cards(work, network, macs, new, others)
 
 
 def _tell(work: Work, view: View, network: str, root: Element, others: set[str], new: set[Host]) -> None:
     """Say whose addresses are taken over: a program that gives one address twice by mistake hears of it."""
     words = {text for host in new for text in (host.address, host.name)}
-    for host in hosts.hosts_of(root):
+    for host in reservations.hosts_of(root):
         if host.mac in others and {host.address, host.name} & words and (who := _holder(view, (network, host.mac))):
             work.warn(f'{host.address} was kept for a card of "{who[0].name()}", and is this instance\'s from now on')
 
 
 def names_of(root: Element | None, prior: InstanceState | None) -> set[str]:
     """The host names that the instance has given to its cards so far."""
-    noted = hosts.kept_of(root).values() if root is not None else ()
+    noted = reservations.kept_of(root).values() if root is not None else ()
     declared = prior.nics if prior is not None else ()
     return {name for name in (*(host.name for host in noted), *(nic.hostname for nic in declared)) if name}
 
@@ -101,7 +104,7 @@ def kept(node: Node, card: Card) -> Host:
     network = NetworkApi(node).named(card[0])
     if network is None:
         return nothing
-    found = {_kept(parse(network.XMLDesc(hosts.INACTIVE)), card[1])}
+    found = {_kept(parse(network.XMLDesc(reservations.INACTIVE)), card[1])}
     if network.isActive():
         found.add(_kept(parse(network.XMLDesc(0)), card[1]))
     same = {host.address for host in found}
@@ -110,7 +113,7 @@ def kept(node: Node, card: Card) -> Host:
 
 
 def _kept(root: Element, mac: str) -> Host:
-    return next((host for host in hosts.hosts_of(root) if host.mac == mac), Host(mac, NOTHING))
+    return next((host for host in reservations.hosts_of(root) if host.mac == mac), Host(mac, NOTHING))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +143,7 @@ def refuse(work: Work, view: View, spec: Instance, uuid: str, inactive: Element 
     Returned is for which cards of the same program's instances addresses are kept that this one changes to: they go to
     who is to have them, for no call sees what the plan has for the others.
     """
-    api, before = NetworkApi(view.node), hosts.kept_of(inactive) if inactive is not None else {}
+    api, before = NetworkApi(view.node), reservations.kept_of(inactive) if inactive is not None else {}
     over: set[Card] = set()
     for index, nic in enumerate(spec.nics):
         if nic.address is None or nic.network is None:
@@ -152,7 +155,7 @@ def refuse(work: Work, view: View, spec: Instance, uuid: str, inactive: Element 
         card = _Card(index, name, host, frozenset(macs), before.get((name, mac)), not uuid)
         if not view.node.claims.take(f"{name}/{nic.address}"):
             raise Rejected(f'"{nic.address}" is given to another instance now', path=card.path)
-        root = parse(network.XMLDesc(hosts.INACTIVE))
+        root = parse(network.XMLDesc(reservations.INACTIVE))
         _refuse_place(root, name, nic.address, card.path)
         # A look at the domains that is later than the claim and the network: what those tell is written down by then.
         over |= {(name, other) for other in _taken(work, view.fresh(), network, root, card, stack)}
@@ -183,7 +186,7 @@ def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, sta
     """
     over: set[str] = set()
     declared = Ours.recorded(root)
-    for host in hosts.hosts_of(root):
+    for host in reservations.hosts_of(root):
         if host.mac == card.host.mac and declared is not None and host in declared:
             why = f'the network "{card.network}" keeps {host.address} for this card in its reservations'
             raise Invalid(why, path=card.path)
@@ -199,7 +202,7 @@ def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, sta
         why = f'the network "{card.network}" keeps "{text}" for {whom}'
         if who is None or not stack or marks.stack_of(who[1]) != stack:
             raise Invalid(why, path=path)
-        noted = hosts.kept_of(who[1])[card.network, host.mac]
+        noted = reservations.kept_of(who[1])[card.network, host.mac]
         if card.had is not None and text in (card.had.address, card.had.name):
             too = f'"{text}" is what the instance "{who[0].name()}" declares too; each needs its own'
             _wait_for(work, network, host, text, who[0].name(), Invalid(too, path=path))
@@ -215,11 +218,11 @@ def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, sta
 
 def _holder(view: View, card: Card) -> tuple[Any, Element] | None:
     """The instance that noted that the card's network keeps an address for it."""
-    return next(((domain, root) for domain, root in view.definitions if card in hosts.cards_of(root)), None)
+    return next(((domain, root) for domain, root in view.definitions if card in reservations.cards_of(root)), None)
 
 
 def _keeps(network: Any, host: Host) -> bool:
-    return host in hosts.hosts_of(parse(network.XMLDesc(hosts.INACTIVE)))
+    return host in reservations.hosts_of(parse(network.XMLDesc(reservations.INACTIVE)))
 
 
 def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, error: Invalid) -> None:

@@ -14,13 +14,15 @@ from jvp.core.errors import Invalid, NotFound
 from jvp.core.handler import Outcome
 from jvp.core.identity import Bearing
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, hosts, marks
-from jvp.libvirt.domains import DomainApi, runs
-from jvp.libvirt.errors import libvirt_errors, start_errors
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.storage import release_template
-from jvp.libvirt.xml import Element
+from jvp.libvirt.domain import devices, guest
+from jvp.libvirt.domain.domains import DomainApi, runs
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import libvirt_errors, start_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.network import reservations
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import (
     acceleration,
     cards,
@@ -84,9 +86,9 @@ class _Checked:
     """What was found out before the first write."""
 
     name: str
-    before: set[hosts.Card]
+    before: set[reservations.Card]
     """The cards for which networks keep addresses."""
-    over: set[hosts.Card]
+    over: set[reservations.Card]
     """The cards of others whose addresses this one takes over."""
     given_up: set[str]
     """The host names that it has given to its cards so far."""
@@ -137,7 +139,7 @@ def _checked(update: Update, object_id: str, domain: Any, inactive: Element) -> 
     planning.refuse_foreign_devices(inactive, spec, names_of(prior))
     type = acceleration.changed(work, view, update.provider, spec, inactive, update.changes)
     _refuse_machine(update, inactive, type)
-    return _Checked(name, hosts.cards_of(inactive), over, given_up, type)
+    return _Checked(name, reservations.cards_of(inactive), over, given_up, type)
 
 
 def _refuse_machine(update: Update, inactive: Element, type: str | None) -> None:
@@ -231,7 +233,7 @@ def _defined(update: Update, domain: Any, inactive: Element, found: _Checked) ->
     """Write the definition, with the addresses of its cards; the domain."""
     kept = cards.wanted(inactive, update.spec)
     cards.drop(update.work, update.node, found.before - kept.keys())
-    hosts.note_cards(inactive, kept)
+    reservations.note_cards(inactive, kept)
     guest.revive(update.work, domain, update.spec.power_state)  # one that stands still lets go of nothing
     if not domain.isActive():
         finishing.set_leases_aside(update.node, domain, inactive, update.spec)

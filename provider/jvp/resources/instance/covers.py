@@ -6,9 +6,10 @@ import contextlib
 from typing import Any
 
 from jvp.core.errors import JvpError, Rejected
-from jvp.libvirt import overlays
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt import disk_chain
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import overlays
 from jvp.resources.instance.definition import DiskSource, Names, disk_key, is_declared, names_of, source_of, told_format
 from jvp.resources.instance.model import Instance, InstanceState
 
@@ -21,7 +22,7 @@ def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Na
     found = dict(wanted)
     for device in inactive.iterfind("devices/disk"):
         source, top = wanted.get(disk_key(device)), source_of(device)
-        if source is not None and top and is_declared(device, known) and overlays.over(view, device, source.path):
+        if source is not None and top and is_declared(device, known) and disk_chain.over(view, device, source.path):
             found[disk_key(device)] = DiskSource(top, told_format(device))
     return found
 
@@ -40,7 +41,7 @@ def refuse_moved(view: View, domain: Any, inactive: Element, spec: Instance, pri
             path = view.meant(had[key]).path
             if reference is not None and path == view.meant(reference).path:
                 continue
-            going = bool(overlays.over(view, device, path))
+            going = bool(disk_chain.over(view, device, path))
         if going:
             why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
             where = ("disks",) if index is None else ("disks", index, "volume")

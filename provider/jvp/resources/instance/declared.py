@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
-from jvp.libvirt import devices, marks
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.node_view import View
 from jvp.resources.instance.definition import (
     ISO_ALIAS,
     SEED_ALIAS,

@@ -12,9 +12,9 @@ from typing import Any
 
 from lxml import etree
 
-from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
-from jvp.libvirt.marks import facts_of, mark_of
-from jvp.libvirt.xml import Element, ensure, number, value
+from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
+from jvp.libvirt.link.marks import facts_of, mark_of
+from jvp.libvirt.link.xml import Element, ensure, number, value
 from jvp.resources.instance import parts
 from jvp.resources.instance.machine import firmware_of, machine_of
 from jvp.resources.instance.model import Instance

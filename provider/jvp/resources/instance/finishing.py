@@ -7,12 +7,13 @@ from typing import Any
 from jvp.core.handler import Done, Outcome, Partial
 from jvp.core.types import memory_bytes, whole_mib
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, marks, waiting
-from jvp.libvirt.domains import DomainApi, pending_of
-from jvp.libvirt.errors import start_errors
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element
+from jvp.libvirt.domain import devices, guest, waiting
+from jvp.libvirt.domain.domains import DomainApi, pending_of
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import start_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.node_view import View
 from jvp.resources.instance import cards, live, machine, reading
 from jvp.resources.instance.model import Instance, InstanceState
 

@@ -12,11 +12,11 @@ from jvp.core.handler import Handler, Listed, Outcome, Partial
 from jvp.core.identity import Bearing, Key, generation, refuse_unmarked, remade, unmarked
 from jvp.core.values import known
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.node_view import View
 from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,

@@ -7,8 +7,8 @@ from typing import Any
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.images.seed import LABEL, LABEL_AT
-from jvp.libvirt.storage import there
-from jvp.libvirt.streams import read_small
+from jvp.libvirt.storage.lookup import there
+from jvp.libvirt.storage.streams import read_small
 
 _BLANK = 64 * 1024
 _SIGNS = {"cloud-init disk": ((LABEL_AT, LABEL.encode()),), "UEFI variables": ((40, b"_FVH"), (0, b"QFI\xfb"))}

@@ -12,11 +12,12 @@ from typing import Any
 
 from jvp.core.types import counted
 from jvp.core.work import Work
-from jvp.libvirt import bridged, devices, events, guest
-from jvp.libvirt.node import Node
-from jvp.libvirt.removed import REMOVED
-from jvp.libvirt.restarts import REPLUG
-from jvp.libvirt.xml import Element, drop, ensure, parse, put, text_of, value
+from jvp.libvirt.domain import bridged, devices, guest
+from jvp.libvirt.link import events
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, text_of, value
+from jvp.libvirt.network.restarts import REPLUG
+from jvp.libvirt.storage.lost_file import REMOVED
 from jvp.resources.instance.definition import (
     CARD_EXTRAS,
     Names,

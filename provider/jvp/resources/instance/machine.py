@@ -8,9 +8,9 @@ import re
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.types import memory_bytes
 from jvp.core.values import known
-from jvp.libvirt import told
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import told
+from jvp.libvirt.link.xml import Element, drop, ensure, put, sub, value
 from jvp.resources.instance.memory import cpus_in_cells, too_little
 from jvp.resources.instance.model import Instance, InstanceState
 

@@ -13,11 +13,13 @@ from jvp.core.handler import Outcome
 from jvp.core.identity import Key, Mark, generation, maker
 from jvp.core.types import utc_text
 from jvp.core.work import Work
-from jvp.libvirt import devices, hosts, marks
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.errors import Gone, libvirt_errors, seen_to_go
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.network import reservations
+from jvp.libvirt.node_view import View
 from jvp.resources.instance import (
     acceleration,
     cards,
@@ -53,9 +55,9 @@ def make(work: Work, api: DomainApi, provider: Provider, key: Key, spec: Instanc
     facts = {**_facts(spec, plan, inactive), marks.WROTE: marks.wrote(comparable(root))}
     marks.put(root, marks.element_of(Mark.new(key, number), facts))
     kept = cards.wanted(root, spec)
-    before = hosts.cards_of(inactive) if inactive is not None else set[hosts.Card]()
+    before = reservations.cards_of(inactive) if inactive is not None else set[reservations.Card]()
     cards.drop(work, api.node, before - kept.keys())
-    hosts.note_cards(root, kept)
+    reservations.note_cards(root, kept)
     finishing.set_leases_aside(api.node, None, root, spec)
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_quietly, api, uuid, keep=plan.keep)
@@ -79,7 +81,7 @@ class _Plan:
     keep: bool
     """Whether the root disk outlived a machine of this id, and stays as it is."""
     resolved: Resolved
-    over: set[hosts.Card]
+    over: set[reservations.Card]
     """The cards of others whose addresses this one takes over."""
 
 

@@ -10,8 +10,8 @@ import re
 
 from jvp.core.errors import Path, Rejected
 from jvp.core.types import counted, memory_bytes
-from jvp.libvirt import told
-from jvp.libvirt.xml import Element, number, put
+from jvp.libvirt.link import told
+from jvp.libvirt.link.xml import Element, number, put
 from jvp.resources.instance.model import Instance
 
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)

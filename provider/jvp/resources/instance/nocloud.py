@@ -12,14 +12,14 @@ from jvp.images import userdata
 from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt import devices, marks
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.pools import pool_at
-from jvp.libvirt.storage import create_volume, delete_volume, find_volume
-from jvp.libvirt.streams import read_small, write_small
-from jvp.libvirt.xml import Element, number
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, number
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage.lookup import create_volume, delete_volume, find_volume, pool_at
+from jvp.libvirt.storage.streams import read_small, write_small
 from jvp.resources.instance.cloudinit import CloudInit, File
 from jvp.resources.instance.definition import SEED_ALIAS, DiskSource, source_of
 from jvp.resources.instance.storage import seed_name

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jvp.libvirt.xml import Element, drop, ensure, value
+from jvp.libvirt.link.xml import Element, drop, ensure, value
 
 AGENT = "org.qemu.guest_agent.0"
 _ENDS = {"on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "destroy"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jvp.core.types import memory_bytes
-from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
-from jvp.libvirt.marks import facts_of
-from jvp.libvirt.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
+from jvp.libvirt.link.marks import facts_of
+from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, sub, value
 from jvp.resources.instance.definition import (
     FORMAT,
     ISO_ALIAS,

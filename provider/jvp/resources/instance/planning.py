@@ -12,14 +12,16 @@ from jvp.core.errors import JvpError, Path, Rejected
 from jvp.core.facts import Effect
 from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
-from jvp.libvirt import devices, guest, marks
-from jvp.libvirt.domains import DomainApi, runs
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.storage import active_pool_of, template_of
-from jvp.libvirt.xml import Element
+from jvp.libvirt.domain import devices, guest
+from jvp.libvirt.domain.domains import DomainApi, runs
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage.lookup import active_pool_of
+from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance import machine, nocloud, storage, upkeep
 from jvp.resources.instance.definition import (
     SEED_ALIAS,

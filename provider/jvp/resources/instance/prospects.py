@@ -11,11 +11,11 @@ from jvp.core.identity import Key
 from jvp.core.types import memory_bytes
 from jvp.core.values import has_unknown, known
 from jvp.core.work import Work
-from jvp.libvirt import marks
-from jvp.libvirt.domains import DomainApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.node_view import View
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
 from jvp.resources.instance import attaching, cards, machine, references, rootplan
 from jvp.resources.instance.disk import Disk, RootDisk

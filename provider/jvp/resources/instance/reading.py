@@ -9,13 +9,18 @@ from typing import Any
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
-from jvp.libvirt import bridged, devices, guest, hosts, marks, overlays, poolmarks
-from jvp.libvirt.domains import pending_of, runs
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.storage import pool_at, template_of, there
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt import disk_chain
+from jvp.libvirt.domain import bridged, devices, guest
+from jvp.libvirt.domain.domains import pending_of, runs
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.network import reservations
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage.lookup import pool_at, there
+from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance import cards, storage
 from jvp.resources.instance.declared import Declared, effective
 from jvp.resources.instance.definition import (
@@ -66,7 +71,7 @@ def read(work: Work, view: View, domain: Any, inactive: Element, prior: Instance
         max_cpus=seen["maxCpus"],
         **_memory(seen),
         disks=[_disk(view, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior, hosts.kept_of(inactive), cut) for device in declared.nics],
+        nics=[_nic(node, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         firmware=seen["firmware"],
         machine=_machine(seen["machine"], prior),
@@ -222,7 +227,7 @@ def _root_is_lost(work: Work, view: View, inactive: Element, path: str | None) -
         return False
     with contextlib.suppress(JvpError):
         pool = pool_at(view.node, posixpath.dirname(path))
-        return pool is not None and poolmarks.is_gone(work, pool, posixpath.basename(path))
+        return pool is not None and pool_mark.is_gone(work, pool, posixpath.basename(path))
     return False
 
 
@@ -275,15 +280,19 @@ def _covered(view: View, device: Element, before: str | None) -> str | None:
     with contextlib.suppress(NotFound):
         if before is not None:
             path = view.meant(before).path
-            return before if overlays.over(view, device, path) else None
-        for path in overlays.layers(view, device):
-            if overlays.is_recorded(view, path):
+            return before if disk_chain.over(view, device, path) else None
+        for path in disk_chain.layers(view, device):
+            if disk_chain.is_recorded(view, path):
                 return view.meant(path).id if path != source_of(device) else None
     return None
 
 
 def _nic(
-    node: Node, device: Element, prior: InstanceState | None, noted: dict[hosts.Card, hosts.Host], cut: set[str]
+    node: Node,
+    device: Element,
+    prior: InstanceState | None,
+    noted: dict[reservations.Card, reservations.Host],
+    cut: set[str],
 ) -> Nic:
     """A card. One that is `cut` off its bridge is on no network: the next update puts it there again."""
     key, network = nic_key(device), value(device, "source/@network")

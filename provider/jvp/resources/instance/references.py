@@ -11,11 +11,11 @@ from typing import Any
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
-from jvp.libvirt import devices
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.node_view import View
 from jvp.resources.instance import attaching
 from jvp.resources.instance.definition import DiskSource, Names, Resolved, is_declared, nic_key, source_of
 from jvp.resources.instance.model import Instance, Nic

@@ -7,14 +7,18 @@ from functools import partial
 from typing import Any
 
 from jvp.core.errors import Rejected
+from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt import devices, guest, hosts, marks, poolmarks
-from jvp.libvirt.domains import Defined, DomainApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.pools import active_pools, listed, pool_at, unless_lost
-from jvp.libvirt.storage import delete_volume, find_volume, refresh, release_template
-from jvp.libvirt.xml import Element, value, volume_xml
+from jvp.libvirt.domain import devices, guest
+from jvp.libvirt.domain.domains import Defined, DomainApi
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, value, volume_xml
+from jvp.libvirt.network import reservations
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, pool_at, refresh, unless_lost
+from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import cards, machine
 from jvp.resources.instance.definition import iso_of, root_name, source_of
 from jvp.resources.instance.storage import (
@@ -62,7 +66,7 @@ def remove(
         _remove_at(node, file)
     if found is None:
         return
-    cards.drop(work, node, hosts.cards_of(found.root))
+    cards.drop(work, node, reservations.cards_of(found.root))
     api.undefine(found.domain)
     if (iso := iso_of(found.root)) is not None:
         release_template(work, node, iso)
@@ -127,7 +131,7 @@ def _refuse_unreachable(work: Work, view: View, path: str) -> None:
             f"its root disk {path} is in no active storage pool, so it would be left behind; start the pool over "
             f"{folder}, or define it again, and repeat this; if it is lost for good, undefine the domain by hand"
         )
-    poolmarks.is_gone(work, pool, name)
+    pool_mark.is_gone(work, pool, name)
 
 
 def _refuse_shared(view: View, path: str, uuid: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
 from jvp.core.work import Work
-from jvp.libvirt import copying, devices, marks, overlays, pools
-from jvp.libvirt.nodeview import View
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import copy_volume, lookup, overlays
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format, source_of
@@ -40,7 +42,7 @@ def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> s
     volume = view.volume(own)
     if volume is None or size_of(volume, format):
         return None
-    return copying.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
+    return copy_volume.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
 
 
 def refuse_size(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
@@ -53,7 +55,12 @@ def refuse_size(view: View, domain: Any, inactive: Element, spec: Instance, prio
     if (why := damage(Work(), view, inactive, prior)) is not None:
         raise Rejected(why, path=("rootDisk",))
     now = root_size(view, domain, inactive, own)
-    if now is None and own is not None and marks.mark_of(inactive) and pools.pool_at(view.node, posixpath.dirname(own)):
+    if (
+        now is None
+        and own is not None
+        and marks.mark_of(inactive)
+        and lookup.pool_at(view.node, posixpath.dirname(own))
+    ):
         raise NotFound(f"its root disk {own} is gone; refresh the state and run again", path=("rootDisk",))
     if wanted and now is not None and disk_bytes(wanted) < now:
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))

@@ -7,25 +7,17 @@ from typing import Any
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.types import disk_bytes, size_text
+from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt import copying, marks, overlays
-from jvp.libvirt.contents import copied, refuse_space
-from jvp.libvirt.fill import remove_when_free
-from jvp.libvirt.node import Node
-from jvp.libvirt.storage import (
-    BackingFile,
-    TemplateVolume,
-    active_pool_of,
-    create_volume,
-    disk_users,
-    find_volume,
-    listed,
-    refuse_going,
-    template_of,
-    there,
-)
-from jvp.libvirt.templates import refuse_damaged
-from jvp.libvirt.xml import Element, number, value, volume_xml
+from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.storage import copy_volume, overlays
+from jvp.libvirt.storage.content import copied, refuse_space
+from jvp.libvirt.storage.lookup import BackingFile, active_pool_of, create_volume, find_volume, there
+from jvp.libvirt.storage.templates import TemplateVolume, refuse_damaged, refuse_going, template_of
+from jvp.libvirt.storage.volume_claim import remove_when_free
 from jvp.resources.instance import leftovers
 from jvp.resources.instance.definition import root_name
 from jvp.resources.instance.model import Instance
@@ -116,7 +108,7 @@ def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
             'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',
             path=("rootDisk",),
         )
-    other = copying.format_of(root) != plan.format or backing != wanted
+    other = copy_volume.format_of(root) != plan.format or backing != wanted
     if other or (number(root, "capacity") or 0) > plan.size:
         raise Rejected(
             f"its root disk {volume.path()} outlived a machine that was undefined, and is not what is declared "

@@ -13,11 +13,12 @@ from typing import Any
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
-from jvp.libvirt import guest, poolmarks
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.storage import pool_at
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.domain import guest
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, parse, value
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage.lookup import pool_at
 from jvp.resources.instance.definition import source_of
 from jvp.resources.instance.model import Instance
 
@@ -76,5 +77,5 @@ def _lost(work: Work, node: Node, root: Element) -> Iterator[str]:
     for disk in root.iterfind("devices/disk"):
         path = source_of(disk)
         pool = pool_at(node, posixpath.dirname(path)) if path else None
-        if path and pool is not None and poolmarks.is_gone(work, pool, posixpath.basename(path)):
+        if path and pool is not None and pool_mark.is_gone(work, pool, posixpath.basename(path)):
             yield f"the disk {path}"

@@ -7,17 +7,15 @@ from functools import partial
 from typing import Any
 
 from jvp.core.errors import NotFound, Path, Rejected
-from jvp.libvirt import copying, devices, marks, overlays
-from jvp.libvirt.node import Node
-from jvp.libvirt.nodeview import SeenVolume, View
-from jvp.libvirt.pools import active_pools, unless_lost
-from jvp.libvirt.storage import (
-    TemplateVolume,
-    find_volume,
-    template_of,
-)
-from jvp.libvirt.templates import parsed_name
-from jvp.libvirt.xml import Element, number, parse, value
+from jvp.libvirt import disk_chain
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, number, parse, value
+from jvp.libvirt.node_view import SeenVolume, View
+from jvp.libvirt.storage import copy_volume
+from jvp.libvirt.storage.lookup import active_pools, find_volume, unless_lost
+from jvp.libvirt.storage.templates import TemplateVolume, parsed_name, template_of
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     disk_key,
@@ -102,14 +100,14 @@ def size_at(view: View, path: str, format: str | None) -> int | None:
 
 def size_of(volume: SeenVolume, format: str | None) -> int:
     """What a guest sees of its disk. A raw one that looks like qcow2, because the guest wrote that, is its file."""
-    other = format == "raw" and copying.format_of(volume.root) != "raw"
+    other = format == "raw" and copy_volume.format_of(volume.root) != "raw"
     return number(volume.root, "physical" if other else "capacity") or 0
 
 
 def grow(view: View, path: str, format: str, size: int) -> None:
     """Grow the disk of a guest that is off. Raises Rejected when its bytes claim another format, libvirtError."""
     found = view.meant(path)
-    copying.refuse_other_format(found.root, format, found.name)
+    copy_volume.refuse_other_format(found.root, format, found.name)
     found.volume.resize(size, 0)
 
 
@@ -123,8 +121,8 @@ def root_path(view: View, root: Element, known: str | None = None) -> str | None
     if device is None or top is None or is_ours(root):
         return top
     if marks.mark_of(root) is None:
-        return known if known and overlays.over(view, device, known) else top
-    name, found = root_name(value(root, "uuid") or ""), overlays.layers(view, device)
+        return known if known and disk_chain.over(view, device, known) else top
+    name, found = root_name(value(root, "uuid") or ""), disk_chain.layers(view, device)
     own = next((path for path in found if posixpath.basename(path) == name), None)
     if own is None and (told_format(device) == "raw" or view.volume(found[-1]) is not None):
         own = _made(view, name, known)  # all that lies under the disk is known, and ours is not among it
@@ -144,7 +142,7 @@ def is_elsewhere(view: View, root: Element, own: str | None) -> bool:
     device = root_disk(root)
     if device is None or own is None or marks.mark_of(root) is None or source_of(device) == own:
         return False
-    return own not in overlays.layers(view, device)
+    return own not in disk_chain.layers(view, device)
 
 
 def places(view: View, root: Element, known: str | None) -> Places:
@@ -175,11 +173,11 @@ def root_overlays(view: View, root: Element, known: str | None) -> list[str]:
     if device is None or own is None or is_ours(root):
         return []
     if source_of(device) != own:
-        return overlays.over(view, device, own)
-    found = overlays.layers(view, device) if marks.mark_of(root) is not None else []
+        return disk_chain.over(view, device, own)
+    found = disk_chain.layers(view, device) if marks.mark_of(root) is not None else []
     # Only a removal that was cut off leaves this.
     cut = len(found) > 1 and view.volume(found[-1]) is None
-    return found[:-1] if cut and not any(overlays.is_recorded(view, path) for path in found) else []
+    return found[:-1] if cut and not any(disk_chain.is_recorded(view, path) for path in found) else []
 
 
 def root_size(view: View, domain: Any, root: Element, own: str | None) -> int | None:
@@ -187,7 +185,7 @@ def root_size(view: View, domain: Any, root: Element, own: str | None) -> int | 
     device = root_disk(root)
     top = source_of(device) if device is not None else None
     if top is not None and top != own and not is_elsewhere(view, root, own):
-        return overlays.size(domain, top)
+        return disk_chain.size(domain, top)
     return size_at(view, own, root_format(root)) if own else None
 
 

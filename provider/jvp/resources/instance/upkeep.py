@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jvp.core.errors import Path
-from jvp.libvirt import marks
-from jvp.libvirt.devices import DISK_ALIAS, NIC_ALIAS, alias_of
-from jvp.libvirt.xml import Element, drop, ensure, put, sub, value
+from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.xml import Element, drop, ensure, put, sub, value
 from jvp.resources.instance import parts
 from jvp.resources.instance.definition import (
     CARD_EXTRAS,

@@ -16,10 +16,11 @@ from jvp.core.errors import Busy, Invalid, NameTaken, NotFound, Path, dotted
 from jvp.core.identity import maker
 from jvp.core.types import IPNetwork, network_of
 from jvp.core.work import Work
-from jvp.libvirt import marks
-from jvp.libvirt.errors import Gone, seen_to_go
-from jvp.libvirt.networks import NetworkApi, Seen, ranges_of
-from jvp.libvirt.xml import Element, value
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import Gone, seen_to_go
+from jvp.libvirt.link.ranges import ranges_of
+from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.network.networks import NetworkApi, Seen
 from jvp.resources.network.definition import mode_of
 from jvp.resources.network.model import Network
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jvp.core.types import dashed, duration_s, network_of
-from jvp.libvirt import marks
-from jvp.libvirt.hosts import Host, host_of, hosts_of
-from jvp.libvirt.networks import range_of
-from jvp.libvirt.xml import Element, drop, ensure, number, parse, put, read_facts, sub, value, write_facts
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.ranges import range_of
+from jvp.libvirt.link.xml import Element, drop, ensure, number, parse, put, read_facts, sub, value, write_facts
+from jvp.libvirt.network.reservations import Host, host_of, hosts_of
 from jvp.resources.network.addresses import Dhcp
 from jvp.resources.network.model import Ipv6, Network, NetworkState, Reservation
 

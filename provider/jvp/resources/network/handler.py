@@ -23,14 +23,16 @@ from jvp.core.identity import (
 )
 from jvp.core.types import network_of
 from jvp.core.values import known
+from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt import devices, hosts, marks
-from jvp.libvirt.errors import libvirt_errors
-from jvp.libvirt.networks import NetworkApi
-from jvp.libvirt.node import Node
-from jvp.libvirt.pools import listed
-from jvp.libvirt.restarts import Restart
-from jvp.libvirt.xml import Element, parse, value
+from jvp.libvirt.domain import devices
+from jvp.libvirt.link import marks
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, parse, value
+from jvp.libvirt.network import reservations
+from jvp.libvirt.network.networks import NetworkApi
+from jvp.libvirt.network.restarts import Restart
 from jvp.resources.foreseen import obstacles
 from jvp.resources.network import collisions
 from jvp.resources.network.definition import (
@@ -238,7 +240,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             root = found[1] if found is not None else None
             if root is not None and known(spec.ipv6):
                 yield from collisions.told(self.api, spec, prior.uuid, root)
-            left = hosts.outside(self.node.connection, root, network_of(spec.cidr)) if root is not None else ()
+            left = reservations.outside(self.node.connection, root, network_of(spec.cidr)) if root is not None else ()
             for instance, card, address in left:
                 yield (
                     f'cidr: {address}, which instance "{instance}" declares for its card "{card}", is outside of '
@@ -273,7 +275,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             return
         if runs:
             self.api.update_ranges(network)
-            hosts.converge(work, network, ours)
+            reservations.converge(work, network, ours)
         else:
             self._start(network, spec)
         if Restart.is_noted(root):
@@ -283,7 +285,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         """Whether many reservations change, and nobody is on the running network who would notice its restart."""
         if not network.isActive() or network.listAllPorts():
             return False
-        return hosts.steps_to(network, root, ours) >= hosts.RESTART_FROM
+        return reservations.steps_to(network, root, ours) >= reservations.RESTART_FROM
 
     def _go_back(self, work: Work, before: Element) -> None:
         """Have the network as it was, when it does not start as it should be now. Best effort: the error is another."""
@@ -318,9 +320,9 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             return recorded
         if prior is not None:
             return Ours.of(hosts_in(prior.reservations))
-        cards = hosts.of_instances(self.node.connection)
+        cards = reservations.of_instances(self.node.connection)
         name = value(root, "name") or ""
-        return Ours.of(host for host in hosts.hosts_of(root) if (name, host.mac) not in cards)
+        return Ours.of(host for host in reservations.hosts_of(root) if (name, host.mac) not in cards)
 
     def state_of(self, network: Any, prior: NetworkState | None, root: Element | None = None) -> NetworkState:
         """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError.
@@ -351,7 +353,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
 
     def _refuse_reserved(self, root: Element, spec: Network, ours: Ours) -> None:
         """A MAC, a name and an address are in a network once, whoever put them there."""
-        others = [host for host in hosts.hosts_of(root) if host not in ours]
+        others = [host for host in reservations.hosts_of(root) if host not in ours]
         for index, wanted in enumerate(hosts_in(spec.reservations)):
             for other in others:
                 # A state of before a crash does not know what its update did to a network that bears no mark of ours.

@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from jvp.libvirt.xml import parse, same_xml
+from jvp.libvirt.link.xml import parse, same_xml
 
 HERE = Path(__file__).parent
 

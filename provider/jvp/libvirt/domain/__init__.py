@@ -1,0 +1,1 @@
+"""Domains: their definitions, devices and disks, and running guests."""

@@ -1,0 +1,1 @@
+"""The way to a node: connections, calls, events, errors, marks and XML."""

@@ -1,0 +1,1 @@
+"""Networks, and the addresses that they keep."""

@@ -1,0 +1,1 @@
+"""Storage: pools, volumes and templates, their records and their contents."""

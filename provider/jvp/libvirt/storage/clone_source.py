@@ -1,0 +1,120 @@
+"""Volumes that another one is cloned from: which may be copied, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import libvirt
+
+from jvp.core.errors import Busy, Path, Rejected
+from jvp.core.words import listed
+from jvp.libvirt.domain import devices
+from jvp.libvirt.domain.disks import DomainDisk, disk_users
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.storage import copy_volume, lookup, templates, volume_record
+from jvp.libvirt.storage.templates import TemplateVolume
+
+FORMATS = ("qcow2", "raw")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A volume to clone."""
+
+    pool: libvirt.virStoragePool
+    volume: libvirt.virStorageVol
+    root: Element
+    format: str
+    base: TemplateVolume | None
+    """The template's image that it stores its differences from; its clone then does so too."""
+    where: Path
+    """The property that names it."""
+
+    @property
+    def name(self) -> str:
+        return value(self.root, "name") or ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.pool.UUIDString()}/{self.name}"
+
+    @property
+    def capacity(self) -> int:
+        """What a guest sees, in whole sectors."""
+        return -(-(number(self.root, "capacity") or 0) // 512) * 512
+
+    def refuse_unsteady(self) -> None:
+        """Raise Rejected while a guest that runs may write into it."""
+        writers = _writers(_users(self.volume))
+        if writers:
+            raise Rejected(
+                f'volume "{self.name}" is in use by {listed(writers)}, which may write into it meanwhile; '
+                "stop that first",
+                path=self.where,
+            )
+
+    def refuse_changed(self, clone: Element) -> None:
+        """Raise Busy when the original was not left alone while `clone` was made from it."""
+        if _writers(_users(self.volume)):
+            raise Busy(f'volume "{self.name}" was taken into use while it was cloned; run again when it is free')
+        if value(clone, "backingStore/path") != (self.base.path if self.base else None):
+            raise Rejected(f'volume "{self.name}" has changed while it was cloned; run again', path=self.where)
+        if self.base is not None:
+            templates.refuse_going(self.base, self.where)
+            if lookup.find_volume(self.base.pool, self.base.volume_name) is None:
+                raise Rejected(f'volume "{self.name}" has lost {self.base.path} while it was cloned', path=self.where)
+
+
+def original_of(node: Node, reference: str, where: Path) -> Original:
+    """The volume to clone. Raises NotFound with what there is, Rejected for one that cannot be cloned.
+
+    Its format comes from our record or from a domain that has it, and must be what libvirt finds in it.
+    """
+    with libvirt_errors(f'volume "{reference}"', where):
+        volume = lookup.volume_of(node, reference, where)
+        pool, name, root = volume.storagePoolLookupByVolume(), volume.name(), volume_xml(volume)
+        record = volume_record.get(pool, name)
+        if record is not None and record.phase != "whole":
+            raise Rejected(f'volume "{name}" is not complete; apply the program that declares it', path=where)
+        format = (record.format if record else None) or _driver_format(volume) or copy_volume.format_of(root)
+        if format not in FORMATS:
+            raise Rejected(f'volume "{name}" is of the format {format}; only qcow2 and raw can be cloned', path=where)
+        copy_volume.refuse_other_format(root, format, name)
+        return Original(pool, volume, root, format, _base(node, root, name, where), where)
+
+
+def _base(node: Node, root: Element, name: str, where: Path) -> TemplateVolume | None:
+    """The template's image that a volume stands on. Raises Rejected for any other file: it may be a guest's word."""
+    path = value(root, "backingStore/path")
+    if path is None:
+        return None
+    volume = lookup.at_path(node, path)
+    names = templates.parsed_name(volume.name()) if volume is not None else None
+    if volume is None or names is None:
+        raise Rejected(f'volume "{name}" stands on {path}, which is no template; it cannot be cloned', path=where)
+    place = volume.storagePoolLookupByVolume()
+    template = templates.template_of(node, f"{place.UUIDString()}/{names[0]}", where)
+    # It may stand on an image that the template had before.
+    return replace(template, volume=volume, volume_name=volume.name(), path=path)
+
+
+def _users(volume: libvirt.virStorageVol) -> list[DomainDisk]:
+    return [disk for disk in disk_users(volume.connect()).get(volume.path(), ()) if not disk.backing]
+
+
+def _writers(users: list[DomainDisk]) -> set[str]:
+    return {disk.name for disk in users if disk.live is not None and disk.live.find("readonly") is None}
+
+
+def _driver_format(volume: libvirt.virStorageVol) -> str | None:
+    """The format by which a domain has the volume, None when none has it."""
+    for disk in _users(volume):
+        if disk.live is not None:
+            return value(disk.live, "driver/@type") or "raw"
+        for _, root in devices.definitions([disk.domain]):
+            for element in root.iterfind("devices/disk"):
+                if value(element, "target/@dev") == disk.target:
+                    return value(element, "driver/@type") or "raw"
+    return None

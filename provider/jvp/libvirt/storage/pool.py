@@ -1,0 +1,365 @@
+"""Storage pools through libvirt: defining, starting with or without a folder to make, and removing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import libvirt
+
+from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
+from jvp.core.identity import Mark, maker
+from jvp.core.words import listed
+from jvp.core.work import Work
+from jvp.libvirt.link.errors import Gone, is_gone, reason, translated
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, text_of, value
+from jvp.libvirt.storage import folders, kvm_probe, lookup, pool_mark, pool_removal, volume_record
+from jvp.libvirt.storage.pool_mark import PoolMark
+
+_STATES = {
+    libvirt.VIR_STORAGE_POOL_INACTIVE: "inactive",
+    libvirt.VIR_STORAGE_POOL_BUILDING: "building",
+    libvirt.VIR_STORAGE_POOL_RUNNING: "running",
+    libvirt.VIR_STORAGE_POOL_DEGRADED: "degraded",
+    libvirt.VIR_STORAGE_POOL_INACCESSIBLE: "inaccessible",
+}
+
+_NOTES = 3
+"""How often a mark is written before a rival's word is taken for the last one."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room of a running pool, in bytes; for a folder that of its filesystem."""
+
+    capacity: int
+    allocation: int
+    available: int
+
+
+class PoolApi:
+    """The calls on pools of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def find(self, uuid: str) -> libvirt.virStoragePool | None:
+        """The pool with this uuid, None when there is none."""
+        try:
+            return self.node.connection.storagePoolLookupByUUIDString(uuid)
+        except libvirt.libvirtError as error:
+            if is_gone(error, Gone.POOL):
+                return None
+            raise
+
+    def xml(self, pool: libvirt.virStoragePool) -> Element:
+        """The pool's definition."""
+        return pool_mark.inactive_xml(pool)
+
+    def mark(self, pool: libvirt.virStoragePool) -> PoolMark | None:
+        return pool_mark.mark_of(self.xml(pool))
+
+    def is_going(self, root: Element) -> bool:
+        """Whether the pool of this definition was being removed when something cut that off."""
+        mark = pool_mark.mark_of(root)
+        return mark is not None and mark.going
+
+    def path(self, pool: libvirt.virStoragePool) -> str | None:
+        """The folder, None for a pool that is not one."""
+        return value(self.xml(pool), "target/path")
+
+    def define(self, root: Element) -> libvirt.virStoragePool:
+        """Define or redefine by the uuid in `root`; a running pool goes on."""
+        return self.node.connection.storagePoolDefineXML(text_of(root), 0)
+
+    def state_of(self, pool: libvirt.virStoragePool) -> tuple[str, Room | None]:
+        """The state in a word, and the room, which only a running pool knows."""
+        number, capacity, allocation, available = pool.info()
+        state = _STATES.get(number, "inaccessible")
+        return state, Room(int(capacity), int(allocation), int(available)) if state != "inactive" else None
+
+    def freshen(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        """Have a pool look at its folder again, unless it is stopped or busy.
+
+        A pool whose folder cannot be read any more is stopped by that, which is then its state. Raises libvirtError.
+        """
+        try:
+            lookup.look(work, pool)
+        except libvirt.libvirtError as error:
+            if pool.isActive() and not isinstance(translated(error, ""), Busy):
+                raise
+
+    def begin(self, root: Element) -> libvirt.virStoragePool:
+        """Define a pool that was not there a moment ago.
+
+        One that a rival of the same key has defined since is as good, and not defined again: its mark says already
+        that the folder is ours, which is there by now and would be taken for somebody's.
+        """
+        uuid = value(root, "uuid") or ""
+        with self.node.pool_lock(uuid):
+            found = self.find(uuid)
+            if found is not None and _place(self.xml(found)) == _place(root):
+                return found
+            return self.define(root)
+
+    def open(self, work: Work, pool: libvirt.virStoragePool) -> libvirt.virStoragePool:
+        """Start a pool of ours for the first time: make its folder when there is none, and lay our marker into it.
+
+        Again: yes. That we make the folder is written down before it is made.
+        """
+        work.check()
+        made: dict[str, bool] = {}
+        if not pool.isActive() and not _started(pool):
+            made = {"made": True}
+            pool = self._note(pool, **made)
+            _unless_started(pool, pool.build)
+            _unless_started(pool, pool.create)
+        mark = self.mark(pool)
+        if mark is None or (mark.marked and mark.made >= bool(made)):
+            return pool
+        try:
+            self._put_marker(pool, mark.mark)
+        except libvirt.libvirtError:
+            # A folder that was there may be read-only, which is no fault of a pool of CD images.
+            if mark.made or not pool.isActive():
+                raise
+            return self._note(pool, going=False) if mark.going else pool
+        return self._note(pool, marked=True, going=False, **made)
+
+    def _put_marker(self, pool: libvirt.virStoragePool, mark: Mark) -> None:
+        """Raises NameTaken where the marker of another pool lies there: it is the same folder by another way."""
+        there = pool_mark.put_marker(pool, mark)
+        if pool_mark.are_one(there, mark):
+            return
+        other = self._by_marker(pool, there)
+        if other is not None:
+            raise NameTaken(
+                f'"{self.path(pool)}" leads to the folder of the storage pool "{other.name()}" with the id '
+                f"{other.UUIDString()}, {maker(there)}; choose another folder",
+                path=("path",),
+                id=other.UUIDString(),
+                holder=there,
+            )
+        pool_mark.take_marker(pool, mark)
+
+    def _by_marker(self, pool: libvirt.virStoragePool, there: Mark) -> libvirt.virStoragePool | None:
+        """Another pool, whose marker this is; None when it is no more."""
+        for other, root in self._others(pool):
+            mark = pool_mark.mark_of(root)
+            if mark is not None and pool_mark.are_one(mark.mark, there):
+                return other
+        return None
+
+    def _others(self, pool: libvirt.virStoragePool) -> Iterator[tuple[libvirt.virStoragePool, Element]]:
+        uuid = pool.UUIDString()
+        for other in self.node.connection.listAllStoragePools(0):
+            root = lookup.unless_lost(other, partial(self.xml, other))
+            if root is not None and other.UUIDString() != uuid:
+                yield other, root
+
+    def _shares(self, pool: libvirt.virStoragePool) -> str | None:
+        """The name of another pool over the folder of a running one, as far as that can be told."""
+        path, marker = self.path(pool) or "", volume_record.get(pool, pool_mark.MARKER)
+        for other, root in self._others(pool):
+            if folders.is_same(self.node, value(root, "target/path") or "", path):
+                return str(other.name())
+        other = self._by_marker(pool, marker.mark) if marker is not None else None
+        return str(other.name()) if other is not None else None
+
+    def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
+        """Start or stop it, now and at the node's start. Again: yes."""
+        if bool(pool.autostart()) != autostart:
+            pool = self._autostart(pool, autostart)
+        if bool(pool.isActive()) != active:
+            if active:
+                self._start(pool)
+            else:
+                pool.destroy()
+
+    def _autostart(self, pool: libvirt.virStoragePool, wanted: bool) -> libvirt.virStoragePool:
+        try:
+            pool.setAutostart(int(wanted))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_SYSTEM_ERROR or error.get_int1() != errno.EEXIST:
+                raise
+            # libvirtd marks a pool that is undefined at the same moment, and the link stays. Only undefining a pool of
+            # that name takes it away.
+            root, active = self.xml(pool), pool.isActive()
+            if active:
+                pool.destroy()
+            pool.undefine()
+            pool = self.define(root)
+            if active:
+                pool.create(0)
+            pool.setAutostart(int(wanted))
+        return pool
+
+    def _start(self, pool: libvirt.virStoragePool) -> None:
+        """Start a pool that had its folder. Raises Rejected when that is not there any more.
+
+        It is not made anew unasked: on a file system that is only not mounted are still all its files.
+        """
+        try:
+            pool.create(0)
+        except libvirt.libvirtError as error:
+            if not _is_without_folder(error):
+                raise
+            name = pool.name()
+            raise Rejected(
+                f'the folder "{self.path(pool)}" of the storage pool "{name}" is not there; mount the file system that '
+                f'it is on, or, if its files are lost for good, undefine the pool ("virsh pool-undefine {name}"), and '
+                "run again",
+                path=("path",),
+            ) from None
+
+    def acknowledge(self, root: Element) -> None:
+        """Note that an engine's state has the pool of this definition. Best effort; nothing when noted or foreign."""
+        mark = pool_mark.mark_of(root)
+        if mark is not None and not mark.mark.acknowledged:
+            pool_mark.write(root, mark.acknowledged())
+            with contextlib.suppress(libvirt.libvirtError):
+                self.define(root)
+
+    def declare(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        """Note who declares the pool, and that an engine's state has it. Best effort."""
+        with self.node.pool_lock(pool.UUIDString()), contextlib.suppress(libvirt.libvirtError):
+            root = self.xml(pool)
+            marker = volume_record.volume_name(pool_mark.MARKER)
+            has_marker = bool(pool.isActive()) and lookup.find_volume(pool, marker) is not None
+            if pool_mark.declare(root, work, has_marker=has_marker):
+                self.define(root)
+
+    def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:
+        """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
+
+        Volumes of ours go with `data`. What stays keeps its folder, and `work.warn` names it. Raises Rejected when a
+        domain uses a volume that would go. Again: yes, missing is fine.
+        """
+        try:
+            mark = self.mark(pool)
+            if mark is not None:
+                self._remove_ours(work, pool, mark, data=data)
+                data = False
+            if data and (pool.isActive() or _can_start(pool)) and not self._stays(work, pool):
+                self._remove_data(work, pool)
+            if mark is None and pool.isActive():
+                pool.destroy()
+            if pool.isPersistent():
+                self._undefine(pool)
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.POOL):
+                raise
+
+    def _stays(self, work: Work, pool: libvirt.virStoragePool) -> bool:
+        """Whether another pool has the folder of a running one too; then all that is in it is left, with a warning."""
+        other = self._shares(pool)
+        if other is not None:
+            work.warn(
+                f'the folder {self.path(pool)} of the storage pool "{pool.name()}" stays with all that is in it: it is '
+                f'the folder of the storage pool "{other}" too'
+            )
+        return other is not None
+
+    def _remove_data(self, work: Work, pool: libvirt.virStoragePool) -> None:
+        volumes = pool_removal.doomed(pool)
+        pool_removal.refuse_used(pool, volumes)
+        pool_removal.remove_all(work, volumes)
+
+    def _remove_ours(self, work: Work, pool: libvirt.virStoragePool, mark: PoolMark, *, data: bool) -> None:
+        if not pool.isActive() and not _can_start(pool):
+            return
+        name, path = pool.name(), self.path(pool)
+        with contextlib.suppress(JvpError):
+            lookup.refresh(work, pool)
+        # A refresh stops a pool whose folder cannot be read.
+        if not pool.isActive():
+            return
+        if self._stays(work, pool):
+            pool.destroy()
+            return
+        kvm_probe.sweep(pool, older_s=0)
+        marker = volume_record.volume_name(pool_mark.MARKER)
+        if data and lookup.find_volume(pool, marker) is not None:
+            self._remove_data(work, pool)
+        inside = lookup.names(pool)
+        staying = [one for one in inside if one != marker]
+        if staying:
+            work.warn(f'the folder {path} of the storage pool "{name}" stays: it holds {listed(staying)}')
+        elif mark.marked and marker not in inside:
+            work.warn(f'the folder {path} of the storage pool "{name}" stays: it is not the one that it was')
+            mark = mark.having(made=False)
+        # First the note, so that a later try does not take the missing marker for an unmounted folder.
+        self._note(pool, marked=False, going=True)
+        pool_mark.drop_marker(pool)
+        pool.destroy()
+        if mark.made and not staying:
+            try:
+                # rmdir, which refuses a folder that is not empty
+                pool.delete(0)
+            except libvirt.libvirtError as error:
+                work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
+
+    def _undefine(self, pool: libvirt.virStoragePool) -> None:
+        try:
+            pool.undefine()
+        except libvirt.libvirtError:
+            # A rival of the same key started it again, and may have noted a marker that we have taken away since.
+            if pool.isActive():
+                self._note(pool, marked=False, going=True)
+            raise
+
+    def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
+        """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
+        undo it: the mark is looked at again."""
+        with self.node.pool_lock(pool.UUIDString()):
+            for _ in range(_NOTES):
+                root = self.xml(pool)
+                mark = pool_mark.mark_of(root)
+                if mark is None or mark == mark.having(**changes):
+                    break
+                pool_mark.write(root, mark.having(**changes))
+                pool = self.define(root)
+        return pool
+
+
+def _place(root: Element) -> tuple[str | None, str]:
+    """The name and the folder of a definition."""
+    return value(root, "name"), folders.normal(value(root, "target/path") or "")
+
+
+def _unless_started(pool: libvirt.virStoragePool, step: Callable[[int], Any]) -> None:
+    """Take a step towards a pool that runs: a rival of the same key may have come to its end meanwhile."""
+    try:
+        step(0)
+    except libvirt.libvirtError:
+        if not pool.isActive():
+            raise
+
+
+def _started(pool: libvirt.virStoragePool) -> bool:
+    """Start the pool; False when its folder does not exist."""
+    try:
+        pool.create(0)
+    except libvirt.libvirtError as error:
+        if _is_without_folder(error):
+            return False
+        if not pool.isActive():
+            raise
+    return True
+
+
+def _is_without_folder(error: libvirt.libvirtError) -> bool:
+    return bool(error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT)
+
+
+def _can_start(pool: libvirt.virStoragePool) -> bool:
+    try:
+        pool.create(0)
+    except libvirt.libvirtError:
+        return False
+    return True

@@ -1,0 +1,247 @@
+"""Volumes through libvirt: finding one and what is known of it, growing, and removing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+
+import libvirt
+
+from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
+from jvp.core.identity import Key
+from jvp.core.types import size_text
+from jvp.core.words import listed
+from jvp.core.work import Work
+from jvp.libvirt.domain import disks
+from jvp.libvirt.domain.disks import seen_domains
+from jvp.libvirt.link.errors import Gone, is_gone
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.storage import copy_volume, lookup, overlays, pool_mark, templates, volume_record
+from jvp.libvirt.storage.volume_claim import remove_when_free, untaken
+from jvp.libvirt.storage.volume_record import Sidecar
+
+WAY_OUT = "delete it by hand, or remove it from the state and import it"
+"""What to do about a volume of which it cannot be told whether it is ours: nothing of it is written or deleted."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A volume as it is, with our record of it (None for a foreign one)."""
+
+    pool: libvirt.virStoragePool
+    volume: libvirt.virStorageVol
+    root: Element
+    record: Sidecar | None
+
+    @property
+    def name(self) -> str:
+        return value(self.root, "name") or ""
+
+    @property
+    def path(self) -> str:
+        return value(self.root, "target/path") or ""
+
+    @property
+    def format(self) -> str:
+        """Ours by the record: what a guest writes into its raw disk must not change it."""
+        return self.record.format if self.record and self.record.format else copy_volume.format_of(self.root)
+
+    @property
+    def size(self) -> int:
+        """What a guest sees, in bytes. A raw disk that looks like qcow2 is as long as its file."""
+        if self.format == "raw" and copy_volume.format_of(self.root) != "raw":
+            return number(self.root, "physical") or 0
+        return number(self.root, "capacity") or 0
+
+    @property
+    def backing_file(self) -> str | None:
+        return value(self.root, "backingStore/path") if self.format != "raw" else None
+
+    def fault(self, nonce: str | None) -> str | None:
+        """Why it cannot be told whether this is still the volume that was made here, as `nonce` knows it.
+
+        libvirt gives a volume no identity of its own: its key is its path. None where all is as our record says.
+        """
+        record, name = self.record, volume_record.volume_name(self.name)
+        if not nonce:
+            return None  # it was imported
+        if record is None:
+            return f"has lost its record {name}, so it cannot be told whether it is the one that was made here"
+        if record.nonce != nonce or record.phase != "whole" or record.format != "qcow2":
+            return None  # what a guest writes into its raw disk tells nothing
+        probed = copy_volume.format_of(self.root)
+        if probed != record.format:
+            return f"was made as {record.format} and is {probed} now: it is damaged, or somebody made another one"
+        was = None if record.facts.get("full") else record.facts.get("template_file")
+        if self.backing_file != was:
+            now = self.backing_file or "nothing"
+            return f"stands on {now} and was made on {was or 'nothing'}: somebody changed it, or made another one"
+        return None
+
+
+class VolumeApi:
+    """The calls on volumes of one node. Raise libvirtError unless they say otherwise."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def pool(self, object_id: str) -> tuple[libvirt.virStoragePool, str]:
+        """The pool and the name of an id. Raises Undefined without the pool: nothing is known of its volumes then."""
+        uuid, _, name = object_id.partition("/")
+        try:
+            return self.node.connection.storagePoolLookupByUUIDString(uuid), name
+        except libvirt.libvirtError as error:
+            if not is_gone(error, Gone.POOL):
+                raise
+        raise Undefined(
+            f'the storage pool {uuid} of "{name}" is not defined on the node any more, so nothing can be said of it; '
+            "apply the pool alone first, as the target, when the program declares it; else define it again, or remove "
+            "this resource from the state"
+        )
+
+    def find(self, work: Work, object_id: str) -> Found | None:
+        """The volume of an id, None when it is surely gone. Raises Rejected when the pool cannot tell."""
+        pool, name = self.pool(object_id)
+        try:
+            volume = lookup.find_volume(pool, name)
+            if volume is not None:
+                root = volume_xml(volume)
+                return Found(pool, volume, root, volume_record.get(pool, name))
+        except libvirt.libvirtError as error:
+            # A file that was removed behind libvirt's back is found by name, and then has no XML.
+            if not is_gone(error, Gone.VOLUME):
+                raise self._stopped(pool, error) from None
+        if pool_mark.is_gone(work, pool, name):
+            return None
+        volume = pool.storageVolLookupByName(name)
+        return Found(pool, volume, volume_xml(volume), volume_record.get(pool, name))
+
+    def found(self, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, record: Sidecar | None) -> Found:
+        """A volume that was just made or looked up, as it is."""
+        return Found(pool, volume, volume_xml(volume), record)
+
+    def acknowledge(self, found: Found) -> None:
+        """Note that an engine's state has the volume. Best effort; nothing when that is noted, or it is foreign."""
+        record = found.record
+        if record is None or record.mark.acknowledged:
+            return
+        with contextlib.suppress(libvirt.libvirtError):
+            volume_record.acknowledge(found.pool, found.name, record)
+
+    def declare(self, found: Found, key: Key | None) -> Found:
+        """Note who declares the volume, and that an engine's state has it. Best effort; nothing of a foreign one."""
+        if found.record is None:
+            return found
+        record = found.record.having(mark=found.record.mark.updated(key))
+        if record != found.record:
+            with contextlib.suppress(libvirt.libvirtError):
+                volume_record.put(found.pool, found.name, record)
+                return replace(found, record=record)
+        return found
+
+    def grow(self, work: Work, found: Found, size: int) -> Found:
+        """Bring the volume to `size`, through the guest that runs from it when there is one; as it is then.
+
+        Raises Invalid for less than it has; Rejected when its bytes claim another format, or it is under an overlay.
+        Again: yes.
+        """
+        if size < found.size:
+            raise Invalid(
+                f'volume "{found.name}" has {size_text(found.size)} and cannot shrink to {size_text(size)}: '
+                f'that would cut off data; declare "{size_text(found.size)}"',
+                path=("size",),
+            )
+        if size == found.size:
+            return found
+        copy_volume.refuse_other_format(found.root, found.format, found.name)
+        work.check()
+        every = disks.disk_users(self.node.connection)
+        lookup.remember_base(found.pool, found.name, found.root)
+        overlays.refuse_covered(self.node, found.pool, found.path, every, ("size",))
+        users = every.get(found.path, [])
+        running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
+        if running is not None:
+            disks.resize_live(running, size)
+        else:
+            found.volume.resize(size, 0)
+        return self.found(found.pool, found.volume, found.record)
+
+    def remove(self, work: Work, object_id: str, *, nonce: str | None, detach: bool) -> None:
+        """Delete the volume and our record of it, and what of its template nobody uses any more.
+
+        Our own instances let go of it first (with `detach`); other users are an error that names them.
+        `nonce` tells whether it is still the volume that was made: another one is left alone.
+        Raises Rejected, Busy when a guest does not let go. Again: yes, missing is fine.
+        """
+        since, found = time.monotonic(), self.find(work, object_id)
+        if found is None:
+            since = float("-inf")
+            pool, name = self.pool(object_id)
+            record = volume_record.get(pool, name)
+        else:
+            pool, name, record = found.pool, found.name, found.record
+            if (why := found.fault(nonce)) is not None:
+                raise Rejected(f'volume "{name}" {why}; {WAY_OUT}')
+        if record is not None and nonce and record.nonce != nonce:
+            if found is not None:
+                work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')
+            return
+        if found is not None:
+            self._release(work, found, detach)
+            remove_when_free(work, found.volume)
+        if record is not None:
+            self._forget(work, pool, name, record, since)
+
+    def forget(self, work: Work, object_id: str, nonce: str) -> None:
+        """Remove our record of a volume that is surely gone: nothing will ever ask for its deletion again. Best effort.
+
+        Again: yes. A record of another volume, by its nonce, stays.
+        """
+        with contextlib.suppress(libvirt.libvirtError, JvpError):
+            pool, name = self.pool(object_id)
+            record = volume_record.get(pool, name)
+            if record is not None and record.nonce == nonce:
+                self._forget(work, pool, name, record, float("-inf"))
+
+    def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar, since: float) -> None:
+        """Remove the record; the template's generation first, because nothing else knows of it.
+
+        Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
+        """
+        template = record.facts.get("template_file")
+        if template:
+            templates.release_template(work, self.node, template)
+        with self.node.pool_lock(pool.UUIDString()):
+            if untaken(since):
+                volume_record.remove(record)
+            else:
+                volume_record.drop(pool, name, record.nonce)
+
+    def _release(self, work: Work, found: Found, detach: bool) -> None:
+        """Have the users let go, or raise."""
+        connection = self.node.connection
+        seen = seen_domains(self.node).users
+        lookup.remember_base(found.pool, found.name, found.root)
+        is_base = overlays.refuse_covered(self.node, found.pool, found.path, seen)
+        users = disks.disk_users(connection).get(found.path, []) if found.path in seen else []
+        foreign = sorted({disk.name for disk in users if not disk.ours})
+        if foreign:
+            raise Rejected(f'volume "{found.name}" is used by {listed(foreign)}; detach it there first')
+        if is_base and (based := lookup.backing_users(connection, found.path)):
+            raise Rejected(f'volume "{found.name}" is the base of {listed(based)}; delete those first')
+        if users and not detach:
+            names = listed({disk.name for disk in users})
+            raise Rejected(f'volume "{found.name}" is attached to {names}, and detachOnDelete is false')
+        disks.refuse_saved(
+            connection, f'volume "{found.name}"', lambda root: disks.has_disk(connection, root, found.path)
+        )
+        for disk in users:
+            work.status(f'taking volume "{found.name}" out of "{disk.name}"')
+            disks.detach(work, disk, found.path)
+
+    def _stopped(self, pool: libvirt.virStoragePool, error: libvirt.libvirtError) -> Exception:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():
+            return lookup.inactive(pool.name())
+        return error  # type: ignore[no-any-return]

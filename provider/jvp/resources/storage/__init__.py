@@ -1,0 +1,1 @@
+"""StoragePool, Volume and Template."""

@@ -1,0 +1,260 @@
+"""Template: a disk image in a storage pool, from a local file or an address, that volumes are made from."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from jvp import images
+from jvp.core.diff import Change, Kind
+from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
+from jvp.core.facts import Effect
+from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.identity import MAX_GENERATIONS, Key, Mark
+from jvp.core.identity import maker as made_by
+from jvp.core.model import load
+from jvp.core.types import in_lower_case, is_uuid, utc_text
+from jvp.core.values import known
+from jvp.core.work import Work
+from jvp.libvirt.link.errors import libvirt_errors
+from jvp.libvirt.link.node import Node
+from jvp.libvirt.storage import lookup, templates
+from jvp.libvirt.storage.streams import VolumeUpload
+from jvp.libvirt.storage.template_fill import Found, Image, Slot, TemplateApi
+from jvp.libvirt.storage.volume_claim import Standing
+from jvp.libvirt.storage.volumes import VolumeApi
+from jvp.resources.foreseen import obstacles, pool_of
+from jvp.resources.storage import image_source
+from jvp.resources.storage.image_source import at
+from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
+from jvp.resources.storage.template_source import key_of, origin_of, refuse_file, shown
+
+
+class Templates(TemplateType, Handler[Template, TemplateState]):
+    """The verbs of templates. The id is `<pool uuid>/<name>` and stays when the image changes."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.api = TemplateApi(node)
+        self._seen: dict[str, str | None] = {}
+        """What the last read saw amiss with an image, by the template's id, until a plan has told it."""
+
+    def create(self, work: Work, key: Key, spec: Template) -> Outcome[TemplateState]:
+        with libvirt_errors(f'template "{spec.name or key.label}"'):
+            pool = lookup.active_pool_of(self.node, spec.pool, ("pool",))
+            slot = self._slot(work, pool, key, spec)
+            self._bring(work, slot, spec)
+            return Done(f"{pool.UUIDString()}/{slot.name}", self.state_of(self._found(work, pool, slot.name), spec))
+
+    def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
+        name = object_id.partition("/")[2]
+        with libvirt_errors(f'template "{name}"'):
+            try:
+                pool, _ = self._place(object_id)
+                found = self.api.find(work, pool, name)
+            except Stopped as stopped:
+                self._seen.pop(object_id, None)
+                return lookup.unread(work, stopped, f'template "{name}"', prior)
+            if found is None and prior is not None and prior.nonce:
+                self.api.forget(work, pool, name, prior.nonce)
+            if found is None or (prior is not None and prior.nonce and found.record.birth != prior.nonce):
+                return None
+            if prior is not None:
+                self.api.acknowledge(found)
+                self._seen[object_id] = found.short
+            return self.state_of(found, prior)
+
+    def update(
+        self, work: Work, object_id: str, prior: TemplateState, spec: Template, changes: Sequence[Change]
+    ) -> Outcome[TemplateState]:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            found = self._found(work, pool, name)
+            if prior.nonce and found.record.birth != prior.nonce:
+                raise NotFound(
+                    f'template "{name}" is not the one that was made here any more; refresh the state and run again'
+                )
+            kept = found.sidecar.having(mark=found.sidecar.mark.updated(work.key))
+            self._bring(work, Slot(pool, name, kept.mark, kept), spec)
+            return Done(object_id, self.state_of(self._found(work, pool, name), spec))
+
+    def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            birth, volume = (prior.nonce, prior.volume_name) if prior else (None, None)
+            self.api.remove(work, pool, name, birth=birth, volume=volume)
+
+    def find(self, work: Work, reference: str) -> str:
+        return templates.template_of(self.node, self.node.here(reference, 2)).id
+
+    def list(self, work: Work) -> Iterator[Listed]:
+        with libvirt_errors("templates"):
+            for pool in lookup.active_pools(self.node.connection):
+                for name in lookup.unless_lost(pool, partial(templates.template_names, pool)) or ():
+                    yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
+
+    def place(self, inputs: dict[str, Any]) -> str:
+        return f"{in_lower_case(inputs['pool'])}/{inputs['name']}"
+
+    def effects(self, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]) -> Iterable[Change]:
+        """A reference to the same pool in another spelling is no change."""
+        for change in changes:
+            wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
+            same = wanted is not None and wanted in (state.pool_uuid, state.pool_name)
+            if change.path != ("pool",) or not same:
+                yield change
+
+    def looked(
+        self, work: Work, changes: Sequence[Change], state: TemplateState, new: dict[str, Any]
+    ) -> Iterable[Change]:  # fmt: skip
+        if (short := self._short(work, state)) is not None and not any(one.path[0] == "source" for one in changes):
+            note = f"its image {short}: it is put there again"
+            yield Change(("source",), Kind.UPDATE, Effect.LIVE, None, new.get("source"), note)
+        yield from changes
+
+    def _short(self, work: Work, state: TemplateState) -> str | None:
+        """That somebody cut the image off; None also while nothing can be asked."""
+        object_id = f"{state.pool_uuid}/{state.name}"
+        with contextlib.suppress(KeyError):
+            return self._seen.pop(object_id)
+        with contextlib.suppress(JvpError):
+            pool, name = self._place(object_id)
+            with libvirt_errors(f'template "{name}"'):
+                found = self.api.find(work, pool, name)
+                return found.short if found is not None else None
+        return None
+
+    def predict(self, spec: Template, prior: TemplateState | None) -> dict[str, Any]:
+        bag: dict[str, Any] = {}
+        if prior is None and known(spec.pool):
+            bag["poolUuid" if is_uuid(spec.pool) else "poolName"] = in_lower_case(spec.pool)
+        source = spec.source
+        if not isinstance(source, TemplateSource) or not known(source.path, source.digest) or source.digest is None:
+            return bag
+        bag["digest"] = source.digest
+        name = prior.name if prior is not None else spec.name
+        if name is not None and known(name):
+            bag["volumeName"] = templates.volume_name(name, source.digest)
+        return bag
+
+    def obstacles(self, work: Work, spec: Template, key: Callable[[], Key]) -> Iterator[JvpError]:
+        if known(spec.name, spec.pool):
+            self.node.plans.make(self.kind, spec.name, f"{spec.pool}/{spec.name}")
+        what = f'template "{spec.name}"'
+        pool = yield from pool_of(self.node, what, spec.pool, ("pool",))
+        if pool is not None and known(spec.name):
+            yield from obstacles(what, lambda: self._slot(work, pool, key(), spec))
+        yield from obstacles(what, lambda: refuse_file(work, pool, spec.source))
+
+    def warnings(self, work: Work, spec: Template, prior: TemplateState | None) -> Iterator[str]:
+        if prior is not None and isinstance(spec.source, TemplateSource) and spec.source != prior.source:
+            yield from map(str, obstacles("template", lambda: refuse_file(work, None, spec.source)))
+
+    def _place(self, object_id: str) -> tuple[Any, str]:
+        with libvirt_errors(f'template "{object_id.partition("/")[2]}"'):
+            return VolumeApi(self.node).pool(object_id)
+
+    def _found(self, work: Work, pool: Any, name: str) -> Found:
+        found = self.api.find(work, pool, name)
+        if found is None:
+            raise NotFound(f'template "{name}" is gone; refresh the state and run again')
+        return found
+
+    def _slot(self, work: Work, pool: Any, key: Key, spec: Template) -> Slot:
+        """The name to make the template under. Raises NameTaken."""
+        for generation in range(MAX_GENERATIONS):
+            name = spec.name or key.auto_name(key.uuid(generation))
+            standing, kept = self.api.standing(work, pool, name, key)
+            if standing in (Standing.FREE, Standing.OURS):
+                mark = Mark.new(key, generation)
+                return Slot(pool, name, mark, kept, fresh=standing is Standing.FREE)
+            if spec.name or standing is Standing.TAKEN:
+                holder = kept.mark if kept is not None else None
+                moved_on = standing is Standing.MOVED_ON
+                maker = "which this program made under another name or kept" if moved_on else made_by(holder)
+                raise NameTaken(
+                    f'there is a template "{name}" in the storage pool "{pool.name()}" already, {maker}; '
+                    "choose another name",
+                    path=("name",),
+                    id=f"{pool.UUIDString()}/{name}",
+                    holder=holder,
+                )
+        raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
+
+    def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
+        """Make the declared image the generation in use, if it is not."""
+        source = spec.source
+        digest = source.digest if source.path is not None else key_of(source)
+        facts: dict[str, Any] = {"source": shown(source), "source_key": key_of(source), "os": spec.os or ""}
+        if digest is None:
+            assert source.path is not None
+            digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
+        same = source.path is not None and slot.record.digest == digest
+        gone = self.api.clear_short(work, slot, digest, same=same)
+        volume = None if gone else self.api.has(work, slot, digest)
+        if volume is None:
+            self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
+            return
+        if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
+            image_source.verify(work, origin_of(source))
+        if digest[:12] != slot.record.current:
+            facts["digest"] = digest if source.path is not None else self._content(work, volume)
+            facts["created"] = utc_text(time.time())
+        self.api.switch(work, slot, digest, facts)
+
+    def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
+        where: Path = ("source", "path" if source.path is not None else "url")
+        with image_source.opened(work, slot.pool, origin_of(source), where) as image:
+            if source.format not in (None, image.info.format):
+                raise Invalid(
+                    f'the image is {image.info.format}: write "{image.info.format}"', path=("source", "format")
+                )
+
+            def send(upload: VolumeUpload) -> str:
+                content = images.ContentDigest()
+                filled = images.fill(image.segments(), upload, verifier=image.verifier, digest=content, work=work)
+                if source.path is None:
+                    return filled.digest or ""
+                if not image.packed and filled.digest != digest:
+                    raise Invalid("the file was changed while it was read; run again when nothing writes to it")
+                return digest
+
+            made = Image(digest, image.info.format, image.length)
+            self.api.fill(work, slot, made, lambda upload: at(where, lambda: send(upload)), facts)
+
+    def _content(self, work: Work, volume: Any) -> str:
+        """The content digest of a generation that came from an address and is taken up again."""
+        pieces = self.api.pieces(work, volume)
+        return images.content_digest(
+            images.Hole(piece) if isinstance(piece, int) else images.Data(piece) for piece in pieces
+        )
+
+    def state_of(self, found: Found, spelled: Template | None) -> TemplateState:
+        """The state; what only a program knows is taken from `spelled`: the spec, or the state before."""
+        name, uuid, record = found.pool.name(), found.pool.UUIDString(), found.record
+        source = load(TemplateSource, record.source)
+        if (
+            spelled is not None
+            and isinstance(spelled.source, TemplateSource)
+            and key_of(spelled.source) == record.source_key
+        ):
+            source = spelled.source
+        local = source.path is not None
+        return TemplateState.model_construct(
+            name=found.name,
+            pool=spelled.pool if spelled and in_lower_case(spelled.pool) in (name, uuid) else name,
+            source=source.model_copy(update={"digest": record.digest if local else None}),
+            os=record.os or None,
+            digest=record.digest,
+            format=found.sidecar.format,
+            size_bytes=record.size,
+            volume_name=templates.volume_name(found.name, record.current),
+            path=found.path,
+            created_at=record.created,
+            pool_name=name,
+            pool_uuid=uuid,
+            nonce=record.birth,
+        )
