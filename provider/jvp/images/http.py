@@ -253,7 +253,6 @@ def _ask(
     parts: SplitResult, addresses: list[str], headers: Mapping[str, str], url: str, *, user: SplitResult | None
 ) -> Reply:
     from http.client import HTTPConnection, HTTPException
-    from urllib.parse import quote, unquote
 
     host, port = parts.hostname or "", _port(parts)
     sock = _dial(host, port, addresses)
@@ -263,24 +262,8 @@ def _ask(
         sock.settimeout(SILENCE_S)
         connection: HTTPConnection = HTTPConnection(host, port)
         connection.sock = sock  # so that it connects nowhere by itself
-        target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
-            "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]") if parts.query else ""
-        )
-        connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
-        sent = {
-            "Host": _host_header(parts),
-            "User-Agent": "jvp",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-            **headers,
-        }
-        if user is not None and user.username is not None:
-            import base64
-
-            pair = f"{unquote(user.username)}:{unquote(user.password or '')}".encode()
-            sent["Authorization"] = "Basic " + base64.b64encode(pair).decode()
-        for name, value in sent.items():
+        connection.putrequest("GET", _target(parts), skip_host=True, skip_accept_encoding=True)
+        for name, value in {**_headers(parts, user), **headers}.items():
             connection.putheader(name, value)
         connection.endheaders()
         response = connection.getresponse()
@@ -299,6 +282,32 @@ def _ask(
     except (OSError, HTTPException, ValueError) as error:
         sock.close()
         raise Unreachable(f"{host}, port {port}, does not speak HTTP as expected: {type(error).__name__}") from error
+
+
+def _target(parts: SplitResult) -> str:
+    from urllib.parse import quote
+
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]")
+    return f"{path}?{query}" if query else path
+
+
+def _headers(parts: SplitResult, user: SplitResult | None) -> dict[str, str]:
+    """What every request says. A password goes to the host that it was typed for: `user`."""
+    said = {
+        "Host": _host_header(parts),
+        "User-Agent": "jvp",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    if user is not None and user.username is not None:
+        import base64
+        from urllib.parse import unquote
+
+        pair = f"{unquote(user.username)}:{unquote(user.password or '')}".encode()
+        said["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+    return said
 
 
 def _secure(sock: socket.socket, host: str) -> ssl.SSLSocket:

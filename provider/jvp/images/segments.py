@@ -6,6 +6,7 @@ a hole reads as zeros, but zeros need not be a hole. Two sequences with the same
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -164,27 +165,7 @@ def ahead(
     """
     box: queue.Queue[_Item[T] | _End] = queue.Queue(depth)
     left = threading.Event()
-
-    def put(thing: _Item[T] | _End) -> None:
-        while not left.is_set():
-            try:
-                box.put(thing, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-
-    def draw() -> None:
-        try:
-            for item in items:
-                put(_Item(item))
-                if left.is_set():
-                    return
-        except BaseException as error:  # carried over to the thread that waits
-            put(_End(error))
-        else:
-            put(_End(None))
-
-    threading.Thread(target=draw, name="jvp-ahead", daemon=True).start()
+    threading.Thread(target=_draw, args=(items, box, left), name="jvp-ahead", daemon=True).start()
     try:
         while True:
             work.check()
@@ -203,6 +184,26 @@ def ahead(
             yield got.value
     finally:
         left.set()
+
+
+def _draw(items: Iterator[T], box: queue.Queue[_Item[T] | _End], left: threading.Event) -> None:
+    """Put the items into the box, and how they ended, until nobody takes them any more."""
+
+    def put(thing: _Item[T] | _End) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                box.put(thing, timeout=0.1)
+                return
+
+    try:
+        for item in items:
+            put(_Item(item))
+            if left.is_set():
+                return
+    except BaseException as error:  # carried over to the thread that waits
+        put(_End(error))
+    else:
+        put(_End(None))
 
 
 def aside(call: Callable[[], T], work: Work, *, what: str, discard: Callable[[T], None]) -> T:

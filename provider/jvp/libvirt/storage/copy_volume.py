@@ -153,19 +153,23 @@ def convert(
     thread = threading.Thread(target=call, name="jvp-convert", daemon=True)
     thread.start()
     name = value(root, "name") or ""
-    with outside(f'the conversion of volume "{name}"'):
-        while thread.is_alive():
-            work.status(f'volume "{name}": converting')
-            # Not before it is there: who takes back what was begun must find it.
-            over = work.cancelled.is_set() or not work.left()
-            if over and find_volume(pool, name) is not None:
-                why = "stopped on request" if work.cancelled.is_set() else "the time is up"
-                raise Cancelled(f"{why}; the node finishes the conversion, and the next run goes on from there")
-            thread.join(0.05)
+    _wait_for(work, thread, pool, name)
     if isinstance(result[0], BaseException):
         raise result[0]
     # Not the one that was made: it is bound to the job's connection, which somebody else has now.
     return pool.storageVolLookupByName(name)
+
+
+def _wait_for(work: Work, conversion: threading.Thread, pool: libvirt.virStoragePool, name: str) -> None:
+    """Raises Cancelled, but not before the volume is there: who takes back what was begun must find it."""
+    with outside(f'the conversion of volume "{name}"'):
+        while conversion.is_alive():
+            work.status(f'volume "{name}": converting')
+            over = work.cancelled.is_set() or not work.left()
+            if over and find_volume(pool, name) is not None:
+                why = "stopped on request" if work.cancelled.is_set() else "the time is up"
+                raise Cancelled(f"{why}; the node finishes the conversion, and the next run goes on from there")
+            conversion.join(0.05)
 
 
 def refuse_other_format(root: Element, recorded: str, name: str) -> None:

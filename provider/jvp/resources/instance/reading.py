@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from collections.abc import Collection
 from typing import Any
 
 from jvp.core.errors import JvpError, NotFound, Rejected
@@ -58,40 +59,35 @@ def read(work: Work, view: View, domain: Any, inactive: Element, prior: Instance
     seen = effective(wanted, running, written)
     facts = marks.facts_of(inactive)
     declared = Declared(view, inactive, live, written, seen, prior)
-    cut = {nic_key(card) for card in bridged.cut_off(node, live)} if active and prior is not None else set()
-    cut -= {path.removeprefix("nics.") for path in pending}
+    cut = _cut_off(node, live, pending) if active and prior is not None else set()
     own = storage.root_path(view, inactive, prior.root_disk_path if prior is not None else None)
     lost = _root_is_lost(work, view, inactive, own)
     return InstanceState.model_construct(
         name=domain.name(),
-        template=None if lost else _template(node, facts.get("template"), prior),
-        root_disk=None if lost else _root(view, domain, inactive, own, seen["rootDisk.bus"], prior),
         iso=_iso(view, seen["iso"], prior),
-        cpus=seen["cpus"],
-        max_cpus=seen["maxCpus"],
-        **_memory(seen),
+        **_room(seen),
         disks=[_disk(view, device, prior) for device in declared.disks],
         nics=[_nic(node, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
-        firmware=seen["firmware"],
-        machine=_machine(seen["machine"], prior),
-        cpu_mode=cpu_of(inactive),
+        **_machine_facts(inactive, seen, prior),
         virt_type=_virt_type(inactive, live, pending, prior),
-        power_state=_power(power, prior),
         autostart=bool(domain.autostart()),
         uuid=domain.UUIDString(),
         node=node.hostname,
         created_at=facts.get(CREATED),
-        state=power,
         acceleration=live.get("type"),
-        pending_restart=bool(pending),
-        pending=[f"{path}: {why}" for path, why in sorted(pending.items())],
         undeclared=declared.others,
-        **({} if lost else _root_outputs(view, domain, inactive, own, prior)),
+        **_power_facts(power, pending, prior),
+        **({"template": None, "root_disk": None} if lost else _root_facts(view, domain, inactive, own, seen, prior)),
         **cards.addresses_of(
             domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None
         ),
     )
+
+
+def _cut_off(node: Node, live: Element, pending: Collection[str]) -> set[str]:
+    """The cards of a running guest that are on no bridge any more, but those that wait for the guest anyway."""
+    return {nic_key(card) for card in bridged.cut_off(node, live)} - {path.removeprefix("nics.") for path in pending}
 
 
 def _running(work: Work, domain: Any, inactive: Element) -> Element:
@@ -101,9 +97,39 @@ def _running(work: Work, domain: Any, inactive: Element) -> Element:
     return guest.settled_xml(work, domain, value(inactive, "currentMemory"))
 
 
-def _memory(seen: dict[str, Any]) -> dict[str, Any]:
+def _power_facts(power: str | None, pending: dict[str, str], prior: InstanceState | None) -> dict[str, Any]:
+    return {
+        "state": power,
+        "power_state": _power(power, prior),
+        "pending_restart": bool(pending),
+        "pending": [f"{path}: {why}" for path, why in sorted(pending.items())],
+    }
+
+
+def _machine_facts(inactive: Element, seen: dict[str, Any], prior: InstanceState | None) -> dict[str, Any]:
+    return {
+        "firmware": seen["firmware"],
+        "machine": _machine(seen["machine"], prior),
+        "cpu_mode": cpu_of(inactive),
+    }
+
+
+def _root_facts(
+    view: View, domain: Any, inactive: Element, own: str | None, seen: dict[str, Any], prior: InstanceState | None
+) -> dict[str, Any]:
+    """What the state says of a root disk that is there. Raises libvirtError."""
+    return {
+        "template": _template(view.node, marks.facts_of(inactive).get("template"), prior),
+        "root_disk": _root(view, domain, inactive, own, seen["rootDisk.bus"], prior),
+        **_root_outputs(view, domain, inactive, own, prior),
+    }
+
+
+def _room(seen: dict[str, Any]) -> dict[str, Any]:
+    """CPUs and memory, and how far both can grow."""
     now, most = seen["memory"] * 1024, seen["maxMemory"] * 1024
     return {
+        "cpus": seen["cpus"], "max_cpus": seen["maxCpus"],
         "memory": size_text(now), "max_memory": size_text(most), "memory_bytes": now, "max_memory_bytes": most,
     }  # fmt: skip
 
