@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.conftest import Bench
 from tests.contract.counted import counting
@@ -16,6 +17,17 @@ OTHERS = 30
 ONCE = {"virNetworkLookupByUUIDString": 1, "virNetworkGetXMLDesc": 2, "virNetworkIsActive": 1,
         "virNetworkGetAutostart": 1}  # fmt: skip
 """A read: the definition as it will be, and as it runs."""
+
+
+@pytest.fixture
+def alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node lists the networks of this run only: others come and go meanwhile."""
+    every = libvirt.virConnect.listAllNetworks
+
+    def ours(connection: libvirt.virConnect, flags: int = 0) -> list[libvirt.virNetwork]:
+        return [network for network in every(connection, flags) if network.name().startswith(bench.prefix)]
+
+    monkeypatch.setattr(libvirt.virConnect, "listAllNetworks", ours)
 
 
 @pytest.fixture
@@ -35,7 +47,7 @@ def networks(asked: Any) -> dict[str, int]:
     return {name: count for name, count in asked.items() if "Network" in name}
 
 
-@pytest.mark.usefixtures("crowd")
+@pytest.mark.usefixtures("alone", "crowd")
 def test_one_network_beside_thirty_others(bench: Bench) -> None:
     name = bench.name("one")
     raw = {"name": name, "cidr": bench.cidr()}

@@ -118,6 +118,7 @@ def test_the_root_disk_grows_and_never_shrinks(guest: Guest, lab: Bench) -> None
 
 def test_a_network_that_restarts_gives_the_guest_a_new_address(guest: Guest, lab: Bench) -> None:
     assert lab.network is not None
+    guest.console.wait(LEASE.pattern)  # a new guest says so a moment after the node has it
     at = len(guest.console)
     cidr = lab.cidr()
     raw = {"name": lab.network.state["name"], "cidr": cidr}
