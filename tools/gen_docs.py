@@ -28,8 +28,8 @@ TYPES = {"string": "String", "number": "Number", "bool": "Boolean"}
 FOLDERS = ("resources", "data-sources")
 ABOUT = """\
 JVP manages virtual machines on libvirt: storage pools, images, volumes, networks and instances. It needs nothing on
-the node but libvirt. [HCL](hcl.md) tells how to install it and what differs from other providers,
-[Moving from libvirt](moving-from-libvirt.md) how to leave the provider `dmacvicar/libvirt`.
+the node but libvirt. [Install](install.md#for-opentofu-and-terraform) tells how to install it, [HCL](hcl.md) what
+differs from Pulumi, and [Moving from libvirt](moving-from-libvirt.md) how to leave the provider `dmacvicar/libvirt`.
 
 Read also what a [change](changes.md) does, and about [drift](drift.md), [import](import.md), [ownership](ownership.md),
 [secrets](secrets.md), [nodes](nodes.md), [errors](errors.md) and [limits](limits.md).
