@@ -114,3 +114,8 @@ class Cancelled(JvpError):
 
 class Bug(JvpError):
     pass
+
+
+def incomplete(why: object) -> Rejected:
+    """The error of an installation that lacks something: a module is imported, or a file read, when it is needed."""
+    return Rejected(f"this installation of jvp is not complete: {why}; install pulumi-jvp again")

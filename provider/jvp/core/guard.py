@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from jvp.core.errors import Bug, JvpError, NameTaken
+from jvp.core.errors import Bug, JvpError, NameTaken, incomplete
 from jvp.core.text import harmless_value, is_harmless, sentence, texts_in
 from jvp.core.values import Bag, masked, reveal, secret_texts
 from jvp.core.work import Work, current, running
@@ -40,6 +40,8 @@ def guarded(settings: set[str], *bags: Bag, work: Work | None = None) -> Iterato
         if isinstance(error, NameTaken):
             error.id = sentence(error.id)
         raise
+    except ImportError as error:
+        raise incomplete(said(str(error), secrets())) from None
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"

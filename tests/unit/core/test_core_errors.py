@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import traceback
 
 import pytest
 
-from jvp.core.errors import Invalid, JvpError, NameTaken
+from jvp.core.errors import Invalid, JvpError, NameTaken, Rejected
 from jvp.core.guard import guarded
 
 
@@ -21,3 +22,11 @@ def test_a_masked_error_keeps_nothing_of_the_secret(error: JvpError) -> None:
     assert "[secret]" in told.message
     again = pickle.loads(pickle.dumps(told))
     assert str(again) == str(told)
+
+
+def test_what_a_verb_imports_late_and_is_not_there_is_an_incomplete_installation() -> None:
+    with pytest.raises(Rejected) as raised, guarded(set()):
+        importlib.import_module("jvp.no_such_module")
+    assert raised.value.message == (
+        "this installation of jvp is not complete: No module named 'jvp.no_such_module'; install pulumi-jvp again"
+    )

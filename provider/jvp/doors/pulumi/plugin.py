@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jvp
+from jvp.core.errors import incomplete
 from jvp.doors.pulumi.lifetime import Lifetime
 from jvp.doors.pulumi.server import MakeServicer, Service, serve
 
@@ -82,15 +83,10 @@ def registered(session: Session) -> ProviderServicer:
 
 def schema() -> str:
     """The stored schema. Raises Rejected where the installation lacks it."""
-    from jvp.core.errors import Rejected  # late, as in `server`
-
     try:
         return SCHEMA.read_text(encoding="utf-8")
     except OSError as error:
-        raise Rejected(
-            f"this installation of jvp is not complete: {SCHEMA.name} cannot be read ({error.strerror}); install "
-            "pulumi-jvp again"
-        ) from None
+        raise incomplete(f"{SCHEMA.name} cannot be read ({error.strerror})") from None
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 import jvp
-from jvp.core.errors import Bug, Invalid, JvpError, Rejected
+from jvp.core.errors import Bug, Invalid, JvpError, incomplete
 from jvp.doors.pulumi import journal, protocol
 from jvp.doors.pulumi.peers import REFUSAL, Peers
 from jvp.doors.pulumi.protocol import Empty, Message, message
@@ -173,7 +173,7 @@ def _refuse(service: Service, name: str, request: Message, context: grpc.Service
     if isinstance(error, status.Unfinished):
         status.abort_unfinished(context, error, refreshes=service.session.refreshes)
     if isinstance(error, ImportError):
-        error = Rejected(f"this installation of jvp is not complete: {error}; install pulumi-jvp again")
+        error = incomplete(error)
     if not isinstance(error, JvpError):
         # The text may quote a value that is a secret; the log has the places.
         place = journal.places(error).partition(" <")[0]

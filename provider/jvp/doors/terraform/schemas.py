@@ -60,12 +60,9 @@ def stored() -> Schemas:
 
 
 def _read() -> Message:
-    from jvp.core.errors import Rejected  # late, as in `server`
+    from jvp.core.errors import incomplete  # late, as in `server`
 
     try:
         return message("GetProviderSchema.Response").FromString(FILE.read_bytes())
     except OSError as error:
-        raise Rejected(
-            f"this installation of jvp is not complete: {FILE.name} cannot be read ({error.strerror}); install "
-            "pulumi-jvp again"
-        ) from None
+        raise incomplete(f"{FILE.name} cannot be read ({error.strerror})") from None

@@ -129,12 +129,12 @@ def _timed(
 
 def _refused(service: Service, name: str, response: Any, request: Message, error: Exception) -> Message:
     """The answer that is nothing but an error."""
-    from jvp.core.errors import Bug, JvpError, Rejected  # late: a host waits for the handshake
+    from jvp.core.errors import Bug, JvpError, incomplete  # late: a host waits for the handshake
     from jvp.doors.terraform import diagnostics
 
     hclog.write("error", f"{name}: {type(error).__name__} at {hclog.places(error)}")
     if isinstance(error, ImportError):
-        error = Rejected(f"this installation of jvp is not complete: {error}; install pulumi-jvp again")
+        error = incomplete(error)
     if not isinstance(error, JvpError):
         # The text may quote a value that is a secret; the log has the places.
         place = hclog.places(error).partition(" <")[0]
