@@ -94,6 +94,35 @@ def test_an_installed_launcher_starts_python_again_only_where_the_environment_as
     assert ("-m" in runs, launcher.SCRIPT in runs) == (again, not again)
 
 
+def test_packages_do_not_hide_what_python_brings_along(tmp_path: Path) -> None:
+    """Our own folder is one of installed packages, of which some are called like a module of Python."""
+    (tmp_path / "jvp").symlink_to(ROOT / "provider" / "jvp")
+    (tmp_path / "json.py").write_text("raise ImportError('not this one')")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [sys.executable, "-IS", str(tmp_path / "jvp" / "warm" / "launcher.py"), "terraform"]
+    told = {**ours, **dict([terraform.COOKIE]), "JVP_WARM": "off"}
+    with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("1|6|unix|")
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_who_has_packages_of_their_own_beside_the_machines_start_python_again(
+    there: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import site
+
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(sys, "path", [str(ROOT / "provider"), *sys.path])
+    monkeypatch.setattr(site, "main", lambda: None)
+    monkeypatch.setattr(site, "PREFIXES", [sys.base_prefix])
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path if there else tmp_path / "none"))
+    assert launcher._find_packages() is not there
+
+
 CONFIGURED = {
     "pulumi": """
 ask("CheckConfig")

@@ -21,6 +21,7 @@ from pulumi_rpc import ROOT, tell_a_thread, within
 from terraform_rpc import Client, Engine, environment, handshake, identity, unpacked
 
 import jvp
+from jvp.doors.terraform import plugin
 from jvp.doors.terraform.plugin import GRACE_S
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -123,6 +124,23 @@ def test_what_killed_ones_left_is_swept_when_it_is_old(terraform_plugin: Start, 
         os.utime(folder, (0, 0))
     line = handshake(terraform_plugin(env=environment(PLUGIN_UNIX_SOCKET_DIR=str(tmp_path))))
     assert set(tmp_path.iterdir()) == {fresh, used, theirs, full, line.socket.parent}
+
+
+def test_where_no_usual_folder_can_be_written_the_socket_is_in_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, refused = Path.mkdir, (Path("/tmp"), Path("/var/tmp"))
+
+    def made(folder: Path, mode: int = 0o777) -> None:
+        if folder.parent in refused:
+            raise PermissionError("a container whose file system is read-only")
+        make(folder, mode)
+
+    monkeypatch.setattr(Path, "mkdir", made)
+    monkeypatch.chdir(tmp_path)
+    for name in ("PLUGIN_UNIX_SOCKET_DIR", "TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert plugin._folder().parent == tmp_path
 
 
 def test_two_at_once_are_apart(terraform_gadget: Start) -> None:

@@ -18,6 +18,8 @@ DOORS = {"pulumi": "jvp.doors.pulumi.plugin", "terraform": "jvp.doors.terraform.
 PROCESS = "jvp.warm.process"
 SCRIPT = os.path.abspath(__file__)
 """What installed launchers start, without `site`."""
+_BESIDE = os.path.dirname(os.path.dirname(os.path.dirname(SCRIPT)))
+"""The folder that our package lies in."""
 PATIENCE_S = 0.2
 """So long the warm process may take to answer; a plain start takes little longer."""
 READY, GO = b"r", b"g"
@@ -56,13 +58,19 @@ def launch(door: str, arguments: Sequence[str]) -> int:
 def _find_packages() -> bool:
     """Do late what a script without `site` did not: another Python would take 10 ms to start.
 
-    False where that is not enough: the environment asks Python for more, or the packages are elsewhere.
+    False where that is not enough: the environment asks Python for more, the user has packages, or they are elsewhere.
     """
     if any(name.startswith("PYTHON") for name in os.environ):
         return False
     import site
 
+    sys.path.remove(_BESIDE)  # before Python's own modules it would hide those that others there are called like
+    own = len(sys.path)
     site.main()
+    if sys.base_prefix in site.PREFIXES and os.path.isdir(site.getusersitepackages()):
+        return False  # -I leaves these out
+    if _BESIDE not in sys.path:
+        sys.path.insert(own, _BESIDE)
     return any(os.path.isdir(f"{folder}/grpc") for folder in sys.path)
 
 
@@ -204,5 +212,5 @@ def _last_descriptor() -> int:
 
 if __name__ == "__main__":
     # python -IS .../jvp/warm/launcher.py DOOR ARGUMENTS
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    sys.path.insert(0, _BESIDE)
     sys.exit(launch(sys.argv[1], sys.argv[2:]))

@@ -99,7 +99,8 @@ def _folder() -> Path:
     """
     name = f"jvp-{os.getpid()}-{os.urandom(4).hex()}"
     refused: OSError = FileNotFoundError("there is no folder for a socket")
-    for there in filter(None, [*map(os.environ.get, ("PLUGIN_UNIX_SOCKET_DIR", "TMPDIR", "TEMP", "TMP")), "/tmp"]):
+    told = map(os.environ.get, ("PLUGIN_UNIX_SOCKET_DIR", "TMPDIR", "TEMP", "TMP"))
+    for there in filter(None, (*told, "/tmp", "/var/tmp", ".")):
         ours = Path(there).absolute() / name
         if len(os.fsencode(ours / SOCKET)) <= 107:
             try:
