@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import libvirt
 
-from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
+from jvp.core.errors import Busy, JvpError, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import Work, current
@@ -96,11 +96,12 @@ def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virSt
 
 @contextlib.contextmanager
 def running(pool: libvirt.virStoragePool, path: Path = ()) -> Iterator[None]:
-    """What libvirt refuses because the pool is stopped, is told as that: as Stopped. Raises libvirtError."""
+    """What is refused or not found, because the pool is stopped, is told as that: as Stopped. Raises libvirtError."""
     try:
         yield
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or pool.isActive():
+    except (libvirt.libvirtError, NotFound, Stopped) as error:
+        refused = isinstance(error, JvpError) or error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+        if not refused or pool.isActive():
             raise
         raise inactive(pool.name(), path) from None
 

@@ -11,7 +11,7 @@ A volume that is whole as soon as it is made leaves out `begin`, and its record 
 
 libvirtd sees to it that of two who claim one wins. It does not for those who take over what an earlier try left, nor
 for uploads: the nonce decides, checked before the volume is called whole, and the loser raises Busy. Who finds a
-record without its volume waits `_SETTLE_S` before taking it over, so what is done in less time needs no such check.
+record without its volume waits `_SETTLE_S` before taking it over, so what is made in less time needs no such check.
 """
 
 from __future__ import annotations
@@ -192,6 +192,7 @@ class Claim:
 
     def begin(self) -> None:
         """Note that data comes in now: from here on the volume is ours whatever is in it."""
+        self._since = float("-inf")  # and another run may take it over at once: see `settle`
         self._put(self.record.having(facts={**self.record.facts, "begun": True}))
 
     @contextlib.contextmanager

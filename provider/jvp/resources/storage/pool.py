@@ -80,8 +80,9 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
                 work.warn(remade(f'storage pool "{prior.name if prior else object_id}"'))
                 return None
             if prior is not None:
+                self.api.acknowledge(root)  # first: the folder may take long, and others write meanwhile
                 self.api.freshen(work, pool)
-            state = self.state_of(pool, prior, root, acknowledge=prior is not None)
+            state = self.state_of(pool, prior, root)
             if bears is Bearing.UNMARKED:
                 return Partial(object_id, state, (unmarked(f'storage pool "{state.name}"'),))
             return state
@@ -244,16 +245,12 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
             if pool is not None:
                 self.api.remove(Work(), pool)
 
-    def state_of(
-        self, pool: Any, spelled: StoragePool | None, root: Element | None = None, *, acknowledge: bool = False
-    ) -> StoragePoolState:
+    def state_of(self, pool: Any, spelled: StoragePool | None, root: Element | None = None) -> StoragePoolState:
         """The state, with what is a setting of our own taken from `spelled`: the spec, or the state before.
 
         `root` is the definition, where it was just read.
         """
         root = self.api.xml(pool) if root is None else root
-        if acknowledge:
-            self.api.acknowledge(root)
         state, room = self.api.state_of(pool)
         if room is not None and isinstance(spelled, StoragePoolState):
             room = _quiet(room, spelled)

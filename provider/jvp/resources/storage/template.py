@@ -51,12 +51,12 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
 
     def read(self, work: Work, object_id: str, prior: TemplateState | None) -> TemplateState | None:
         name = object_id.partition("/")[2]
+        self._seen.pop(object_id, None)
         with libvirt_errors(f'template "{name}"'):
             try:
                 pool, _ = self._place(object_id)
                 found = self.api.find(work, pool, name)
             except Stopped as stopped:
-                self._seen.pop(object_id, None)
                 return lookup.unread(work, stopped, f'template "{name}"', prior)
             if found is None and prior is not None and prior.nonce:
                 self.api.forget(work, pool, name, prior.nonce)

@@ -51,8 +51,8 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
     def create(self, work: Work, key: Key, spec: Volume) -> Outcome[VolumeState]:
         with libvirt_errors(f'volume "{spec.name or key.label}"'):
             pool = lookup.pool_of(self.node, spec.pool, ("pool",))
-            content = content_of(self.node, spec)
             with lookup.running(pool, ("pool",)):
+                content = content_of(self.node, spec)
                 name, generation, found = self._name(work, pool, key, spec)
             object_id = f"{pool.UUIDString()}/{name}"
             facts = {**content.facts, "full": spec.full_clone}
@@ -67,11 +67,11 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             return Done(object_id, self._state(made, spec))
 
     def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
+        self._seen.pop(object_id, None)
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             try:
                 found = self.api.find(work, object_id)
             except Stopped as stopped:
-                self._seen.pop(object_id, None)
                 return lookup.unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
             if found is None:
                 if prior is not None and prior.nonce:

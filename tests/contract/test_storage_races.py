@@ -1,0 +1,113 @@
+"""What two runs do to storage at the same moment, and what changes between two looks of one run."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.conftest import Bench
+from tests.contract.storage_support import Provider, key, pool_spec, raw_image, volume_spec
+
+from jvp.core.errors import Busy, Stopped
+from jvp.core.work import Work
+from jvp.libvirt.storage import lookup, pool_mark, volume_claim, volume_record
+from jvp.resources.storage import volume_content
+
+pytestmark = pytest.mark.usefixtures("leftovers")
+
+
+def test_who_fills_a_volume_in_no_time_hears_all_the_same_that_another_run_took_it_over(
+    provider: Provider, pool: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that data goes into is taken over without a wait, so that however quick the first one was, it must look."""
+    image = raw_image(tmp_path / "image.raw")
+    spec = volume_spec(name="v", pool=pool, format="raw", imagePath=str(image))
+    fill, take = volume_content.images.fill, volume_record.take
+    filled, taken, done = threading.Event(), threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        result = fill(*arguments, **named)
+        if threading.current_thread() is not threading.main_thread():
+            filled.set()
+            assert taken.wait(60)
+        return result
+
+    def taking(*arguments: Any) -> None:
+        take(*arguments)
+        taken.set()
+        assert done.wait(60)
+
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", 600.0)  # as if no time went by
+    monkeypatch.setattr(volume_content.images, "fill", held)
+    monkeypatch.setattr(volume_record, "take", taking)
+    with ThreadPoolExecutor() as threads, contextlib.ExitStack() as ends:
+        other = Provider()
+        ends.callback(other.exit)
+        first = threads.submit(other.volumes.create, Work(), key("volume", "v"), spec)
+        assert filled.wait(60)
+        first.add_done_callback(lambda _: done.set())
+        made = provider.volumes.create(Work(), key("volume", "v"), spec)
+        with pytest.raises(Busy, match="is being made by another run"):
+            first.result(60)
+    assert (folder / "v").read_bytes() == image.read_bytes()
+    assert provider.volumes.read(Work(), made.id, made.state) == made.state
+    provider.volumes.delete(Work(), made.id, made.state)
+
+
+def test_what_another_run_notes_in_a_pool_while_a_read_has_it_look_at_its_folder_stays(
+    provider: Provider, daemon: Any, prefix: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first read of a pool writes that an engine knows it, and its folder may be large."""
+    spec = pool_spec(name=f"{prefix}r", path=str(run_folder / "r"))
+    made = provider.pools.create(Work(), key("storage pool", "r"), spec)
+    look, there = lookup.look, daemon.storagePoolLookupByUUIDString(made.id)
+
+    def looking(work: Work, pool: Any) -> None:
+        look(work, pool)
+        root = pool_mark.inactive_xml(there)
+        mark = pool_mark.mark_of(root)
+        assert mark is not None
+        pool_mark.write(root, mark.having(going=True))
+        provider.pools.api.define(root)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lookup, "look", looking)
+        assert provider.pools.read(Work(), made.id, made.state) is not None
+    mark = pool_mark.mark_of(pool_mark.inactive_xml(there))
+    assert mark is not None
+    assert mark.going
+    assert mark.mark.acknowledged
+    provider.pools.delete(Work(), made.id, made.state)
+
+
+def test_a_create_in_a_stopped_pool_says_so_though_its_template_is_in_there(
+    provider: Provider, daemon: Any, pool: str
+) -> None:
+    storage = daemon.storagePoolLookupByName(pool)
+    storage.destroy()
+    try:
+        for bag in ({"size": "1MiB"}, {"template": "no-such-template"}, {"volume": f"{pool}/v"}):
+            with pytest.raises(Stopped, match=f'storage pool "{pool}" is not active; start it') as caught:
+                provider.volumes.create(Work(), key("volume", "x"), volume_spec(name="x", pool=pool, **bag))
+            assert caught.value.path == ("pool",), bag
+    finally:
+        storage.create()
+
+
+def test_a_plan_tells_nothing_of_a_volume_that_was_there_before_under_its_name(bench: Bench) -> None:
+    """What a read saw amiss goes with the volume: the one that is made in its place is another."""
+    assert bench.pool is not None
+    raw = {"name": bench.name("v"), "pool": bench.pool.id, "size": "1MiB"}
+    stored = bench.create("Volume", "v", raw).stored
+    path = Path(stored.state["path"])
+    path.with_name(f".jvp-{path.name}.json").unlink()
+    assert bench.read("Volume", stored) is not None  # that has lost its record
+    path.unlink()
+    assert bench.read("Volume", stored) is None
+    again = bench.create("Volume", "v", raw).stored
+    assert bench.plan("Volume", again, raw) == []
+    bench.delete("Volume", again)
