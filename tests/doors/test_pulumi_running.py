@@ -14,7 +14,7 @@ from pulumi_rpc import URN, Client, Engine, refusal, unfinished, within
 
 from jvp.core.values import Secret
 from jvp.doors.pulumi import reporter
-from jvp.doors.pulumi.server import Service
+from jvp.doors.pulumi.server import WORKERS, Service
 from jvp.doors.pulumi.wire import decode
 
 
@@ -165,8 +165,9 @@ def test_many_calls_run_at_once(provider: Client, host: Host) -> None:
 
 def test_threads_do_not_pile_up(provider: Client, host: Host) -> None:
     before = set(threading.enumerate())
-    for _ in range(30):
+    for _ in range(2 * WORKERS):
         provider("Create", properties={})
         host.gadgets.clear()
-    assert sum(thread.name.startswith("rpc") for thread in set(threading.enumerate()) - before) <= 64
+    new = set(threading.enumerate()) - before
+    assert len(new) <= WORKERS, [thread.name for thread in new]
     assert decode(provider("Create", properties={}).properties)
