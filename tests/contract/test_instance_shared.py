@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from lxml import etree
 from tests.contract.conftest import Bag, Bench, domain_of
-from tests.contract.kinds import running, stopped
+from tests.contract.kinds import foreign_domain, running, stopped
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.stored import Stored
@@ -72,6 +74,30 @@ def test_what_another_machine_has_is_not_newly_attached(
         bench.update("Instance", third, {**other, "disks": disks})
     with pytest.raises(Rejected, match=r"nics\[0\].mac: .* is the MAC of a card of"):
         bench.update("Instance", third, {**other, "nics": [{"name": "eth0", "mac": mac}]})
+
+
+def test_who_takes_a_volume_while_another_one_is_waited_for_has_it(bench: Bench, made: Callable[[Bag], Stored]) -> None:
+    one, two = ({"name": f"d{number}", "volume": bench.volumes[number].id} for number in (0, 1))
+    giver = {**stopped(bench, bench.name("giver")), "nics": [], "disks": [one]}
+    taker = {**giver, "name": bench.name("taker"), "disks": []}
+    first, second, waits = made(giver), made(taker), threading.Event()
+    theirs = foreign_domain(bench, {"name": bench.name("theirs")})
+    others = parse(theirs.XMLDesc(INACTIVE))
+    put(others, "devices/disk/source/@file", bench.volumes[1].state["path"])
+    put(others, "devices/disk/target/@dev", "vda")
+
+    def status(line: str) -> None:
+        if "to let go of the volume" in line and not waits.is_set():
+            bench.connection.defineXML(text_of(others))
+            waits.set()
+
+    with ThreadPoolExecutor() as pool:
+        taking = pool.submit(bench.update, "Instance", second, {**taker, "disks": [one, two]}, Work(status=status))
+        assert waits.wait(60)
+        bench.update("Instance", first, {**giver, "disks": []})
+        with pytest.raises(Rejected, match=r'disks\[1\].volume: volume ".*" is attached to ".*theirs.*" already'):
+            taking.result()
+    theirs.undefine()
 
 
 def test_a_guest_whose_network_was_stopped_is_changed_as_it_runs(bench: Bench, made: Callable[[Bag], Stored]) -> None:

@@ -111,3 +111,28 @@ def test_a_plan_tells_nothing_of_a_volume_that_was_there_before_under_its_name(b
     again = bench.create("Volume", "v", raw).stored
     assert bench.plan("Volume", again, raw) == []
     bench.delete("Volume", again)
+
+
+def test_who_had_to_wait_for_its_turn_to_call_a_volume_whole_hears_that_another_run_took_it_over(
+    provider: Provider, daemon: Any, pool: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, uuid = volume_spec(name="v", pool=pool, size="4MiB"), daemon.storagePoolLookupByName(pool).UUIDString()
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", 0.5)
+    made, whole = threading.Event(), volume_claim.Claim.finish
+
+    def finish(claim: volume_claim.Claim, **facts: Any) -> Any:
+        made.set()
+        return whole(claim, **facts)
+
+    with ThreadPoolExecutor() as threads, contextlib.ExitStack() as ends:
+        other = Provider()
+        ends.callback(other.exit)
+        with other.node.pool_lock(uuid), monkeypatch.context() as patched:
+            patched.setattr(volume_claim.Claim, "finish", finish)
+            first = threads.submit(other.volumes.create, Work(), key("volume", "v"), spec)
+            assert made.wait(60)
+            second = provider.volumes.create(Work(), key("volume", "v"), spec)
+        with pytest.raises(Busy, match="is being made by another run"):
+            first.result(60)
+    assert provider.volumes.read(Work(), second.id, second.state) == second.state
+    provider.volumes.delete(Work(), second.id, second.state)

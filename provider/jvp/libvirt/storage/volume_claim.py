@@ -207,9 +207,9 @@ class Claim:
 
     def finish(self, **facts: Any) -> Sidecar:
         """Call the volume whole. Raises Busy when another run has taken the name over meanwhile."""
-        if not untaken(self._since):
-            self.check()
         with self.node.pool_lock(self.pool.UUIDString()):
+            if not untaken(self._since):
+                self.check()
             self.record = volume_record.made(self.pool, self.record_name, self.record, **facts)
         return self.record
 

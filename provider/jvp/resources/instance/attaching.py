@@ -47,8 +47,9 @@ def wish(view: View, disk: Disk, index: int) -> Wish:
 
 def taken(
     work: Work, view: View, wish: Wish, user: str, *, claimed: bool, give_up: Callable[[], None] | None = None
-) -> DiskSource:
-    """The path and recorded format of a volume. Raises when another domain than `user` has it.
+) -> tuple[DiskSource, View]:
+    """The path and recorded format of a volume, and the view that told it. Raises when another domain than `user` has
+    it.
 
     It was `claimed` before the view began, or could not be. What `user` has below an overlay is its own, whoever else
     has it. One that writes would break what stands on the volume: it is refused then too.
@@ -65,7 +66,7 @@ def taken(
         if (claimed and not others) or any(disk.backing for disk in mine):
             if wish.writes and not users.get(where):
                 _refuse_base(view, wish, user)
-            return DiskSource(where, format_of(wish.volume))
+            return DiskSource(where, format_of(wish.volume)), view
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
             raise _attached(wish, holder)

@@ -66,17 +66,17 @@ def resolve(
     macs = claimed_macs(view.node, spec, there)
     iso = attaching.iso_source(view, spec.iso, ("iso",)) if spec.iso is not None else None
     wishes = _wishes(view, spec)
-    new = {name: claims.take(wish.where) for name, wish in wishes.items() if wish.where not in there.paths}
-    look = view.fresh()
-    if new:
-        _ = look.users  # first, for that look answers for the MACs, too
-    refuse_macs(look, spec, uuid, macs)
-    disks = {
-        name: attaching.taken(work, look, wish, uuid, claimed=new[name], give_up=give_up)
-        if name in new
-        else DiskSource(wish.where, format_of(wish.volume))
-        for name, wish in wishes.items()
-    }
+    new = [name for name, wish in wishes.items() if wish.where not in there.paths]
+    disks = {name: DiskSource(wish.where, format_of(wish.volume)) for name, wish in wishes.items() if name not in new}
+    begun, look = None, view
+    while look is not begun:  # a wait for one volume makes old what was seen of the others and of the MACs
+        claimed = {name: claims.take(wishes[name].where) for name in new}
+        begun = look = view.fresh()
+        if new:
+            _ = look.users  # first, for that look answers for the MACs, too
+        refuse_macs(look, spec, uuid, macs)
+        for name in new:
+            disks[name], look = attaching.taken(work, look, wishes[name], uuid, claimed=claimed[name], give_up=give_up)
     return Resolved(disks, found, root=None, seed=None, iso=iso)
 
 
