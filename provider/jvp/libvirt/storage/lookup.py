@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, NotFound, Path, Stopped, Undefined
+from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import Work, current
@@ -99,8 +99,8 @@ def running(pool: libvirt.virStoragePool, path: Path = ()) -> Iterator[None]:
     """What is refused or not found, because the pool is stopped, is told as that: as Stopped. Raises libvirtError."""
     try:
         yield
-    except (libvirt.libvirtError, NotFound, Stopped) as error:
-        refused = isinstance(error, JvpError) or error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+    except (libvirt.libvirtError, NotFound) as error:
+        refused = isinstance(error, NotFound) or error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
         if not refused or pool.isActive():
             raise
         raise inactive(pool.name(), path) from None
