@@ -137,3 +137,30 @@ def test_a_look_whose_call_was_left_behind_keeps_nobody(monkeypatch: pytest.Monk
         abandon.run(work, lambda: looks.share(work, "domains", hang))
     assert looks.share(Work(), "domains", lambda: 2) == 2
     back.set()
+
+
+def test_a_look_that_was_left_behind_and_comes_back_ends_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abandon, "PATIENCE_S", 0.1)
+    looks, host, back, gone = Looks(), Host(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        try:
+            with abandon.outside("libvirt's answer"):
+                back.wait(10)
+        finally:
+            gone.set()
+
+    work = Work(deadline=time.monotonic() + 0.1)
+    with pytest.raises(Unreachable):
+        abandon.run(work, lambda: looks.share(work, "domains", hang))
+    with ThreadPoolExecutor(2) as threads:
+        second = threads.submit(looks.share, Work(), "domains", host.look)
+        assert host.begun.wait(10)
+        back.set()
+        assert gone.wait(10)
+        third = threads.submit(looks.share, Work(), "domains", host.look)
+        _waiting(looks, 1)
+        assert host.looks == 1
+        host.goes_on.set()
+        second.result(10)
+        third.result(10)

@@ -25,8 +25,8 @@ class Looks:
 
     def __init__(self) -> None:
         self._turn = threading.Condition()
-        self._running: dict[Hashable, Seat | None] = {}
-        """What is looked at, and whose call does it."""
+        self._running: dict[Hashable, tuple[int, Seat | None]] = {}
+        """What is looked at, the number of that look, and whose call does it."""
         self._begun: Counter[Hashable] = Counter()
         self._answered: Counter[Hashable] = Counter()
         """The number of the last look that came to its end, by what was looked at."""
@@ -45,9 +45,9 @@ class Looks:
         try:
             found = look()
         except BaseException:
-            self._end(what)
+            self._end(what, number)
             raise
-        self._end(what, number, found)
+        self._end(what, number, found, answers=True)
         return found
 
     def _number(self, work: Work, what: Hashable) -> tuple[int | None, Any]:
@@ -58,8 +58,8 @@ class Looks:
             try:
                 while self._answered[what] < needed:
                     if self._is_free(what):
-                        self._running[what] = seat()
                         self._begun[what] += 1
+                        self._running[what] = self._begun[what], seat()
                         return self._begun[what], None
                     with outside("another call's look at the same thing"):
                         self._turn.wait(_SLICE_S)
@@ -72,13 +72,14 @@ class Looks:
 
     def _is_free(self, what: Hashable) -> bool:
         """Whether nobody looks at it, or one whose call was left behind and may never come back."""
-        looking = self._running.get(what)
+        _, looking = self._running.get(what, (0, None))
         return what not in self._running or (looking is not None and looking.left)
 
-    def _end(self, what: Hashable, number: int = 0, found: Any = None) -> None:
+    def _end(self, what: Hashable, number: int, found: Any = None, *, answers: bool = False) -> None:
         with self._turn:
-            self._running.pop(what, None)
-            if number > self._answered[what]:
+            if self._running.get(what, (0, None))[0] == number:  # else it was left behind, and another one runs
+                del self._running[what]
+            if answers and number > self._answered[what]:
                 self._answered[what] = number
                 if self._waiting[what]:
                     self._found[what] = found

@@ -44,9 +44,6 @@ class NetworkApi:
     def __init__(self, node: Node) -> None:
         self.node = node
         self._looks = Looks()
-        self._seen: tuple[Seen, ...] = ()
-        self._used: frozenset[str | None] = frozenset()
-        self._users: dict[str, set[str]] = {}
 
     def find(self, uuid: str) -> libvirt.virNetwork | None:
         """The network with this uuid, None when there is none."""
@@ -80,11 +77,10 @@ class NetworkApi:
 
     def seen(self) -> tuple[Seen, ...]:
         """Every network. Costs a call for each: calls that ask at the same time share them."""
-        self._looks.share(current(), "networks", self._see)
-        return self._seen
+        return self._looks.share(current(), "networks", self._see)
 
-    def _see(self) -> None:
-        self._seen = tuple(_seen(text) for _, text in self.definitions())
+    def _see(self) -> tuple[Seen, ...]:
+        return tuple(_seen(text) for _, text in self.definitions())
 
     def inactive(self, network: libvirt.virNetwork) -> Element:
         """What the network will be at its next start: with our mark, which libvirt keeps nowhere else."""
@@ -140,11 +136,10 @@ class NetworkApi:
     def runs_under(self, name: str) -> bool:
         """Whether a running guest has a card on a network of this name, which may be gone. Costs a call for each guest:
         shared, too."""
-        self._looks.share(current(), "running guests", self._see_guests)
-        return name in self._used
+        return name in self._looks.share(current(), "running guests", self._see_guests)
 
-    def _see_guests(self) -> None:
-        self._used = frozenset(
+    def _see_guests(self) -> frozenset[str | None]:
+        return frozenset(
             value(card, "source/@network")
             for _, root in devices.running(self.node.connection)
             for card in root.iterfind("devices/interface")
@@ -153,15 +148,14 @@ class NetworkApi:
     def users(self, name: str) -> set[str]:
         """The uuids of the domains with a card on a network of this name, as they run or as they will. Costs a call or
         two for each domain: shared, too."""
-        self._looks.share(current(), "domains", self._see_domains)
-        return self._users.get(name, set())
+        return self._looks.share(current(), "domains", self._see_domains).get(name, set())
 
-    def _see_domains(self) -> None:
+    def _see_domains(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
         for domain in self.node.connection.listAllDomains(0):
             for name in _networks_of(domain):
                 found.setdefault(name, set()).add(domain.UUIDString())
-        self._users = found
+        return found
 
     def define(self, root: Element) -> libvirt.virNetwork:
         """Define or redefine by the uuid in `root`."""
