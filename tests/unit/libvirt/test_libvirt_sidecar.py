@@ -54,6 +54,9 @@ def test_the_length_of_the_file_tells_how_far_a_foretold_one_came(
     assert found is not None
     assert (found.phase, found.mark.acknowledged) == (phase, acknowledged)
     assert found.facts == {**WHOLE.facts, **(told if phase == "filling" else {})}
+    # An older version wrote who knows of it into the text.
+    known = volume_record._encoded(WHOLE.having(facts={**WHOLE.facts, **told}))
+    assert read(known + b"\0" * more, monkeypatch) == WHOLE
     # Of any other the text says it all.
     plain = WHOLE.having(mark=Mark("k", 3))
     assert read(volume_record._encoded(plain) + b"\0" * more, monkeypatch) == plain

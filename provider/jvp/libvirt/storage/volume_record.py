@@ -279,7 +279,8 @@ def _come_to(length: int, sidecar: Sidecar) -> Sidecar:
     """What a sidecar's text and the length of its file say together."""
     if sidecar.phase != "whole" or "shapes" not in sidecar.facts:
         return sidecar
-    if length not in (_MADE, SIZE):
+    # An older version acknowledges in the text, also what it found unmade and took for whole.
+    if length not in (_MADE, SIZE) and not sidecar.mark.acknowledged:
         return sidecar.having(phase="filling", foretold=True)
     done = _completed(sidecar).having(foretold=True)
     return done.acknowledged() if length == SIZE else done
