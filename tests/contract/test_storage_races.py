@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract.conftest import Bench
 from tests.contract.storage_support import Provider, key, pool_spec, raw_image, volume_spec
@@ -56,6 +57,32 @@ def test_who_fills_a_volume_in_no_time_hears_all_the_same_that_another_run_took_
     assert (folder / "v").read_bytes() == image.read_bytes()
     assert provider.volumes.read(Work(), made.id, made.state) == made.state
     provider.volumes.delete(Work(), made.id, made.state)
+
+
+@pytest.mark.parametrize("settle_s", [600.0, 0.0], ids=["in no time", "slowly"])
+def test_a_record_that_is_of_another_volume_by_the_time_it_is_free_stays(
+    provider: Provider, pool: str, monkeypatch: pytest.MonkeyPatch, settle_s: float
+) -> None:
+    """Two runs delete a volume, and a third one makes it anew."""
+    spec, others = volume_spec(name="v", pool=pool, size="1MiB"), list[Any]()
+    made, delete = provider.volumes.create(Work(), key("volume", "v"), spec), libvirt.virStorageVol.delete
+
+    def deleting(volume: libvirt.virStorageVol, flags: int = 0) -> Any:
+        done = delete(volume, flags)
+        if volume.name() == ".jvp-v.json" and not others:
+            others.append(other.volumes.create(Work(), key("volume", "v"), spec))
+            raise libvirt.libvirtError("volume '.jvp-v.json' is still in use.")
+        return done
+
+    monkeypatch.setattr(volume_claim, "_SETTLE_S", settle_s)
+    other = Provider()
+    with monkeypatch.context() as patched:
+        patched.setattr(libvirt.virStorageVol, "delete", deleting)
+        provider.volumes.delete(Work(), made.id, made.state)
+    other.exit()
+    (again,) = others
+    assert provider.volumes.read(Work(), again.id, again.state) == again.state
+    provider.volumes.delete(Work(), again.id, again.state)
 
 
 def test_what_another_run_notes_in_a_pool_while_a_read_has_it_look_at_its_folder_stays(

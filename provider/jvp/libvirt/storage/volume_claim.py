@@ -237,7 +237,7 @@ class Claim:
         if keep is not None:
             self._put(keep)
         else:
-            volume_record.drop(self.pool, self.record_name)
+            volume_record.drop(self.pool, self.record_name, found.nonce)
 
     def _put(self, record: Sidecar) -> None:
         # Not while another thread of ours is about to write what it read before.

@@ -175,29 +175,37 @@ def _shorten(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, length: 
         put(pool, name, sidecar)
 
 
-def remove(sidecar: Sidecar) -> None:
+def remove(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
     """Remove a sidecar that was read a moment ago; missing is fine. Raises libvirtError."""
     volume = sidecar.at
     assert volume is not None
     try:
-        _when_free(lambda: volume.delete(0))
+        volume.delete(0)
     except libvirt.libvirtError as error:
-        if not is_gone(error, Gone.VOLUME):
+        if is_gone(error, Gone.VOLUME):
+            return
+        if not isinstance(translated(error, ""), Busy):
             raise
+        drop(pool, name, sidecar.nonce)  # somebody is at it
 
 
 def drop(pool: libvirt.virStoragePool, name: str, nonce: str | None = None) -> None:
     """Remove the sidecar (with `nonce` only that one); missing is fine, and a file of somebody else's stays.
 
-    Raises Rejected for a newer one, libvirtError.
+    While it is in use it may become another one: each try looks at it anew. Raises Rejected for a newer one,
+    libvirtError.
     """
-    volume = _lookup(pool, name)
-    if volume is None:
-        return
-    raw = _bytes(pool, volume)
-    found = parsed(raw)
-    if found.nonce == (nonce or found.nonce) if found is not None else nonce is None and _is_blank(raw):
-        _when_free(lambda: volume.delete(0))
+
+    def step() -> None:
+        volume = _lookup(pool, name)
+        if volume is None:
+            return
+        raw = _bytes(pool, volume)
+        found = parsed(raw)
+        if found.nonce == (nonce or found.nonce) if found is not None else nonce is None and _is_blank(raw):
+            volume.delete(0)
+
+    _when_free(step)
 
 
 def is_ours(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bool:

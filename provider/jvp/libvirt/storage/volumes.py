@@ -214,8 +214,9 @@ class VolumeApi:
         if template:
             templates.release_template(work, self.node, template)
         with self.node.pool_lock(pool.UUIDString()):
-            if untaken(since):
-                volume_record.remove(record)
+            # To release a template takes long enough for others to remove this record too, and to make another one.
+            if untaken(since) and not template:
+                volume_record.remove(pool, name, record)
             else:
                 volume_record.drop(pool, name, record.nonce)
 
