@@ -5,6 +5,7 @@ A column is a door (`columns.py`); where another one comes, it is a line there a
 
 from __future__ import annotations
 
+import difflib
 import re
 import threading
 import time
@@ -81,6 +82,18 @@ def _same(text: str) -> str:
     text = re.sub(r"52:54:00(:[0-9a-f]{2}){3}", "MAC", text)
     text = re.sub(r"<(timestamps|physical|allocation|available)\b.*?</\1>", "", text, flags=re.DOTALL)
     return re.sub(r"jvp-?[0-9a-f]{7,10}\b", "DERIVED", text)
+
+
+def _differences(first: list[dict[str, str]], other: list[dict[str, str]]) -> list[str]:
+    """The lines by which what one door made differs from what another made, step by step."""
+    found = [f"{len(first)} and {len(other)} steps"] if len(first) != len(other) else []
+    for step, (one, two) in enumerate(zip(first, other, strict=False)):
+        for name in sorted(one.keys() | two.keys()):
+            lines = difflib.unified_diff(
+                one.get(name, "").splitlines(), two.get(name, "").splitlines(), n=0, lineterm=""
+            )
+            found += [f"step {step}, {name}: {line}" for line in lines if not line.startswith(("---", "+++", "@@"))]
+    return found
 
 
 SCENARIOS: dict[str, Callable[[Scene], None]] = {}
@@ -354,4 +367,4 @@ def test_every_door_does_the_same(
     first, *others = scenes
     for other in others:
         assert other.told == first.told
-        assert other.seen == first.seen
+        assert _differences(first.seen, other.seen) == []

@@ -63,7 +63,9 @@ def test_the_guest_finds_its_disks_by_their_serial_numbers(guest: Guest, volumes
     guest.update(disks=[first, {**second, "serial": "WD-42.7"}])
     run(
         guest,
-        "for one in /sys/block/vd*; do read name <$one/serial; echo by-id $name $(cat $one/size) >/dev/console; done",
+        # More than once: the guest writes there at the same time, and a line may be torn.
+        "for time in 1 2 3 4 5; do for one in /sys/block/vd*; do read name <$one/serial; "
+        "echo by-id $name $(cat $one/size) >/dev/console; done; sleep 1; done",
     )
     guest.console.wait(rf"by-id data {8 * 2**11}\b", since=at)
     guest.console.wait(rf"by-id WD-42.7 {16 * 2**11}\b", since=at)
