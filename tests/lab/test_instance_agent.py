@@ -61,7 +61,8 @@ def test_the_guest_finds_its_disks_by_their_serial_numbers(guest: Guest, volumes
     first, second = ({"name": name, "volume": one.id} for name, one in zip(("data", "log"), volumes, strict=True))
     at = len(guest.console)
     guest.update(disks=[first, {**second, "serial": "WD-42.7"}])
-    script = "for one in /sys/block/vd*; do read name <$one/serial; echo by-id $name $(cat $one/size) >/dev/console; done"
+    each = "read name <$one/serial; echo by-id $name $(cat $one/size) >/dev/console"
+    script = f"for one in /sys/block/vd*; do {each}; done"
     told = (rf"by-id data {8 * 2**11}\b", rf"by-id WD-42.7 {16 * 2**11}\b")
     for _ in range(3):  # the guest's monitor writes there at the same time, and a line may be torn
         run(guest, script)
