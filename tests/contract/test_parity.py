@@ -65,7 +65,10 @@ class Scene:
             for one in found:
                 if self.name in one.name():
                     state = f"{one.isActive()} {one.autostart()} " if kind != "volume" else ""
-                    yield f"{kind} {one.name()}", state + one.XMLDesc(inactive)
+                    text = one.XMLDesc(inactive)
+                    if kind == "pool":  # of a stopped one libvirt may still tell what its last look found, or nothing
+                        text = re.sub(r"<capacity\b.*?</capacity>", "", text)
+                    yield f"{kind} {one.name()}", state + text
 
     @property
     def outputs(self) -> Bag:
