@@ -11,7 +11,7 @@ from gadget import Gadget
 from pulumi_rpc import Client
 from terraform_rpc import Engine
 
-from jvp.core import calls
+from jvp.core import verbs
 from jvp.core.values import Secret
 from jvp.doors.pulumi.wire import decode
 
@@ -31,7 +31,7 @@ class Work(Counter[str]):
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    found, rules, diff = Work(), Gadget.rules, calls.diff
+    found, rules, diff = Work(), Gadget.rules, verbs.diff
 
     def counted_rules(self: Gadget) -> Any:
         found["check"] += type(self) is Gadget
@@ -42,7 +42,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         return diff(*arguments, **named)
 
     monkeypatch.setattr(Gadget, "rules", counted_rules)
-    monkeypatch.setattr(calls, "diff", counted_diff)
+    monkeypatch.setattr(verbs, "diff", counted_diff)
     return found
 
 

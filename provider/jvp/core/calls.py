@@ -1,42 +1,37 @@
-"""The calls that every door makes: bags in, bags out, over the typed handlers.
+"""The engines' calls: what they keep of an object between runs, over the verbs.
 
-Here unknown values, secrets, spelling, defaults, the plan and unexpected errors are settled once. A door turns
-its wire into bags and back, and adds nothing of its own.
+States of older versions, the host that an object was recorded with, adoption, and the spelling of a state are settled
+here. A door turns its wire into bags and back, and adds nothing of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from jvp.core import bags
 from jvp.core.abandon import leavable
 from jvp.core.bags import Given
-from jvp.core.check import Checked, Failure, check, failures_text, hide
-from jvp.core.diff import consequences, declared, defaulted, diff
-from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NotFound, OtherHost, Rejected, dotted
+from jvp.core.check import failures_text
+from jvp.core.diff import declared
+from jvp.core.errors import Busy, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
-from jvp.core.going import Going
-from jvp.core.guard import guarded, said, shown
-from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
+from jvp.core.handler import AnyFunction, AnyHandler, Partial
 from jvp.core.identity import Key, borne, noted
-from jvp.core.model import Spec, fields, load
-from jvp.core.outlook import Asked, Outlook
+from jvp.core.model import fields, load
+from jvp.core.outlook import Outlook
 from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
-from jvp.core.text import sentence
-from jvp.core.types import reference as known_by
-from jvp.core.values import Bag, reveal, secret_texts
+from jvp.core.values import Bag
+from jvp.core.verbs import Verbs
 from jvp.core.wanted import unmanaged, unset
 from jvp.core.work import Work
 
 
-class Calls:
-    """The verbs over the handlers of one configured provider. Safe to use from many threads.
+class Calls(Verbs):
+    """What an engine asks of the verbs, with the state that it keeps. Safe to use from many threads.
 
-    `host` tells which host the handlers work on, by an id that stays whatever the way to it. An object is recorded
-    with it: on another host a look-up would say "gone" of what is still there.
+    An object is recorded with its host: on another host a look-up would say "gone" of what is still there.
     """
 
     def __init__(
@@ -46,19 +41,9 @@ class Calls:
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
     ) -> None:
-        self.handlers = handlers
-        self.functions = functions
-        self.secrets: set[str] = set()
-        """Texts of the provider's own settings that nobody may see: a uri with a password."""
-        self.host = host
-        self._going = Going()
-        self.outlook = outlook or Outlook()
+        super().__init__(handlers, functions, host, outlook)
         self._adopters: dict[tuple[str, str], str] = {}
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
-
-    def check(self, token: str, raw: Bag) -> Checked[Any]:
-        """Offline validation. What other calls take as inputs is what it gives as such: what was set."""
-        return check(self.handlers[token].spec, raw)
 
     @leavable
     def diff(self, token: str, stored: Stored, new: Given, work: Work | None = None) -> Plan:
@@ -66,47 +51,8 @@ class Calls:
 
         Warns through `work` of what a replacement takes away.
         """
-        plan = self._plan(token, stored, new, work, looks=True)
-        (self.outlook.plans.move if plan.changes else self.outlook.plans.stay)(stored.id)
-        if work is not None:
-            self._stand(self.handlers[token], stored.id, stored.state, plan.prior, work, again=False)
-        if plan.replaces and work is not None:
-            self._warn_of_replacement(self.handlers[token], stored.state, plan.prior, work)
-        return plan
-
-    def _stand(self, handler: AnyHandler, object_id: str, state: Bag, loaded: Any, work: Work, *, again: bool) -> None:
-        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
-            self.outlook.standing(work, object_id, handler.standing(loaded), again=again)
-
-    def _warn_of_replacement(self, handler: AnyHandler, state: Bag, loaded: Any, work: Work) -> None:
-        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
-            if state.get("state") == "running":
-                work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
-            for line in handler.replacement_warnings(work, loaded):
-                work.warn(line)
-
-    def _plan(self, token: str, stored: Stored, new: Given, work: Work | None = None, *, looks: bool = False) -> Plan:
         handler = self.handlers[token]
-        with self._guarded(stored.state, bags.bag_of(new), work=work) as work:
-            refuse_newer(handler.spec, stored)
-            stored, wanted = upgraded(handler.spec, stored), bags.wanted(handler, stored, new).sound()
-            changes = diff(handler.spec, stored.state, stored.inputs, wanted.whole, imported=stored.imported)
-            prior, bag = load(handler.state, stored.state), reveal(wanted.whole)
-            found = tuple(handler.effects(changes, prior, bag))
-            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found, wanted, prior)
-
-    def preview_create(self, token: str, inputs: Given, work: Work, asked: Asked | None = None) -> Bag:
-        """The state that a create would give, UNKNOWN where only the host will tell.
-
-        Warns of why the create that is `asked` for would fail as the host is now.
-        """
-        handler = self.handlers[token]
-        wanted = bags.checked(handler, inputs).sound()
-        if asked is not None:
-            with contextlib.suppress(JvpError), self._guarded(wanted.whole, work=work) as warned:
-                spec, key = wanted.spec, asked.key
-                self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
-        return bags.to_create(handler, wanted, work, self.secrets)
+        return self._planned(handler, self._upgraded(handler, stored), new, work)
 
     @leavable
     def preview_update(
@@ -117,12 +63,7 @@ class Calls:
         `defaults` has it say which become what, for an engine that does not.
         """
         handler = self.handlers[token]
-        plan = plan or self._plan(token, stored, new, work, looks=True)
-        bag = bags.bag_of(new)
-        with self._guarded(stored.state, bag, work=work) as work:
-            for line in (*consequences(plan.changes), *(defaulted(plan.changes, bag) if defaults else ())):
-                work.warn(line)
-        return bags.to_update(handler, stored, plan, bag, work, self.secrets)
+        return self._foreseen(handler, self._upgraded(handler, stored), new, work, plan, defaults=defaults)
 
     @leavable
     def create(self, token: str, key: Key, inputs: Given, work: Work, *, adopt: bool = False) -> Result:
@@ -134,9 +75,7 @@ class Calls:
         with self._guarded(bag, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
             try:
-                wanted = bags.to_apply(bags.checked(handler, inputs))
-                spec = wanted.spec
-                outcome = self._going.wait(work, token, lambda: handler.create(work, key, spec), patient=not adopt)
+                return self._create(handler, key, inputs, work, patient=not adopt)
             except NameTaken as error:
                 if not adopt or "name" not in bag or error.path[:1] not in ((), ("name",)):
                     raise
@@ -147,9 +86,6 @@ class Calls:
                         error.id = ""
                     raise
                 return self._adopted(token, key, bag, work)
-            number = key.generation_of(outcome.id)
-            made = {} if number is None else {"made": [key.digest, number]}
-            return self._result(handler, outcome, bag, wanted, made)
 
     def _adopted(self, token: str, key: Key, inputs: Bag, work: Work) -> Result:
         """What holds the declared name, changed to what is declared. Raises Rejected where only a new one could be."""
@@ -160,7 +96,7 @@ class Calls:
             raise Busy(f'{handler.kind} "{place}" is gone again; run again')
         # Declared from now on, whole: what an import leaves as it is becomes what the program says, or its default.
         found = replace(found, private={name: value for name, value in found.private.items() if name == "host"})
-        changes = self._plan(token, found, inputs).changes
+        changes = self._plan(handler, found, inputs, work, looks=False).changes
         what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
         if what:
             raise Rejected(f'{handler.kind} "{name}" is there already and cannot be adopted: it differs in {what}')
@@ -196,13 +132,10 @@ class Calls:
         """An object that is there already, by id or name; None when there is none. Writes nothing."""
         handler = self.handlers[token]
         with self._guarded(work=work) as work:
-            _refuse_id(reference)
-            object_id = handler.find(work, reference)
-            found = handler.read(work, object_id, None)
+            found = self._found(handler, reference, work)
             if found is None:
                 return None
-            state = found.state if isinstance(found, Partial) else found
-            bag = bags.state_bag(handler, state, {}, {})
+            object_id, bag = found
             inputs = {
                 name: bag[name]
                 for name, facts in fields(handler.spec).items()
@@ -224,16 +157,12 @@ class Calls:
         work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
         with self._guarded(stored.inputs, bag, work=work) as work:
             self._refuse_other_host(handler, stored, work)
-            checked = bags.checked(handler, new)
-            plan = self._plan(token, stored, checked)
-            spec = bags.to_apply(plan.wanted).spec
-            outcome = self._going.wait(
-                work, token, lambda: handler.update(work, stored.id, plan.prior, spec, plan.changes)
-            )
+            result = self._update(handler, upgraded(handler.spec, stored), new, work)
+            found = result.stored
             left = unset(handler.spec, stored.private.get("unmanaged", ()), bag)
             kept = {"made": stored.private["made"]} if "made" in stored.private else {}
-            private = {**kept, **noted(outcome.id, key, work.mark), **({"unmanaged": left} if left else {})}
-            return self._result(handler, outcome, bag, checked, private, stored.state)
+            kept |= {**noted(found.id, key, work.mark), **({"unmanaged": left} if left else {})}
+            return Result(replace(found, private={**found.private, **kept}))
 
     @leavable
     def delete(self, token: str, stored: Stored, work: Work) -> None:
@@ -241,36 +170,14 @@ class Calls:
         handler = self.handlers[token]
         with self._guarded(stored.inputs, stored.state, work=work) as work, self._going.leaves(token, stored.id):
             self._refuse_other_host(handler, stored, work)
-            work = replace(work, mark=borne(stored.id, stored.private))
-            handler.delete(work, stored.id, load(handler.state, stored.state) if stored.state else None)
+            self._delete(handler, stored, work)
             self._adopters.pop((token, stored.id), None)
 
-    @leavable
-    def list(self, token: str, work: Work) -> Iterator[Listed]:
-        """Every object of the kind on the host."""
-        with self._guarded(work=work) as work:
-            every = self.handlers[token].list(work)
-            return iter([Listed(sentence(found.id), sentence(found.name)) for found in every])
-
-    @leavable
-    def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
-        """A function's result; or None and the failures of its arguments."""
-        function = self.functions[token]
-        checked = check(function.args, raw)
-        if checked.spec is None:
-            return None, checked.failures
-        with self._guarded(raw, checked.inputs, work=work) as work:
-            result: Spec = function.call(work, checked.spec)
-            return hide(shown(result.bag(), raw), set(), function.result), ()
-
-    def _guarded(self, *bags: Bag, work: Work | None = None) -> contextlib.AbstractContextManager[Work]:
-        """`guarded` with the secrets of these bags and of the settings."""
-        return guarded(self.secrets, *bags, work=work)
-
-    def _provenance(self, handler: AnyHandler) -> Bag:
-        """What is recorded with every object."""
-        host = self.host()
-        return {"schema": handler.spec.schema_version, **({"host": host} if host else {})}
+    def _upgraded(self, handler: AnyHandler, stored: Stored) -> Stored:
+        """What an older version kept, as this one has it. Raises Rejected for what a newer one kept."""
+        with self._guarded(stored.state, stored.inputs):
+            refuse_newer(handler.spec, stored)
+            return upgraded(handler.spec, stored)
 
     def _read(self, handler: AnyHandler, stored: Stored, work: Work) -> Any:
         """The object's state, None when it is gone. Raises OtherHost where it is not and never was.
@@ -303,27 +210,3 @@ class Calls:
     def _is_elsewhere(self, stored: Stored) -> bool:
         recorded = stored.private.get("host")
         return bool(recorded) and recorded != self.host()
-
-    def _result(
-        self,
-        handler: AnyHandler,
-        outcome: Outcome[Any],
-        inputs: Bag,
-        checked: Checked[Any],
-        private: Bag,
-        prior: Bag | None = None,
-    ) -> Result:
-        bag = bags.state_bag(handler, outcome.state, checked.whole, prior or {}, written=True)
-        private = {**self._provenance(handler), **private}
-        if isinstance(outcome, Partial):
-            secrets = self.secrets | secret_texts(inputs)
-            private["unfinished"] = [said(reason, secrets) for reason in outcome.reasons]
-        return Result(Stored(outcome.id, inputs, bag, private))
-
-
-def _refuse_id(text: str) -> None:
-    """Raise Invalid for what can be the id or name of nothing."""
-    try:
-        known_by(text)
-    except ValueError as error:
-        raise Invalid(str(error), path=("id",)) from None

@@ -15,7 +15,7 @@
     └── Bug           ours                                               -> report it
 
 A message is one sentence in lower case without a final stop: what, which, why, and what to do.
-It never holds a secret: values that came in as secrets are masked by `core.calls` before a door sees them.
+It never holds a secret: values that came in as secrets are masked by `core.verbs` before a door sees them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,198 @@
+"""The verbs over what is known of one object: bags in, bags out, over the typed handlers.
+
+Here unknown values, secrets, spelling, defaults, the plan and unexpected errors are settled once, whoever knows the
+object: an engine by its state (`core/calls.py`), or nobody but the object itself (`core/objects.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from jvp.core import bags
+from jvp.core.abandon import leavable
+from jvp.core.bags import Given
+from jvp.core.check import Checked, Failure, check, hide
+from jvp.core.diff import consequences, defaulted, diff
+from jvp.core.errors import Invalid, JvpError
+from jvp.core.going import Going
+from jvp.core.guard import guarded, said, shown
+from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
+from jvp.core.identity import Key, borne
+from jvp.core.model import Spec, load
+from jvp.core.outlook import Asked, Outlook
+from jvp.core.stored import Plan, Result, Stored
+from jvp.core.text import sentence
+from jvp.core.types import reference as known_by
+from jvp.core.values import Bag, reveal, secret_texts
+from jvp.core.work import Work
+
+
+class Verbs:
+    """The verbs over the handlers of one configured provider. Safe to use from many threads.
+
+    `host` tells which host the handlers work on, by an id that stays whatever the way to it.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, AnyHandler],
+        functions: Mapping[str, AnyFunction],
+        host: Callable[[], str] = lambda: "",
+        outlook: Outlook | None = None,
+    ) -> None:
+        self.handlers = handlers
+        self.functions = functions
+        self.secrets: set[str] = set()
+        """Texts of the provider's own settings that nobody may see: a uri with a password."""
+        self.host = host
+        self.outlook = outlook or Outlook()
+        self._going = Going()
+
+    def check(self, token: str, raw: Bag) -> Checked[Any]:
+        """Offline validation. What other calls take as inputs is what it gives as such: what was set."""
+        return check(self.handlers[token].spec, raw)
+
+    @leavable
+    def preview_create(self, token: str, inputs: Given, work: Work, asked: Asked | None = None) -> Bag:
+        """The state that a create would give, UNKNOWN where only the host will tell.
+
+        Warns of why the create that is `asked` for would fail as the host is now.
+        """
+        handler = self.handlers[token]
+        wanted = bags.checked(handler, inputs).sound()
+        if asked is not None:
+            with contextlib.suppress(JvpError), self._guarded(wanted.whole, work=work) as warned:
+                spec, key = wanted.spec, asked.key
+                self.outlook.obstacles(warned, asked, lambda brief: handler.obstacles(brief, spec, key))
+        return bags.to_create(handler, wanted, work, self.secrets)
+
+    @leavable
+    def list(self, token: str, work: Work) -> Iterator[Listed]:
+        """Every object of the kind on the host."""
+        with self._guarded(work=work) as work:
+            every = self.handlers[token].list(work)
+            return iter([Listed(sentence(found.id), sentence(found.name)) for found in every])
+
+    @leavable
+    def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
+        """A function's result; or None and the failures of its arguments."""
+        function = self.functions[token]
+        checked = check(function.args, raw)
+        if checked.spec is None:
+            return None, checked.failures
+        with self._guarded(raw, checked.inputs, work=work) as work:
+            result: Spec = function.call(work, checked.spec)
+            return hide(shown(result.bag(), raw), set(), function.result), ()
+
+    # Over what is known of one object
+
+    def _plan(self, handler: AnyHandler, known: Stored, new: Given, work: Work | None, *, looks: bool) -> Plan:
+        """What leads to `new`. It `looks` at the host for what no property tells."""
+        with self._guarded(known.state, bags.bag_of(new), work=work) as work:
+            wanted = bags.wanted(handler, known, new).sound()
+            changes = diff(handler.spec, known.state, known.inputs, wanted.whole, imported=known.imported)
+            prior, bag = load(handler.state, known.state), reveal(wanted.whole)
+            found = tuple(handler.effects(changes, prior, bag))
+            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found, wanted, prior)
+
+    def _planned(self, handler: AnyHandler, known: Stored, new: Given, work: Work | None) -> Plan:
+        """The plan that is shown. Warns of what waits in the object, and of what a replacement takes away."""
+        plan = self._plan(handler, known, new, work, looks=True)
+        (self.outlook.plans.move if plan.changes else self.outlook.plans.stay)(known.id)
+        if work is not None:
+            self._stand(handler, known.id, known.state, plan.prior, work, again=False)
+        if plan.replaces and work is not None:
+            self._warn_of_replacement(handler, known.state, plan.prior, work)
+        return plan
+
+    def _stand(self, handler: AnyHandler, object_id: str, state: Bag, loaded: Any, work: Work, *, again: bool) -> None:
+        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
+            self.outlook.standing(work, object_id, handler.standing(loaded), again=again)
+
+    def _warn_of_replacement(self, handler: AnyHandler, state: Bag, loaded: Any, work: Work) -> None:
+        with contextlib.suppress(JvpError), self._guarded(state, work=work) as work:
+            if state.get("state") == "running":
+                work.warn(f'{handler.kind} "{reveal(state)["name"]}" is running; it is deleted and made anew')
+            for line in handler.replacement_warnings(work, loaded):
+                work.warn(line)
+
+    def _foreseen(
+        self, handler: AnyHandler, known: Stored, new: Given, work: Work, plan: Plan | None, *, defaults: bool
+    ) -> Bag:
+        """The state that an update would give. Warns of what its changes do beside what an engine's display says."""
+        plan = plan or self._plan(handler, known, new, work, looks=True)
+        bag = bags.bag_of(new)
+        with self._guarded(known.state, bag, work=work) as work:
+            for line in (*consequences(plan.changes), *(defaulted(plan.changes, bag) if defaults else ())):
+                work.warn(line)
+        return bags.to_update(handler, known, plan, bag, work, self.secrets)
+
+    def _create(self, handler: AnyHandler, key: Key, inputs: Given, work: Work, *, patient: bool = True) -> Result:
+        """Make the object. Without `patient` a taken name is waited for only while its holder is being deleted."""
+        wanted = bags.to_apply(bags.checked(handler, inputs))
+        spec = wanted.spec
+        outcome = self._going.wait(work, handler.token, lambda: handler.create(work, key, spec), patient=patient)
+        number = key.generation_of(outcome.id)
+        made = {} if number is None else {"made": [key.digest, number]}
+        return self._result(handler, outcome, bags.bag_of(inputs), wanted, made)
+
+    def _found(self, handler: AnyHandler, reference: str, work: Work) -> tuple[str, Bag] | None:
+        """The id and the state of an object by its id or name; None when there is none. Writes nothing."""
+        _refuse_id(reference)
+        object_id = handler.find(work, reference)
+        found = handler.read(work, object_id, None)
+        if found is None:
+            return None
+        state = found.state if isinstance(found, Partial) else found
+        return object_id, bags.state_bag(handler, state, {}, {})
+
+    def _update(self, handler: AnyHandler, known: Stored, new: Given, work: Work) -> Result:
+        """Apply what a plan says."""
+        checked = bags.checked(handler, new)
+        plan = self._plan(handler, known, checked, work, looks=False)
+        spec = bags.to_apply(plan.wanted).spec
+        outcome = self._going.wait(
+            work, handler.token, lambda: handler.update(work, known.id, plan.prior, spec, plan.changes)
+        )
+        return self._result(handler, outcome, bags.bag_of(new), checked, {}, known.state)
+
+    def _delete(self, handler: AnyHandler, known: Stored, work: Work) -> None:
+        """Remove the object. Missing is success."""
+        work = replace(work, mark=borne(known.id, known.private))
+        handler.delete(work, known.id, load(handler.state, known.state) if known.state else None)
+
+    def _result(
+        self,
+        handler: AnyHandler,
+        outcome: Outcome[Any],
+        inputs: Bag,
+        checked: Checked[Any],
+        private: Bag,
+        prior: Bag | None = None,
+    ) -> Result:
+        bag = bags.state_bag(handler, outcome.state, checked.whole, prior or {}, written=True)
+        private = {**self._provenance(handler), **private}
+        if isinstance(outcome, Partial):
+            secrets = self.secrets | secret_texts(inputs)
+            private["unfinished"] = [said(reason, secrets) for reason in outcome.reasons]
+        return Result(Stored(outcome.id, inputs, bag, private))
+
+    def _provenance(self, handler: AnyHandler) -> Bag:
+        """What is recorded with every object."""
+        host = self.host()
+        return {"schema": handler.spec.schema_version, **({"host": host} if host else {})}
+
+    def _guarded(self, *bags: Bag, work: Work | None = None) -> contextlib.AbstractContextManager[Work]:
+        """`guarded` with the secrets of these bags and of the settings."""
+        return guarded(self.secrets, *bags, work=work)
+
+
+def _refuse_id(text: str) -> None:
+    """Raise Invalid for what can be the id or name of nothing."""
+    try:
+        known_by(text)
+    except ValueError as error:
+        raise Invalid(str(error), path=("id",)) from None
