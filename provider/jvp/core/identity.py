@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jvp.core.errors import Bug, NotFound, Rejected
 from jvp.core.text import harmless
@@ -26,7 +26,14 @@ from jvp.core.text import harmless
 if TYPE_CHECKING:
     from jvp.core.work import Work
 
-F = TypeVar("F")
+
+class Found(Protocol):
+    """An object of the host that was looked up; None, which says that there is none, is no such thing."""
+
+    def name(self) -> str: ...
+
+
+F = TypeVar("F", bound=Found)
 
 _NAMESPACE = uuid.UUID("6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10")
 MAX_GENERATIONS = 64

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import libvirt
 
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
 
@@ -47,7 +48,7 @@ def path_of(disk: Element) -> str | None:
     return value(disk, "source/@file") or value(disk, "source/@dev")
 
 
-def size(domain: libvirt.virDomain, path: str) -> int | None:
+def size(domain: handles.Domain, path: str) -> int | None:
     """What the guest sees of its disk with this top file; None when that cannot be read: it is gone, or damaged.
 
     Raises libvirtError when the daemon did not answer: then nothing is known of it.

@@ -11,6 +11,7 @@ from jvp.core.errors import NotFound, Path
 from jvp.core.work import Work, current
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import DomainDisk, Domains, seen_domains
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, volume_xml
@@ -21,7 +22,7 @@ from jvp.libvirt.storage.volume_record import Sidecar
 class SeenVolume:
     """A volume that its pool lists, and what libvirt and our record say of it. Raises libvirtError."""
 
-    def __init__(self, volume: libvirt.virStorageVol, pool: libvirt.virStoragePool | None = None) -> None:
+    def __init__(self, volume: handles.StorageVol, pool: handles.StoragePool | None = None) -> None:
         self.volume = volume
         self._pool = pool
         self._path: str | None = None
@@ -43,7 +44,7 @@ class SeenVolume:
         self._path = known
 
     @property
-    def pool(self) -> libvirt.virStoragePool:
+    def pool(self) -> handles.StoragePool:
         if self._pool is None:
             self._pool = self.volume.storagePoolLookupByVolume()
         return self._pool
@@ -86,11 +87,11 @@ class View:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self._pools: dict[str, libvirt.virStoragePool] = {}
+        self._pools: dict[str, handles.StoragePool] = {}
         self._names: dict[str, list[str]] = {}
         self._listed: dict[str, SeenVolume | None] = {}
         self._domains: Domains | None = None
-        self._definitions: list[tuple[libvirt.virDomain, Element]] | None = None
+        self._definitions: list[tuple[handles.Domain, Element]] | None = None
 
     def fresh(self) -> View:
         """A view that has not seen anything yet."""
@@ -104,7 +105,7 @@ class View:
         return self._domains.users
 
     @property
-    def definitions(self) -> list[tuple[libvirt.virDomain, Element]]:
+    def definitions(self) -> list[tuple[handles.Domain, Element]]:
         """Every domain with its inactive definition, which nobody may change. Whoever wants `users` too asks for them
         first: they take more."""
         if self._domains is not None:
@@ -113,13 +114,13 @@ class View:
             self._definitions = list(devices.plain_definitions(self.node.connection))
         return self._definitions
 
-    def pool(self, reference: str, path: Path = ()) -> libvirt.virStoragePool:
+    def pool(self, reference: str, path: Path = ()) -> handles.StoragePool:
         """The pool of a uuid or name, which runs. Raises NotFound, Stopped."""
         if reference not in self._pools:
             self._pools[reference] = lookup.active_pool_of(self.node, reference, path)
         return self._pools[reference]
 
-    def names(self, pool: libvirt.virStoragePool) -> list[str]:
+    def names(self, pool: handles.StoragePool) -> list[str]:
         """The names of all files that an active pool lists."""
         uuid = pool.UUIDString()
         if uuid not in self._names:

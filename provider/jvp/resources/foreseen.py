@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from jvp.core.errors import JvpError, Path, Unreachable
 from jvp.core.outlook import Plans
 from jvp.core.values import known
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.storage import lookup
@@ -33,7 +34,7 @@ def obstacles(what: str, *steps: Callable[[], Any]) -> Iterator[JvpError]:
         yield from attempt(what, step)
 
 
-def pool_of(node: Node, what: str, reference: Any, path: Path) -> Generator[JvpError, None, Any]:
+def pool_of(node: Node, what: str, reference: Any, path: Path) -> Generator[JvpError, None, handles.StoragePool | None]:
     """The storage pool of a reference; None for one that is not known yet or not made yet, and for a wrong one."""
     if not is_there(node.plans, reference, "storage pool"):
         return None

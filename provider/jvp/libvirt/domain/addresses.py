@@ -8,12 +8,12 @@ from __future__ import annotations
 import ipaddress
 import itertools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import libvirt
 
 from jvp.libvirt.domain import guest
-from jvp.libvirt.link import told
+from jvp.libvirt.link import handles, told
 from jvp.libvirt.link.xml import Element, value
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -34,7 +34,7 @@ class Address(NamedTuple):
     """`lease`, `agent` or `arp`."""
 
 
-def addresses(domain: Any, root: Element, *, ask_agent: bool) -> list[Address]:
+def addresses(domain: handles.Domain, root: Element, *, ask_agent: bool) -> list[Address]:
     """Every address of a guest with the running definition `root`, IPv4 first; a lease before what the agent says."""
     found = [Address(one.mac, one.address, "lease") for one in guest.current_leases(domain, root)]
     leased = {(one.mac.lower(), one.address) for one in found}
@@ -51,7 +51,7 @@ def channel_state(root: Element) -> str | None:
     return None
 
 
-def agent_addresses(domain: Any, root: Element) -> list[Address] | None:
+def agent_addresses(domain: handles.Domain, root: Element) -> list[Address] | None:
     """What the agent says of the guest's cards; None when it does not answer.
 
     Source: virDomainAgentSetResponseTimeout; it holds until the guest stops and stands in no definition.
@@ -64,7 +64,7 @@ def agent_addresses(domain: Any, root: Element) -> list[Address] | None:
         return None
 
 
-def arp_addresses(domain: Any, root: Element) -> list[Address] | None:
+def arp_addresses(domain: handles.Domain, root: Element) -> list[Address] | None:
     """What the node's ARP table says: addresses of whoever has talked to the node lately. None when it says nothing."""
     try:
         return list(_of_cards(domain.interfaceAddresses(_ARP, 0), root, "arp"))
@@ -72,7 +72,7 @@ def arp_addresses(domain: Any, root: Element) -> list[Address] | None:
         return None
 
 
-def _of_cards(found: dict[str, Any], root: Element, source: str) -> Iterator[Address]:
+def _of_cards(found: dict[str, handles.GuestInterface], root: Element, source: str) -> Iterator[Address]:
     """The addresses of the definition's cards that others can use: not those of inner bridges, not link-local."""
     cards = {(value(card, "mac/@address") or "").lower() for card in root.iterfind("devices/interface")}
     for interface in found.values():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 from pathlib import Path
-from typing import Any
 
 import libvirt
 
 from jvp.libvirt.domain.devices import LIVE, plugged_again
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, ensure, put, text_of, value
@@ -37,7 +37,7 @@ def cut_off(node: Node, root: Element) -> list[Element]:
     return found
 
 
-def rejoin(domain: libvirt.virDomain, card: Element) -> None:
+def rejoin(domain: handles.Domain, card: Element) -> None:
     """Put a card of a running guest on its network's bridge again. Raises libvirtError.
 
     libvirt moves a card only where its source changes: so to the bridge by name, and back to the network (tried). The
@@ -62,7 +62,7 @@ def rejoin(domain: libvirt.virDomain, card: Element) -> None:
 def _ports(node: Node, name: str) -> set[str] | None:
     """The ports of a running network; None of one that does not run, or is gone."""
     try:
-        network: Any = node.connection.networkLookupByName(name)
+        network: handles.Network = node.connection.networkLookupByName(name)
         return {port.UUIDString() for port in network.listAllPorts()} if network.isActive() else None
     except libvirt.libvirtError as error:
         if is_gone(error, Gone.NETWORK) or error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:

@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 
 from jvp.core.work import Work
-from jvp.libvirt.link import events, marks
+from jvp.libvirt.link import events, handles, marks
 from jvp.libvirt.link.errors import Gone, is_gone, reason
 from jvp.libvirt.link.xml import Element, drop, parse, put, text_of, value
 
@@ -37,7 +37,7 @@ def refused(call: Callable[..., Any], *arguments: Any) -> str | None:
     return None
 
 
-def live_xml(domain: libvirt.virDomain) -> Element:
+def live_xml(domain: handles.Domain) -> Element:
     """The running definition (the inactive one when it does not run), without the limits that a network gives a card.
 
     libvirt shows what its port group has as the card's own.
@@ -50,7 +50,7 @@ def live_xml(domain: libvirt.virDomain) -> Element:
     return root
 
 
-def _group_limits(connection: libvirt.virConnect, card: Element) -> Element | None:
+def _group_limits(connection: handles.Connection, card: Element) -> Element | None:
     """Those of the port group of a card, or of its network's default one. Source: libvirt, virPortGroupFindByName."""
     network, name = value(card, "source/@network") or "", value(card, "source/@portgroup")
     try:
@@ -68,17 +68,17 @@ def _rates(limits: Element | None) -> dict[Any, dict[Any, Any]] | None:
     return {one.tag: dict(one.attrib) for one in limits} if limits is not None else None
 
 
-def inactive_xml(domain: libvirt.virDomain) -> Element:
+def inactive_xml(domain: handles.Domain) -> Element:
     """What the domain will be at its next start, with secrets such as VNC passwords, so that it can be redefined."""
     return _definition(domain, INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
 
 
-def console_of(domain: libvirt.virDomain) -> str | None:
+def console_of(domain: handles.Domain) -> str | None:
     """The node's terminal that is the guest's first console; None while it does not run, or has none there."""
     return value(live_xml(domain), "devices/console/@tty") if domain.isActive() else None
 
 
-def texts(domain: libvirt.virDomain) -> tuple[str | None, str | None]:
+def texts(domain: handles.Domain) -> tuple[str | None, str | None]:
     """The running and the persistent definition as libvirt writes them, for people: without secrets.
 
     None for what it has not: it does not run, or it is transient.
@@ -87,7 +87,7 @@ def texts(domain: libvirt.virDomain) -> tuple[str | None, str | None]:
     return live, domain.XMLDesc(INACTIVE) if domain.isPersistent() else None
 
 
-def _definition(domain: libvirt.virDomain, flags: int) -> Element:
+def _definition(domain: handles.Domain, flags: int) -> Element:
     """A definition in which every disk says its path: one that names a pool and a volume is given it beside them.
 
     libvirt passes over the path when such a disk is written back, so the domain keeps what it names.
@@ -100,7 +100,7 @@ def _definition(domain: libvirt.virDomain, flags: int) -> Element:
     return root
 
 
-def path_in_pool(connection: libvirt.virConnect, pool: str, volume: str) -> str | None:
+def path_in_pool(connection: handles.Connection, pool: str, volume: str) -> str | None:
     """The path of what a disk names by pool and volume; None when there is no such volume, or the pool is stopped."""
     try:
         path: str = connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path()
@@ -111,7 +111,7 @@ def path_in_pool(connection: libvirt.virConnect, pool: str, volume: str) -> str 
     return path
 
 
-def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.virDomain, Element]]:
+def definitions(domains: Iterable[handles.Domain]) -> Iterator[tuple[handles.Domain, Element]]:
     """Listed domains with their inactive definition; one that somebody removed meanwhile is left out."""
     for domain in domains:
         try:
@@ -123,7 +123,7 @@ def definitions(domains: Iterable[libvirt.virDomain]) -> Iterator[tuple[libvirt.
         yield domain, root
 
 
-def plain_definitions(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+def plain_definitions(connection: handles.Connection) -> Iterator[tuple[handles.Domain, Element]]:
     """Every domain with its inactive definition as libvirt tells it: without secrets, and to be looked at alone.
 
     One that somebody removes meanwhile is left out. libvirt has no call for all of them at once.
@@ -142,7 +142,7 @@ GIVEN_UP_FIRST = "where that one is to give it up, or to go, apply that first, a
 """The way out for what two instances of one program exchange: an engine changes both at once, and deletes last."""
 
 
-def holder(connection: libvirt.virConnect, mac: str) -> str | None:
+def holder(connection: handles.Connection, mac: str) -> str | None:
     """The name of a domain whose definition has a card with this MAC, None when none has. Raises libvirtError."""
     for domain, root in definitions(connection.listAllDomains(0)):
         if any((value(card, "mac/@address") or "").lower() == mac for card in root.iterfind("devices/interface")):
@@ -150,7 +150,7 @@ def holder(connection: libvirt.virConnect, mac: str) -> str | None:
     return None
 
 
-def running(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+def running(connection: handles.Connection) -> Iterator[tuple[handles.Domain, Element]]:
     """The running domains with their running definition; one that ends meanwhile is left out."""
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         try:
@@ -171,12 +171,12 @@ def alias_of(device: Element) -> str | None:
     return value(device, "alias/@name")
 
 
-def unplug(work: Work, domain: libvirt.virDomain, device: Element) -> bool:
+def unplug(work: Work, domain: handles.Domain, device: Element) -> bool:
     """Take a device out of a running guest; False when the guest does not let go of it in time."""
     return not unplug_all(work, domain, [device])
 
 
-def unplug_all(work: Work, domain: libvirt.virDomain, devices: Iterable[Element]) -> list[Element]:
+def unplug_all(work: Work, domain: handles.Domain, devices: Iterable[Element]) -> list[Element]:
     """Take devices out of a running guest, all at the same time; those that it does not let go of.
 
     A device is its element in the live XML. Source: virDomainDetachDeviceAlias only asks and does not wait; the
@@ -195,7 +195,7 @@ def unplug_all(work: Work, domain: libvirt.virDomain, devices: Iterable[Element]
     return list(held.values())
 
 
-def _still(domain: libvirt.virDomain, held: dict[str | None, Element]) -> dict[str | None, Element]:
+def _still(domain: handles.Domain, held: dict[str | None, Element]) -> dict[str | None, Element]:
     """Those of the devices that the guest has; none when it does not run."""
     if not held or not domain.isActive():
         return {}
@@ -204,7 +204,7 @@ def _still(domain: libvirt.virDomain, held: dict[str | None, Element]) -> dict[s
 
 
 def _removed(
-    work: Work, domain: libvirt.virDomain, seen: events.Watch, waited: set[str | None], until: float
+    work: Work, domain: handles.Domain, seen: events.Watch, waited: set[str | None], until: float
 ) -> set[str | None]:
     """What the guest has let go of when all that is waited for is gone, the time is over or the guest has stopped."""
     gone: set[str | None] = set()
@@ -217,18 +217,18 @@ def _removed(
     return gone
 
 
-def _ask(domain: libvirt.virDomain, alias: str | None) -> None:
+def _ask(domain: handles.Domain, alias: str | None) -> None:
     # "already in the process of unplug" and "not found" are both answered by what the XML says afterwards.
     with contextlib.suppress(libvirt.libvirtError):
-        domain.detachDeviceAlias(alias, LIVE)
+        domain.detachDeviceAlias(alias or "", LIVE)
 
 
-def plug(domain: libvirt.virDomain, device: Element) -> None:
+def plug(domain: handles.Domain, device: Element) -> None:
     """Put a device into a running guest. Raises libvirtError with QEMU's reason."""
     domain.attachDeviceFlags(text_of(device), LIVE)
 
 
-def change_medium(domain: libvirt.virDomain, drive: Element, path: str | None) -> None:
+def change_medium(domain: handles.Domain, drive: Element, path: str | None) -> None:
     """Put another CD into a running guest's drive, or take it out (None). Raises libvirtError: a locked tray, say."""
     changed = copy.deepcopy(drive)
     for source in changed.findall("source") + changed.findall("backingStore"):
@@ -238,7 +238,7 @@ def change_medium(domain: libvirt.virDomain, drive: Element, path: str | None) -
     domain.updateDeviceFlags(text_of(changed), LIVE)
 
 
-def replug(work: Work, domain: libvirt.virDomain, devices: Iterable[Element]) -> list[Element]:
+def replug(work: Work, domain: handles.Domain, devices: Iterable[Element]) -> list[Element]:
     """Take devices out of a running guest and put them in again; those that it does not let go of."""
     every = list(devices)
     held = unplug_all(work, domain, every)

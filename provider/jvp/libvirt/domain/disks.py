@@ -11,6 +11,7 @@ import libvirt
 from jvp.core.errors import Busy, Rejected
 from jvp.core.work import Work, current
 from jvp.libvirt.domain import devices
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, text_of, value
@@ -20,7 +21,7 @@ from jvp.libvirt.link.xml import Element, parse, text_of, value
 class DomainDisk:
     """One domain that has a file as a disk, or below one of its disks."""
 
-    domain: libvirt.virDomain
+    domain: handles.Domain
     name: str
     """The domain's."""
     ours: bool
@@ -36,7 +37,7 @@ class DomainDisk:
 
 
 def disk_users(
-    connection: libvirt.virConnect, definitions: Iterable[tuple[libvirt.virDomain, Element]] | None = None
+    connection: handles.Connection, definitions: Iterable[tuple[handles.Domain, Element]] | None = None
 ) -> dict[str, list[DomainDisk]]:
     """Path of every file that is a disk, or stands under one, to the domains that have it. Raises libvirtError.
 
@@ -65,7 +66,7 @@ class Domains:
     The handles are of the connection of who looked: others ask them for a name or uuid alone. Raises libvirtError.
     """
 
-    def __init__(self, connection: libvirt.virConnect) -> None:
+    def __init__(self, connection: handles.Connection) -> None:
         self.definitions = list(devices.plain_definitions(connection))
         """With their inactive definitions."""
         self.users = disk_users(connection, self.definitions)
@@ -80,7 +81,7 @@ def seen_domains(node: Node) -> Domains:
     return node.looks.share(current(), "domains", lambda: Domains(node.connection))
 
 
-def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
+def running_on(connection: handles.Connection, folder: str) -> list[str]:
     """The names of the running guests with a disk in a folder. Raises libvirtError."""
     inside = f"{folder.rstrip('/')}/"
     every = disk_users(connection).items()
@@ -90,8 +91,8 @@ def running_on(connection: libvirt.virConnect, folder: str) -> list[str]:
 
 
 def _disks_of(
-    connection: libvirt.virConnect,
-    domain: libvirt.virDomain,
+    connection: handles.Connection,
+    domain: handles.Domain,
     inactive: Element,
     paths: dict[tuple[str, str], str | None],
 ) -> Iterator[tuple[str, DomainDisk]]:
@@ -109,7 +110,7 @@ def _disks_of(
 
 
 def _paths_of(
-    connection: libvirt.virConnect, disk: Element, paths: dict[tuple[str, str], str | None]
+    connection: handles.Connection, disk: Element, paths: dict[tuple[str, str], str | None]
 ) -> Iterator[tuple[str, bool]]:
     for source in disk.iter("source"):
         holder = source.getparent()
@@ -121,7 +122,7 @@ def _paths_of(
 
 
 def _path_in_pool(
-    connection: libvirt.virConnect, source: Element, paths: dict[tuple[str, str], str | None]
+    connection: handles.Connection, source: Element, paths: dict[tuple[str, str], str | None]
 ) -> str | None:
     """The path of a disk that is named by pool and volume; None when there is no such volume."""
     pool, volume = source.get("pool"), source.get("volume")
@@ -132,7 +133,7 @@ def _path_in_pool(
     return paths[pool, volume]
 
 
-def refuse_saved(connection: libvirt.virConnect, what: str, has: Callable[[Element], bool]) -> None:
+def refuse_saved(connection: handles.Connection, what: str, has: Callable[[Element], bool]) -> None:
     """Raise Rejected when a guest was saved to disk with it: taken from there it would not go on."""
     names = [domain.name() for domain, root in _saved(connection) if has(root)]
     if names:
@@ -142,7 +143,7 @@ def refuse_saved(connection: libvirt.virConnect, what: str, has: Callable[[Eleme
         )
 
 
-def _saved(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, Element]]:
+def _saved(connection: handles.Connection) -> Iterator[tuple[handles.Domain, Element]]:
     """Domains that were saved to disk, with the definition that comes back with their next start."""
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE):
         try:
@@ -154,7 +155,7 @@ def _saved(connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, 
             continue
 
 
-def has_disk(connection: libvirt.virConnect, root: Element, path: str) -> bool:
+def has_disk(connection: handles.Connection, root: Element, path: str) -> bool:
     """Whether a definition has a file as a disk, or below one."""
     disks = root.iterfind("devices/disk")
     return any(found == path for disk in disks for found, _ in _paths_of(connection, disk, {}))
@@ -189,14 +190,14 @@ def _is_cold(disk: Element) -> bool:
     return disk.get("device") != "cdrom" and value(disk, "target/@bus") in devices.COLD_BUSES
 
 
-def _let_go(work: Work, domain: libvirt.virDomain, live: Element) -> bool:
+def _let_go(work: Work, domain: handles.Domain, live: Element) -> bool:
     """Have a running guest give a disk back. A CD drive stays, and is empty then."""
     if live.get("device") == "cdrom":
         return devices.refused(devices.change_medium, domain, live, None) is None
     return devices.unplug(work, domain, live)
 
 
-def _is_at(connection: libvirt.virConnect, disk: Element, path: str) -> bool:
+def _is_at(connection: handles.Connection, disk: Element, path: str) -> bool:
     return any(found == path and not backing for found, backing in _paths_of(connection, disk, {}))
 
 

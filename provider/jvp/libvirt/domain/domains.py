@@ -15,7 +15,7 @@ from jvp.core.identity import Mark
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks, told
+from jvp.libvirt.link import handles, marks, told
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, text_of, value
@@ -33,7 +33,7 @@ _DEFERRING = threading.Lock()
 """A network and a volume may be made at the same time under one guest."""
 
 
-def pending_of(domain: libvirt.virDomain, root: Element) -> dict[str, str]:
+def pending_of(domain: handles.Domain, root: Element) -> dict[str, str]:
     """What we deferred to the next boot (`root` is the inactive XML) and no power cycle has settled since."""
     return marks.pending_of(root) if marks.facts_of(root).get(BOOT) == str(domain.ID()) else {}
 
@@ -42,11 +42,11 @@ def pending_of(domain: libvirt.virDomain, root: Element) -> dict[str, str]:
 class Defined:
     """A domain and its inactive definition, which can be written back."""
 
-    domain: libvirt.virDomain
+    domain: handles.Domain
     root: Element
 
 
-def runs(domain: libvirt.virDomain) -> bool:
+def runs(domain: handles.Domain) -> bool:
     """Whether a domain ran when it was looked up: asks nobody."""
     return bool(domain.ID() != -1)
 
@@ -87,7 +87,7 @@ class DomainApi:
                 return None
             raise
 
-    def find(self, uuid: str) -> libvirt.virDomain | None:
+    def find(self, uuid: str) -> handles.Domain | None:
         """The domain with this uuid, None when there is none."""
         try:
             return self.node.connection.lookupByUUIDString(uuid)
@@ -101,7 +101,7 @@ class DomainApi:
         domain = self.find(uuid)
         return Defined(domain, devices.inactive_xml(domain)) if domain is not None else None
 
-    def named(self, name: str) -> libvirt.virDomain | None:
+    def named(self, name: str) -> handles.Domain | None:
         """The domain with this name, None when there is none."""
         try:
             return self.node.connection.lookupByName(name)
@@ -110,7 +110,7 @@ class DomainApi:
                 return None
             raise
 
-    def by_reference(self, reference: str, path: Path) -> libvirt.virDomain:
+    def by_reference(self, reference: str, path: Path) -> handles.Domain:
         """The domain of an id or name. Raises NotFound with the names that exist."""
         found = (self.find(reference) if is_uuid(reference) else None) or self.named(reference)
         if found is None:
@@ -118,7 +118,7 @@ class DomainApi:
             raise NotFound(f'there is no instance "{shortened(reference)}" on the node; there are: {names}', path=path)
         return found
 
-    def define(self, root: Element) -> libvirt.virDomain:
+    def define(self, root: Element) -> handles.Domain:
         """Define or redefine by the uuid in `root`."""
         return self.node.connection.defineXML(text_of(root))
 
@@ -132,7 +132,7 @@ class DomainApi:
                 marks.put(root, marks.element_of(acknowledged, marks.facts_of(root), marks.pending_of(root)))
                 self.define(root)
 
-    def note(self, domain: libvirt.virDomain, pending: dict[str, str], *, acknowledge: bool = True) -> None:
+    def note(self, domain: handles.Domain, pending: dict[str, str], *, acknowledge: bool = True) -> None:
         """Keep in the metadata what waits for the next power cycle, and that an engine's state has the object."""
         root = devices.inactive_xml(domain)
         element = marks.find(root)
@@ -147,23 +147,23 @@ class DomainApi:
         marks.put(root, marks.element_of(mark, facts, pending))
         self.define(root)
 
-    def defer(self, domain: libvirt.virDomain, path: str, why: str) -> None:
+    def defer(self, domain: handles.Domain, path: str, why: str) -> None:
         """Note one thing more that waits for the next power cycle."""
         with turn(_DEFERRING, "another change that waits for a power cycle"):
             self.note(domain, {**pending_of(domain, devices.inactive_xml(domain)), path: why})
 
-    def forget(self, domain: libvirt.virDomain, fact: str) -> None:
+    def forget(self, domain: handles.Domain, fact: str) -> None:
         """Take a fact out of the mark."""
         root = devices.inactive_xml(domain)
         marks.set_fact(root, fact, "")
         self.define(root)
 
-    def memories(self, domain: libvirt.virDomain) -> list[tuple[str, str]]:
+    def memories(self, domain: handles.Domain) -> list[tuple[str, str]]:
         """Its external snapshots with memory: their names, and the files that hold it."""
         found = [(one.getName(), parse(one.getXMLDesc(0))) for one in domain.listAllSnapshots(0)]
         return [(name, file) for name, root in found if (file := value(root, "memory/@file"))]
 
-    def undefine(self, domain: libvirt.virDomain) -> None:
+    def undefine(self, domain: handles.Domain) -> None:
         """Undefine with managed save, NVRAM and the metadata of snapshots; gone already is fine."""
         try:
             domain.undefineFlags(_UNDEFINE)
@@ -173,7 +173,7 @@ class DomainApi:
                 raise
 
 
-def _is_persistent(domain: libvirt.virDomain) -> bool:
+def _is_persistent(domain: handles.Domain) -> bool:
     try:
         return bool(domain.isPersistent())
     except libvirt.libvirtError as error:

@@ -15,7 +15,7 @@ import libvirt
 from jvp.core.types import duration_s
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import events, marks, told
+from jvp.libvirt.link import events, handles, marks, told
 from jvp.libvirt.link.errors import Gone, is_beyond_resume, is_gone, reason
 from jvp.libvirt.link.ranges import ranges_of
 from jvp.libvirt.link.xml import Element, parse, value
@@ -53,7 +53,7 @@ class Lease:
     expires: int
 
 
-def state_of(domain: Any) -> str | None:
+def state_of(domain: handles.Domain) -> str | None:
     """What the guest is doing, None when libvirt does not know."""
     return STATES.get(domain.state()[0])
 
@@ -63,7 +63,7 @@ EARLIER = "leases"
 for them; once it does, they expire at another time."""
 
 
-def leases(domain: Any, root: Element | None = None) -> list[Lease]:
+def leases(domain: handles.Domain, root: Element | None = None) -> list[Lease]:
     """The leases of a running guest's cards, from the networks that they are on: in the order of the cards.
 
     Of one card the one that was renewed last comes first: it is the one that the guest has. `root` is the running
@@ -85,7 +85,7 @@ def set_aside(root: Element) -> list[Lease]:
     return []
 
 
-def set_leases_aside(connection: Any, root: Element) -> None:
+def set_leases_aside(connection: handles.Connection, root: Element) -> None:
     """Note in the definition of a guest that is off which leases its cards have. One without an end looks the same
     when it is renewed, so it counts. Raises libvirtError.
     """
@@ -96,14 +96,14 @@ def set_leases_aside(connection: Any, root: Element) -> None:
         marks.set_fact(root, EARLIER, "")
 
 
-def _of_cards(connection: Any, root: Element) -> Iterator[Lease]:
+def _of_cards(connection: handles.Connection, root: Element) -> Iterator[Lease]:
     for card in root.iterfind("devices/interface"):
         network, mac = value(card, "source/@network"), value(card, "mac/@address")
         if network is not None and mac is not None:
             yield from sorted(leases_of(connection, network, mac.lower()), key=lambda lease: -lease.expires)
 
 
-def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
+def leases_of(connection: handles.Connection, network: str, mac: str) -> list[Lease]:
     """What a network has leased to a MAC, also of an earlier life; nothing when the network is gone or stopped.
 
     Any other look-up that fails says nothing of the leases, and is an error. Raises libvirtError.
@@ -125,14 +125,14 @@ def leases_of(connection: Any, network: str, mac: str) -> list[Lease]:
     ]
 
 
-def current_leases(domain: Any, root: Element | None = None) -> list[Lease]:
+def current_leases(domain: handles.Domain, root: Element | None = None) -> list[Lease]:
     """The leases that hold now, IPv4 first, else in the order of `leases`."""
     now = time.time()
     found = [lease for lease in leases(domain, root) if lease.expires == 0 or lease.expires > now]
     return sorted(found, key=lambda one: ":" in one.address)
 
 
-def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
+def settled_xml(work: Work, domain: handles.Domain, target: str | None) -> Element:
     """The running definition, once the balloon has come to rest or reached `target` KiB.
 
     A guest that was started with room gives memory back bit by bit while it boots (about a second, measured);
@@ -151,12 +151,12 @@ def settled_xml(work: Work, domain: Any, target: str | None) -> Element:
     return root
 
 
-def stands_still(domain: Any) -> bool:
+def stands_still(domain: handles.Domain) -> bool:
     """Whether the guest is there and does nothing, so that it answers no request."""
     return state_of(domain) in STANDING
 
 
-def revive(work: Work, domain: Any, wanted: str) -> None:
+def revive(work: Work, domain: handles.Domain, wanted: str) -> None:
     """Have a guest that is to run go on where it stands still; cut off one that cannot.
 
     One that crashed and is kept for a look at it, and one that QEMU resumes no more, come back by being started.
@@ -170,7 +170,7 @@ def revive(work: Work, domain: Any, wanted: str) -> None:
         _resume(work, domain)
 
 
-def _resume(work: Work, domain: Any) -> None:
+def _resume(work: Work, domain: handles.Domain) -> None:
     failed = has_io_error(domain)
     with events.watch(domain.connect(), domain, "lifecycle") as seen:
         try:
@@ -187,18 +187,18 @@ def _resume(work: Work, domain: Any) -> None:
             seen.next(work, left)
 
 
-def halted_by(domain: Any) -> str | None:
+def halted_by(domain: handles.Domain) -> str | None:
     """What has paused a guest that nobody paused; None of any other."""
     now, why, *_ = domain.state()
     return HALTS.get(why) if now == libvirt.VIR_DOMAIN_PAUSED else None
 
 
-def has_io_error(domain: Any) -> bool:
+def has_io_error(domain: handles.Domain) -> bool:
     """Whether the guest is paused because its disk could not be read or written."""
     return bool(domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR])
 
 
-def io_error(domain: Any) -> str | None:
+def io_error(domain: handles.Domain) -> str | None:
     """What is to be said of a guest that is paused by an I/O error; None of one that is not."""
     if not has_io_error(domain):
         return None
@@ -211,7 +211,7 @@ def io_error(domain: Any) -> str | None:
     return f"an I/O error has paused the guest ({why}); mend the storage, and an update of it goes on"
 
 
-def shut_down(work: Work, domain: Any, timeout: str) -> None:
+def shut_down(work: Work, domain: handles.Domain, timeout: str) -> None:
     """Ask the guest to shut down, and cut it off when it has not after `timeout`. Stopped already is fine."""
     if not is_active(domain):
         return
@@ -228,7 +228,7 @@ def shut_down(work: Work, domain: Any, timeout: str) -> None:
     cut_off(domain)
 
 
-def start(work: Work, domain: Any) -> None:
+def start(work: Work, domain: handles.Domain) -> None:
     """Start a guest that is off; started already is fine."""
     work.status("starting the guest")
     _become(domain, "running", domain.create)
@@ -240,7 +240,7 @@ def _countdown(work: Work, seconds: float) -> Iterator[float]:
         yield left
 
 
-def cut_off(domain: Any) -> None:
+def cut_off(domain: handles.Domain) -> None:
     """Stop the guest at once; stopped already is fine."""
     with contextlib.suppress(libvirt.libvirtError):
         domain.destroy()
@@ -248,7 +248,7 @@ def cut_off(domain: Any) -> None:
         domain.destroy()
 
 
-def is_active(domain: Any) -> bool:
+def is_active(domain: handles.Domain) -> bool:
     """Whether the guest runs. A transient one (undefined while it ran) is gone with its stop."""
     try:
         return bool(domain.isActive())
@@ -258,7 +258,7 @@ def is_active(domain: Any) -> bool:
         raise
 
 
-def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
+def set_power(work: Work, domain: handles.Domain, wanted: str, timeout: str) -> bool:
     """Bring the guest to `wanted`; whether it was started by this call. Unmanaged leaves it alone."""
     if wanted == "unmanaged":
         return False
@@ -279,7 +279,7 @@ def set_power(work: Work, domain: Any, wanted: str, timeout: str) -> bool:
     return started
 
 
-def _become(domain: Any, wanted: str, step: Callable[[], Any]) -> None:
+def _become(domain: handles.Domain, wanted: str, step: Callable[[], Any]) -> None:
     """Take a step that may be taken already: libvirtd goes on with a start whose caller was killed.
 
     A guest that is being started counts as paused, and the step waits until it runs. Raises libvirtError.

@@ -6,7 +6,6 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import libvirt
 
@@ -14,7 +13,7 @@ from jvp.core.errors import Cancelled
 from jvp.core.types import duration_s, shortened
 from jvp.core.work import Work
 from jvp.libvirt.domain import addresses, devices, guest
-from jvp.libvirt.link import events
+from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.xml import Element, value
 
 LEASE_POLL_S = 0.1
@@ -24,7 +23,7 @@ AGENT_POLL_S = 1.0
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>])")
 
 
-def wait_for_address(work: Work, domain: Any, kept: Mapping[str, str], timeout: str) -> str | None:
+def wait_for_address(work: Work, domain: handles.Domain, kept: Mapping[str, str], timeout: str) -> str | None:
     """Wait until a card has an address: a lease, or what the agent says. What went wrong as a sentence, else None.
 
     Of a card for whose MAC an address is `kept`, no other lease counts. Of the agent only IPv4 counts: a guest gives
@@ -48,7 +47,7 @@ def wait_for_address(work: Work, domain: Any, kept: Mapping[str, str], timeout: 
     return _wait(work, domain, timeout, "an address", look, _no_address)
 
 
-def wait_for_agent(work: Work, domain: Any, timeout: str) -> str | None:
+def wait_for_agent(work: Work, domain: handles.Domain, timeout: str) -> str | None:
     """Wait until the guest agent answers; what went wrong as a sentence, else None."""
     asked = 0.0
 
@@ -67,11 +66,11 @@ def wait_for_agent(work: Work, domain: Any, timeout: str) -> str | None:
 
 def _wait(
     work: Work,
-    domain: Any,
+    domain: handles.Domain,
     timeout: str,
     what: str,
     look: Callable[[], str | None],
-    missing: Callable[[Any, str], str],
+    missing: Callable[[handles.Domain, str], str],
 ) -> str | None:
     limit_s = duration_s(timeout)
     given_s = work.left(limit_s)
@@ -101,7 +100,7 @@ def _wait(
         console.close()
 
 
-def _no_address(domain: Any, timeout: str) -> str:
+def _no_address(domain: handles.Domain, timeout: str) -> str:
     root = devices.live_xml(domain)
     cards = [
         f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
@@ -112,7 +111,7 @@ def _no_address(domain: Any, timeout: str) -> str:
     return f"no address after {timeout}: {leases}; {_agent(domain, root)}; {_arp(domain, root)}"
 
 
-def _arp(domain: Any, root: Element) -> str:
+def _arp(domain: handles.Domain, root: Element) -> str:
     found = addresses.arp_addresses(domain, root)
     if found is None:
         return "the node's ARP table cannot be read"
@@ -120,14 +119,14 @@ def _arp(domain: Any, root: Element) -> str:
     return f"the node's ARP table has {seen}" if seen else "nothing in the node's ARP table"
 
 
-def _no_agent(domain: Any, timeout: str) -> str:
+def _no_agent(domain: handles.Domain, timeout: str) -> str:
     root = devices.live_xml(domain)
     known = ", ".join(lease.address for lease in guest.current_leases(domain))
     leases = f"the guest has leased {known}" if known else "no lease either"
     return f"no answer of the guest agent after {timeout}: {_agent(domain, root)}; {leases}"
 
 
-def _agent(domain: Any, root: Element) -> str:
+def _agent(domain: handles.Domain, root: Element) -> str:
     """What can be said of the agent of a guest that was waited for in vain."""
     state = addresses.channel_state(root)
     if state is None:
@@ -138,7 +137,7 @@ def _agent(domain: Any, root: Element) -> str:
     return "the guest agent does not answer" if known is None else "the guest agent knows no address"
 
 
-def _end(domain: Any) -> str:
+def _end(domain: handles.Domain) -> str:
     return f'; the guest is {guest.state_of(domain)}; look at its console with "virsh console {domain.name()}"'
 
 
@@ -148,9 +147,9 @@ class Console:
     Nobody's console is taken away: where one is open already, this one hears nothing.
     """
 
-    def __init__(self, domain: Any) -> None:
+    def __init__(self, domain: handles.Domain) -> None:
         self._text = ""
-        self._stream: Any = None
+        self._stream: handles.Stream | None = None
         with contextlib.suppress(libvirt.libvirtError):
             stream = domain.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
             domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_SAFE)
@@ -159,7 +158,13 @@ class Console:
     def read(self) -> None:
         """Take what has come since."""
         # Bounded: a guest that writes without an end must not hold us.
-        for _ in range(64 if self._stream is not None else 0):
+        for _ in range(64):
+            if self._stream is None:
+                return
+            if self._stream is None:
+                return
+            if self._stream is None:
+                return
             try:
                 data = self._stream.recv(4096)
             except libvirt.libvirtError:

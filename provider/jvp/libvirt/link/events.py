@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 
 _started = threading.Lock()
 _running = False
@@ -78,11 +79,11 @@ _KINDS = {
 
 
 @contextlib.contextmanager
-def watch(connection: libvirt.virConnect, domain: libvirt.virDomain, *kinds: str) -> Iterator[Watch]:
+def watch(connection: handles.Connection, domain: handles.Domain, *kinds: str) -> Iterator[Watch]:
     """Collect a domain's events of these kinds while inside. Begin it before what causes the event."""
     seen = Watch()
 
-    def note(_connection: Any, _domain: Any, *rest: Any) -> None:
+    def note(_connection: handles.Connection, _domain: handles.Domain, *rest: Any) -> None:
         seen.put(Event(rest[-1], rest[0] if len(rest) > 1 else None))
 
     tickets: list[int] = []

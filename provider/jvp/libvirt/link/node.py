@@ -25,7 +25,7 @@ from jvp.core.outlook import Plans
 from jvp.core.types import shortened
 from jvp.core.values import Unknown
 from jvp.core.work import Work, current
-from jvp.libvirt.link import events, one_at_a_time
+from jvp.libvirt.link import events, handles, one_at_a_time
 from jvp.libvirt.link.claims import Claims
 from jvp.libvirt.link.errors import connect_error, libvirt_errors, may_pass, silent
 from jvp.libvirt.link.looks import Looks
@@ -109,8 +109,8 @@ class Node:
         self._lock = threading.Lock()
         self.asking = threading.RLock()
         """Of who asks what is remembered."""
-        self._connections: dict[str, libvirt.virConnect] = {}
-        self._opening: dict[str, Future[libvirt.virConnect]] = {}
+        self._connections: dict[str, handles.Connection] = {}
+        self._opening: dict[str, Future[handles.Connection]] = {}
         self._silent_since = 0.0
         """While something opens: when the daemon was first asked, or last answered."""
         self._again = ""
@@ -128,7 +128,7 @@ class Node:
         self.looks = Looks()
 
     @property
-    def connection(self) -> libvirt.virConnect:
+    def connection(self) -> handles.Connection:
         """The control connection of this thread, always the same one, for what is found through one is bound to it.
 
         Raises Unreachable with advice when there is no daemon to talk to.
@@ -138,7 +138,7 @@ class Node:
         return self._alive(f"control {self._mine.number}", current())
 
     @contextlib.contextmanager
-    def job(self, work: Work) -> Iterator[libvirt.virConnect]:
+    def job(self, work: Work) -> Iterator[handles.Connection]:
         """A connection for one long call, and for nobody else meanwhile; waits for a free one.
 
         Raises Busy where none is free until the deadline.
@@ -252,7 +252,7 @@ class Node:
         with libvirt_errors(f'the node "{self.shown}"'):
             return f"{self.host_uuid} (session)" if self.is_session else self.host_uuid
 
-    def _alive(self, which: str, work: Work) -> libvirt.virConnect:
+    def _alive(self, which: str, work: Work) -> handles.Connection:
         """The connection of this name, or a new one when it is dead: all who ask meanwhile wait for the same."""
         if self._unknown:
             raise Unreachable("the provider's uri is known only after the apply")
@@ -284,7 +284,7 @@ class Node:
                 work.status(self._again)
             work.check()
 
-    def _open(self, which: str, opening: Future[libvirt.virConnect]) -> None:
+    def _open(self, which: str, opening: Future[handles.Connection]) -> None:
         try:
             events.start_loop()
             connection = self._connect()
@@ -302,17 +302,21 @@ class Node:
                 self._silent_since = time.monotonic()
             opening.set_result(connection)
 
-    def _connect(self) -> libvirt.virConnect:
+    def _connect(self) -> handles.Connection:
         try:
             for number, pause_s in enumerate(PAUSES_S):
                 try:
-                    return libvirt.open(self.uri)
+                    return self._opened()
                 except libvirt.libvirtError as error:
                     if not may_pass(error):
                         raise
                 which = f"{number + 2} of {len(PAUSES_S) + 1}"
                 self._again = f'"{self.shown}" does not answer yet; attempt {which} to connect follows'
                 time.sleep(pause_s)
-            return libvirt.open(self.uri)
+            return self._opened()
         finally:
             self._again = ""
+
+    def _opened(self) -> handles.Connection:
+        opened: handles.Connection = libvirt.open(self.uri)
+        return opened

@@ -22,6 +22,7 @@ import libvirt
 
 from jvp.core.abandon import Seat, outside, seat, turn
 from jvp.core.errors import Unreachable
+from jvp.libvirt.link import handles
 
 _LOCAL = {"UUID", "UUIDString", "ID", "c_pointer", "close", "connect", "getURI", "isAlive", "key", "name", "newStream",
           "setKeepAlive"}  # fmt: skip
@@ -58,13 +59,13 @@ class _Line:
         self._lock.release()
 
 
-_lines: WeakKeyDictionary[libvirt.virConnect, _Line] = WeakKeyDictionary()
+_lines: WeakKeyDictionary[handles.Connection, _Line] = WeakKeyDictionary()
 """Of our connections alone: who shares the process with us keeps theirs as they are."""
 _lock = threading.Lock()
 _waits = False
 
 
-def one_by_one(connection: libvirt.virConnect) -> None:
+def one_by_one(connection: handles.Connection) -> None:
     """Have the calls on a new connection, and on what is found through it, wait for each other."""
     global _waits
     with _lock:
@@ -74,13 +75,13 @@ def one_by_one(connection: libvirt.virConnect) -> None:
             _waits = True
 
 
-def hangs(connection: libvirt.virConnect) -> bool:
+def hangs(connection: handles.Connection) -> bool:
     """Whether a call on it was left behind and has not come back."""
     line = _lines.get(connection)
     return line is not None and line.hangs
 
 
-def give_up(connection: libvirt.virConnect) -> None:
+def give_up(connection: handles.Connection) -> None:
     """Have nobody use a connection any more on which a call beside the line does not come back."""
     line = _lines.get(connection)
     if line is not None:

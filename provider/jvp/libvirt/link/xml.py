@@ -14,7 +14,7 @@ from lxml import etree
 
 from jvp.core.facts import At
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.libvirt.link import told
+from jvp.libvirt.link import handles, told
 
 Element = etree._Element
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True, huge_tree=True)
@@ -31,7 +31,7 @@ def parse(text: str) -> Element:
         return etree.fromstring(_NOT_XML.sub("\ufffd", text).encode(), _PARSER)
 
 
-def volume_xml(volume: Any) -> Element:
+def volume_xml(volume: handles.StorageVol) -> Element:
     """A volume as libvirt tells it, whatever bytes are in its name or path. Raises libvirtError."""
     return parse(told.readable(lambda: str(volume.XMLDesc(0))))
 

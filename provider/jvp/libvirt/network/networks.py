@@ -16,7 +16,7 @@ from jvp.core.types import IPNetwork, is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import current
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import Gone, is_gone, seen_to_go
 from jvp.libvirt.link.looks import Looks
 from jvp.libvirt.link.node import Node
@@ -45,7 +45,7 @@ class NetworkApi:
         self.node = node
         self._looks = Looks()
 
-    def find(self, uuid: str) -> libvirt.virNetwork | None:
+    def find(self, uuid: str) -> handles.Network | None:
         """The network with this uuid, None when there is none."""
         try:
             return self.node.connection.networkLookupByUUIDString(uuid)
@@ -54,7 +54,7 @@ class NetworkApi:
                 return None
             raise
 
-    def found(self, uuid: str) -> tuple[libvirt.virNetwork, Element] | None:
+    def found(self, uuid: str) -> tuple[handles.Network, Element] | None:
         """The network with this uuid and its inactive definition, None when there is none."""
         try:
             network = self.node.connection.networkLookupByUUIDString(uuid)
@@ -64,7 +64,7 @@ class NetworkApi:
                 return None
             raise
 
-    def definitions(self) -> Iterator[tuple[libvirt.virNetwork, str]]:
+    def definitions(self) -> Iterator[tuple[handles.Network, str]]:
         """Every network with the XML of its running definition; one that somebody removes meanwhile is left out."""
         for network in self.node.connection.listAllNetworks(0):
             try:
@@ -82,16 +82,16 @@ class NetworkApi:
     def _see(self) -> tuple[Seen, ...]:
         return tuple(_seen(text) for _, text in self.definitions())
 
-    def inactive(self, network: libvirt.virNetwork) -> Element:
+    def inactive(self, network: handles.Network) -> Element:
         """What the network will be at its next start: with our mark, which libvirt keeps nowhere else."""
         return parse(network.XMLDesc(self.INACTIVE))
 
-    def mark_of(self, network: libvirt.virNetwork) -> Mark | None:
+    def mark_of(self, network: handles.Network) -> Mark | None:
         """Our mark of the network, None of one that we did not make. Raises NotFound when it is gone."""
         with seen_to_go(Gone.NETWORK):
             return marks.mark_of(self.inactive(network))
 
-    def named(self, name: str) -> libvirt.virNetwork | None:
+    def named(self, name: str) -> handles.Network | None:
         """The network with this name, None when there is none."""
         try:
             return self.node.connection.networkLookupByName(name)
@@ -100,7 +100,7 @@ class NetworkApi:
                 return None
             raise
 
-    def by_reference(self, reference: str, path: Path) -> libvirt.virNetwork:
+    def by_reference(self, reference: str, path: Path) -> handles.Network:
         """The network of an id or name. Raises NotFound with the names that exist."""
         found = self.find(reference) if is_uuid(reference) else None
         if found is not None:
@@ -126,7 +126,7 @@ class NetworkApi:
                 raise
         return None
 
-    def connected(self, network: libvirt.virNetwork) -> list[str]:
+    def connected(self, network: handles.Network) -> list[str]:
         """The names of the running guests with a card on it, ours or not."""
         if not network.isActive():
             return []
@@ -157,11 +157,11 @@ class NetworkApi:
                 found.setdefault(name, set()).add(domain.UUIDString())
         return found
 
-    def define(self, root: Element) -> libvirt.virNetwork:
+    def define(self, root: Element) -> handles.Network:
         """Define or redefine by the uuid in `root`."""
         return self.node.connection.networkDefineXML(text_of(root))
 
-    def start(self, network: libvirt.virNetwork) -> None:
+    def start(self, network: handles.Network) -> None:
         """Start it; running already is fine."""
         try:
             network.create()
@@ -194,7 +194,7 @@ class NetworkApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
-    def update_ranges(self, network: libvirt.virNetwork) -> None:
+    def update_ranges(self, network: handles.Network) -> None:
         """Bring the running network's DHCP ranges to those of its definition.
 
         A range cannot be modified, only added and deleted. Source: virNetworkUpdate.
@@ -231,7 +231,7 @@ def _ranges(root: Element) -> list[list[str]]:
     return [[text_of(one).strip() for one in element.iterfind("dhcp/range")] for element in root.iterfind("ip")]
 
 
-def _networks_of(domain: libvirt.virDomain) -> set[str]:
+def _networks_of(domain: handles.Domain) -> set[str]:
     """The networks that a listed domain has cards on, as it will and as it does run; none when it is gone."""
     try:
         texts = [

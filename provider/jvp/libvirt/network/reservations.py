@@ -17,7 +17,7 @@ from jvp.core.identity import Mark
 from jvp.core.types import IPNetwork, address_of, dashed
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks, told
+from jvp.libvirt.link import handles, marks, told
 from jvp.libvirt.link.xml import Element, parse, text_of, value
 
 _SECTION = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
@@ -70,13 +70,13 @@ RESTART_FROM = 16
 """So many steps on a running network take seconds, some 0.3 s each; to stop and start it takes 0.4 s."""
 
 
-def steps_to(network: libvirt.virNetwork, root: Element, ours: Container[Host]) -> int:
+def steps_to(network: handles.Network, root: Element, ours: Container[Host]) -> int:
     """How many steps lead from those hosts of the running network that are `ours` to those in `root`."""
     now, wanted = ({host for host in hosts_of(one) if host in ours} for one in (parse(network.XMLDesc(0)), root))
     return len(now ^ wanted)
 
 
-def converge(work: Work, network: libvirt.virNetwork, ours: Container[Host]) -> None:
+def converge(work: Work, network: handles.Network, ours: Container[Host]) -> None:
     """Bring those hosts of the running network that are `ours` to what its definition says."""
     running = parse(network.XMLDesc(0))
     now = {host for host in hosts_of(running) if host in ours}
@@ -85,7 +85,7 @@ def converge(work: Work, network: libvirt.virNetwork, ours: Container[Host]) -> 
 
 
 def change(
-    work: Work, network: libvirt.virNetwork, root: Element, out: Iterable[Host], new: Iterable[Host], flags: int
+    work: Work, network: handles.Network, root: Element, out: Iterable[Host], new: Iterable[Host], flags: int
 ) -> None:
     """Take hosts out and put others in; `root` is the network's XML. Raises libvirtError, Busy at the deadline.
 
@@ -167,12 +167,12 @@ def note_cards(root: Element, kept: dict[Card, Host]) -> None:
     marks.set_fact(root, CARDS, json.dumps(rows, separators=(",", ":")) if rows else "")
 
 
-def of_instances(connection: libvirt.virConnect) -> set[Card]:
+def of_instances(connection: handles.Connection) -> set[Card]:
     """For which cards the instances of a node keep addresses."""
     return set().union(*(cards_of(root) for _, root in devices.definitions(connection.listAllDomains(0))))
 
 
-def outside(connection: libvirt.virConnect, root: Element, net: IPNetwork) -> Iterator[tuple[str, str, str]]:
+def outside(connection: handles.Connection, root: Element, net: IPNetwork) -> Iterator[tuple[str, str, str]]:
     """Instances' cards for which a network (its XML) keeps an address that is not in `net`: the domain, card, address.
 
     libvirt takes such a host, and dnsmasq does not use it (measured).
@@ -189,7 +189,7 @@ def outside(connection: libvirt.virConnect, root: Element, net: IPNetwork) -> It
 
 
 def of_cards(
-    work: Work, network: libvirt.virNetwork, macs: set[str], wanted: set[Host], over: Set[str] = frozenset()
+    work: Work, network: handles.Network, macs: set[str], wanted: set[Host], over: Set[str] = frozenset()
 ) -> None:
     """Have a network keep `wanted` for the cards with these MACs, and nothing else for them.
 

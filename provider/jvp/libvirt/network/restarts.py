@@ -14,7 +14,7 @@ from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import refuse_saved
 from jvp.libvirt.domain.domains import DomainApi
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, text_of, value
@@ -23,7 +23,7 @@ from jvp.libvirt.network.networks import NetworkApi
 REPLUG = "its network was restarted and the guest did not let go of the card; takes effect at the next power cycle"
 AT_ONCE = 8
 """So many guests are asked to let go of their cards at the same time."""
-GuestCards = tuple[libvirt.virDomain, list[Element]]
+GuestCards = tuple[handles.Domain, list[Element]]
 
 
 class Restart:
@@ -34,7 +34,7 @@ class Restart:
 
     _FACT = "restarting"
 
-    def __init__(self, node: Node, network: libvirt.virNetwork) -> None:
+    def __init__(self, node: Node, network: handles.Network) -> None:
         self.node, self.network, self.name = node, network, network.name()
 
     @classmethod
@@ -79,7 +79,7 @@ class Restart:
                 "the next power cycle or until the card is plugged in again"
             )
 
-    def _defer(self, work: Work, domain: libvirt.virDomain, nic: Element) -> None:
+    def _defer(self, work: Work, domain: handles.Domain, nic: Element) -> None:
         """A guest that does not let go of its NIC gets it back with its next power cycle: said now, and noted."""
         alias = devices.alias_of(nic) or ""
         ours = alias.startswith(devices.NIC_ALIAS)
@@ -118,7 +118,7 @@ class Restart:
             raise Busy(f'network "{self.name}" is in use: {holding}')
 
     def _each(
-        self, step: Callable[[libvirt.virDomain, list[Element]], list[Element]], guests: list[GuestCards]
+        self, step: Callable[[handles.Domain, list[Element]], list[Element]], guests: list[GuestCards]
     ) -> list[list[Element]]:
         """Take a step with each guest and its cards, with several guests at the same time."""
         with ThreadPoolExecutor(AT_ONCE) as workers:
@@ -130,8 +130,8 @@ class Restart:
             if devices.is_ours(root) and (nics := self._of(_live(domain, root))):
                 yield domain, nics
 
-    def _domains(self, flags: int = 0) -> list[libvirt.virDomain]:
-        domains: list[libvirt.virDomain] = self.node.connection.listAllDomains(flags)
+    def _domains(self, flags: int = 0) -> list[handles.Domain]:
+        domains: list[handles.Domain] = self.node.connection.listAllDomains(flags)
         return domains
 
     def _of(self, root: Element) -> list[Element]:
@@ -142,7 +142,7 @@ def _cards(root: Element, network: str) -> list[Element]:
     return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == network]
 
 
-def _live(domain: libvirt.virDomain, inactive: Element) -> Element:
+def _live(domain: handles.Domain, inactive: Element) -> Element:
     """The running definition; of a domain that somebody removed meanwhile the one that it had."""
     try:
         return devices.live_xml(domain)

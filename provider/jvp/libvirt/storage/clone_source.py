@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import libvirt
-
 from jvp.core.errors import Busy, Path, Rejected
 from jvp.core.words import listed
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import DomainDisk, disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
@@ -23,8 +22,8 @@ FORMATS = ("qcow2", "raw")
 class Original:
     """A volume to clone."""
 
-    pool: libvirt.virStoragePool
-    volume: libvirt.virStorageVol
+    pool: handles.StoragePool
+    volume: handles.StorageVol
     root: Element
     format: str
     base: TemplateVolume | None
@@ -100,7 +99,7 @@ def _base(node: Node, root: Element, name: str, where: Path) -> TemplateVolume |
     return replace(template, volume=volume, volume_name=volume.name(), path=path)
 
 
-def _users(volume: libvirt.virStorageVol) -> list[DomainDisk]:
+def _users(volume: handles.StorageVol) -> list[DomainDisk]:
     return [disk for disk in disk_users(volume.connect()).get(volume.path(), ()) if not disk.backing]
 
 
@@ -108,7 +107,7 @@ def _writers(users: list[DomainDisk]) -> set[str]:
     return {disk.name for disk in users if disk.live is not None and disk.live.find("readonly") is None}
 
 
-def _driver_format(volume: libvirt.virStorageVol) -> str | None:
+def _driver_format(volume: handles.StorageVol) -> str | None:
     """The format by which a domain has the volume, None when none has it."""
     for disk in _users(volume):
         if disk.live is not None:

@@ -9,10 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import libvirt
-
 from jvp.core.errors import NoSpace, Path
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, parse, put, volume_xml
 from jvp.libvirt.storage import copy_volume, lookup, templates
@@ -42,12 +41,16 @@ class Content:
         return {}
 
     @contextlib.contextmanager
-    def ready(self, work: Work, pool: libvirt.virStoragePool) -> Iterator[None]:
-        """Around the fill: raises what speaks against filling a volume of `pool` now, before the first write."""
-        self.refuse(pool)
+    def ready(self, work: Work, pool: handles.StoragePool | None) -> Iterator[None]:
+        """Around the fill: raises what speaks against filling a volume of `pool` now, before the first write.
+
+        Where the pool is not made yet (None) only what the content alone tells.
+        """
+        if pool is not None:
+            self.refuse(pool)
         yield
 
-    def refuse(self, pool: libvirt.virStoragePool) -> None:
+    def refuse(self, pool: handles.StoragePool) -> None:
         """Raise what speaks against it."""
 
     @property
@@ -60,7 +63,7 @@ class Content:
         assert size is not None
         return Wanted(size, self.format)
 
-    def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+    def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         """The claimed volume with its content. Again: with the same claim."""
         return claim.make(work)
 
@@ -88,7 +91,7 @@ class Overlay(Content):
     def wanted(self, size: int | None) -> Wanted:
         return Wanted(size or self.template.capacity, "qcow2", BackingFile(self.template.path, self.template.format))
 
-    def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+    def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         templates.refuse_damaged(self.template, ("template",))
         volume = claim.make(work)
         templates.refuse_going(self.template, ("template",))
@@ -112,7 +115,7 @@ class Copy(Content):
     def facts(self) -> dict[str, Any]:
         return {"template_id": self.template.id, "template_pool": self.template.pool.name()}
 
-    def refuse(self, pool: libvirt.virStoragePool) -> None:
+    def refuse(self, pool: handles.StoragePool) -> None:
         refuse_space(pool, self.what, int(self.template.volume.info()[2]))
 
     @property
@@ -123,7 +126,7 @@ class Copy(Content):
         # A copy begins as raw of the very length: an upload does not cut off what is longer.
         return Wanted(file_length(volume_xml(self.template.volume), self.template.format), "raw")
 
-    def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+    def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         templates.refuse_damaged(self.template, ("template",))
         if self.template.format == self.format:
             volume = streamed(work, self.node, claim, self.template.volume, self.format)
@@ -133,7 +136,7 @@ class Copy(Content):
             volume.resize(size, 0)
         return volume
 
-    def _converted(self, work: Work, claim: Claim) -> libvirt.virStorageVol:
+    def _converted(self, work: Work, claim: Claim) -> handles.StorageVol:
         claim.clear(work)
         claim.begin()
         return converted(work, self.node, self.template, claim.pool, claim.name, self.format)
@@ -161,7 +164,7 @@ class Clone(Content):
         base = {"template_file": original.base.path} if original.base else {}
         return {"volume_id": original.id, "volume_pool": original.pool.name(), **base}
 
-    def refuse(self, pool: libvirt.virStoragePool) -> None:
+    def refuse(self, pool: handles.StoragePool) -> None:
         self.original.refuse_unsteady()
         refuse_space(pool, self.what, number(self.original.root, "allocation") or 0)
 
@@ -172,7 +175,7 @@ class Clone(Content):
     def wanted(self, size: int | None) -> Wanted:
         return Wanted(file_length(self.original.root, self.format), "raw")
 
-    def make(self, work: Work, claim: Claim, size: int | None) -> libvirt.virStorageVol:
+    def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         volume = streamed(work, self.node, claim, self.original.volume, self.format)
         self.original.refuse_changed(volume_xml(volume))
         if size is not None and size > self.original.capacity:
@@ -181,8 +184,8 @@ class Clone(Content):
 
 
 def copied(
-    work: Work, node: Node, template: TemplateVolume, pool: libvirt.virStoragePool, name: str, format: str
-) -> libvirt.virStorageVol:
+    work: Work, node: Node, template: TemplateVolume, pool: handles.StoragePool, name: str, format: str
+) -> handles.StorageVol:
     """A new volume of its own with all of a template's content, without a record. Again: after it was removed."""
     if template.format != format:
         return converted(work, node, template, pool, name, format)
@@ -194,8 +197,8 @@ def copied(
 
 
 def converted(
-    work: Work, node: Node, template: TemplateVolume, pool: libvirt.virStoragePool, name: str, format: str
-) -> libvirt.virStorageVol:
+    work: Work, node: Node, template: TemplateVolume, pool: handles.StoragePool, name: str, format: str
+) -> handles.StorageVol:
     """A new volume with a template's content in another format."""
     root = parse("<volume><allocation>0</allocation></volume>")
     put(root, "name", name)
@@ -207,7 +210,7 @@ def converted(
     return copy_volume.convert(work, node, template.volume, template.format, pool, root)
 
 
-def refuse_space(pool: libvirt.virStoragePool, what: str, needed: int, path: Path = ("pool",)) -> None:
+def refuse_space(pool: handles.StoragePool, what: str, needed: int, path: Path = ("pool",)) -> None:
     """Raise NoSpace when the pool cannot hold a full copy."""
     free = lookup.free_bytes(pool)
     if needed > free:
@@ -228,7 +231,7 @@ def sectors(length: int) -> int:
     return -(-length // 512) * 512
 
 
-def streamed(work: Work, node: Node, claim: Claim, source: libvirt.virStorageVol, format: str) -> libvirt.virStorageVol:
+def streamed(work: Work, node: Node, claim: Claim, source: handles.StorageVol, format: str) -> handles.StorageVol:
     """The claimed volume with every byte of `source`, which is of `format`. Raises Rejected when it looks otherwise."""
     volume = claim.make(work)
     what = f'volume "{claim.name}"'

@@ -13,6 +13,7 @@ import libvirt
 from jvp.core.abandon import outside
 from jvp.core.errors import Cancelled, Rejected, Unreachable
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value, volume_xml
 from jvp.libvirt.storage.lookup import find_volume
@@ -25,7 +26,7 @@ _WAITING = 16
 
 
 def copy(
-    work: Work, node: Node, source: libvirt.virStorageVol, target: libvirt.virStorageVol, *, total: int, what: str
+    work: Work, node: Node, source: handles.StorageVol, target: handles.StorageVol, *, total: int, what: str
 ) -> None:
     """Copy every byte of `source` into `target`, holes as holes. `total` is the length, for the progress.
 
@@ -57,13 +58,13 @@ def copy(
         upload.finish()
 
 
-def on(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> libvirt.virStorageVol:
+def on(connection: handles.Connection, volume: handles.StorageVol) -> handles.StorageVol:
     """The same volume on another connection: a stream's must be the volume's."""
     uuid = volume.storagePoolLookupByVolume().UUIDString()
     return connection.storagePoolLookupByUUIDString(uuid).storageVolLookupByName(volume.name())
 
 
-def pieces(connection: libvirt.virConnect, volume: libvirt.virStorageVol) -> Generator[bytes | int, None, None]:
+def pieces(connection: handles.Connection, volume: handles.StorageVol) -> Generator[bytes | int, None, None]:
     """The volume's bytes in order; a number is a hole of that length."""
     stream = connection.newStream(0)
     volume.download(stream, 0, 0, libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM)
@@ -126,11 +127,11 @@ def _ahead(source: Generator[bytes | int, None, None], what: str) -> Iterator[by
 def convert(
     work: Work,
     node: Node,
-    source: libvirt.virStorageVol,
+    source: handles.StorageVol,
     source_format: str,
-    pool: libvirt.virStoragePool,
+    pool: handles.StoragePool,
     root: Element,
-) -> libvirt.virStorageVol:
+) -> handles.StorageVol:
     """Make the volume that `root` describes with the content of `source`, in another format.
 
     Only for sources that no guest ever wrote: libvirt goes by the format that it finds in the file itself. That
@@ -138,7 +139,7 @@ def convert(
     Source: virStorageVolCreateXMLFrom runs qemu-img convert and outlives its caller.
     """
     refuse_other_format(volume_xml(source), source_format, source.name())
-    result: list[libvirt.virStorageVol | BaseException] = []
+    result: list[handles.StorageVol | BaseException] = []
     uuid, text = pool.UUIDString(), text_of(root)
 
     def call() -> None:
@@ -160,7 +161,7 @@ def convert(
     return pool.storageVolLookupByName(name)
 
 
-def _wait_for(work: Work, conversion: threading.Thread, pool: libvirt.virStoragePool, name: str) -> None:
+def _wait_for(work: Work, conversion: threading.Thread, pool: handles.StoragePool, name: str) -> None:
     """Raises Cancelled, but not before the volume is there: who takes back what was begun must find it."""
     with outside(f'the conversion of volume "{name}"'):
         while conversion.is_alive():

@@ -14,12 +14,11 @@ import re
 import secrets
 import time
 from pathlib import Path
-from typing import Any
 
 import libvirt
 
 from jvp.core.work import Work
-from jvp.libvirt.link import events
+from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.errors import is_without_kvm
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import ensure, parse, put, sub, text_of
@@ -38,7 +37,7 @@ _DISK_BYTES = 1 << 20
 """SeaBIOS does not boot from a disk of a single sector (measured)."""
 
 
-def acceleration(work: Work, node: Node, pool: Any) -> str:
+def acceleration(work: Work, node: Node, pool: handles.StoragePool | None) -> str:
     """`kvm` where it works, else `qemu`. Remembered per host for a day. Raises libvirtError.
 
     `pool` holds the temporary volume; None (an instance without disks) believes what the node lists.
@@ -68,7 +67,7 @@ def lists_kvm(node: Node) -> bool:
     )
 
 
-def sweep(pool: Any, *, older_s: float = STALE_S) -> None:
+def sweep(pool: handles.StoragePool, *, older_s: float = STALE_S) -> None:
     """Remove the volumes of probes that were cut off. Raises libvirtError. `older_s`: younger ones may be in use."""
     for name in lookup.names(pool):
         begun = _NAME.fullmatch(name)
@@ -77,7 +76,7 @@ def sweep(pool: Any, *, older_s: float = STALE_S) -> None:
                 pool.storageVolLookupByName(name).delete(0)
 
 
-def is_broken(work: Work, node: Node, pool: Any) -> bool:
+def is_broken(work: Work, node: Node, pool: handles.StoragePool) -> bool:
     """Whether a guest with KVM does not start here, or stops at once: found out by one. Raises libvirtError.
 
     One that only takes long, or is not started for another reason, says nothing against it.
@@ -85,12 +84,12 @@ def is_broken(work: Work, node: Node, pool: Any) -> bool:
     return _tried(work, node, pool) in ("refused", "stuck")
 
 
-def _runs(work: Work, node: Node, pool: Any) -> bool | None:
+def _runs(work: Work, node: Node, pool: handles.StoragePool) -> bool | None:
     """Whether the guest ended in time; None when it could not be started, for whatever reason."""
     return {"ended": True, "slow": False, "stuck": False}.get(_tried(work, node, pool))
 
 
-def _tried(work: Work, node: Node, pool: Any) -> str:
+def _tried(work: Work, node: Node, pool: handles.StoragePool) -> str:
     """What became of the guest: ended in time, slow, stuck, refused for want of KVM, or not started."""
     connection = node.connection
     sweep(pool)
@@ -117,7 +116,7 @@ def _tried(work: Work, node: Node, pool: Any) -> str:
 _AUTO = libvirt.VIR_DOMAIN_START_AUTODESTROY
 
 
-def _ends_in_time(work: Work, connection: Any, domain: Any) -> bool:
+def _ends_in_time(work: Work, connection: handles.Connection, domain: handles.Domain) -> bool:
     with events.watch(connection, domain, "lifecycle") as seen:
         end = time.monotonic() + LIMIT_S
         domain.resume()

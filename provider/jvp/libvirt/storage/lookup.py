@@ -19,7 +19,7 @@ from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import Work, current
-from jvp.libvirt.link import told
+from jvp.libvirt.link import handles, told
 from jvp.libvirt.link.errors import Gone, is_gone, is_no_file, reason, translated
 from jvp.libvirt.link.looks import Looks
 from jvp.libvirt.link.node import Node
@@ -45,7 +45,7 @@ class BackingFile:
     format: str
 
 
-def pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePool:
+def pool_of(node: Node, reference: str, path: Path = ()) -> handles.StoragePool:
     """The pool of a uuid or name. Raises NotFound with the names that exist."""
     found = find_pool(node, reference)
     if found is None:
@@ -56,10 +56,10 @@ def pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePo
     return found
 
 
-def find_pool(node: Node, reference: str) -> libvirt.virStoragePool | None:
+def find_pool(node: Node, reference: str) -> handles.StoragePool | None:
     """The pool of a uuid or name, None when there is none. Raises libvirtError."""
     connection = node.connection
-    lookups = [connection.storagePoolLookupByName]
+    lookups: list[Callable[[str], handles.StoragePool]] = [connection.storagePoolLookupByName]
     if is_uuid(reference):
         lookups.insert(0, connection.storagePoolLookupByUUIDString)
     for lookup in lookups:
@@ -71,7 +71,7 @@ def find_pool(node: Node, reference: str) -> libvirt.virStoragePool | None:
     return None
 
 
-def pool_at(node: Node, folder: str) -> libvirt.virStoragePool | None:
+def pool_at(node: Node, folder: str) -> handles.StoragePool | None:
     """The active pool over a folder, None when there is none. Raises libvirtError."""
     try:
         return node.connection.storagePoolLookupByTargetPath(folder)
@@ -81,7 +81,7 @@ def pool_at(node: Node, folder: str) -> libvirt.virStoragePool | None:
         raise
 
 
-def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virStoragePool:
+def active_pool_of(node: Node, reference: str, path: Path = ()) -> handles.StoragePool:
     """The pool of a uuid or name, which runs. Raises NotFound, Rejected when it is stopped."""
     running = active_pools(node.connection)  # one question instead of a look-up and another whether it runs
     found = [pool for pool in running if pool.UUIDString() == reference.lower()]
@@ -95,7 +95,7 @@ def active_pool_of(node: Node, reference: str, path: Path = ()) -> libvirt.virSt
 
 
 @contextlib.contextmanager
-def running(pool: libvirt.virStoragePool, path: Path = ()) -> Iterator[None]:
+def running(pool: handles.StoragePool, path: Path = ()) -> Iterator[None]:
     """What is refused or not found, because the pool is stopped, is told as that: as Stopped. Raises libvirtError."""
     try:
         yield
@@ -130,8 +130,8 @@ def unread(work: Work, stopped: Stopped, what: str, prior: T | None) -> T:
 
 
 def volume_of(
-    node: Node, reference: str, path: Path = (), pool: libvirt.virStoragePool | None = None
-) -> libvirt.virStorageVol:
+    node: Node, reference: str, path: Path = (), pool: handles.StoragePool | None = None
+) -> handles.StorageVol:
     """The volume of an id, a pool and name, or an absolute path. Raises NotFound with what there is, Rejected.
 
     `pool` is the one of the reference, where it has been found already.
@@ -156,7 +156,7 @@ def volume_of(
     return found
 
 
-def at_path(node: Node, path: str) -> libvirt.virStorageVol | None:
+def at_path(node: Node, path: str) -> handles.StorageVol | None:
     """The volume of an active pool whose file this is, None when there is none. Raises libvirtError."""
     try:
         return node.connection.storageVolLookupByPath(path)
@@ -166,7 +166,7 @@ def at_path(node: Node, path: str) -> libvirt.virStorageVol | None:
         raise
 
 
-def _volume_at(node: Node, reference: str, path: Path) -> libvirt.virStorageVol:
+def _volume_at(node: Node, reference: str, path: Path) -> handles.StorageVol:
     found = at_path(node, reference)
     if found is not None:
         return found
@@ -177,7 +177,7 @@ def _volume_at(node: Node, reference: str, path: Path) -> libvirt.virStorageVol:
     )
 
 
-def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+def find_volume(pool: handles.StoragePool, name: str) -> handles.StorageVol | None:
     """The volume as the pool knows it, None when it knows none. Raises libvirtError: an inactive pool, above all."""
     try:
         return pool.storageVolLookupByName(name)
@@ -187,7 +187,7 @@ def find_volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVo
         raise
 
 
-def there(work: Work, pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+def there(work: Work, pool: handles.StoragePool, name: str) -> handles.StorageVol | None:
     """The volume as `find_volume` gives it, and with its file; None when there is none. Raises Busy, libvirtError.
 
     One that the pool lists without a file was removed behind libvirt's back, or another run makes it at this moment:
@@ -200,7 +200,7 @@ def there(work: Work, pool: libvirt.virStoragePool, name: str) -> libvirt.virSto
     return found
 
 
-def has_file(volume: libvirt.virStorageVol) -> bool:
+def has_file(volume: handles.StorageVol) -> bool:
     """Whether the file is there of a volume that its pool lists. Raises libvirtError: what is there is no file."""
     try:
         volume_xml(volume)
@@ -211,13 +211,13 @@ def has_file(volume: libvirt.virStorageVol) -> bool:
     return True
 
 
-def active_pools(connection: libvirt.virConnect) -> list[libvirt.virStoragePool]:
+def active_pools(connection: handles.Connection) -> list[handles.StoragePool]:
     """The pools that run. Raises libvirtError."""
-    found: list[libvirt.virStoragePool] = connection.listAllStoragePools(_ACTIVE)
+    found: list[handles.StoragePool] = connection.listAllStoragePools(_ACTIVE)
     return found
 
 
-def unless_lost(pool: libvirt.virStoragePool, ask: Callable[[], T]) -> T | None:
+def unless_lost(pool: handles.StoragePool, ask: Callable[[], T]) -> T | None:
     """What `ask` says of one of many pools; None when that was stopped or undefined meanwhile. Raises libvirtError.
 
     One that runs when it is looked at after the error may have been stopped and started: it is asked again.
@@ -232,7 +232,7 @@ def unless_lost(pool: libvirt.virStoragePool, ask: Callable[[], T]) -> T | None:
     return ask() if _runs(pool) else None
 
 
-def _runs(pool: libvirt.virStoragePool) -> bool:
+def _runs(pool: handles.StoragePool) -> bool:
     try:
         return bool(pool.isActive())
     except libvirt.libvirtError as error:
@@ -241,7 +241,7 @@ def _runs(pool: libvirt.virStoragePool) -> bool:
         raise
 
 
-def names(pool: libvirt.virStoragePool) -> list[str]:
+def names(pool: handles.StoragePool) -> list[str]:
     """The names of all files in an active pool. Raises libvirtError."""
     try:
         return list(pool.listVolumes())
@@ -249,17 +249,17 @@ def names(pool: libvirt.virStoragePool) -> list[str]:
         return [name_of(volume) for volume in pool.listAllVolumes(0)]
 
 
-def name_of(volume: libvirt.virStorageVol) -> str:
+def name_of(volume: handles.StorageVol) -> str:
     """A volume's name; one that is no text as escapes, by which nothing is found. Raises libvirtError."""
     return told.readable(volume.name)
 
 
-def volume_names(pool: libvirt.virStoragePool) -> list[str]:
+def volume_names(pool: handles.StoragePool) -> list[str]:
     """The pool's volumes without our sidecars."""
     return [name for name in names(pool) if not volume_record.is_sidecar(name)]
 
 
-def look(work: Work, pool: libvirt.virStoragePool) -> None:
+def look(work: Work, pool: handles.StoragePool) -> None:
     """Have the pool look at its folder again, once. Who asks for it while it does shares the next look.
 
     Raises libvirtError, Busy.
@@ -267,7 +267,7 @@ def look(work: Work, pool: libvirt.virStoragePool) -> None:
     _looks.share(work, (pool.connect().getURI(), pool.UUIDString()), lambda: pool.refresh(0))
 
 
-def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
+def refresh(work: Work, pool: handles.StoragePool) -> None:
     """Have the pool look at its folder again. Raises Busy when it is building volumes all the while, and Stopped.
 
     Source: virStoragePoolRefresh stops a pool whose folder cannot be read.
@@ -293,7 +293,7 @@ def refresh(work: Work, pool: libvirt.virStoragePool) -> None:
 def create_volume(
     work: Work,
     node: Node,
-    pool: libvirt.virStoragePool,
+    pool: handles.StoragePool,
     name: str,
     *,
     capacity: int,
@@ -301,7 +301,7 @@ def create_volume(
     backing: BackingFile | None = None,
     mode: str = PERMISSION_MODE,
     allocated: bool = False,
-) -> libvirt.virStorageVol:
+) -> handles.StorageVol:
     """Make an empty volume that takes no room yet, unless it is to be `allocated`; qcow2 is of version 3.
 
     Raises libvirtError, with VIR_ERR_STORAGE_VOL_EXIST when the name is taken.
@@ -323,12 +323,12 @@ def create_volume(
     return pool.createXML(text_of(root), 0)
 
 
-def free_bytes(pool: libvirt.virStoragePool) -> int:
+def free_bytes(pool: handles.StoragePool) -> int:
     """What is left in an active pool. Raises libvirtError."""
     return int(pool.info()[3])
 
 
-def delete_volume(volume: libvirt.virStorageVol) -> None:
+def delete_volume(volume: handles.StorageVol) -> None:
     """Remove a volume; missing is fine. Raises libvirtError."""
     try:
         volume.delete(0)
@@ -337,7 +337,7 @@ def delete_volume(volume: libvirt.virStorageVol) -> None:
             raise
 
 
-def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
+def backing_users(connection: handles.Connection, path: str) -> list[str]:
     """The volumes of active pools that stand on the file at `path`, as `pool/name`. Raises libvirtError.
 
     Which volumes there are is asked each time. What one stands on is remembered for a few seconds, so that the end
@@ -349,7 +349,7 @@ def backing_users(connection: libvirt.virConnect, path: str) -> list[str]:
     return backing_map(connection, fresh=True).get(path, [])
 
 
-def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[str, list[str]]:
+def backing_map(connection: handles.Connection, *, fresh: bool = False) -> dict[str, list[str]]:
     """Every file that a volume of an active pool stands on, with those volumes as `pool/name`. Raises libvirtError."""
     uri = connection.getURI()
     before = {} if fresh else _bases.get(uri, {})
@@ -369,22 +369,22 @@ def backing_map(connection: libvirt.virConnect, *, fresh: bool = False) -> dict[
     return users
 
 
-def remember_base(pool: libvirt.virStoragePool, name: str, root: Element) -> None:
+def remember_base(pool: handles.StoragePool, name: str, root: Element) -> None:
     """What a volume of this XML stands on, for `backing_users`: it was read a moment ago."""
     base = value(root, "backingStore/path")
     _bases.setdefault(pool.connect().getURI(), {})[pool.UUIDString(), name] = (time.monotonic(), base)
 
 
-def _listed(pool: libvirt.virStoragePool, *, whole: bool) -> list[tuple[str, libvirt.virStorageVol | None]]:
+def _listed(pool: handles.StoragePool, *, whole: bool) -> list[tuple[str, handles.StorageVol | None]]:
     """The volumes of an active pool without our sidecars by name, which is all that is asked for unless `whole`."""
-    every: list[tuple[str, libvirt.virStorageVol | None]] = []
+    every: list[tuple[str, handles.StorageVol | None]] = []
     with contextlib.suppress(UnicodeDecodeError):  # one of them is no text, and is not found by it
         every = [] if whole else [(name, None) for name in pool.listVolumes()]
     every = every or [(name_of(volume), volume) for volume in pool.listAllVolumes(0)]
     return [(name, volume) for name, volume in every if not volume_record.is_sidecar(name)]
 
 
-def _base_of(pool: libvirt.virStoragePool, name: str, volume: libvirt.virStorageVol | None) -> str | None:
+def _base_of(pool: handles.StoragePool, name: str, volume: handles.StorageVol | None) -> str | None:
     """The file that a volume stands on; None for one that does not, or is gone."""
     try:
         return value(volume_xml(volume or pool.storageVolLookupByName(name)), "backingStore/path")

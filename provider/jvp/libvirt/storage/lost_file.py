@@ -10,6 +10,7 @@ import libvirt
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, value
 
@@ -19,7 +20,7 @@ REMOVED = (
 )
 
 
-def warn_of_writers(work: Work, node: Node, pool: libvirt.virStoragePool, name: str) -> None:
+def warn_of_writers(work: Work, node: Node, pool: handles.StoragePool, name: str) -> None:
     """Before a volume is made: warn of the running guests that have one of this place, and note it in ours.
 
     QEMU holds the file open, so it has it for as long as it runs. Raises libvirtError.
@@ -55,8 +56,8 @@ def _running_disks(work: Work, node: Node) -> set[_Place]:
 
 
 def _writers(
-    connection: libvirt.virConnect, path: str, place: tuple[str, str]
-) -> Iterator[tuple[libvirt.virDomain, Element, Element]]:
+    connection: handles.Connection, path: str, place: tuple[str, str]
+) -> Iterator[tuple[handles.Domain, Element, Element]]:
     """The running domains with their running definition and their disk there."""
     for domain, root in devices.running(connection):
         for disk in _disks(root):

@@ -10,17 +10,16 @@ import contextlib
 import posixpath
 from collections.abc import Iterable
 
-import libvirt
-
 from jvp.core.errors import NotFound, Path, Rejected
 from jvp.core.work import current
 from jvp.libvirt.domain.disks import DomainDisk
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.storage import lookup, volume_record
 
 
 def refuse_covered(
-    node: Node, pool: libvirt.virStoragePool, path: str, users: dict[str, list[DomainDisk]], where: Path = ()
+    node: Node, pool: handles.StoragePool, path: str, users: dict[str, list[DomainDisk]], where: Path = ()
 ) -> bool:
     """Raise Rejected when a domain's disk is an overlay over the volume at `path`. `users` are all domains' disks.
 
@@ -34,7 +33,7 @@ def refuse_covered(
     return bool(tops)
 
 
-def standing(node: Node, pool: libvirt.virStoragePool, path: str, users: dict[str, list[DomainDisk]]) -> set[str]:
+def standing(node: Node, pool: handles.StoragePool, path: str, users: dict[str, list[DomainDisk]]) -> set[str]:
     """The files of all volumes that stand on the one at `path`, at once or on others. Raises libvirtError."""
     _learn(pool, posixpath.dirname(path), users)
     found: set[str] = set()
@@ -63,7 +62,7 @@ def covered(domain: str, target: str) -> str:
     )
 
 
-def _learn(pool: libvirt.virStoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:
+def _learn(pool: handles.StoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:
     """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
     inside = {posixpath.basename(path) for path in users if posixpath.dirname(path) == folder}
     if inside and inside - set(lookup.names(pool)):

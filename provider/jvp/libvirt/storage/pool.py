@@ -15,6 +15,7 @@ from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
 from jvp.core.identity import Mark, maker
 from jvp.core.words import listed
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value
@@ -48,7 +49,7 @@ class PoolApi:
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def find(self, uuid: str) -> libvirt.virStoragePool | None:
+    def find(self, uuid: str) -> handles.StoragePool | None:
         """The pool with this uuid, None when there is none."""
         try:
             return self.node.connection.storagePoolLookupByUUIDString(uuid)
@@ -57,11 +58,11 @@ class PoolApi:
                 return None
             raise
 
-    def xml(self, pool: libvirt.virStoragePool) -> Element:
+    def xml(self, pool: handles.StoragePool) -> Element:
         """The pool's definition."""
         return pool_mark.inactive_xml(pool)
 
-    def mark(self, pool: libvirt.virStoragePool) -> PoolMark | None:
+    def mark(self, pool: handles.StoragePool) -> PoolMark | None:
         return pool_mark.mark_of(self.xml(pool))
 
     def is_going(self, root: Element) -> bool:
@@ -69,21 +70,21 @@ class PoolApi:
         mark = pool_mark.mark_of(root)
         return mark is not None and mark.going
 
-    def path(self, pool: libvirt.virStoragePool) -> str | None:
+    def path(self, pool: handles.StoragePool) -> str | None:
         """The folder, None for a pool that is not one."""
         return value(self.xml(pool), "target/path")
 
-    def define(self, root: Element) -> libvirt.virStoragePool:
+    def define(self, root: Element) -> handles.StoragePool:
         """Define or redefine by the uuid in `root`; a running pool goes on."""
         return self.node.connection.storagePoolDefineXML(text_of(root), 0)
 
-    def state_of(self, pool: libvirt.virStoragePool) -> tuple[str, Room | None]:
+    def state_of(self, pool: handles.StoragePool) -> tuple[str, Room | None]:
         """The state in a word, and the room, which only a running pool knows."""
         number, capacity, allocation, available = pool.info()
         state = _STATES.get(number, "inaccessible")
         return state, Room(int(capacity), int(allocation), int(available)) if state != "inactive" else None
 
-    def freshen(self, work: Work, pool: libvirt.virStoragePool) -> None:
+    def freshen(self, work: Work, pool: handles.StoragePool) -> None:
         """Have a pool look at its folder again, unless it is stopped or busy.
 
         A pool whose folder cannot be read any more is stopped by that, which is then its state. Raises libvirtError.
@@ -94,7 +95,7 @@ class PoolApi:
             if pool.isActive() and not isinstance(translated(error, ""), Busy):
                 raise
 
-    def begin(self, root: Element) -> libvirt.virStoragePool:
+    def begin(self, root: Element) -> handles.StoragePool:
         """Define a pool that was not there a moment ago.
 
         One that a rival of the same key has defined since is as good, and not defined again: its mark says already
@@ -107,7 +108,7 @@ class PoolApi:
                 return found
             return self.define(root)
 
-    def open(self, work: Work, pool: libvirt.virStoragePool) -> libvirt.virStoragePool:
+    def open(self, work: Work, pool: handles.StoragePool) -> handles.StoragePool:
         """Start a pool of ours for the first time: make its folder when there is none, and lay our marker into it.
 
         Again: yes. That we make the folder is written down before it is made.
@@ -131,7 +132,7 @@ class PoolApi:
             return self._note(pool, going=False) if mark.going else pool
         return self._note(pool, marked=True, going=False, **made)
 
-    def _put_marker(self, pool: libvirt.virStoragePool, mark: Mark) -> None:
+    def _put_marker(self, pool: handles.StoragePool, mark: Mark) -> None:
         """Raises NameTaken where the marker of another pool lies there: it is the same folder by another way."""
         there = pool_mark.put_marker(pool, mark)
         if pool_mark.are_one(there, mark):
@@ -147,7 +148,7 @@ class PoolApi:
             )
         pool_mark.take_marker(pool, mark)
 
-    def _by_marker(self, pool: libvirt.virStoragePool, there: Mark) -> libvirt.virStoragePool | None:
+    def _by_marker(self, pool: handles.StoragePool, there: Mark) -> handles.StoragePool | None:
         """Another pool, whose marker this is; None when it is no more."""
         for other, root in self._others(pool):
             mark = pool_mark.mark_of(root)
@@ -155,23 +156,23 @@ class PoolApi:
                 return other
         return None
 
-    def _others(self, pool: libvirt.virStoragePool) -> Iterator[tuple[libvirt.virStoragePool, Element]]:
+    def _others(self, pool: handles.StoragePool) -> Iterator[tuple[handles.StoragePool, Element]]:
         uuid = pool.UUIDString()
         for other in self.node.connection.listAllStoragePools(0):
             root = lookup.unless_lost(other, partial(self.xml, other))
             if root is not None and other.UUIDString() != uuid:
                 yield other, root
 
-    def _shares(self, pool: libvirt.virStoragePool) -> str | None:
+    def _shares(self, pool: handles.StoragePool) -> str | None:
         """The name of another pool over the folder of a running one, as far as that can be told."""
         path, marker = self.path(pool) or "", volume_record.get(pool, pool_mark.MARKER)
         for other, root in self._others(pool):
             if folders.is_same(self.node, value(root, "target/path") or "", path):
-                return str(other.name())
-        other = self._by_marker(pool, marker.mark) if marker is not None else None
-        return str(other.name()) if other is not None else None
+                return other.name()
+        same = self._by_marker(pool, marker.mark) if marker is not None else None
+        return same.name() if same is not None else None
 
-    def switch(self, pool: libvirt.virStoragePool, *, autostart: bool, active: bool) -> None:
+    def switch(self, pool: handles.StoragePool, *, autostart: bool, active: bool) -> None:
         """Start or stop it, now and at the node's start. Again: yes."""
         if bool(pool.autostart()) != autostart:
             pool = self._autostart(pool, autostart)
@@ -181,7 +182,7 @@ class PoolApi:
             else:
                 pool.destroy()
 
-    def _autostart(self, pool: libvirt.virStoragePool, wanted: bool) -> libvirt.virStoragePool:
+    def _autostart(self, pool: handles.StoragePool, wanted: bool) -> handles.StoragePool:
         try:
             pool.setAutostart(int(wanted))
         except libvirt.libvirtError as error:
@@ -199,7 +200,7 @@ class PoolApi:
             pool.setAutostart(int(wanted))
         return pool
 
-    def _start(self, pool: libvirt.virStoragePool) -> None:
+    def _start(self, pool: handles.StoragePool) -> None:
         """Start a pool that had its folder. Raises Rejected when that is not there any more.
 
         It is not made anew unasked: on a file system that is only not mounted are still all its files.
@@ -225,7 +226,7 @@ class PoolApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
-    def declare(self, work: Work, pool: libvirt.virStoragePool) -> None:
+    def declare(self, work: Work, pool: handles.StoragePool) -> None:
         """Note who declares the pool, and that an engine's state has it. Best effort."""
         with self.node.pool_lock(pool.UUIDString()), contextlib.suppress(libvirt.libvirtError):
             root = self.xml(pool)
@@ -234,7 +235,7 @@ class PoolApi:
             if pool_mark.declare(root, work, has_marker=has_marker):
                 self.define(root)
 
-    def remove(self, work: Work, pool: libvirt.virStoragePool, *, data: bool = False) -> None:
+    def remove(self, work: Work, pool: handles.StoragePool, *, data: bool = False) -> None:
         """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
 
         Volumes of ours go with `data`. What stays keeps its folder, and `work.warn` names it. Raises Rejected when a
@@ -255,7 +256,7 @@ class PoolApi:
             if not is_gone(error, Gone.POOL):
                 raise
 
-    def _stays(self, work: Work, pool: libvirt.virStoragePool) -> bool:
+    def _stays(self, work: Work, pool: handles.StoragePool) -> bool:
         """Whether another pool has the folder of a running one too; then all that is in it is left, with a warning."""
         other = self._shares(pool)
         if other is not None:
@@ -265,12 +266,12 @@ class PoolApi:
             )
         return other is not None
 
-    def _remove_data(self, work: Work, pool: libvirt.virStoragePool) -> None:
+    def _remove_data(self, work: Work, pool: handles.StoragePool) -> None:
         volumes = pool_removal.doomed(pool)
         pool_removal.refuse_used(pool, volumes)
         pool_removal.remove_all(work, volumes)
 
-    def _remove_ours(self, work: Work, pool: libvirt.virStoragePool, mark: PoolMark, *, data: bool) -> None:
+    def _remove_ours(self, work: Work, pool: handles.StoragePool, mark: PoolMark, *, data: bool) -> None:
         if not pool.isActive() and not _can_start(pool):
             return
         name, path = pool.name(), self.path(pool)
@@ -304,7 +305,7 @@ class PoolApi:
             except libvirt.libvirtError as error:
                 work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
 
-    def _undefine(self, pool: libvirt.virStoragePool) -> None:
+    def _undefine(self, pool: handles.StoragePool) -> None:
         try:
             pool.undefine()
         except libvirt.libvirtError:
@@ -313,7 +314,7 @@ class PoolApi:
                 self._note(pool, marked=False, going=True)
             raise
 
-    def _note(self, pool: libvirt.virStoragePool, **changes: bool) -> libvirt.virStoragePool:
+    def _note(self, pool: handles.StoragePool, **changes: bool) -> handles.StoragePool:
         """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
         undo it: the mark is looked at again."""
         with self.node.pool_lock(pool.UUIDString()):
@@ -332,7 +333,7 @@ def _place(root: Element) -> tuple[str | None, str]:
     return value(root, "name"), folders.normal(value(root, "target/path") or "")
 
 
-def _unless_started(pool: libvirt.virStoragePool, step: Callable[[int], Any]) -> None:
+def _unless_started(pool: handles.StoragePool, step: Callable[[int], Any]) -> None:
     """Take a step towards a pool that runs: a rival of the same key may have come to its end meanwhile."""
     try:
         step(0)
@@ -341,7 +342,7 @@ def _unless_started(pool: libvirt.virStoragePool, step: Callable[[int], Any]) ->
             raise
 
 
-def _started(pool: libvirt.virStoragePool) -> bool:
+def _started(pool: handles.StoragePool) -> bool:
     """Start the pool; False when its folder does not exist."""
     try:
         pool.create(0)
@@ -357,7 +358,7 @@ def _is_without_folder(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT)
 
 
-def _can_start(pool: libvirt.virStoragePool) -> bool:
+def _can_start(pool: handles.StoragePool) -> bool:
     try:
         pool.create(0)
     except libvirt.libvirtError:

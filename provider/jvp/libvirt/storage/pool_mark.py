@@ -17,7 +17,7 @@ import libvirt
 from jvp.core.errors import Rejected
 from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.work import Work
-from jvp.libvirt.link import told
+from jvp.libvirt.link import handles, told
 from jvp.libvirt.link.xml import Element, parse, put, value
 from jvp.libvirt.storage import lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
@@ -103,12 +103,12 @@ def write(root: Element, mark: PoolMark) -> None:
     put(root, "source/product/@name", json.dumps(bag, separators=(",", ":"), ensure_ascii=False))
 
 
-def inactive_xml(pool: libvirt.virStoragePool) -> Element:
+def inactive_xml(pool: handles.StoragePool) -> Element:
     """The pool's definition. Raises libvirtError."""
     return parse(pool.XMLDesc(INACTIVE))
 
 
-def put_marker(pool: libvirt.virStoragePool, mark: Mark) -> Mark:
+def put_marker(pool: handles.StoragePool, mark: Mark) -> Mark:
     """Lay the marker into the folder; whose one lies there then. Raises libvirtError."""
     if volume_record.claim(pool, MARKER, _marker(mark)):
         return mark
@@ -116,7 +116,7 @@ def put_marker(pool: libvirt.virStoragePool, mark: Mark) -> Mark:
     return found.mark if found is not None else mark
 
 
-def take_marker(pool: libvirt.virStoragePool, mark: Mark) -> None:
+def take_marker(pool: handles.StoragePool, mark: Mark) -> None:
     """Write our mark into the marker that a pool which is no more has left. Raises libvirtError."""
     volume_record.put(pool, MARKER, _marker(mark))
 
@@ -130,12 +130,12 @@ def are_one(mark: Mark, other: Mark) -> bool:
     return (mark.key, mark.generation) == (other.key, other.generation)
 
 
-def drop_marker(pool: libvirt.virStoragePool) -> None:
+def drop_marker(pool: handles.StoragePool) -> None:
     """Take the marker out of the folder; missing is fine. Raises libvirtError."""
     volume_record.drop(pool, MARKER)
 
 
-def is_gone(work: Work, pool: libvirt.virStoragePool, name: str) -> bool:
+def is_gone(work: Work, pool: handles.StoragePool, name: str) -> bool:
     """Whether a volume that a look-up did not find is surely gone.
 
     It is when the pool runs, has just looked at its folder, and the folder is the one it was.
@@ -151,13 +151,13 @@ def is_gone(work: Work, pool: libvirt.virStoragePool, name: str) -> bool:
     return True
 
 
-def has_lost_marker(pool: libvirt.virStoragePool, root: Element) -> bool:
+def has_lost_marker(pool: handles.StoragePool, root: Element) -> bool:
     """Whether the marker should lie in the folder of a running pool, and does not. Raises libvirtError."""
     mark = mark_of(root)
     return mark is not None and mark.marked and lookup.find_volume(pool, volume_record.volume_name(MARKER)) is None
 
 
-def other_folder(pool: libvirt.virStoragePool) -> Rejected:
+def other_folder(pool: handles.StoragePool) -> Rejected:
     return Rejected(
         f'the folder of the storage pool "{pool.name()}" is not the one that it was: '
         f"{volume_record.volume_name(MARKER)} is missing in it; mount its filesystem, and refresh "
@@ -166,7 +166,7 @@ def other_folder(pool: libvirt.virStoragePool) -> Rejected:
     )
 
 
-def restore_marker(pool: libvirt.virStoragePool, root: Element) -> None:
+def restore_marker(pool: handles.StoragePool, root: Element) -> None:
     """Put back a marker that somebody removed. Only where records of ours still lie in the folder: it is the one then.
 
     Raises Rejected where none do: its file system may not be mounted. Again: yes. Raises libvirtError.

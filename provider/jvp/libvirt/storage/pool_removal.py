@@ -10,6 +10,7 @@ from jvp.core.errors import Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.storage import lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.volume_claim import records, remove_when_free
 
@@ -17,7 +18,7 @@ _INSTANCE_DISK = re.compile(r"jvp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[a-z
 _MARKER = volume_record.volume_name(pool_mark.MARKER)
 
 
-def doomed(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
+def doomed(pool: handles.StoragePool) -> list[handles.StorageVol]:
     """The volumes of ours that go with an active pool, records after what they speak of. Raises libvirtError.
 
     Only plain files: libvirt lists a sub-folder as a volume too, and that stays with all that is in it.
@@ -34,7 +35,7 @@ def doomed(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
     return sorted(ours, key=lambda volume: volume_record.is_sidecar(volume.name()))
 
 
-def refuse_used(pool: libvirt.virStoragePool, volumes: list[libvirt.virStorageVol]) -> None:
+def refuse_used(pool: handles.StoragePool, volumes: list[handles.StorageVol]) -> None:
     """Raise Rejected naming the volumes that a domain has, or that a volume which stays stands on."""
     connection, going = pool.connect(), {f"{pool.name()}/{volume.name()}" for volume in volumes}
     disks, bases = disk_users(connection), lookup.backing_map(connection, fresh=True)
@@ -50,7 +51,7 @@ def refuse_used(pool: libvirt.virStoragePool, volumes: list[libvirt.virStorageVo
         )
 
 
-def remove_all(work: Work, volumes: list[libvirt.virStorageVol]) -> None:
+def remove_all(work: Work, volumes: list[handles.StorageVol]) -> None:
     """Delete the volumes. Raises Busy, libvirtError. Again: yes, missing is fine."""
     for volume in volumes:
         work.go_on("not all of its volumes are deleted; run again to go on")
@@ -58,7 +59,7 @@ def remove_all(work: Work, volumes: list[libvirt.virStorageVol]) -> None:
         remove_when_free(work, volume)
 
 
-def _is_file(volume: libvirt.virStorageVol) -> bool:
+def _is_file(volume: handles.StorageVol) -> bool:
     try:
         return bool(volume.info()[0] == libvirt.VIR_STORAGE_VOL_FILE)
     except libvirt.libvirtError as error:

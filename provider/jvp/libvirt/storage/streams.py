@@ -15,7 +15,7 @@ import libvirt
 
 from jvp.core.abandon import outside
 from jvp.core.errors import NoSpace, Unreachable
-from jvp.libvirt.link import one_at_a_time
+from jvp.libvirt.link import handles, one_at_a_time
 from jvp.libvirt.link.errors import libvirt_errors
 
 CHUNK = 256 * 1024
@@ -31,7 +31,7 @@ class VolumeUpload:
     Source: virStorageVolUpload with VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM.
     """
 
-    def __init__(self, connection: libvirt.virConnect, volume: libvirt.virStorageVol, *, length: int = 0) -> None:
+    def __init__(self, connection: handles.Connection, volume: handles.StorageVol, *, length: int = 0) -> None:
         self._what = f'upload into volume "{volume.name()}"'
         self._connection, self._volume = connection, volume
         self._ended = False
@@ -109,7 +109,7 @@ class VolumeUpload:
             self._stream.abort()
 
 
-def write_small(connection: libvirt.virConnect, volume: libvirt.virStorageVol, data: bytes) -> None:
+def write_small(connection: handles.Connection, volume: handles.StorageVol, data: bytes) -> None:
     """Write what fits into memory into a volume whose room is taken already. Raises libvirtError."""
     stream = connection.newStream(0)
     volume.upload(stream, 0, len(data), 0)
@@ -125,7 +125,7 @@ def write_small(connection: libvirt.virConnect, volume: libvirt.virStorageVol, d
 
 
 def read_small(
-    connection: libvirt.virConnect, volume: libvirt.virStorageVol, length: int, *, start: int = 0
+    connection: handles.Connection, volume: handles.StorageVol, length: int, *, start: int = 0
 ) -> bytes:  # fmt: skip
     """`length` bytes of a volume from `start` on, fewer when it is shorter. Raises libvirtError."""
     if length == 0:

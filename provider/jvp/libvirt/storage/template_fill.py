@@ -15,6 +15,7 @@ from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import disks
 from jvp.libvirt.domain.disks import DomainDisk
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
@@ -43,7 +44,7 @@ class Image:
 class Found:
     """A template as it is, with the volume of the generation in use."""
 
-    pool: libvirt.virStoragePool
+    pool: handles.StoragePool
     name: str
     sidecar: Sidecar
     record: Record
@@ -63,7 +64,7 @@ class Found:
 class Slot:
     """A template's name in a pool, ours to make a generation under. `before` is the record that is there."""
 
-    pool: libvirt.virStoragePool
+    pool: handles.StoragePool
     name: str
     mark: Mark
     before: Sidecar | None = None
@@ -82,7 +83,7 @@ class TemplateApi:
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def find(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Found | None:
+    def find(self, work: Work, pool: handles.StoragePool, name: str) -> Found | None:
         """The template, None when it is surely gone. Raises Rejected when the pool cannot tell."""
         kept = self._sidecar(work, pool, name)
         record = Record.of(kept) if kept is not None else None
@@ -99,9 +100,7 @@ class TemplateApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self._write(found.pool, found.name, found.sidecar.acknowledged())
 
-    def standing(
-        self, work: Work, pool: libvirt.virStoragePool, name: str, key: Key
-    ) -> tuple[Standing, Sidecar | None]:
+    def standing(self, work: Work, pool: handles.StoragePool, name: str, key: Key) -> tuple[Standing, Sidecar | None]:
         """What holds a template's name. A record whose generation in use is surely gone holds nothing."""
         kept = volume_record.get(pool, record_name(name))
         if kept is None:
@@ -115,7 +114,7 @@ class TemplateApi:
             return Standing.FREE, kept
         return (Standing.MOVED_ON if ours else Standing.TAKEN), kept
 
-    def has(self, work: Work, slot: Slot, digest: str) -> libvirt.virStorageVol | None:
+    def has(self, work: Work, slot: Slot, digest: str) -> handles.StorageVol | None:
         """The whole volume of a generation that is in use or superseded; None when it has to be made."""
         record = slot.record
         if digest[:DIGEST_LENGTH] not in (record.current, *record.superseded):
@@ -149,7 +148,7 @@ class TemplateApi:
         volume_claim.remove_when_free(work, volume)
         return True
 
-    def pieces(self, work: Work, volume: libvirt.virStorageVol) -> Iterator[bytes | int]:
+    def pieces(self, work: Work, volume: handles.StorageVol) -> Iterator[bytes | int]:
         """The bytes of a generation in order, a number for a hole of that length."""
         with self.node.job(work) as connection:
             yield from copy_volume.pieces(connection, copy_volume.on(connection, volume))
@@ -191,7 +190,7 @@ class TemplateApi:
         sweep(work, self.node, slot.pool, slot.name)
 
     def remove(
-        self, work: Work, pool: libvirt.virStoragePool, name: str, *, birth: str | None, volume: str | None
+        self, work: Work, pool: handles.StoragePool, name: str, *, birth: str | None, volume: str | None
     ) -> None:
         """Delete a template with all its generations. Raises Rejected naming who stands on it. Again: yes.
 
@@ -229,7 +228,7 @@ class TemplateApi:
             raise
         self._remove_all(work, pool, name, kept)
 
-    def forget(self, work: Work, pool: libvirt.virStoragePool, name: str, birth: str) -> None:
+    def forget(self, work: Work, pool: handles.StoragePool, name: str, birth: str) -> None:
         """Finish a removal that was cut off after the volume in use was gone: nothing will ever ask for it again.
 
         Best effort. Again: yes. A record of another template, by its birth, stays.
@@ -239,7 +238,7 @@ class TemplateApi:
             if kept is not None and kept.phase == "deleting" and Record.of(kept).birth == birth:
                 self._remove_all(work, pool, name, kept)
 
-    def _remove_all(self, work: Work, pool: libvirt.virStoragePool, name: str, kept: Sidecar) -> None:
+    def _remove_all(self, work: Work, pool: handles.StoragePool, name: str, kept: Sidecar) -> None:
         for digest in Record.of(kept).generations:
             found = lookup.find_volume(pool, volume_name(name, digest))
             if found is not None:
@@ -249,12 +248,12 @@ class TemplateApi:
             if now is None or now.nonce == kept.nonce:  # else the name is another template's by now
                 volume_record.drop(pool, record_name(name))
 
-    def _paths(self, pool: libvirt.virStoragePool, name: str, record: Record) -> list[str]:
+    def _paths(self, pool: handles.StoragePool, name: str, record: Record) -> list[str]:
         volumes = (lookup.find_volume(pool, volume_name(name, digest)) for digest in record.generations)
         return [volume.path() for volume in volumes if volume is not None]
 
     def _drives(
-        self, pool: libvirt.virStoragePool, name: str, record: Record, every: Mapping[str, Sequence[DomainDisk]]
+        self, pool: handles.StoragePool, name: str, record: Record, every: Mapping[str, Sequence[DomainDisk]]
     ) -> list[tuple[DomainDisk, str]]:
         """The CD drives of instances of ours that the image is in: an engine deletes before it updates."""
         paths = self._paths(pool, name, record)
@@ -270,7 +269,7 @@ class TemplateApi:
 
     def _refuse_used(
         self,
-        pool: libvirt.virStoragePool,
+        pool: handles.StoragePool,
         name: str,
         record: Record,
         disks: Mapping[str, Sequence[DomainDisk]] | None = None,
@@ -315,7 +314,7 @@ class TemplateApi:
         if volume is not None and volume_claim.is_ours(volume_xml(volume), slot.before.facts):
             volume_claim.remove_when_free(work, volume)
 
-    def _sidecar(self, work: Work, pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
+    def _sidecar(self, work: Work, pool: handles.StoragePool, name: str) -> Sidecar | None:
         """The record, None when it is surely gone."""
         named = record_name(name)
         try:
@@ -330,12 +329,12 @@ class TemplateApi:
             return volume_record.get(pool, named)
         return kept
 
-    def _write(self, pool: libvirt.virStoragePool, name: str, kept: Sidecar) -> None:
+    def _write(self, pool: handles.StoragePool, name: str, kept: Sidecar) -> None:
         # Not while another thread of ours is about to write what it read before.
         with self.node.pool_lock(pool.UUIDString()):
             volume_record.put(pool, record_name(name), kept)
 
-    def _xml(self, pool: libvirt.virStoragePool, name: str) -> Element | None:
+    def _xml(self, pool: handles.StoragePool, name: str) -> Element | None:
         try:
             volume = lookup.find_volume(pool, name)
             return None if volume is None else volume_xml(volume)

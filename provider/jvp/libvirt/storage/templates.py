@@ -19,6 +19,7 @@ from jvp.core.types import shortened
 from jvp.core.words import listed
 from jvp.core.work import Work, current
 from jvp.libvirt.domain.disks import DomainDisk, disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number, volume_xml
@@ -37,9 +38,9 @@ _ROOT = re.compile(r"/jvp-(?P<uuid>[0-9a-f-]{36})-root\"$")
 class TemplateVolume:
     """A template's generation in use, to make volumes from."""
 
-    pool: libvirt.virStoragePool
+    pool: handles.StoragePool
     name: str
-    volume: libvirt.virStorageVol
+    volume: handles.StorageVol
     volume_name: str
     path: str
     format: str
@@ -99,7 +100,7 @@ def record_name(template: str) -> str:
     return f"{_RECORD}{template}"
 
 
-def template_names(pool: libvirt.virStoragePool) -> list[str]:
+def template_names(pool: handles.StoragePool) -> list[str]:
     """The templates that an active pool holds. Raises libvirtError."""
     before, after = volume_record.volume_name(f"{_RECORD}\0").split("\0")
     names = (name for name in lookup.names(pool) if name.startswith(before) and name.endswith(after))
@@ -130,15 +131,15 @@ def template_of(node: Node, reference: str, path: Path = (), pool: str | None = 
         return _usable(found[0][0], name, found[0][1], path)
 
 
-def _kept(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
+def _kept(pool: handles.StoragePool, name: str) -> Sidecar | None:
     return lookup.unless_lost(pool, lambda: volume_record.get(pool, record_name(name)))
 
 
-def _names(pool: libvirt.virStoragePool) -> list[str]:
+def _names(pool: handles.StoragePool) -> list[str]:
     return lookup.unless_lost(pool, lambda: template_names(pool)) or []
 
 
-def _usable(pool: libvirt.virStoragePool, name: str, found: Sidecar, path: Path) -> TemplateVolume:
+def _usable(pool: handles.StoragePool, name: str, found: Sidecar, path: Path) -> TemplateVolume:
     record = Record.of(found)
     if not record.current or found.phase == "deleting":
         raise Rejected(
@@ -198,7 +199,7 @@ def left_behind(node: Node, users: Iterable[str]) -> list[str]:
     return [user for user, uuid in roots if uuid not in known]
 
 
-def release_template(work: Work, node: Node, template: str | libvirt.virStorageVol) -> None:
+def release_template(work: Work, node: Node, template: str | handles.StorageVol) -> None:
     """After a volume that stood on it is gone: remove the generation when it is superseded and has no user left.
 
     `template` is the generation's volume or its path; what is no template, or in use, is left alone.
@@ -216,7 +217,7 @@ def release_template(work: Work, node: Node, template: str | libvirt.virStorageV
         sweep(work, node, template.storagePoolLookupByVolume(), names[0])
 
 
-def sweep(work: Work, node: Node, pool: libvirt.virStoragePool, name: str) -> None:
+def sweep(work: Work, node: Node, pool: handles.StoragePool, name: str) -> None:
     """Remove the generations of a template that were superseded and that nobody uses any more.
 
     Again: yes. Raises libvirtError.
@@ -237,12 +238,12 @@ def sweep(work: Work, node: Node, pool: libvirt.virStoragePool, name: str) -> No
         volume_record.put(pool, record_name(name), found.having(facts=facts))
 
 
-def _users(node: Node, pool: libvirt.virStoragePool, name: str, digest: str) -> list[str]:
+def _users(node: Node, pool: handles.StoragePool, name: str, digest: str) -> list[str]:
     volume = lookup.find_volume(pool, volume_name(name, digest))
     return [] if volume is None else users_of(node, [volume.path()])
 
 
-def _removed(work: Work, node: Node, pool: libvirt.virStoragePool, name: str, digest: str) -> bool:
+def _removed(work: Work, node: Node, pool: handles.StoragePool, name: str, digest: str) -> bool:
     """Remove a generation's volume unless somebody uses it after all; whether it is gone."""
     volume = lookup.find_volume(pool, volume_name(name, digest))
     if volume is None:

@@ -32,6 +32,7 @@ from jvp.core.types import shortened
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
@@ -76,13 +77,13 @@ class Holder:
 
     standing: Standing
     record: Sidecar | None
-    volume: libvirt.virStorageVol | None
+    volume: handles.StorageVol | None
 
     def whole(self) -> bool:
         return self.volume is not None and self.record is not None and self.record.phase == "whole"
 
 
-def holder(work: Work, pool: libvirt.virStoragePool, name: str, key: Key) -> Holder:
+def holder(work: Work, pool: handles.StoragePool, name: str, key: Key) -> Holder:
     """What holds `name`. Raises libvirtError.
 
     A record without its volume holds nothing unless somebody is about to make it; one that says "deleting" is of
@@ -107,7 +108,7 @@ def holder(work: Work, pool: libvirt.virStoragePool, name: str, key: Key) -> Hol
     return Holder(standing, record, volume)
 
 
-def taken(pool: libvirt.virStoragePool, name: str, found: Holder, kind: str, path: Path) -> NameTaken:
+def taken(pool: handles.StoragePool, name: str, found: Holder, kind: str, path: Path) -> NameTaken:
     """The error for a name that another object holds."""
     where = f'"{shortened(name)}" in the storage pool "{pool.name()}"'
     if found.volume is None:
@@ -134,7 +135,7 @@ class Claim:
     def __init__(
         self,
         node: Node,
-        pool: libvirt.virStoragePool,
+        pool: handles.StoragePool,
         name: str,
         wanted: Wanted,
         record: Sidecar,
@@ -147,7 +148,7 @@ class Claim:
         self.record_name = record_name or name
         self._made, self._fresh, self._since = False, fresh, since
 
-    def make(self, work: Work) -> libvirt.virStorageVol:
+    def make(self, work: Work) -> handles.StorageVol:
         """The empty volume. What an earlier try left is removed unless it is just that.
 
         Raises NameTaken when a volume lies there that is not what our record speaks of; libvirtError.
@@ -163,7 +164,7 @@ class Claim:
             old = self.clear(work)
         return old if old is not None else self._create(work)
 
-    def _create(self, work: Work) -> libvirt.virStorageVol:
+    def _create(self, work: Work) -> handles.StorageVol:
         wanted = self.wanted
         made = lookup.create_volume(
             work, self.node, self.pool, self.name,
@@ -172,7 +173,7 @@ class Claim:
         self._made = True
         return made
 
-    def clear(self, work: Work) -> libvirt.virStorageVol | None:
+    def clear(self, work: Work) -> handles.StorageVol | None:
         """Remove what an earlier try left, unless it is the very volume to make, which is returned."""
         facts = self.record.facts
         old = lookup.there(work, self.pool, self.name)
@@ -245,7 +246,7 @@ class Claim:
             volume_record.put(self.pool, self.record_name, record)
         self.record = record
 
-    def _remove(self, work: Work, volume: libvirt.virStorageVol) -> None:
+    def _remove(self, work: Work, volume: handles.StorageVol) -> None:
         users = [disk.name for disk in disk_users(self.node.connection).get(volume.path(), ())]
         users += lookup.backing_users(self.node.connection, volume.path())
         if users:
@@ -256,7 +257,7 @@ class Claim:
 def claim(
     work: Work,
     node: Node,
-    pool: libvirt.virStoragePool,
+    pool: handles.StoragePool,
     name: str,
     record: Sidecar,
     wanted: Wanted,
@@ -284,7 +285,7 @@ def untaken(since: float) -> bool:
     return time.monotonic() - since < _SETTLE_S / 2
 
 
-def settle(work: Work, pool: libvirt.virStoragePool, record_name: str, record: Sidecar, *, there: bool = True) -> bool:
+def settle(work: Work, pool: handles.StoragePool, record_name: str, record: Sidecar, *, there: bool = True) -> bool:
     """Before what an earlier try left is taken over: raise Busy when its maker is alive and about to finish.
 
     An empty volume is made within milliseconds, and removed within them. One that data goes into is not waited for:
@@ -319,7 +320,7 @@ def undo_quietly(claim: Claim, keep: Sidecar | None = None) -> None:
         claim.undo(Work(deadline=time.monotonic() + _UNDO_S), keep=keep)
 
 
-def remove_when_free(work: Work, volume: libvirt.virStorageVol) -> None:
+def remove_when_free(work: Work, volume: handles.StorageVol) -> None:
     """Delete a volume, waiting for libvirtd to finish what a killed client had begun. Missing is fine."""
 
     def done() -> bool:
@@ -345,7 +346,7 @@ def _is_blank(root: Element, shape: list[Any]) -> bool:
     return found == shape and (number(root, "allocation") or 0) < _BLANK_MAX
 
 
-def records(pool: libvirt.virStoragePool) -> Iterator[str]:
+def records(pool: handles.StoragePool) -> Iterator[str]:
     """The names that have a sidecar in a pool, whole or not. Raises libvirtError."""
     before, after = volume_record.volume_name("\0").split("\0")
     for name in lookup.names(pool):

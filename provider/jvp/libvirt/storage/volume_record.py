@@ -38,6 +38,7 @@ import libvirt
 from jvp.core.errors import Busy, NameTaken, Rejected
 from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.types import shortened
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, translated
 from jvp.libvirt.link.xml import parse, sub, text_of
 from jvp.libvirt.storage.streams import read_small, write_small
@@ -69,7 +70,7 @@ class Sidecar:
     format: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     """Whatever else the kind keeps: a template's digest, source and volume, who made a folder."""
-    at: libvirt.virStorageVol | None = field(default=None, compare=False, repr=False)
+    at: handles.StorageVol | None = field(default=None, compare=False, repr=False)
     """Where it was read or made, to be found again without a look-up."""
     foretold: bool = field(default=False, compare=False, repr=False)
     """Whether the length of the file there tells how far it came."""
@@ -96,7 +97,7 @@ def is_sidecar(volume: str) -> bool:
     return volume.startswith(_PREFIX) and volume.endswith(_SUFFIX)
 
 
-def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
+def get(pool: handles.StoragePool, name: str) -> Sidecar | None:
     """The sidecar of `name`, None when there is none of ours. Raises Rejected for a newer one, libvirtError."""
     volume = _lookup(pool, name)
     try:
@@ -110,7 +111,7 @@ def get(pool: libvirt.virStoragePool, name: str) -> Sidecar | None:
         return None
 
 
-def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, *, foretold: bool = False) -> Sidecar | None:
+def claim(pool: handles.StoragePool, name: str, sidecar: Sidecar, *, foretold: bool = False) -> Sidecar | None:
     """Make the sidecar; None when there is one already. libvirtd sees to it that one of two racers wins.
 
     `foretold` asks for one of these; where a blank one is taken over it is none.
@@ -133,13 +134,13 @@ def claim(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, *, foretold
     return sidecar.having(at=volume, foretold=foretold)
 
 
-def put(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+def put(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> None:
     """Rewrite a sidecar that is there. Raises libvirtError."""
     volume = _place(pool, name, sidecar)
     _when_free(lambda: write_small(pool.connect(), volume, _encoded(sidecar)))
 
 
-def take(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+def take(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> None:
     """Rewrite a sidecar that an earlier try left, foretold or not. Raises libvirtError."""
     volume = pool.storageVolLookupByName(volume_name(name))
     put(pool, name, sidecar.having(at=volume))
@@ -147,7 +148,7 @@ def take(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
         _shorten(pool, name, sidecar.having(at=volume), SIZE)
 
 
-def made(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, **facts: Any) -> Sidecar:
+def made(pool: handles.StoragePool, name: str, sidecar: Sidecar, **facts: Any) -> Sidecar:
     """Say that the volume is whole; the sidecar as it is from now on. Raises libvirtError."""
     done = _completed(sidecar)
     if sidecar.foretold and not facts:
@@ -158,7 +159,7 @@ def made(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, **facts: Any
     return done
 
 
-def acknowledge(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+def acknowledge(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> None:
     """Say that an engine's state has the volume. Raises libvirtError."""
     if sidecar.foretold:
         _shorten(pool, name, sidecar.acknowledged(), SIZE)
@@ -166,7 +167,7 @@ def acknowledge(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> No
         put(pool, name, sidecar.acknowledged())
 
 
-def _shorten(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, length: int) -> None:
+def _shorten(pool: handles.StoragePool, name: str, sidecar: Sidecar, length: int) -> None:
     """Or rewrite it, where the file takes more room than it is long: libvirt refuses to shorten that."""
     volume = _place(pool, name, sidecar)
     try:
@@ -175,7 +176,7 @@ def _shorten(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar, length: 
         put(pool, name, sidecar)
 
 
-def remove(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
+def remove(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> None:
     """Remove a sidecar that was read a moment ago; missing is fine. Raises libvirtError."""
     volume = sidecar.at
     assert volume is not None
@@ -189,7 +190,7 @@ def remove(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> None:
         drop(pool, name, sidecar.nonce)  # somebody is at it
 
 
-def drop(pool: libvirt.virStoragePool, name: str, nonce: str | None = None) -> None:
+def drop(pool: handles.StoragePool, name: str, nonce: str | None = None) -> None:
     """Remove the sidecar (with `nonce` only that one); missing is fine, and a file of somebody else's stays.
 
     While it is in use it may become another one: each try looks at it anew. Raises Rejected for a newer one,
@@ -208,7 +209,7 @@ def drop(pool: libvirt.virStoragePool, name: str, nonce: str | None = None) -> N
     _when_free(step)
 
 
-def is_ours(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> bool:
+def is_ours(pool: handles.StoragePool, volume: handles.StorageVol) -> bool:
     """Whether a volume of a sidecar's name is one, written or not. Raises Rejected for a newer one, libvirtError."""
     raw = _bytes(pool, volume)
     return _is_blank(raw) or parsed(raw) is not None
@@ -227,7 +228,7 @@ def _when_free(step: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def _take_abandoned(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> bool:
+def _take_abandoned(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> bool:
     """Take over a sidecar that nobody wrote: its maker died in the millisecond between making and writing."""
     end, looks = time.monotonic() + _ABANDONED_S, 0
     while time.monotonic() < end:
@@ -250,11 +251,11 @@ def _take_abandoned(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -
     return found is not None and found.nonce == sidecar.nonce
 
 
-def _place(pool: libvirt.virStoragePool, name: str, sidecar: Sidecar) -> libvirt.virStorageVol:
+def _place(pool: handles.StoragePool, name: str, sidecar: Sidecar) -> handles.StorageVol:
     return sidecar.at or pool.storageVolLookupByName(volume_name(name))
 
 
-def _lookup(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+def _lookup(pool: handles.StoragePool, name: str) -> handles.StorageVol | None:
     try:
         return pool.storageVolLookupByName(volume_name(name))
     except libvirt.libvirtError as error:
@@ -276,7 +277,7 @@ def _encoded(sidecar: Sidecar) -> bytes:
     raise ValueError(f"a sidecar of {len(text)} bytes does not fit into {SIZE}")
 
 
-def _read(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> Sidecar | None:
+def _read(pool: handles.StoragePool, volume: handles.StorageVol) -> Sidecar | None:
     """None for a sidecar that was never written, and for a file that is none."""
     length = _length(volume)
     found = parsed(_bytes(pool, volume, length))
@@ -300,7 +301,7 @@ def _completed(sidecar: Sidecar) -> Sidecar:
     return sidecar.having(phase="whole", facts=kept)
 
 
-def _length(volume: libvirt.virStorageVol) -> int:
+def _length(volume: handles.StorageVol) -> int:
     """Of the file in bytes; 0 where there is nothing to read: an empty file, or a folder.
 
     Raises libvirtError, above all for a pipe, which libvirt refuses here; it would wait for ever to read one.
@@ -313,7 +314,7 @@ def _length(volume: libvirt.virStorageVol) -> int:
         raise
 
 
-def _bytes(pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, length: int | None = None) -> bytes:
+def _bytes(pool: handles.StoragePool, volume: handles.StorageVol, length: int | None = None) -> bytes:
     if not (_length(volume) if length is None else length):
         return b""
     raw = read_small(pool.connect(), volume, SIZE)

@@ -15,6 +15,7 @@ from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import disks
 from jvp.libvirt.domain.disks import seen_domains
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
@@ -30,8 +31,8 @@ WAY_OUT = "delete it by hand, or remove it from the state and import it"
 class Found:
     """A volume as it is, with our record of it (None for a foreign one)."""
 
-    pool: libvirt.virStoragePool
-    volume: libvirt.virStorageVol
+    pool: handles.StoragePool
+    volume: handles.StorageVol
     root: Element
     record: Sidecar | None
 
@@ -87,7 +88,7 @@ class VolumeApi:
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def pool(self, object_id: str) -> tuple[libvirt.virStoragePool, str]:
+    def pool(self, object_id: str) -> tuple[handles.StoragePool, str]:
         """The pool and the name of an id. Raises Undefined without the pool: nothing is known of its volumes then."""
         uuid, _, name = object_id.partition("/")
         try:
@@ -118,7 +119,7 @@ class VolumeApi:
         volume = pool.storageVolLookupByName(name)
         return Found(pool, volume, volume_xml(volume), volume_record.get(pool, name))
 
-    def found(self, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol, record: Sidecar | None) -> Found:
+    def found(self, pool: handles.StoragePool, volume: handles.StorageVol, record: Sidecar | None) -> Found:
         """A volume that was just made or looked up, as it is."""
         return Found(pool, volume, volume_xml(volume), record)
 
@@ -205,7 +206,7 @@ class VolumeApi:
             if record is not None and record.nonce == nonce:
                 self._forget(work, pool, name, record, float("-inf"))
 
-    def _forget(self, work: Work, pool: libvirt.virStoragePool, name: str, record: Sidecar, since: float) -> None:
+    def _forget(self, work: Work, pool: handles.StoragePool, name: str, record: Sidecar, since: float) -> None:
         """Remove the record; the template's generation first, because nothing else knows of it.
 
         Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
@@ -242,7 +243,7 @@ class VolumeApi:
             work.status(f'taking volume "{found.name}" out of "{disk.name}"')
             disks.detach(work, disk, found.path)
 
-    def _stopped(self, pool: libvirt.virStoragePool, error: libvirt.libvirtError) -> Exception:
+    def _stopped(self, pool: handles.StoragePool, error: libvirt.libvirtError) -> Exception:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():
             return lookup.inactive(pool.name())
         return error  # type: ignore[no-any-return]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
@@ -17,7 +17,7 @@ from jvp.resources.instance.model import Instance
 from jvp.resources.provider import Provider
 
 
-def chosen(work: Work, node: Node, provider: Provider, spec: Instance, pool: Any) -> str:
+def chosen(work: Work, node: Node, provider: Provider, spec: Instance, pool: handles.StoragePool | None) -> str:
     """kvm or qemu, for a new machine. Raises Rejected where the node has no KVM; libvirtError."""
     wanted = spec.virt_type or provider.virt_type
     if wanted == "auto":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import detach, disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.storage import overlays
@@ -103,7 +103,7 @@ def _refuse_base(view: View, wish: Wish, user: str) -> None:
         )
 
 
-def give_up(work: Work, node: Node, domain: Any, paths: set[str]) -> None:
+def give_up(work: Work, node: Node, domain: handles.Domain, paths: set[str]) -> None:
     """Take disks out of a domain, which runs or not. Raises Busy when the guest does not let go, libvirtError."""
     if not paths:
         return

@@ -15,7 +15,7 @@ from jvp.core.errors import Busy, Invalid, Path, Rejected
 from jvp.core.work import Work
 from jvp.libvirt.domain import addresses
 from jvp.libvirt.domain.devices import GIVEN_UP_FIRST
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.ranges import range_of
 from jvp.libvirt.link.xml import Element, parse, value
@@ -179,7 +179,7 @@ def _refuse_place(root: Element, name: str, address: str, path: Path) -> None:
         raise Invalid(f'"{address}" is the gateway of the network "{name}"', path=path)
 
 
-def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, stack: str) -> set[str]:
+def _taken(work: Work, view: View, network: handles.Network, root: Element, card: _Card, stack: str) -> set[str]:
     """The MACs of the cards of the same program for which what the card is to have is kept. Raises for any others.
 
     Only what an instance noted is its to give up: a host for its card that somebody else put there is not.
@@ -216,16 +216,16 @@ def _taken(work: Work, view: View, network: Any, root: Element, card: _Card, sta
     return over
 
 
-def _holder(view: View, card: Card) -> tuple[Any, Element] | None:
+def _holder(view: View, card: Card) -> tuple[handles.Domain, Element] | None:
     """The instance that noted that the card's network keeps an address for it."""
     return next(((domain, root) for domain, root in view.definitions if card in reservations.cards_of(root)), None)
 
 
-def _keeps(network: Any, host: Host) -> bool:
+def _keeps(network: handles.Network, host: Host) -> bool:
     return host in reservations.hosts_of(parse(network.XMLDesc(reservations.INACTIVE)))
 
 
-def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, error: Invalid) -> None:
+def _wait_for(work: Work, network: handles.Network, host: Host, text: str, who: str, error: Invalid) -> None:
     """Another instance has what this one is to have; it may give it up in this run. Raises `error` if it does not."""
     work.status(f'waiting for "{who}" to give up {text}')
 
@@ -236,7 +236,7 @@ def _wait_for(work: Work, network: Any, host: Host, text: str, who: str, error: 
 
 
 def addresses_of(
-    domain: Any, live: Element, active: bool, prior: InstanceState | None, *, managed: bool
+    domain: handles.Domain, live: Element, active: bool, prior: InstanceState | None, *, managed: bool
 ) -> dict[str, Any]:
     """The addresses of the guest that are known, and the first of them, for its state.
 

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, NotFound
@@ -16,7 +15,7 @@ from jvp.core.identity import Bearing
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.domain.domains import DomainApi, runs
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors, start_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
@@ -101,9 +100,9 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
 
     Raises NotFound when the instance is gone; JvpError, libvirtError.
     """
-    domain: Any = update.api.find(object_id)
+    domain = update.api.find(object_id)
     inactive = devices.inactive_xml(domain) if domain is not None else None
-    if inactive is None or bearing_of(update.work, inactive, update.prior) is Bearing.REMADE:
+    if domain is None or inactive is None or bearing_of(update.work, inactive, update.prior) is Bearing.REMADE:
         raise NotFound(f"{update.what} is gone; refresh the state and run again")
     put_back(update.work, update.api, inactive, update.prior)
     inactive = update.mended(inactive)
@@ -127,7 +126,7 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
     )
 
 
-def _checked(update: Update, object_id: str, domain: Any, inactive: Element) -> _Checked:
+def _checked(update: Update, object_id: str, domain: handles.Domain, inactive: Element) -> _Checked:
     """Raises for what cannot be, before anything is written."""
     work, view, spec, prior = update.work, update.view, update.spec, update.prior
     name = spec.name or domain.name()
@@ -156,7 +155,7 @@ def _refuse_machine(update: Update, inactive: Element, type: str | None) -> None
     machine.refuse_too_large(update.api, tried, spec, asked)
 
 
-def _resolved(update: Update, object_id: str, domain: Any, inactive: Element) -> Resolved:
+def _resolved(update: Update, object_id: str, domain: handles.Domain, inactive: Element) -> Resolved:
     """What the references mean. Volumes that another instance of ours has still are waited for."""
     known = names_of(update.prior)
     give_up = partial(references.give_up, update.work, update.node, domain, update.spec, known)
@@ -164,7 +163,7 @@ def _resolved(update: Update, object_id: str, domain: Any, inactive: Element) ->
     return dataclasses.replace(resolved, disks=covers.kept(update.view, inactive, resolved.disks, known))
 
 
-def _rename(update: Update, domain: Any, name: str) -> bool:
+def _rename(update: Update, domain: handles.Domain, name: str) -> bool:
     """Rename, with the guest off, for libvirt renames nothing else; whether the caller is to start it again.
 
     What has a declared power state comes back to that by itself.
@@ -180,7 +179,7 @@ def _rename(update: Update, domain: Any, name: str) -> bool:
 
 
 def _patched(
-    update: Update, object_id: str, domain: Any, found: _Checked, resolved: Resolved
+    update: Update, object_id: str, domain: handles.Domain, found: _Checked, resolved: Resolved
 ) -> tuple[Element, str | None]:
     """The definition as it is to be, and the CD image of the one that there was. Rewrites the seed."""
     spec, prior, view = update.spec, update.prior, update.view
@@ -229,7 +228,7 @@ def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) 
     return DiskSource(now, resolved.iso.format)
 
 
-def _defined(update: Update, domain: Any, inactive: Element, found: _Checked) -> Any:
+def _defined(update: Update, domain: handles.Domain, inactive: Element, found: _Checked) -> handles.Domain:
     """Write the definition, with the addresses of its cards; the domain."""
     kept = cards.wanted(inactive, update.spec)
     cards.drop(update.work, update.node, found.before - kept.keys())
@@ -242,7 +241,7 @@ def _defined(update: Update, domain: Any, inactive: Element, found: _Checked) ->
     return domain
 
 
-def _caught_up(update: Update, domain: Any, inactive: Element, old_iso: str | None) -> bool:
+def _caught_up(update: Update, domain: handles.Domain, inactive: Element, old_iso: str | None) -> bool:
     """Bring the running guest to its definition, or switch it off for that; whether it is to be started again."""
     work, api, spec = update.work, update.api, update.spec
     rootdisk.grow_root(update.view.fresh(), domain, inactive, spec, update.prior)
@@ -261,13 +260,13 @@ def _caught_up(update: Update, domain: Any, inactive: Element, old_iso: str | No
     return True
 
 
-def _restarts(spec: Instance, domain: Any) -> bool:
+def _restarts(spec: Instance, domain: handles.Domain) -> bool:
     """Whether what is pending is worth a restart. A paused guest could not save what it holds, so it stays."""
     wanted = spec.update_policy == "restart" and spec.power_state != "stopped"
     return wanted and guest.state_of(domain) == "running"
 
 
-def _pending(update: Update, domain: Any, names: Names) -> dict[str, str]:
+def _pending(update: Update, domain: handles.Domain, names: Names) -> dict[str, str]:
     """Give the running guest what it takes; what is left for its next power cycle, by path."""
     if not domain.isActive():
         return {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from jvp.core.errors import JvpError, Rejected
 from jvp.libvirt import disk_chain
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import overlays
@@ -27,7 +27,7 @@ def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Na
     return found
 
 
-def refuse_moved(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def refuse_moved(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Raise Rejected when a volume that lies under an overlay is taken out of its disk. Raises libvirtError."""
     known, had = names_of(prior), {disk.name: disk.volume for disk in prior.disks}
     wanted = {disk.name: (index, disk.volume) for index, disk in enumerate(spec.disks)}

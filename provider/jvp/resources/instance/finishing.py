@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jvp.core.handler import Done, Outcome, Partial
 from jvp.core.types import memory_bytes, whole_mib
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest, waiting
 from jvp.libvirt.domain.domains import DomainApi, pending_of
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import start_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
@@ -21,7 +19,7 @@ from jvp.resources.instance.model import Instance, InstanceState
 def finish(
     work: Work,
     api: DomainApi,
-    domain: Any,
+    domain: handles.Domain,
     spec: Instance,
     prior: InstanceState | None = None,
     *,
@@ -44,11 +42,11 @@ def finish(
     return Done(uuid, state) if why is None else Partial(uuid, state, (why,))
 
 
-def _state(work: Work, api: DomainApi, domain: Any, declared: InstanceState) -> InstanceState:
+def _state(work: Work, api: DomainApi, domain: handles.Domain, declared: InstanceState) -> InstanceState:
     return reading.read(work, View(api.node), domain, devices.inactive_xml(domain), declared)
 
 
-def _waited(work: Work, domain: Any, spec: Instance, *, fresh: bool) -> str | None:
+def _waited(work: Work, domain: handles.Domain, spec: Instance, *, fresh: bool) -> str | None:
     """Wait for what the program waits for; why that is not there as a sentence, None when it is."""
     why = guest.io_error(domain) if spec.power_state == "running" else None
     # A guest that had its address already is not waited for because its memory changed.
@@ -61,13 +59,13 @@ def _waited(work: Work, domain: Any, spec: Instance, *, fresh: bool) -> str | No
     return why
 
 
-def _note_memory(api: DomainApi, domain: Any, *, acknowledge: bool) -> None:
+def _note_memory(api: DomainApi, domain: handles.Domain, *, acknowledge: bool) -> None:
     """A guest starts with all of its room and gives the rest back when its balloon's driver is there, if ever."""
     pending = pending_of(domain, devices.inactive_xml(domain))
     api.note(domain, {**pending, "memory": live.NO_BALLOON}, acknowledge=acknowledge)
 
 
-def set_leases_aside(node: Node, domain: Any, root: Element, spec: Instance) -> None:
+def set_leases_aside(node: Node, domain: handles.Domain | None, root: Element, spec: Instance) -> None:
     """Note which leases do not answer the wait after the next start: those from before it.
 
     A guest that goes on from a saved image has its leases still.

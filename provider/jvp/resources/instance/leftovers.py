@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.images.seed import LABEL, LABEL_AT
+from jvp.libvirt.link import handles
 from jvp.libvirt.storage.lookup import there
 from jvp.libvirt.storage.streams import read_small
 
@@ -15,7 +14,7 @@ _SIGNS = {"cloud-init disk": ((LABEL_AT, LABEL.encode()),), "UEFI variables": ((
 """What tells a file's content, and where in it. An earlier instance of the same name may have left one."""
 
 
-def refuse_foreign(work: Work, pool: Any, seed: str, nvram: str) -> None:
+def refuse_foreign(work: Work, pool: handles.StoragePool, seed: str, nvram: str) -> None:
     """Raise Rejected when a file that is called as one of ours holds something else: it would be written over.
 
     One that is blank was never written. Raises libvirtError.

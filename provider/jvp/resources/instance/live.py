@@ -13,7 +13,7 @@ from typing import Any
 from jvp.core.types import counted
 from jvp.core.work import Work
 from jvp.libvirt.domain import bridged, devices, guest
-from jvp.libvirt.link import events
+from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, text_of, value
 from jvp.libvirt.network.restarts import REPLUG
@@ -45,7 +45,9 @@ UNTIL_OFF = (REPLUG, REMOVED)
 """What no difference of the definitions tells: the guest has it until it was off, or until it gets another."""
 
 
-def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: dict[str, str]) -> dict[str, str]:
+def converge(
+    work: Work, domain: handles.Domain, inactive: Element, known: Names, refused: dict[str, str]
+) -> dict[str, str]:
     """Make the running guest like `inactive`; what waits for the next power cycle, with the reason, by path.
 
     Only devices that the program declares, or did (`known`), are plugged and unplugged. What was `refused` before is
@@ -82,7 +84,7 @@ def converge(work: Work, domain: Any, inactive: Element, known: Names, refused: 
     return pending
 
 
-def rejoin(node: Node, domain: Any, known: Names) -> dict[str, str | None]:
+def rejoin(node: Node, domain: handles.Domain, known: Names) -> dict[str, str | None]:
     """Put the program's cards that are on no bridge on that of their network again: by path, why one is not."""
     cut = [card for card in bridged.cut_off(node, devices.live_xml(domain)) if is_declared(card, known)]
     found = {f"nics.{nic_key(card)}": devices.refused(bridged.rejoin, domain, card) for card in cut}
@@ -102,7 +104,7 @@ def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], 
     return wanted.get(path) != running.get(path) and not late
 
 
-def _medium(work: Work, domain: Any, running: Element, path: str | None) -> str | None:
+def _medium(work: Work, domain: handles.Domain, running: Element, path: str | None) -> str | None:
     """Change the CD in the running guest's drive; a drive itself cannot be plugged in."""
     drive = iso_drive(running)
     if drive is None:
@@ -112,7 +114,9 @@ def _medium(work: Work, domain: Any, running: Element, path: str | None) -> str 
     return None if why is None else f"{why}; {NEXT_BOOT}"
 
 
-def _number(work: Work, domain: Any, path: str, wanted: dict[str, Any], running: dict[str, Any]) -> str | None:
+def _number(
+    work: Work, domain: handles.Domain, path: str, wanted: dict[str, Any], running: dict[str, Any]
+) -> str | None:
     if path == "memory":
         return _memory(work, domain, wanted[path], running["maxMemory"])
     if path == "cpus":
@@ -120,7 +124,7 @@ def _number(work: Work, domain: Any, path: str, wanted: dict[str, Any], running:
     return NEXT_BOOT
 
 
-def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
+def _memory(work: Work, domain: handles.Domain, target: int, room: int) -> str | None:
     if target > room:
         return f"the guest was started with room for {room // 1024} MiB; {NEXT_BOOT}"
     work.status("changing memory of the running guest")
@@ -138,7 +142,7 @@ def _memory(work: Work, domain: Any, target: int, room: int) -> str | None:
     return None
 
 
-def _cpus(work: Work, domain: Any, target: int, now: int, room: int) -> str | None:
+def _cpus(work: Work, domain: handles.Domain, target: int, now: int, room: int) -> str | None:
     if target > room:
         return f"the guest was started with room for {counted(room, 'CPU')}; {NEXT_BOOT}"
     if target < now:
@@ -147,7 +151,7 @@ def _cpus(work: Work, domain: Any, target: int, now: int, room: int) -> str | No
     return devices.refused(domain.setVcpusFlags, target, devices.LIVE)
 
 
-def _out(work: Work, domain: Any, paths: list[str], running: Element, inactive: Element) -> dict[str, str]:
+def _out(work: Work, domain: handles.Domain, paths: list[str], running: Element, inactive: Element) -> dict[str, str]:
     """Take out what the guest has and the inactive definition has not, or has otherwise; what stays, and why."""
     going: dict[str, Element] = {}
     for path in paths:
@@ -170,7 +174,7 @@ def _is_cold(path: str, *roots: Element) -> bool:
     return any(device is not None and value(device, "target/@bus") in devices.COLD_BUSES for device in found)
 
 
-def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | None:
+def _in(domain: handles.Domain, path: str, before: Element, inactive: Element) -> str | None:
     """Plug in what the inactive definition has and the guest has not. `before` is how it ran."""
     new = device_at(inactive, path)
     if new is None or not domain.isActive():
@@ -188,7 +192,7 @@ def _in(domain: Any, path: str, before: Element, inactive: Element) -> str | Non
     return f"{why}; {NEXT_BOOT}"
 
 
-def _plug(domain: Any, device: Element, running: Element) -> None:
+def _plug(domain: handles.Domain, device: Element, running: Element) -> None:
     """Plug it in, and the controller first that its bus needs: libvirt's own choice would be an old one."""
     if value(device, "target/@bus") == "scsi" and running.find("devices/controller[@type='scsi']") is None:
         devices.plug(domain, parse("<controller type='scsi' index='0' model='virtio-scsi'/>"))
@@ -206,7 +210,7 @@ def _pluggable(device: Element, running: Element) -> Element:
     return plain
 
 
-def _moved(domain: Any, old: Element, new: Element) -> bool:
+def _moved(domain: handles.Domain, old: Element, new: Element) -> bool:
     """Whether the card could be changed in place: its network, its link, its limits. Source: qemuDomainChangeNet."""
     moved = copy.deepcopy(old)
     source, wanted = moved.find("source"), new.find("source")

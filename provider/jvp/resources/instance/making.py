@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from jvp.core.errors import JvpError, NameTaken, NotFound
 from jvp.core.handler import Outcome
@@ -15,7 +14,7 @@ from jvp.core.types import utc_text
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.network import reservations
@@ -135,10 +134,11 @@ def _facts(spec: Instance, plan: _Plan, inactive: Element | None) -> dict[str, s
 
 
 def _write_disks(work: Work, api: DomainApi, plan: _Plan, seed: bytes) -> None:
-    if plan.disk is not None:
-        rootplan.make_root(work, api.node, plan.disk, plan.uuid, keep=plan.keep)
+    if plan.disk is None:
+        return  # nor is there a seed, which the model allows beside a root disk alone
+    rootplan.make_root(work, api.node, plan.disk, plan.uuid, keep=plan.keep)
     if seed:
-        nocloud.write(work, api.node, plan.disk.pool if plan.disk else None, plan.uuid, seed)
+        nocloud.write(work, api.node, plan.disk.pool, plan.uuid, seed)
 
 
 def _remove_quietly(api: DomainApi, uuid: str, *, keep: bool) -> None:
@@ -161,7 +161,7 @@ def refuse_taken(api: DomainApi, name: str, uuid: str, way: str = "choose anothe
             )
 
 
-def mark_of(domain: Any) -> Mark | None:
+def mark_of(domain: handles.Domain) -> Mark | None:
     """The mark of a domain, None of a foreign one. Raises NotFound when it went meanwhile, libvirtError."""
     with seen_to_go(Gone.DOMAIN):
         return marks.mark_of(devices.inactive_xml(domain))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Any
 
 from jvp.core.values import reveal
 from jvp.core.work import Work
@@ -14,7 +13,7 @@ from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number
 from jvp.libvirt.node_view import View
@@ -47,7 +46,7 @@ def is_sealed(disk: bytes) -> bool:
     return hashlib.sha256(disk[:-_SEAL_BYTES]).digest() == disk[-_SEAL_BYTES:]
 
 
-def write(work: Work, node: Node, pool: Any, uuid: str, image: bytes) -> None:
+def write(work: Work, node: Node, pool: handles.StoragePool, uuid: str, image: bytes) -> None:
     """Write the NoCloud disk; one that is there is replaced. Mode 0600, because user data is secret."""
     stale = find_volume(pool, seed_name(uuid))
     if stale is not None:
@@ -76,7 +75,7 @@ def source_in(root: Element) -> DiskSource | None:
     return DiskSource(path, "raw") if path else None
 
 
-def disown_old(api: DomainApi, domain: Any, uuid: str, name: str, cloud_init: CloudInit) -> None:
+def disown_old(api: DomainApi, domain: handles.Domain, uuid: str, name: str, cloud_init: CloudInit) -> None:
     """Have the next plan write the disk anew, when the program has changed since the try that made it."""
     root = devices.inactive_xml(domain)
     seed = source_in(root)

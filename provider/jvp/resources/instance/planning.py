@@ -14,7 +14,7 @@ from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.domain.domains import DomainApi, runs
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
@@ -237,7 +237,9 @@ def _taken_out(node: Node, changed: set[Path], state: InstanceState, new: dict[s
                     yield Change((field, index), Kind.ADD, Effect.LIVE, None, item)
 
 
-def _faults(view: View, domain: Any, inactive: Element, state: InstanceState, new: dict[str, Any]) -> Iterator[Change]:
+def _faults(
+    view: View, domain: handles.Domain, inactive: Element, state: InstanceState, new: dict[str, Any]
+) -> Iterator[Change]:
     """What is not as we made it, though no property says so. Raises JvpError, libvirtError."""
     found = upkeep.mend(copy.deepcopy(inactive), storage.places(view, inactive, state.root_disk_path))
     running: list[upkeep.Fault] = []

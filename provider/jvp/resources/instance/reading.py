@@ -13,7 +13,7 @@ from jvp.core.work import Work
 from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import bridged, devices, guest
 from jvp.libvirt.domain.domains import pending_of, runs
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network import reservations
@@ -43,7 +43,9 @@ CREATED = "created"
 """A fact of the mark: when the instance was made."""
 
 
-def read(work: Work, view: View, domain: Any, inactive: Element, prior: InstanceState | None) -> InstanceState:
+def read(
+    work: Work, view: View, domain: handles.Domain, inactive: Element, prior: InstanceState | None
+) -> InstanceState:
     """The state of a domain, with references spelled as in `prior` where they mean the same. Raises libvirtError.
 
     The value of a property is that of the `inactive` definition. Where the running guest differs and we did not defer
@@ -57,9 +59,9 @@ def read(work: Work, view: View, domain: Any, inactive: Element, prior: Instance
     pending = _still_pending(domain, inactive, wanted, running, power) if active else {}
     written = marks.edited(inactive, wanted) | pending.keys()
     seen = effective(wanted, running, written)
-    facts = marks.facts_of(inactive)
     declared = Declared(view, inactive, live, written, seen, prior)
     cut = _cut_off(node, live, pending) if active and prior is not None else set()
+    is_managed = prior is not None or marks.mark_of(inactive) is not None
     own = storage.root_path(view, inactive, prior.root_disk_path if prior is not None else None)
     lost = _root_is_lost(work, view, inactive, own)
     return InstanceState.model_construct(
@@ -74,14 +76,12 @@ def read(work: Work, view: View, domain: Any, inactive: Element, prior: Instance
         autostart=bool(domain.autostart()),
         uuid=domain.UUIDString(),
         node=node.hostname,
-        created_at=facts.get(CREATED),
+        created_at=marks.facts_of(inactive).get(CREATED),
         acceleration=live.get("type"),
         undeclared=declared.others,
         **_power_facts(power, pending, prior),
         **({"template": None, "root_disk": None} if lost else _root_facts(view, domain, inactive, own, seen, prior)),
-        **cards.addresses_of(
-            domain, live, active, prior, managed=prior is not None or marks.mark_of(inactive) is not None
-        ),
+        **cards.addresses_of(domain, live, active, prior, managed=is_managed),
     )
 
 
@@ -90,7 +90,7 @@ def _cut_off(node: Node, live: Element, pending: Collection[str]) -> set[str]:
     return {nic_key(card) for card in bridged.cut_off(node, live)} - {path.removeprefix("nics.") for path in pending}
 
 
-def _running(work: Work, domain: Any, inactive: Element) -> Element:
+def _running(work: Work, domain: handles.Domain, inactive: Element) -> Element:
     """The running definition, once the memory that the guest gives back has come to rest."""
     if "memory" in pending_of(domain, inactive):
         return devices.live_xml(domain)
@@ -115,7 +115,12 @@ def _machine_facts(inactive: Element, seen: dict[str, Any], prior: InstanceState
 
 
 def _root_facts(
-    view: View, domain: Any, inactive: Element, own: str | None, seen: dict[str, Any], prior: InstanceState | None
+    view: View,
+    domain: handles.Domain,
+    inactive: Element,
+    own: str | None,
+    seen: dict[str, Any],
+    prior: InstanceState | None,
 ) -> dict[str, Any]:
     """What the state says of a root disk that is there. Raises libvirtError."""
     return {
@@ -169,7 +174,7 @@ def _is_left(work: Work, node: Node, path: str) -> bool:
     return pool is not None and there(work, pool, posixpath.basename(path)) is not None
 
 
-def warn_of_undefined(work: Work, domain: Any) -> None:
+def warn_of_undefined(work: Work, domain: handles.Domain) -> None:
     """Say of a guest that somebody undefined while it runs: the next update defines it again. It was just looked up."""
     if runs(domain) and not domain.isPersistent():
         work.warn(
@@ -178,13 +183,13 @@ def warn_of_undefined(work: Work, domain: Any) -> None:
         )
 
 
-def still_pending(domain: Any, inactive: Element, live: Element) -> dict[str, str]:
+def still_pending(domain: handles.Domain, inactive: Element, live: Element) -> dict[str, str]:
     """What we deferred and the running guest still lacks."""
     return _still_pending(domain, inactive, comparable(inactive), comparable(live), guest.state_of(domain))
 
 
 def _still_pending(
-    domain: Any, inactive: Element, wanted: dict[str, Any], running: dict[str, Any], power: str | None
+    domain: handles.Domain, inactive: Element, wanted: dict[str, Any], running: dict[str, Any], power: str | None
 ) -> dict[str, str]:
     noted, still = pending_of(domain, inactive), power in guest.STANDING
     left = {path: why for path, why in noted.items() if waits(path, why, wanted, running, still=still)}
@@ -209,7 +214,7 @@ def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
 
 
 def _root(
-    view: View, domain: Any, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
+    view: View, domain: handles.Domain, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
 ) -> RootDisk | None:
     look = view.learned if prior is None else view.volume
     volume = look(own) if own else None
@@ -258,7 +263,7 @@ def _root_is_lost(work: Work, view: View, inactive: Element, path: str | None) -
 
 
 def _root_outputs(
-    view: View, domain: Any, inactive: Element, path: str | None, prior: InstanceState | None
+    view: View, domain: handles.Domain, inactive: Element, path: str | None, prior: InstanceState | None
 ) -> dict[str, Any]:
     if root_disk(inactive) is None and prior is not None and marks.mark_of(inactive) is not None:
         # Taken out of the definition by somebody: the disk is still the instance's.

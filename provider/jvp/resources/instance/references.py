@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network.networks import NetworkApi
@@ -32,7 +32,7 @@ class There:
     """The networks of its cards by their names, while it runs."""
 
     @classmethod
-    def of(cls, domain: Any) -> There:
+    def of(cls, domain: handles.Domain | None) -> There:
         """Of a machine that is not made yet (None) nothing. Raises libvirtError."""
         if domain is None:
             return cls()
@@ -51,7 +51,7 @@ def resolve(
     view: View,
     spec: Instance,
     uuid: str,
-    domain: Any = None,
+    domain: handles.Domain | None = None,
     give_up: Callable[[], None] | None = None,
 ) -> Resolved:
     """What the spec's references mean. Raises for whatever is missing, before anything is written.
@@ -91,7 +91,7 @@ def _wishes(view: View, spec: Instance) -> dict[str, attaching.Wish]:
     return found
 
 
-def give_up(work: Work, node: Node, domain: Any, spec: Instance, known: Names) -> None:
+def give_up(work: Work, node: Node, domain: handles.Domain, spec: Instance, known: Names) -> None:
     """Let go of the volumes that the program has taken out of the instance, and another one waits for.
 
     The others stay: the wait may come to nothing, and then nothing is to have been touched.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from jvp.core.errors import Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.domain.domains import Defined, DomainApi
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.network import reservations
@@ -84,7 +83,7 @@ class _Going:
     """All of these."""
     ours: bool = True
     """Whether we made the instance."""
-    firmware: Any = None
+    firmware: handles.StoragePool | None = None
     """The pool in which UEFI's variables lie that the pool has not seen."""
 
 
@@ -104,7 +103,7 @@ def _checked(work: Work, view: View, uuid: str, root: Element, path: str | None,
     return _Going(path, over, files, ours, pool_of_root(view, root) if had_uefi else None)
 
 
-def _switch_off(work: Work, domain: Any, goes: set[str], patience: str | None) -> None:
+def _switch_off(work: Work, domain: handles.Domain, goes: set[str], patience: str | None) -> None:
     if not guest.is_active(domain):
         return
     if patience is not None and _outlived(domain, goes):
@@ -113,7 +112,7 @@ def _switch_off(work: Work, domain: Any, goes: set[str], patience: str | None) -
         guest.cut_off(domain)
 
 
-def _outlived(domain: Any, goes: set[str]) -> bool:
+def _outlived(domain: handles.Domain, goes: set[str]) -> bool:
     """Whether a disk that the guest can write to stays when the files that `goes` names go. Raises libvirtError."""
     disks = devices.live_xml(domain).iterfind("devices/disk")
     written = [one for one in disks if one.get("device", "disk") == "disk" and one.find("readonly") is None]

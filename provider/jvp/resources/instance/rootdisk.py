@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any
 
 from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import copy_volume, lookup, overlays
@@ -45,7 +44,7 @@ def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> s
     return copy_volume.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
 
 
-def refuse_size(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Raise Invalid for less than the disk has, Rejected where it is damaged, or an overlay would have to grow.
 
     Raises libvirtError.
@@ -68,7 +67,7 @@ def refuse_size(view: View, domain: Any, inactive: Element, spec: Instance, prio
         refuse_covered(domain, inactive, own)
 
 
-def grow_root(view: View, domain: Any, inactive: Element, spec: Instance, prior: InstanceState) -> None:
+def grow_root(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Bring the disk to the declared size, through the guest when it runs. Again: yes. Raises libvirtError."""
     wanted = spec.root_disk.size if spec.root_disk else None
     device = root_disk(inactive)
@@ -84,12 +83,12 @@ def grow_root(view: View, domain: Any, inactive: Element, spec: Instance, prior:
         # On another bus it waits for the next power cycle, and is still where it was.
         running = root_disk(devices.live_xml(domain))
         target = value(running if running is not None else device, "target/@dev")
-        domain.blockResize(target, disk_bytes(wanted), devices.RESIZE_BYTES)
+        domain.blockResize(target or "", disk_bytes(wanted), devices.RESIZE_BYTES)
     else:
         grow(view, path, format, disk_bytes(wanted))
 
 
-def refuse_covered(domain: Any, root: Element, own: str | None) -> None:
+def refuse_covered(domain: handles.Domain, root: Element, own: str | None) -> None:
     """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
     device = root_disk(root)
     if device is not None and source_of(device) != own:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain.disks import disk_users
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
 from jvp.libvirt.storage import copy_volume, overlays
@@ -31,7 +30,7 @@ OUTLIVED = "outlived"
 class RootPlan:
     """Where the root disk will be, found before anything is written."""
 
-    pool: Any
+    pool: handles.StoragePool
     template: TemplateVolume | None
     size: int
     format: str
@@ -97,7 +96,7 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
         refuse_going(plan.template, ("template",))
 
 
-def _take_over(work: Work, node: Node, volume: Any, plan: RootPlan) -> None:
+def _take_over(work: Work, node: Node, volume: handles.StorageVol, plan: RootPlan) -> None:
     root = volume_xml(volume)
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
     if plan.format == "raw":

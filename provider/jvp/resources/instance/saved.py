@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
 from jvp.core.work import Work
 from jvp.libvirt.domain import guest
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.network.networks import NetworkApi
@@ -26,7 +26,7 @@ _NOT_IN_IT = {"powerState", "autostart", "updatePolicy", "shutdownTimeout", "wai
 """Properties that nothing of the saved machine holds."""
 
 
-def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequence[Change]) -> None:
+def settle(work: Work, node: Node, domain: handles.Domain, spec: Instance, changes: Sequence[Change]) -> None:
     """Have a saved guest go on when it is to run; one that is to be off loses what it was saved with.
 
     Raises Rejected when nobody says which of both, and when a pool cannot tell whether a disk is still there;
@@ -57,14 +57,14 @@ def settle(work: Work, node: Node, domain: Any, spec: Instance, changes: Sequenc
     guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout)
 
 
-def dropped(domain: Any, spec: Instance) -> str | None:
+def dropped(domain: handles.Domain, spec: Instance) -> str | None:
     """That an update drops what a guest was saved with, for the plan and for the update; None when it does not."""
     if spec.power_state != "stopped" or not _is_saved(domain):
         return None
     return f'what "{domain.name()}" was saved to disk with is dropped: stopped means off'
 
 
-def _is_saved(domain: Any) -> bool:
+def _is_saved(domain: handles.Domain) -> bool:
     return not domain.isActive() and bool(domain.hasManagedSaveImage(0))
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from functools import partial
-from typing import Any
 
 from jvp.core.errors import NotFound, Path, Rejected
 from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, parse, value
 from jvp.libvirt.node_view import SeenVolume, View
@@ -43,17 +42,17 @@ def nvram_name(uuid: str) -> str:
     return f"jvp-{uuid}-nvram"
 
 
-def nvram_path(uuid: str, pool: Any, spec: Instance) -> str | None:
+def nvram_path(uuid: str, pool: handles.StoragePool | None, spec: Instance) -> str | None:
     """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
     return path_in(pool, nvram_name(uuid)) if pool is not None and spec.firmware == "uefi" else None
 
 
-def path_in(pool: Any, name: str) -> str:
+def path_in(pool: handles.StoragePool, name: str) -> str:
     """The path that a volume of this name will have. Source: dir pools keep a volume as a file of its name."""
     return f"{folder_of(pool)}/{name}"
 
 
-def folder_of(pool: Any) -> str | None:
+def folder_of(pool: handles.StoragePool) -> str | None:
     return value(parse(pool.XMLDesc(0)), "target/path")
 
 
@@ -180,7 +179,7 @@ def root_overlays(view: View, root: Element, known: str | None) -> list[str]:
     return found[:-1] if cut and not any(disk_chain.is_recorded(view, path) for path in found) else []
 
 
-def root_size(view: View, domain: Any, root: Element, own: str | None) -> int | None:
+def root_size(view: View, domain: handles.Domain, root: Element, own: str | None) -> int | None:
     """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
     device = root_disk(root)
     top = source_of(device) if device is not None else None
@@ -189,7 +188,7 @@ def root_size(view: View, domain: Any, root: Element, own: str | None) -> int | 
     return size_at(view, own, root_format(root)) if own else None
 
 
-def pool_of_root(view: View, root: Element) -> Any:
+def pool_of_root(view: View, root: Element) -> handles.StoragePool | None:
     """The pool of the root disk in a definition; None where it has none, or that is in no active pool."""
     path = root_path(view, root)
     volume = view.volume(path) if path is not None else None

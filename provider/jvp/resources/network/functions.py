@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -52,7 +52,7 @@ class GetNetwork:
             api = NetworkApi(self.node)
             network = api.by_reference(args.network, ("network",))
             state = Networks(self.node).state_of(network, None)
-            found = {"id": network.UUIDString(), "instances": api.connected(network)}
+            found: dict[str, Any] = {"id": network.UUIDString(), "instances": api.connected(network)}
             return NetworkFound.model_construct(**dict(state), **found)
 
 

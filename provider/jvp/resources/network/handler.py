@@ -26,7 +26,7 @@ from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
-from jvp.libvirt.link import marks
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, value
@@ -143,8 +143,14 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
 
     def _redefine(
-        self, work: Work, network: Any, root: Element, prior: NetworkState, spec: Network, changes: Sequence[Change]
-    ) -> tuple[Any, bool]:
+        self,
+        work: Work,
+        network: handles.Network,
+        root: Element,
+        prior: NetworkState,
+        spec: Network,
+        changes: Sequence[Change],
+    ) -> tuple[handles.Network, bool]:
         """Write what is declared into the definition `root`; the network, and whether it was stopped for a restart."""
         ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
         marks.acknowledge(root)
@@ -263,7 +269,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
                 yield Listed(network.UUIDString(), network.name())
 
     def _settle(
-        self, work: Work, network: Any, spec: Network, root: Element, ours: Ours, *, is_new: bool = False
+        self, work: Work, network: handles.Network, spec: Network, root: Element, ours: Ours, *, is_new: bool = False
     ) -> None:
         """Bring the running network to what its definition says, which is `root`. Nothing is asked of a new one."""
         if (not is_new and bool(network.autostart())) != spec.autostart:
@@ -281,7 +287,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         if Restart.is_noted(root):
             Restart(self.node, network).finish(work)
 
-    def _restart_is_quicker(self, network: Any, root: Element, ours: Ours) -> bool:
+    def _restart_is_quicker(self, network: handles.Network, root: Element, ours: Ours) -> bool:
         """Whether many reservations change, and nobody is on the running network who would notice its restart."""
         if not network.isActive() or network.listAllPorts():
             return False
@@ -296,11 +302,11 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             self.api.start(network)
             restart.finish(work)
 
-    def _start(self, network: Any, spec: Network) -> None:
+    def _start(self, network: handles.Network, spec: Network) -> None:
         with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
             self.api.start(network)
 
-    def _forget(self, network: Any, root: Element, ours: Ours) -> None:
+    def _forget(self, network: handles.Network, root: Element, ours: Ours) -> None:
         """Once they are gone from the running network too, hosts that were taken out are nobody's any more.
 
         `root` is what its definition was before the restart, if there was one.
@@ -310,7 +316,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             record(root, ours, ours, live=False)
             self.api.define(root)
 
-    def _ours(self, root: Any, prior: NetworkState | None) -> Ours:
+    def _ours(self, root: Element, prior: NetworkState | None) -> Ours:
         """The hosts of the network's own (`root` is its inactive definition).
 
         Of a network that we did not make those that the state has; of an import all but those of instances.
@@ -324,7 +330,9 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         name = value(root, "name") or ""
         return Ours.of(host for host in reservations.hosts_of(root) if (name, host.mac) not in cards)
 
-    def state_of(self, network: Any, prior: NetworkState | None, root: Element | None = None) -> NetworkState:
+    def state_of(
+        self, network: handles.Network, prior: NetworkState | None, root: Element | None = None
+    ) -> NetworkState:
         """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError.
 
         `root` is its inactive definition, where that was just read.
@@ -374,7 +382,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
                         )
 
 
-def _bearing(work: Work, network: Any, root: Element, prior: NetworkState | None) -> Bearing:
+def _bearing(work: Work, network: handles.Network, root: Element, prior: NetworkState | None) -> Bearing:
     """Whether it is ours (`root` is its inactive definition). Its bridge is named after its id, where its owner names
     none."""
     if work.mark is None:

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from jvp import images
 from jvp.core.errors import JvpError, NoSpace, Path
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.storage import lookup
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(work: Work, pool: Any, origin: Origin, where: Path) -> Iterator[Opened]:
+def opened(work: Work, pool: handles.StoragePool | None, origin: Origin, where: Path) -> Iterator[Opened]:
     """The image of `origin`, to be put into `pool` (None: where there is room for anything).
 
     Raises what is wrong with it at the property `where`, NoSpace.
@@ -83,7 +84,7 @@ def opened(work: Work, pool: Any, origin: Origin, where: Path) -> Iterator[Opene
         image = inside or source
         info = at(where, lambda: images.inspect(image.head(), image.total_bytes, raw=raw))
         needed = _allocated(origin.path) if origin.path is not None else source.total_bytes
-        if needed is not None and needed > free:
+        if pool is not None and needed is not None and needed > free:
             raise NoSpace(
                 f'storage pool "{pool.name()}" has {free} bytes left, and the image takes {needed}', path=("pool",)
             )

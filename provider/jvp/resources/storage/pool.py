@@ -29,6 +29,7 @@ from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work, current
 from jvp.libvirt.domain.disks import running_on
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, put, read_facts, value, write_facts
@@ -166,7 +167,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         return None
 
     def _bearing(
-        self, work: Work, pool: Any, prior: StoragePoolState | None, root: Element | None = None
+        self, work: Work, pool: handles.StoragePool, prior: StoragePoolState | None, root: Element | None = None
     ) -> Bearing:  # fmt: skip
         """Whether it is ours: one without our mark may be ours only under the same name and over the same folder."""
         if work.mark is None:
@@ -181,7 +182,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         if (why := folders.refused(self.node, str(spec.path))) is not None:
             raise Rejected(why, path=("path",))
 
-    def _mark(self, pool: Any) -> Mark | None:
+    def _mark(self, pool: handles.StoragePool) -> Mark | None:
         with seen_to_go(Gone.POOL):
             found = self.api.mark(pool)
         return found.mark if found is not None else None
@@ -226,14 +227,14 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
     def _same_path(self, one: str | None, other: str | None) -> bool:
         return one is not None and other is not None and folders.is_same(self.node, one, other)
 
-    def _same_folder(self, work: Work, found: Any, spec: StoragePool) -> Any:
+    def _same_folder(self, work: Work, found: handles.StoragePool, spec: StoragePool) -> handles.StoragePool | None:
         """What an earlier try left, None when the program has changed since and it had to be taken away."""
         if found.name() == spec.name and self._same_path(self.api.path(found), spec.path):
             return found
         self.api.remove(work, found)
         return None
 
-    def _settle(self, work: Work, pool: Any, spec: StoragePool) -> Any:
+    def _settle(self, work: Work, pool: handles.StoragePool, spec: StoragePool) -> handles.StoragePool:
         with libvirt_errors(f'storage pool "{spec.name}"', ("path",)):
             pool = self.api.open(work, pool)
         self.api.switch(pool, autostart=spec.autostart, active=spec.active)
@@ -245,7 +246,9 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
             if pool is not None:
                 self.api.remove(Work(), pool)
 
-    def state_of(self, pool: Any, spelled: StoragePool | None, root: Element | None = None) -> StoragePoolState:
+    def state_of(
+        self, pool: handles.StoragePool, spelled: StoragePool | None, root: Element | None = None
+    ) -> StoragePoolState:
         """The state, with what is a setting of our own taken from `spelled`: the spec, or the state before.
 
         `root` is the definition, where it was just read.

@@ -19,6 +19,7 @@ from jvp.core.model import load
 from jvp.core.types import in_lower_case, is_uuid, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.storage import lookup, templates
@@ -153,17 +154,17 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         if prior is not None and isinstance(spec.source, TemplateSource) and spec.source != prior.source:
             yield from map(str, obstacles("template", lambda: refuse_file(work, None, spec.source)))
 
-    def _place(self, object_id: str) -> tuple[Any, str]:
+    def _place(self, object_id: str) -> tuple[handles.StoragePool, str]:
         with libvirt_errors(f'template "{object_id.partition("/")[2]}"'):
             return VolumeApi(self.node).pool(object_id)
 
-    def _found(self, work: Work, pool: Any, name: str) -> Found:
+    def _found(self, work: Work, pool: handles.StoragePool, name: str) -> Found:
         found = self.api.find(work, pool, name)
         if found is None:
             raise NotFound(f'template "{name}" is gone; refresh the state and run again')
         return found
 
-    def _slot(self, work: Work, pool: Any, key: Key, spec: Template) -> Slot:
+    def _slot(self, work: Work, pool: handles.StoragePool, key: Key, spec: Template) -> Slot:
         """The name to make the template under. Raises NameTaken."""
         for generation in range(MAX_GENERATIONS):
             name = spec.name or key.auto_name(key.uuid(generation))
@@ -225,7 +226,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
             made = Image(digest, image.info.format, image.length)
             self.api.fill(work, slot, made, lambda upload: at(where, lambda: send(upload)), facts)
 
-    def _content(self, work: Work, volume: Any) -> str:
+    def _content(self, work: Work, volume: handles.StorageVol) -> str:
         """The content digest of a generation that came from an address and is taken up again."""
         pieces = self.api.pieces(work, volume)
         return images.content_digest(

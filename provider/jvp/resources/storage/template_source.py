@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from jvp import images
 from jvp.core.values import known
 from jvp.core.work import Work
+from jvp.libvirt.link import handles
 from jvp.resources.storage import image_source
 from jvp.resources.storage.template_model import TemplateSource
 
@@ -41,7 +42,7 @@ def _public(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def refuse_file(work: Work, pool: Any, source: TemplateSource) -> None:
+def refuse_file(work: Work, pool: handles.StoragePool | None, source: TemplateSource) -> None:
     """Raise for a local file that is missing, or no image, or too large for the pool where there is one."""
     if isinstance(source, TemplateSource) and known(source.path) and source.path is not None:
         format = source.format if known(source.format) else None

@@ -22,6 +22,7 @@ from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.storage import lookup, lost_file, templates, volume_claim
@@ -200,7 +201,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
                 names = listed(disk.name for disk in users)
                 yield f'volume "{prior.name}" is unplugged from what runs with it before it is deleted: {names}'
 
-    def _name(self, work: Work, pool: Any, key: Key, spec: Volume) -> tuple[str, int, Holder]:
+    def _name(self, work: Work, pool: handles.StoragePool, key: Key, spec: Volume) -> tuple[str, int, Holder]:
         """The name to take, its generation, and what holds it: nothing, or an earlier try. Raises NameTaken."""
         for generation in range(MAX_GENERATIONS):
             name = spec.name or key.auto_name(key.uuid(generation))
@@ -212,7 +213,14 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         raise Bug(f"{MAX_GENERATIONS} volumes exist under one address of the program")
 
     def _fill(
-        self, work: Work, pool: Any, name: str, record: Sidecar, content: Content, size: int | None, found: Holder
+        self,
+        work: Work,
+        pool: handles.StoragePool,
+        name: str,
+        record: Sidecar,
+        content: Content,
+        size: int | None,
+        found: Holder,
     ) -> Found:
         with contextlib.ExitStack() as undo:
             wanted = content.wanted(size)
@@ -223,7 +231,9 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             undo.pop_all()
         return self.api.found(pool, volume, record)
 
-    def _as_declared(self, pool: Any, held: Holder, spec: Volume, facts: dict[str, Any]) -> Found | None:
+    def _as_declared(
+        self, pool: handles.StoragePool, held: Holder, spec: Volume, facts: dict[str, Any]
+    ) -> Found | None:
         """The whole volume of an earlier try, when it is what the program declares, but for its size."""
         if held.volume is None or held.record is None or held.record.phase != "whole":
             return None
@@ -278,7 +288,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         )
 
 
-def _names(pool: Any) -> list[str]:
+def _names(pool: handles.StoragePool) -> list[str]:
     """The volumes of a pool that are no template's."""
     ours = set(templates.template_names(pool))
     names = ((name, templates.parsed_name(name)) for name in lookup.volume_names(pool))

@@ -14,6 +14,7 @@ from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.images import qcow2
+from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number, value, volume_xml
 from jvp.libvirt.storage import copy_volume, lookup
@@ -57,7 +58,7 @@ def size_of(spec: Volume, content: Content) -> int | None:
     return size
 
 
-def refuse_unfit(work: Work, pool: Any, spec: Volume, content: Content) -> None:
+def refuse_unfit(work: Work, pool: handles.StoragePool | None, spec: Volume, content: Content) -> None:
     """Raise what speaks against filling a volume of `pool` with the content, as far as that is known by now."""
     with content.ready(work, pool):
         if known(spec.size):
@@ -85,7 +86,7 @@ def _refuse_other_format(spec: Volume, format: str, what: str) -> None:
 class CheckedClone(Clone):
     """A clone of a volume whose own header was read: nothing but a template may lie under it."""
 
-    def refuse(self, pool: Any) -> None:
+    def refuse(self, pool: handles.StoragePool) -> None:
         super().refuse(pool)
         if self.format == "qcow2":
             head = read_small(self.node.connection, self.original.volume, images.HEAD_BYTES)
@@ -117,7 +118,7 @@ class ImageFile(Content):
         return {"image_path": self.path} if len(json.dumps(self.path)) <= _KEPT_MAX else {}
 
     @contextlib.contextmanager
-    def ready(self, work: Work, pool: Any) -> Iterator[None]:
+    def ready(self, work: Work, pool: handles.StoragePool | None) -> Iterator[None]:
         with opened(work, pool, Origin(path=self.path, format=self.format), _PATH) as self._image:
             _refuse_other_format(self.spec, self._image.info.format, self.what)
             yield
@@ -136,7 +137,7 @@ class ImageFile(Content):
         length = self.image.length or 1
         return Wanted(sectors(length) if self.format == "raw" else length, "raw")
 
-    def make(self, work: Work, claim: Claim, size: int | None) -> Any:
+    def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         volume = claim.make(work)
         with claim.filling(), self.node.job(work) as connection:
             upload = VolumeUpload(connection, copy_volume.on(connection, volume))
