@@ -132,7 +132,9 @@ class Gadgets(Handler[Gadget, GadgetState]):
             raise KeyError(_text(spec.password))
         if any(one["name"] == name for one in self.host.gadgets.values()):
             holder = Mark(key.digest, 0, acknowledged=True) if uuid in self.host.gadgets else None
-            raise NameTaken(f'a gadget "{name}" is there already', path=("name",), id=uuid, holder=holder)
+            raise NameTaken(
+                f'a gadget "{name}" is there already', path=("name",), kind=self.kind, id=uuid, holder=holder
+            )
         if spec.act == "wait":
             for step in range(1000):
                 work.status(f"step {step}")

@@ -71,11 +71,25 @@ class NotFound(JvpError):
 
 
 class NameTaken(JvpError):
-    """`id` is what the object that has the name can be imported by, empty where it cannot; `holder` is its mark, as far
-    as it is one of ours. How to import it says the door, for each engine has its own command."""
+    """What has the name is of this `kind` and `name`; `id` is what it can be imported by, empty where it cannot;
+    `holder` is its mark, as far as it is one of ours.
 
-    def __init__(self, message: str, *, path: Path = (), id: str = "", holder: Mark | None = None) -> None:
+    `core.taken` writes the sentence. How to import it says the door, for each engine has its own command.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path = (),
+        kind: str = "",
+        name: str = "",
+        id: str = "",
+        holder: Mark | None = None,
+    ) -> None:
         super().__init__(message, path=path)
+        self.kind = kind
+        self.name = name
         self.id = id
         self.holder = holder
 

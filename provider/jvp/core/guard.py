@@ -38,7 +38,7 @@ def guarded(settings: set[str], *bags: Bag, work: Work | None = None) -> Iterato
     except JvpError as error:
         error.message = said(error.message, secrets())
         if isinstance(error, NameTaken):
-            error.id = sentence(error.id)
+            error.name, error.id = said(error.name, secrets()), said(error.id, secrets())
         raise
     except ImportError as error:
         raise incomplete(said(str(error), secrets())) from None

@@ -154,7 +154,7 @@ class ProviderServicer:
 
             def worded(error: NameTaken, key: Key) -> NameTaken:
                 own = error.holder is not None and error.holder.of(key)
-                return taken(error, handler.kind, (token(handler.token), key.label), own=own)
+                return taken(error, (token(handler.token), key.label), own=own)
 
             if request.preview:
                 asked = Asked(lambda: key, adopt, worded)

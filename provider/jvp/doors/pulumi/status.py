@@ -52,7 +52,7 @@ _InitFailed = message("ErrorResourceInitFailed")
 _DETAILS = "grpc-status-details-bin"
 
 
-def taken(error: NameTaken, kind: str, import_as: tuple[str, str], *, own: bool) -> NameTaken:
+def taken(error: NameTaken, import_as: tuple[str, str], *, own: bool) -> NameTaken:
     """`error` with the command that imports what has the name, as this type and name.
 
     `own` says that it was made for this very resource. To replace on request (`--replace`, a taint) the engine asks for
@@ -60,7 +60,7 @@ def taken(error: NameTaken, kind: str, import_as: tuple[str, str], *, own: bool)
     """
     if own:
         error.message = (
-            f"the {kind} that has it already, with the id {error.id}, was made for this very resource; a forced "
+            f"the {error.kind} that has it already, with the id {error.id}, was made for this very resource; a forced "
             "replacement (--replace, a taint) needs delete_before_replace=True in the resource's options, for a name "
             "is there once"
         )

@@ -70,20 +70,20 @@ def importable(error: NameTaken, *, own: bool = False) -> NameTaken:
     return error
 
 
-def own(error: NameTaken, kind: str, name: str) -> None:
+def own(error: NameTaken, name: str) -> None:
     """Say in `error` why there cannot be another where what has the name was made for this very resource."""
     error.message = (
-        f'{kind} "{name}" is there already, this configuration made it, and a name is there once: if the resource was '
-        "given another address, apply again (a moved block would have kept it); leave out create_before_destroy, for "
-        "the old one must be deleted first; or give one of two resources another name"
+        f'{error.kind} "{name}" is there already, this configuration made it, and a name is there once: '
+        "if the resource was given another address, apply again (a moved block would have kept it); leave out "
+        "create_before_destroy, for the old one must be deleted first; or give one of two resources another name"
     )
 
 
-def taken(kind: str, error: NameTaken, key: Key) -> NameTaken:
+def taken(error: NameTaken, key: Key) -> NameTaken:
     """`error` of a create as the host's users read it, with the command that imports what has the name."""
     is_own = error.holder is not None and error.holder.of(key)
     if is_own:
-        own(error, kind, key.label)
+        own(error, key.label)
     return importable(error, own=is_own)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from jvp.core.check import Checked
@@ -37,7 +36,7 @@ def create(run: Configured, handler: AnyHandler, before: Stored, given: Bag, ado
         made = run.calls.create(handler.token, key, inputs, work, adopt=adopt).stored
     except NameTaken as error:
         declared.drop(key.digest)
-        raise diagnostics.taken(handler.kind, error, key) from None
+        raise diagnostics.taken(error, key) from None
     except BaseException:
         declared.drop(key.digest)
         raise
@@ -76,7 +75,7 @@ def imported(run: Configured, handler: AnyHandler, reference: str, work: Work) -
 def planned_create(run: Configured, handler: AnyHandler, config: Raw, inputs: Checked[Any], work: Work) -> Raw:
     """Every attribute of an object that is to be made."""
     adopt = run.adopts(config)
-    asked = Asked(lambda: run.key(handler, inputs.inputs), adopt is not False, partial(diagnostics.taken, handler.kind))
+    asked = Asked(lambda: run.key(handler, inputs.inputs), adopt is not False, diagnostics.taken)
     preview = run.calls.preview_create(handler.token, inputs, work, asked)
     raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
     raw = writeonly.closed(handler.state, raw, config)

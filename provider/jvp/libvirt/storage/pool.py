@@ -11,8 +11,9 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, NameTaken, Rejected
-from jvp.core.identity import Mark, maker
+from jvp.core.errors import Busy, JvpError, Rejected
+from jvp.core.identity import Mark
+from jvp.core.taken import folder_taken
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
@@ -139,13 +140,8 @@ class PoolApi:
             return
         other = self._by_marker(pool, there)
         if other is not None:
-            raise NameTaken(
-                f'"{self.path(pool)}" leads to the folder of the storage pool "{other.name()}" with the id '
-                f"{other.UUIDString()}, {maker(there)}; choose another folder",
-                path=("path",),
-                id=other.UUIDString(),
-                holder=there,
-            )
+            how = f'"{self.path(pool)}" leads to the folder of'
+            raise folder_taken("storage pool", other.name(), how, id=other.UUIDString(), holder=there)
         pool_mark.take_marker(pool, mark)
 
     def _by_marker(self, pool: handles.StoragePool, there: Mark) -> handles.StoragePool | None:

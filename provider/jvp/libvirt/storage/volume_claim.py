@@ -27,7 +27,7 @@ import libvirt
 
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, Path
 from jvp.core.identity import Key
-from jvp.core.identity import maker as made_by
+from jvp.core.taken import KEPT, being_made, name_taken
 from jvp.core.types import shortened
 from jvp.core.words import listed
 from jvp.core.work import Work
@@ -110,23 +110,12 @@ def holder(work: Work, pool: handles.StoragePool, name: str, key: Key) -> Holder
 
 def taken(pool: handles.StoragePool, name: str, found: Holder, kind: str, path: Path) -> NameTaken:
     """The error for a name that another object holds."""
-    where = f'"{shortened(name)}" in the storage pool "{pool.name()}"'
+    where, short = pool.name(), shortened(name)
     if found.volume is None:
-        return NameTaken(
-            f"{kind} {where} is being made by another resource of jvp; if none is, remove the volume "
-            f'"{volume_record.volume_name(name)}", or choose another name',
-            path=path,
-        )
+        return being_made(kind, short, pool=where, record=volume_record.volume_name(name), path=path)
     holder = found.record.mark if found.record else None
-    maker = "which nothing of jvp made" if holder is None else made_by(holder)
-    if found.standing is Standing.MOVED_ON:
-        maker = "which this program made under another name or kept"
-    return NameTaken(
-        f"there is a {kind} {where} already, {maker}; choose another name",
-        path=path,
-        id=f"{pool.UUIDString()}/{name}",
-        holder=holder,
-    )
+    made = KEPT if found.standing is Standing.MOVED_ON else "which nothing of jvp made" if holder is None else ""
+    return name_taken(kind, short, id=f"{pool.UUIDString()}/{name}", holder=holder, pool=where, made=made, path=path)
 
 
 class Claim:

@@ -7,9 +7,10 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
-from jvp.core.errors import JvpError, NameTaken, NotFound
+from jvp.core.errors import JvpError, NotFound
 from jvp.core.handler import Outcome
-from jvp.core.identity import Key, Mark, generation, maker
+from jvp.core.identity import Key, Mark, generation
+from jvp.core.taken import OTHER_NAME, name_taken
 from jvp.core.types import utc_text
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
@@ -147,18 +148,12 @@ def _remove_quietly(api: DomainApi, uuid: str, *, keep: bool) -> None:
         removal.remove(Work(), api, uuid, api.defined(uuid), None, keep=keep)
 
 
-def refuse_taken(api: DomainApi, name: str, uuid: str, way: str = "choose another name") -> None:
+def refuse_taken(api: DomainApi, name: str, uuid: str, way: str = OTHER_NAME) -> None:
     """Raise NameTaken when another machine has the name; `way` says what to do. Raises libvirtError."""
     other = api.named(name)
     if other is not None and other.UUIDString() != uuid:
         with contextlib.suppress(NotFound):
-            holder = mark_of(other)
-            raise NameTaken(
-                f'there is an instance "{name}" already, with the id {other.UUIDString()}, {maker(holder)}; {way}',
-                path=("name",),
-                id=other.UUIDString(),
-                holder=holder,
-            )
+            raise name_taken("instance", name, id=other.UUIDString(), holder=mark_of(other), way=way)
 
 
 def mark_of(domain: handles.Domain) -> Mark | None:

@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from jvp.core.errors import Busy, Invalid, NameTaken, NotFound, Path, dotted
-from jvp.core.identity import maker
+from jvp.core.errors import Busy, Invalid, NotFound, Path, dotted
+from jvp.core.taken import name_taken
 from jvp.core.types import IPNetwork, network_of
 from jvp.core.work import Work
 from jvp.libvirt.link import marks
@@ -86,14 +86,7 @@ def refuse_name(api: NetworkApi, seen: tuple[Seen, ...], name: str, uuid: str) -
             continue
         with contextlib.suppress(NotFound):
             if (found := api.find(other.uuid)) is not None:
-                holder = api.mark_of(found)
-                raise NameTaken(
-                    f'there is a network "{name}" already, with the id {other.uuid}, {maker(holder)}; '
-                    "choose another name",
-                    path=("name",),
-                    id=other.uuid,
-                    holder=holder,
-                )
+                raise name_taken("network", name, id=other.uuid, holder=api.mark_of(found))
         seen = tuple(one for one in seen if one is not other)
     return seen
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from jvp.core.abandon import run
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, JvpError, NameTaken, NotFound, Rejected
+from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
 from jvp.core.identity import (
     Bearing,
@@ -20,11 +20,11 @@ from jvp.core.identity import (
     Mark,
     bearing,
     generation,
-    maker,
     refuse_unmarked,
     remade,
     unmarked,
 )
+from jvp.core.taken import folder_taken, name_taken
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work, current
@@ -207,22 +207,16 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
                 other_uuid = other.UUIDString()
                 if other_uuid == uuid:
                     continue
-                if other.name() == spec.name:
-                    what, path = f'there is a storage pool "{spec.name}" already,', "name"
-                elif self._same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
-                    what, path = f'"{spec.path}" is the folder of the storage pool "{other.name()}"', "path"
-                else:
+                name = other.name()
+                named = name == spec.name
+                if not named and not self._same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
                     continue
                 # Pools of others may go while ours are compared.
                 with contextlib.suppress(NotFound):
                     holder = self._mark(other)
-                    way = "name" if path == "name" else "folder"
-                    raise NameTaken(
-                        f"{what} with the id {other_uuid}, {maker(holder)}; choose another {way}",
-                        path=(path,),
-                        id=other_uuid,
-                        holder=holder,
-                    )
+                    if named:
+                        raise name_taken(self.kind, name, id=other_uuid, holder=holder)
+                    raise folder_taken(self.kind, name, f'"{spec.path}" is the folder of', id=other_uuid, holder=holder)
 
     def _same_path(self, one: str | None, other: str | None) -> bool:
         return one is not None and other is not None and folders.is_same(self.node, one, other)

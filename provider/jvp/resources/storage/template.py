@@ -10,12 +10,12 @@ from typing import Any
 
 from jvp import images
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Bug, Invalid, JvpError, NameTaken, NotFound, Path, Stopped
+from jvp.core.errors import Bug, Invalid, JvpError, NotFound, Path, Stopped
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Listed, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
-from jvp.core.identity import maker as made_by
 from jvp.core.model import load
+from jvp.core.taken import KEPT, name_taken
 from jvp.core.types import in_lower_case, is_uuid, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -174,15 +174,9 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
                 return Slot(pool, name, mark, kept, fresh=standing is Standing.FREE)
             if spec.name or standing is Standing.TAKEN:
                 holder = kept.mark if kept is not None else None
-                moved_on = standing is Standing.MOVED_ON
-                maker = "which this program made under another name or kept" if moved_on else made_by(holder)
-                raise NameTaken(
-                    f'there is a template "{name}" in the storage pool "{pool.name()}" already, {maker}; '
-                    "choose another name",
-                    path=("name",),
-                    id=f"{pool.UUIDString()}/{name}",
-                    holder=holder,
-                )
+                made = KEPT if standing is Standing.MOVED_ON else ""
+                id_ = f"{pool.UUIDString()}/{name}"
+                raise name_taken(self.kind, name, id=id_, holder=holder, pool=pool.name(), made=made)
         raise Bug(f"{MAX_GENERATIONS} templates exist under one address of the program")
 
     def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
