@@ -68,6 +68,20 @@ class WriteOnly:
     """Cannot be read back from the host: the state keeps what was written."""
 
 
+class Later:
+    """Acts at a later time, and stands nowhere on the host: the object's own mark keeps it.
+
+    With `words` it is only these values that no read can tell.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def keeps(self, value: object) -> bool:
+        """Whether the mark keeps this value."""
+        return not self.words or value in self.words
+
+
 class Sensitive:
     """Always a secret, whoever set it."""
 

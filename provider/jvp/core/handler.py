@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change
 from jvp.core.errors import JvpError
 from jvp.core.identity import Key
@@ -87,6 +88,10 @@ class Handler(ResourceType[S, T]):
 
     def find(self, work: Work, reference: str) -> str:
         """The id for a name or an id that a person typed. Raises NotFound, naming those that exist."""
+        raise NotImplementedError
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        """What the object's own mark says of it, by one look; None when it is surely gone. Raises as `read` does."""
         raise NotImplementedError
 
     def list(self, work: Work) -> Iterator[Listed]:

@@ -24,6 +24,7 @@ from jvp.core.errors import Bug, NotFound, Rejected
 from jvp.core.text import harmless
 
 if TYPE_CHECKING:
+    from jvp.core.declaration import Declaration
     from jvp.core.work import Work
 
 
@@ -142,16 +143,29 @@ class Mark:
     owner: str = ""
     declared_by: DeclaredBy | None = None
     """None in marks of older versions, which did not note it."""
+    declared: str = ""
+    """What was declared last, as the object bears it (`declaration.Noted` reads it); empty where none is noted."""
 
     @classmethod
-    def new(cls, key: Key, generation: int) -> Mark:
+    def new(cls, key: Key, generation: int, declaration: Declaration | None = None) -> Mark:
         """The mark of an object that is being made."""
-        return cls(key.digest, generation, owner=key.owner, declared_by=key.declared_by)
+        return cls(key.digest, generation, owner=key.owner, declared_by=key.declared_by).declaring(declaration)
 
-    def updated(self, key: Key | None) -> Mark:
-        """The mark after an update by the program that the key tells: an engine's state has the object."""
+    def updated(self, key: Key | None, declaration: Declaration | None = None) -> Mark:
+        """The mark after an update by the program that the key tells: an engine's state has the object.
+
+        Without a key some other door changed it: who declares it, and what by name, stays.
+        """
         declared_by = (key.declared_by if key is not None else None) or self.declared_by
-        return replace(self, acknowledged=True, declared_by=declared_by)
+        new = replace(self, acknowledged=True, declared_by=declared_by)
+        return new.declaring(declaration, names=key is not None)
+
+    def declaring(self, declaration: Declaration | None, *, names: bool = True) -> Mark:
+        """The mark that notes this declaration; without `names` those that are noted stay, and without a declaration
+        all of it."""
+        if declaration is None:
+            return self
+        return replace(self, declared=(declaration if names else declaration.named_as(self.declared)).text)
 
     @property
     def stack(self) -> str:

@@ -7,9 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jvp.core.errors import Busy, Cancelled
 from jvp.core.identity import Key, Mark
+
+if TYPE_CHECKING:
+    from jvp.core.declaration import Declaration
 
 Report = Callable[[str], None]
 
@@ -39,6 +43,8 @@ class Work:
 
     mark: Mark | None = None
     """What the object should bear, by what the state knows; None of one that was imported and not updated since."""
+    declaration: Declaration | None = None
+    """What is declared of the object that is created or updated, for its mark; None leaves what is noted."""
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

@@ -56,6 +56,11 @@ def json_of(text: str | bytes) -> Any:
         return None
 
 
+def text(found: object) -> str:
+    """A text as it stands; an empty one for what is none."""
+    return found if isinstance(found, str) else ""
+
+
 def readable(ask: Callable[[], str]) -> str:
     """What a call of libvirt says. Bytes that are no text stand as their escapes: a file may have any name."""
     try:

@@ -29,16 +29,17 @@ import errno
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import libvirt
 
+from jvp.core.declaration import nameless
 from jvp.core.errors import Busy, NameTaken, Rejected
 from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.types import shortened
-from jvp.libvirt.link import handles
+from jvp.libvirt.link import handles, told
 from jvp.libvirt.link.errors import Gone, is_gone, translated
 from jvp.libvirt.link.xml import parse, sub, text_of
 from jvp.libvirt.storage.streams import read_small, write_small
@@ -266,15 +267,25 @@ def _lookup(pool: handles.StoragePool, name: str) -> handles.StorageVol | None:
 
 def _encoded(sidecar: Sidecar) -> bytes:
     mark = asdict(sidecar.mark)
-    # Beside the mark, in which older versions take no other name.
-    declared_by = mark.pop("declared_by")
+    del mark["declared_by"], mark["declared"]
     bag = {"version": VERSION, "kind": sidecar.kind, "mark": mark, "phase": sidecar.phase, "nonce": sidecar.nonce,
            "format": sidecar.format, "facts": sidecar.facts}  # fmt: skip
-    for further in ({"declaredBy": declared_by} if declared_by else {}, {}):
+    for further in _beside(sidecar.mark):
         text = json.dumps({**bag, **further}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
         if len(text) <= SIZE:
             return text.ljust(SIZE)
     raise ValueError(f"a sidecar of {len(text)} bytes does not fit into {SIZE}")
+
+
+def _beside(mark: Mark) -> Iterator[dict[str, Any]]:
+    """What stands beside the mark, in which older versions take no other name: less and less of it, until it fits."""
+    by = {"declaredBy": asdict(mark.declared_by)} if mark.declared_by is not None else {}
+    declared = {"declared": mark.declared} if mark.declared else {}
+    yield {**by, **declared}
+    brief = {"declared": nameless(mark.declared)} if declared else {}
+    yield {**by, **brief}
+    yield brief
+    yield {}
 
 
 def _read(pool: handles.StoragePool, volume: handles.StorageVol) -> Sidecar | None:
@@ -373,7 +384,11 @@ def parsed(raw: bytes) -> Sidecar | None:
             f"this one reads {VERSION}); install that version"
         )
     try:
-        mark = Mark(**found["mark"], declared_by=DeclaredBy.read(found.get("declaredBy")))
+        mark = Mark(
+            **found["mark"],
+            declared_by=DeclaredBy.read(found.get("declaredBy")),
+            declared=told.text(found.get("declared")),
+        )
         read = Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
     except (KeyError, TypeError):
         return None

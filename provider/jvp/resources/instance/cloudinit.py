@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from jvp.core.errors import Path
-from jvp.core.facts import Same
+from jvp.core.facts import Later, Same
 from jvp.core.model import Rule, Spec
 from jvp.core.types import GuestFile, HostName, shortened
 from jvp.core.values import Secret, known, reveal, surely
@@ -204,6 +204,7 @@ class CloudInit(Spec):
     ] = None
     on_change: Annotated[
         Literal["nextBoot", "replace", "ignore"],
+        Later(),
         Field(
             description="What a change does to an existing instance. nextBoot: the data is rewritten and seen at the "
             "next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing."

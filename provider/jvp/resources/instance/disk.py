@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from jvp.core.facts import Changes, Computed, Effect
+from jvp.core.facts import Changes, Computed, Effect, Later
 from jvp.core.model import Rule, Spec
 from jvp.core.types import DiskSize, Reference, shortened
 from jvp.core.values import known
@@ -80,6 +80,7 @@ class RootDisk(Spec):
     ] = None
     delete_with_instance: Annotated[
         bool,
+        Later(),
         Field(
             description="Whether the root disk of an instance that was imported is deleted with it. That of one that "
             "was made here always is."

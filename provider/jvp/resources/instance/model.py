@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from jvp.core.facts import Changes, Computed, Effect, Output, Sentences, Unit, WriteOnly
+from jvp.core.facts import Changes, Computed, Effect, Later, Output, Sentences, Unit, WriteOnly
 from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import (
@@ -164,33 +164,40 @@ class Instance(Spec):
         VirtType | None,
         Changes(Effect.NEXT_BOOT),
         Computed(),
+        Later("auto"),
         Field(description="kvm, qemu (emulation), or auto: kvm where it really works. By default the provider's."),
     ] = None
     power_state: Annotated[
         PowerState,
+        Later("unmanaged"),
         Field(description="What the instance should be doing; unmanaged leaves it as it is found."),
     ] = "running"
     update_policy: Annotated[
         Literal["live", "restart"],
         WriteOnly(),
+        Later(),
         Field(
             description="What becomes of a change that a running guest cannot take. live: it waits for the next power "
             "cycle. restart: the guest is shut down and started again at once."
         ),
     ] = "live"
     shutdown_timeout: Annotated[
-        Duration, WriteOnly(), Field(description="How long the guest may take to shut down before it is cut off.")
+        Duration,
+        WriteOnly(),
+        Later(),
+        Field(description="How long the guest may take to shut down before it is cut off."),
     ] = "60s"
     autostart: Annotated[bool, Field(description="Whether the instance starts with the node.")] = False
     wait_for: Annotated[
         Literal["none", "ip", "agent"],
         WriteOnly(),
+        Later(),
         Field(
             description="What to wait for after a start. ip: until a network card has an address. "
             "agent: until the QEMU guest agent answers."
         ),
     ] = "none"
-    wait_timeout: Annotated[Duration, WriteOnly(), Field(description="How long to wait for it.")] = "5m"
+    wait_timeout: Annotated[Duration, WriteOnly(), Later(), Field(description="How long to wait for it.")] = "5m"
 
     def rules(self) -> Iterator[Rule]:
         yield from self._room_rules()

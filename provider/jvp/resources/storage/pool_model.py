@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from jvp.core.facts import At, Changes, Computed, Effect, Output, Same, Unit
+from jvp.core.facts import At, Changes, Computed, Effect, Later, Output, Same, Unit
 from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
@@ -44,6 +44,7 @@ class StoragePool(Spec):
     ] = True
     delete_data: Annotated[
         bool,
+        Later(),
         Field(
             description="Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of "
             "others always stay, and so does the folder that holds them."

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jvp.core.facts import Changes, Computed, Effect, Output, Unit
+from jvp.core.facts import Changes, Computed, Effect, Later, Output, Unit
 from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import DiskSize, LocalPath, Name, Reference, over_qcow2
@@ -71,6 +71,7 @@ class Volume(Spec):
     ] = False
     detach_on_delete: Annotated[
         bool,
+        Later(),
         Field(
             description="Whether deleting the volume takes it out of jvp's own instances first, running ones too. "
             "With false a volume that is attached is not deleted."
