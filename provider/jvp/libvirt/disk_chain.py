@@ -1,80 +1,157 @@
-"""The files that a domain's disk is made of, from the top down: what it stands on, and overlays of other tools."""
+"""The chain of a domain's disk: the files that it is made of, from the active one, which the guest writes to, down.
+
+Whoever has to know what lies over a disk, or under it, asks the chain: what is read, written, grown, cloned or deleted
+follows from whose the layers are.
+"""
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
 
 import libvirt
 
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
-from jvp.libvirt.node_view import View
+from jvp.libvirt.node_view import SeenVolume, View
+from jvp.libvirt.storage import templates
+
+DECLARED = "volume"
+"""The kind of the record of a volume that a program declares."""
+_ROOT = re.compile(r"jvp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-root")
 
 
-def layers(view: View, disk: Element) -> list[str]:
-    """The files of a domain's disk from the top down, as far as they are known. Raises libvirtError.
+class Whose(Enum):
+    """Whose a layer is: ours, unless it is one of the last two."""
 
-    A raw file is the last one, whatever a guest wrote into it; what a qcow2 file stands on, its own head says.
+    ROOT = "the root disk of an instance"
+    VOLUME = "a volume that a program declares"
+    TEMPLATE = "the image of a template"
+    LAYER = "a layer of ours over one of these"
+    OTHER = "another tool's"
+    UNKNOWN = "in no active pool"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file of a chain."""
+
+    path: str
+    format: str
+    """As the domain's definition or the layer above tells it, never as its own bytes do."""
+    view: View = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.path)
+
+    @property
+    def volume(self) -> SeenVolume | None:
+        """The volume at its path, whether its file is there or not. Raises libvirtError."""
+        return self.view.listed(self.path)
+
+    @property
+    def whose(self) -> Whose:
+        """By our record, else by its name. Raises libvirtError, and Rejected for a record of a newer version."""
+        volume = self.volume
+        if volume is None:
+            return Whose.UNKNOWN
+        if (record := volume.record) is not None:
+            return Whose.VOLUME if record.kind == DECLARED else Whose.LAYER
+        if _ROOT.fullmatch(volume.name):
+            return Whose.ROOT
+        return Whose.TEMPLATE if templates.parsed_name(volume.name) else Whose.OTHER
+
+    @property
+    def size(self) -> int | None:
+        """What a guest sees of a disk that ends with this layer; None where its file is gone, or in no pool."""
+        volume = self.view.volume(self.path)
+        return volume.size(self.format) if volume is not None else None
+
+
+class Chain:
+    """The layers of a domain's disk, as far as they are known. They are read when they are first asked for.
+
+    A raw layer is the last one, whatever a guest wrote into it. What a qcow2 layer stands on the definition of a
+    running guest tells; of a guest that is off the volumes do, and both say the same.
     """
-    found = list(_told(disk))
-    paths = [path for path, _ in found]
-    while found and found[-1][1] != "raw" and (below := _base(view, paths[-1])) and below[0] not in paths:
-        found.append(below)
-        paths.append(below[0])
-    return paths
 
+    def __init__(self, view: View, disk: Element) -> None:
+        self.view, self.disk = view, disk
+        self.path = path_of(disk)
+        """The active layer's file, None where the disk has none: a drive without a medium, or a disk over a network."""
+        self.format = value(disk, "driver/@type") or "raw"
 
-def over(view: View, disk: Element, base: str) -> list[str]:
-    """The overlays that other tools laid over `base`, top first, when a domain's disk is made of these.
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """From the active one down. Raises libvirtError."""
+        found: dict[str, Layer] = {}
+        for path, format in self._read():
+            if path in found:  # a circle
+                break
+            found[path] = Layer(path, format, self.view)
+        return tuple(found.values())
 
-    Empty when the disk is `base` itself, or does not stand on it, or is another volume that a program declares.
-    Raises libvirtError.
-    """
-    top = path_of(disk)
-    if top is None or top == base or (value(disk, "driver/@type") or "raw") == "raw":
-        return []
-    found = layers(view, disk)
-    above = found[: found.index(base)] if base in found else []
-    return [] if any(is_recorded(view, path) for path in above) else above
+    @property
+    def active(self) -> Layer | None:
+        """The layer that the guest writes to."""
+        return Layer(self.path, self.format, self.view) if self.path is not None else None
 
+    def over(self, path: str) -> tuple[Layer, ...]:
+        """The layers that lie over the file at `path`, the active one first.
 
-def is_recorded(view: View, path: str) -> bool:
-    """Whether the file at a path is a volume that a program declares. Raises libvirtError."""
-    volume = view.listed(path)
-    return volume is not None and volume.record is not None
+        None when the disk is that file, or is not made of it, or when one of them is a disk in its own right: then
+        somebody gave the guest another disk. Raises libvirtError.
+        """
+        if self.path is None or self.path == path or self.format == "raw":
+            return ()
+        paths = [layer.path for layer in self.layers]
+        above = self.layers[: paths.index(path)] if path in paths else ()
+        own = (Whose.ROOT, Whose.VOLUME, Whose.TEMPLATE)
+        return () if any(layer.whose in own for layer in above) else above
+
+    def stands_for(self, path: str) -> bool:
+        """Whether the active layer is where the disk at `path` goes on: that file itself, or layers of ours alone lie
+        over it. Raises libvirtError."""
+        above = self.over(path)
+        return self.path == path or (bool(above) and all(layer.whose is Whose.LAYER for layer in above))
+
+    def seen_size(self, domain: handles.Domain) -> int | None:
+        """What the guest sees of the disk; None when that cannot be read: the active layer is gone, or damaged.
+
+        Raises libvirtError when the daemon did not answer: then nothing is known of it.
+        """
+        assert self.path is not None
+        try:
+            return int(domain.blockInfo(self.path, 0)[0])
+        except libvirt.libvirtError:
+            if not domain.connect().isAlive():
+                raise
+            return None
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        """Paths and formats: what the definition tells, then what the volumes do."""
+        told = list(_told(self.disk))
+        yield from told
+        last = told[-1] if told else None
+        while last is not None and last[1] != "raw" and (last := self.view.base_of(last[0])) is not None:
+            yield last
 
 
 def path_of(disk: Element) -> str | None:
     return value(disk, "source/@file") or value(disk, "source/@dev")
 
 
-def size(domain: handles.Domain, path: str) -> int | None:
-    """What the guest sees of its disk with this top file; None when that cannot be read: it is gone, or damaged.
-
-    Raises libvirtError when the daemon did not answer: then nothing is known of it.
-    """
-    try:
-        return int(domain.blockInfo(path, 0)[0])
-    except libvirt.libvirtError:
-        if not domain.connect().isAlive():
-            raise
-        return None
-
-
 def _told(disk: Element) -> Iterator[tuple[str, str]]:
-    """Paths and formats that a domain's definition tells of a disk."""
+    """Paths and formats that a domain's definition tells of a disk, to the first that is raw."""
     path, store = path_of(disk), disk.find("backingStore")
-    if path is not None:
-        yield path, value(disk, "driver/@type") or "raw"
-    while store is not None and (path := path_of(store)):
-        yield path, value(store, "format/@type") or "raw"
-        store = store.find("backingStore")
-
-
-def _base(view: View, path: str) -> tuple[str, str] | None:
-    """Path and format of what the volume at a path stands on."""
-    volume = view.learned(path)
-    if volume is None:
-        return None
-    base = value(volume.root, "backingStore/path")
-    return (base, value(volume.root, "backingStore/format/@type") or "raw") if base else None
+    format = value(disk, "driver/@type") or "raw"
+    while path is not None:
+        yield path, format
+        path = path_of(store) if store is not None and format != "raw" else None
+        if store is not None:
+            format, store = value(store, "format/@type") or "raw", store.find("backingStore")

@@ -14,8 +14,8 @@ from jvp.libvirt.domain.disks import DomainDisk, Domains, seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, volume_xml
-from jvp.libvirt.storage import lookup, volume_record
+from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.storage import copy_volume, lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 
 
@@ -76,6 +76,12 @@ class SeenVolume:
             self._record = (volume_record.get(self.pool, self.name),)
         return self._record[0]
 
+    def size(self, format: str | None) -> int:
+        """What a guest sees of it as a disk of this format. A raw one that looks like qcow2, because the guest wrote
+        that, is as long as its file."""
+        other = format == "raw" and copy_volume.format_of(self.root) != "raw"
+        return number(self.root, "physical" if other else "capacity") or 0
+
 
 class View:
     """A node as one call sees it. Raises libvirtError.
@@ -90,6 +96,7 @@ class View:
         self._pools: dict[str, handles.StoragePool] = {}
         self._names: dict[str, list[str]] = {}
         self._listed: dict[str, SeenVolume | None] = {}
+        self._bases: dict[str, tuple[str, str] | None] = {}
         self._domains: Domains | None = None
         self._definitions: list[tuple[handles.Domain, Element]] | None = None
 
@@ -164,6 +171,7 @@ class View:
         lookup.refresh(work, found.pool)
         again = lookup.find_volume(found.pool, found.name)
         self._listed[path] = SeenVolume(again, found.pool) if again is not None else None
+        self._bases.pop(path, None)
         return self._listed[path]
 
     def learned(self, path: str) -> SeenVolume | None:
@@ -174,3 +182,12 @@ class View:
             del self._listed[path]
             found = self.listed(path)
         return found
+
+    def base_of(self, path: str) -> tuple[str, str] | None:
+        """Path and format of what the volume at a path stands on; None where it stands on nothing. Raises Busy."""
+        if path not in self._bases:
+            volume = self.learned(path)
+            base = value(volume.root, "backingStore/path") if volume is not None else None
+            format = (value(volume.root, "backingStore/format/@type") if volume is not None else None) or "raw"
+            self._bases[path] = (base, format) if base else None
+        return self._bases[path]

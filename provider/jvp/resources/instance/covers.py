@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from jvp.core.errors import JvpError, Rejected
-from jvp.libvirt import disk_chain
+from jvp.libvirt.disk_chain import Chain
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
@@ -22,7 +22,7 @@ def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Na
     found = dict(wanted)
     for device in inactive.iterfind("devices/disk"):
         source, top = wanted.get(disk_key(device)), source_of(device)
-        if source is not None and top and is_declared(device, known) and disk_chain.over(view, device, source.path):
+        if source is not None and top and is_declared(device, known) and Chain(view, device).over(source.path):
             found[disk_key(device)] = DiskSource(top, told_format(device))
     return found
 
@@ -41,7 +41,7 @@ def refuse_moved(view: View, domain: handles.Domain, inactive: Element, spec: In
             path = view.meant(had[key]).path
             if reference is not None and path == view.meant(reference).path:
                 continue
-            going = bool(disk_chain.over(view, device, path))
+            going = bool(Chain(view, device).over(path))
         if going:
             why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
             where = ("disks",) if index is None else ("disks", index, "volume")

@@ -10,7 +10,7 @@ from typing import Any
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
 from jvp.core.work import Work
-from jvp.libvirt import disk_chain
+from jvp.libvirt.disk_chain import Chain, Whose
 from jvp.libvirt.domain import bridged, devices, guest
 from jvp.libvirt.domain.domains import pending_of, runs
 from jvp.libvirt.link import handles, marks
@@ -304,17 +304,17 @@ def _disk(view: View, device: Element, prior: InstanceState | None) -> Disk:
 
 
 def _covered(view: View, device: Element, before: str | None) -> str | None:
-    """The declared volume that a disk is, when another tool has laid an overlay over it; None when none has.
+    """The declared volume that a disk is, when layers lie over it; None when none do.
 
     It is the one that it was `before`; of an import the first that a program declares.
     """
+    chain = Chain(view, device)
     with contextlib.suppress(NotFound):
         if before is not None:
-            path = view.meant(before).path
-            return before if disk_chain.over(view, device, path) else None
-        for path in disk_chain.layers(view, device):
-            if disk_chain.is_recorded(view, path):
-                return view.meant(path).id if path != source_of(device) else None
+            return before if chain.over(view.meant(before).path) else None
+        for layer in chain.layers:
+            if layer.whose is Whose.VOLUME:
+                return view.meant(layer.path).id if layer.path != chain.path else None
     return None
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from jvp.core.errors import Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
+from jvp.libvirt.disk_chain import Layer
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.domain.domains import Defined, DomainApi
 from jvp.libvirt.link import handles, marks
@@ -15,7 +16,7 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage import pool_mark, volume_record
 from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, pool_at, refresh, unless_lost
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import cards, machine
@@ -24,7 +25,7 @@ from jvp.resources.instance.storage import (
     NVRAM,
     nvram_name,
     pool_of_root,
-    root_overlays,
+    root_layers,
     root_path,
     seed_name,
 )
@@ -61,8 +62,8 @@ def remove(
         _remove_at(node, going.path)
     _remove_made(work, node, uuid, None if imported else going.path, imported=imported)
     # From the base up: what is left of them if this is cut off is found from the top.
-    for file in [] if keep else reversed(going.over):
-        _remove_at(node, file)
+    for layer in () if keep else reversed(going.over):
+        _remove_layer(node, layer)
     if found is None:
         return
     cards.drop(work, node, reservations.cards_of(found.root))
@@ -77,8 +78,8 @@ class _Going:
 
     path: str | None
     """Its root disk."""
-    over: list[str] = field(default_factory=list)
-    """What lies over that, top first."""
+    over: tuple[Layer, ...] = ()
+    """What lies over that, the active layer first."""
     files: set[str] = field(default_factory=set)
     """All of these."""
     ours: bool = True
@@ -89,17 +90,17 @@ class _Going:
 
 def _checked(work: Work, view: View, uuid: str, root: Element, path: str | None, *, whole: bool) -> _Going:
     """What goes with a domain of this inactive definition. Raises Rejected for what must not go."""
-    ours, own, over = marks.mark_of(root) is not None, root_path(view, root, path), list[str]()
+    ours, own, over = marks.mark_of(root) is not None, root_path(view, root, path), tuple[Layer, ...]()
     path = path or own
     if (ours or whole) and path:
-        over = root_overlays(view, root, path)
-        for file in dict.fromkeys([*over, own or path, path]):
+        over = root_layers(view, root, path)
+        for file in dict.fromkeys([*(layer.path for layer in over), own or path, path]):
             _refuse_unreachable(work, view, file)
             _refuse_shared(view, file, uuid)
         if not ours:
             _refuse_declared(view, path)
     had_uefi = marks.facts_of(root).get(NVRAM) and machine.firmware_of(root) == "bios"
-    files = {file for file in (*over, own, path) if file} if ours or whole else set[str]()
+    files = {file for file in (*(layer.path for layer in over), own, path) if file} if ours or whole else set[str]()
     return _Going(path, over, files, ours, pool_of_root(view, root) if had_uefi else None)
 
 
@@ -155,6 +156,17 @@ def _remove_at(node: Node, path: str) -> None:
     found = View(node).volume(path)
     if found is not None:
         delete_volume(found.volume)
+
+
+def _remove_layer(node: Node, layer: Layer) -> None:
+    """Remove a layer, and before it our record: what is left without one goes with the instance all the same.
+
+    Raises libvirtError. Again: yes.
+    """
+    volume = layer.volume
+    if volume is not None and volume.record is not None:
+        volume_record.drop(volume.pool, volume.name, volume.record.nonce)
+    _remove_at(node, layer.path)
 
 
 def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, imported: bool = False) -> None:

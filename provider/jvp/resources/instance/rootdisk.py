@@ -14,9 +14,9 @@ from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import copy_volume, lookup, overlays
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
-from jvp.resources.instance.definition import DiskSource, root_disk, root_format, source_of
+from jvp.resources.instance.definition import DiskSource, root_disk, root_format
 from jvp.resources.instance.model import Instance, InstanceState
-from jvp.resources.instance.storage import FORMAT, grow, root_path, root_size, size_at, size_of
+from jvp.resources.instance.storage import FORMAT, grow, root_chain, root_path, root_size, size_at
 
 
 def lost(view: View, inactive: Element, prior: InstanceState) -> DiskSource | None:
@@ -35,17 +35,18 @@ def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> s
     """
     own, format = root_path(view, inactive, prior.root_disk_path), root_format(inactive) or FORMAT
     volume = view.volume(own) if own is not None else None
-    if own is None or volume is None or size_of(volume, format):
+    if own is None or volume is None or volume.size(format):
         return None
     view.refreshed(work, own, volume)  # only then libvirt sees what is there now
     volume = view.volume(own)
-    if volume is None or size_of(volume, format):
+    if volume is None or volume.size(format):
         return None
     return copy_volume.damage(volume.root, format, f'the root disk of "{value(inactive, "name")}"')
 
 
 def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-    """Raise Invalid for less than the disk has, Rejected where it is damaged, or an overlay would have to grow.
+    """Raise Invalid for less than the disk has, Rejected where it is damaged, or another tool's layer would have to
+    grow.
 
     Raises libvirtError.
     """
@@ -64,33 +65,31 @@ def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Ins
     if wanted and now is not None and disk_bytes(wanted) < now:
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
     if wanted and now is not None and disk_bytes(wanted) > now:
-        refuse_covered(domain, inactive, own)
+        refuse_covered(view, domain, inactive, own)
 
 
 def grow_root(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
     """Bring the disk to the declared size, through the guest when it runs. Again: yes. Raises libvirtError."""
     wanted = spec.root_disk.size if spec.root_disk else None
-    device = root_disk(inactive)
-    if not wanted or device is None:
-        return
-    if source_of(device) != root_path(view, inactive, prior.root_disk_path):
-        return  # an overlay, whose size is the declared one
-    path, format = source_of(device) or "", root_format(inactive) or "raw"
+    chain, own = root_chain(view, inactive), root_path(view, inactive, prior.root_disk_path)
+    if not wanted or chain is None or chain.path is None or own is None or not chain.stands_for(own):
+        return  # what another tool laid over it has the declared size
+    path, format = chain.path, (root_format(inactive) if chain.path == own else chain.format) or "raw"
     now = size_at(view, path, format)
     if now is None or disk_bytes(wanted) <= now:
         return
     if domain.isActive():
         # On another bus it waits for the next power cycle, and is still where it was.
         running = root_disk(devices.live_xml(domain))
-        target = value(running if running is not None else device, "target/@dev")
+        target = value(running if running is not None else chain.disk, "target/@dev")
         domain.blockResize(target or "", disk_bytes(wanted), devices.RESIZE_BYTES)
     else:
         grow(view, path, format, disk_bytes(wanted))
 
 
-def refuse_covered(domain: handles.Domain, root: Element, own: str | None) -> None:
-    """Raise Rejected when the root disk `own` lies under an overlay, which would have to grow with it."""
-    device = root_disk(root)
-    if device is not None and source_of(device) != own:
-        why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+def refuse_covered(view: View, domain: handles.Domain, root: Element, own: str | None) -> None:
+    """Raise Rejected when the root disk `own` lies under another tool's layer, which would have to grow with it."""
+    chain = root_chain(view, root)
+    if chain is not None and chain.path != own and (own is None or not chain.stands_for(own)):
+        why = overlays.covered(domain.name(), value(chain.disk, "target/@dev") or "")
         raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))

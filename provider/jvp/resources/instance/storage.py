@@ -6,11 +6,11 @@ import posixpath
 from functools import partial
 
 from jvp.core.errors import NotFound, Path, Rejected
-from jvp.libvirt import disk_chain
+from jvp.libvirt.disk_chain import Chain, Layer, Whose
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, number, parse, value
+from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.storage import copy_volume
 from jvp.libvirt.storage.lookup import active_pools, find_volume, unless_lost
@@ -23,7 +23,6 @@ from jvp.resources.instance.definition import (
     root_format,
     root_name,
     source_of,
-    told_format,
 )
 from jvp.resources.instance.model import Instance
 from jvp.resources.instance.upkeep import Places
@@ -94,13 +93,7 @@ def format_of(volume: SeenVolume) -> str:
 def size_at(view: View, path: str, format: str | None) -> int | None:
     """The size of the disk of this format at a path, None when it is in no pool."""
     found = view.volume(path)
-    return size_of(found, format) if found is not None else None
-
-
-def size_of(volume: SeenVolume, format: str | None) -> int:
-    """What a guest sees of its disk. A raw one that looks like qcow2, because the guest wrote that, is its file."""
-    other = format == "raw" and copy_volume.format_of(volume.root) != "raw"
-    return number(volume.root, "physical" if other else "capacity") or 0
+    return found.size(format) if found is not None else None
 
 
 def grow(view: View, path: str, format: str, size: int) -> None:
@@ -111,21 +104,26 @@ def grow(view: View, path: str, format: str, size: int) -> None:
 
 
 def root_path(view: View, root: Element, known: str | None = None) -> str | None:
-    """The file that is the instance's root disk, also under overlays that another tool laid over it.
+    """The file that is the instance's root disk, also under layers that lie over it.
 
     An imported one is told from them by the path that it is `known` by. None without a disk. Raises libvirtError.
     """
-    device = root_disk(root)
-    top = source_of(device) if device is not None else None
-    if device is None or top is None or is_ours(root):
-        return top
+    chain = root_chain(view, root)
+    if chain is None or chain.path is None or is_ours(root):
+        return chain.path if chain is not None else None
     if marks.mark_of(root) is None:
-        return known if known and disk_chain.over(view, device, known) else top
-    name, found = root_name(value(root, "uuid") or ""), disk_chain.layers(view, device)
-    own = next((path for path in found if posixpath.basename(path) == name), None)
-    if own is None and (told_format(device) == "raw" or view.volume(found[-1]) is not None):
+        return known if known and chain.over(known) else chain.path
+    name = root_name(value(root, "uuid") or "")
+    own = next((layer.path for layer in chain.layers if layer.name == name), None)
+    if own is None and (chain.format == "raw" or view.volume(chain.layers[-1].path) is not None):
         own = _made(view, name, known)  # all that lies under the disk is known, and ours is not among it
-    return own or top
+    return own or chain.path
+
+
+def root_chain(view: View, root: Element) -> Chain | None:
+    """What the root disk is made of; None without a disk."""
+    device = root_disk(root)
+    return Chain(view, device) if device is not None else None
 
 
 def _made(view: View, name: str, known: str | None) -> str | None:
@@ -138,10 +136,10 @@ def _made(view: View, name: str, known: str | None) -> str | None:
 
 def is_elsewhere(view: View, root: Element, own: str | None) -> bool:
     """Whether somebody pointed the root disk of a machine of ours at a file that does not stand on `own`."""
-    device = root_disk(root)
-    if device is None or own is None or marks.mark_of(root) is None or source_of(device) == own:
+    chain = root_chain(view, root)
+    if chain is None or own is None or marks.mark_of(root) is None or chain.path == own:
         return False
-    return own not in disk_chain.layers(view, device)
+    return own not in [layer.path for layer in chain.layers]
 
 
 def places(view: View, root: Element, known: str | None) -> Places:
@@ -163,28 +161,27 @@ def places(view: View, root: Element, known: str | None) -> Places:
     return Places(own if is_elsewhere(view, root, own) else None, place, tuple(formats))
 
 
-def root_overlays(view: View, root: Element, known: str | None) -> list[str]:
-    """The overlays over the root disk, top first. Of one that we made also those whose base is gone already.
+def root_layers(view: View, root: Element, known: str | None) -> tuple[Layer, ...]:
+    """The layers over the root disk, the active one first. Of one that we made also those whose base is gone already.
 
     Raises libvirtError.
     """
-    device, own = root_disk(root), root_path(view, root, known)
-    if device is None or own is None or is_ours(root):
-        return []
-    if source_of(device) != own:
-        return disk_chain.over(view, device, own)
-    found = disk_chain.layers(view, device) if marks.mark_of(root) is not None else []
+    chain, own = root_chain(view, root), root_path(view, root, known)
+    if chain is None or own is None or is_ours(root):
+        return ()
+    if chain.path != own:
+        return chain.over(own)
+    found = chain.layers if marks.mark_of(root) is not None else ()
     # Only a removal that was cut off leaves this.
-    cut = len(found) > 1 and view.volume(found[-1]) is None
-    return found[:-1] if cut and not any(disk_chain.is_recorded(view, path) for path in found) else []
+    cut = len(found) > 1 and view.volume(found[-1].path) is None
+    return found[:-1] if cut and not any(layer.whose is Whose.VOLUME for layer in found) else ()
 
 
 def root_size(view: View, domain: handles.Domain, root: Element, own: str | None) -> int | None:
     """What the guest sees of its root disk, whose own file is `own`. Raises libvirtError."""
-    device = root_disk(root)
-    top = source_of(device) if device is not None else None
-    if top is not None and top != own and not is_elsewhere(view, root, own):
-        return disk_chain.size(domain, top)
+    chain = root_chain(view, root)
+    if chain is not None and chain.path not in (None, own) and not is_elsewhere(view, root, own):
+        return chain.seen_size(domain)
     return size_at(view, own, root_format(root)) if own else None
 
 
