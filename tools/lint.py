@@ -21,6 +21,7 @@ LANES: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("ruff", "format", "--check", "--quiet", "."),
         ("lint-imports", "--no-logo"),
         ("python", "-m", "tools.lengths"),
+        ("python", "-m", "tools.handles"),
         ("python", "-m", "tools.gen_sdk", "--check"),
         ("python", "-m", "tools.gen_docs", "--check"),
         ("python", "-m", "tools.descriptors", "--check"),

@@ -41,6 +41,12 @@ class DhcpLease(TypedDict):
     clientid: str | None
 
 
+class Bound(Protocol):
+    """Whatever was found through a connection, which is every object but the connection itself."""
+
+    def connect(self) -> Connection: ...
+
+
 class Stream(Protocol):
     """virStream: what goes into a volume or comes out of one, and a console's text."""
 

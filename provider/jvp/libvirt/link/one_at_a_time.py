@@ -106,7 +106,7 @@ def _waiting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     what = f"libvirt's {name}"
 
     @functools.wraps(method)
-    def call(this: Any, *arguments: Any, **named: Any) -> Any:
+    def call(this: handles.Bound, *arguments: Any, **named: Any) -> Any:
         line = _lines.get(this if isinstance(this, libvirt.virConnect) else this.connect())
         if line is None:
             return method(this, *arguments, **named)
