@@ -6,7 +6,6 @@ follows from whose the layers are.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,10 +14,11 @@ from functools import cached_property
 
 import libvirt
 
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.libvirt.storage import templates
+from jvp.libvirt.storage import kinds, templates
 
 DECLARED = "volume"
 """The kind of the record of a volume that a program declares."""
@@ -47,7 +47,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        return posixpath.basename(self.path)
+        return kinds.name_of(self.path)
 
     @property
     def volume(self) -> SeenVolume | None:
@@ -143,7 +143,7 @@ class Chain:
 
 
 def path_of(disk: Element) -> str | None:
-    return value(disk, "source/@file") or value(disk, "source/@dev")
+    return disk_source.path_of(disk)
 
 
 def _told(disk: Element) -> Iterator[tuple[str, str]]:

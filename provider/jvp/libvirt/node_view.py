@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import posixpath
 
 import libvirt
 
@@ -15,7 +14,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, volume_record
+from jvp.libvirt.storage import copy_volume, kinds, lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 
 
@@ -177,7 +176,7 @@ class View:
     def learned(self, path: str) -> SeenVolume | None:
         """The volume at a path, that another tool may have just made: its pool looks at its folder. Raises Busy."""
         found = self.listed(path)
-        if found is None and (pool := lookup.pool_at(self.node, posixpath.dirname(path))) is not None:
+        if found is None and (pool := lookup.pool_at(self.node, kinds.folder_of(path))) is not None:
             lookup.refresh(current(), pool)
             del self._listed[path]
             found = self.listed(path)

@@ -11,9 +11,10 @@ from typing import Any
 import libvirt
 
 from jvp.core.work import Work
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import events, handles, marks
 from jvp.libvirt.link.errors import Gone, is_gone, reason
-from jvp.libvirt.link.xml import Element, drop, parse, put, text_of, value
+from jvp.libvirt.link.xml import Element, drop, parse, text_of, value
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -228,13 +229,13 @@ def plug(domain: handles.Domain, device: Element) -> None:
     domain.attachDeviceFlags(text_of(device), LIVE)
 
 
-def change_medium(domain: handles.Domain, drive: Element, path: str | None) -> None:
+def change_medium(domain: handles.Domain, drive: Element, path: str | None, type: str = disk_source.FILE) -> None:
     """Put another CD into a running guest's drive, or take it out (None). Raises libvirtError: a locked tray, say."""
     changed = copy.deepcopy(drive)
     for source in changed.findall("source") + changed.findall("backingStore"):
         changed.remove(source)
     if path is not None:
-        put(changed, "source/@file", path)
+        disk_source.point(changed, path, type)
     domain.updateDeviceFlags(text_of(changed), LIVE)
 
 

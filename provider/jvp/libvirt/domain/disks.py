@@ -10,7 +10,7 @@ import libvirt
 
 from jvp.core.errors import Busy, Rejected
 from jvp.core.work import Work, current
-from jvp.libvirt.domain import devices
+from jvp.libvirt.domain import devices, disk_source
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
@@ -116,7 +116,7 @@ def _paths_of(
         holder = source.getparent()
         if holder is None or holder.tag not in ("disk", "backingStore", "mirror"):
             continue
-        path = source.get("file") or source.get("dev") or _path_in_pool(connection, source, paths)
+        path = disk_source.path_in(source) or _path_in_pool(connection, source, paths)
         if path:
             yield path, holder.tag == "backingStore"
 

@@ -12,7 +12,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, templates, volume_record
+from jvp.libvirt.storage import copy_volume, lookup, pool_kind, templates, volume_record
 from jvp.libvirt.storage.templates import TemplateVolume
 
 FORMATS = ("qcow2", "raw")
@@ -42,7 +42,7 @@ class Original:
     @property
     def capacity(self) -> int:
         """What a guest sees, in whole sectors."""
-        return -(-(number(self.root, "capacity") or 0) // 512) * 512
+        return pool_kind.volumes_of(self.root).rounded(number(self.root, "capacity") or 0)
 
     def refuse_unsteady(self) -> None:
         """Raise Rejected while a guest that runs may write into it."""

@@ -14,8 +14,9 @@ from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, parse, put, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, templates
+from jvp.libvirt.storage import copy_volume, lookup, pool_kind, templates
 from jvp.libvirt.storage.clone_source import Original
+from jvp.libvirt.storage.kinds import Ability
 from jvp.libvirt.storage.lookup import BackingFile
 from jvp.libvirt.storage.templates import TemplateVolume
 from jvp.libvirt.storage.volume_claim import Claim, Wanted
@@ -26,6 +27,8 @@ class Content:
 
     at_once = True
     """Whether the volume is whole as soon as libvirt has made it."""
+    needs: Ability | None = None
+    """What the pool must be able to do for it."""
 
     def __init__(self, node: Node, format: str) -> None:
         self.node, self.format = node, format
@@ -47,8 +50,14 @@ class Content:
         Where the pool is not made yet (None) only what the content alone tells.
         """
         if pool is not None:
+            self.require(pool)
             self.refuse(pool)
         yield
+
+    def require(self, pool: handles.StoragePool) -> None:
+        """Raise Rejected where pools of this kind cannot do what the content needs."""
+        if self.needs is not None:
+            pool_kind.require(pool, self.needs, ("pool",))
 
     def refuse(self, pool: handles.StoragePool) -> None:
         """Raise what speaks against it."""
@@ -70,6 +79,8 @@ class Content:
 
 class Overlay(Content):
     """What differs from a template, stored beside it."""
+
+    needs = "backing"
 
     def __init__(self, node: Node, template: TemplateVolume) -> None:
         super().__init__(node, "qcow2")
@@ -106,6 +117,7 @@ class Copy(Content):
     def __init__(self, node: Node, template: TemplateVolume, format: str) -> None:
         super().__init__(node, format)
         self.template = template
+        self.needs = "upload" if template.format == format else "clone"
 
     @property
     def what(self) -> str:
@@ -148,7 +160,7 @@ class Clone(Content):
     By streams alone: a guest may have written it, and libvirt's own clone would believe what is in it.
     """
 
-    at_once = False
+    at_once, needs = False, "upload"
 
     def __init__(self, node: Node, original: Original) -> None:
         super().__init__(node, original.format)
@@ -223,12 +235,7 @@ def file_length(root: Element, format: str) -> int:
     """The length of a volume's file; of a raw one in whole sectors."""
     if format != "raw":
         return number(root, "physical") or 0
-    return sectors(number(root, "capacity") or 0)
-
-
-def sectors(length: int) -> int:
-    """A length as a disk has it: whole sectors of 512 bytes, rounded up."""
-    return -(-length // 512) * 512
+    return pool_kind.volumes_of(root).rounded(number(root, "capacity") or 0)
 
 
 def streamed(work: Work, node: Node, claim: Claim, source: handles.StorageVol, format: str) -> handles.StorageVol:

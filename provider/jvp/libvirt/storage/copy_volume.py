@@ -16,6 +16,7 @@ from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value, volume_xml
+from jvp.libvirt.storage import kinds
 from jvp.libvirt.storage.lookup import find_volume
 from jvp.libvirt.storage.streams import CHUNK, VolumeUpload
 
@@ -189,7 +190,7 @@ def damage(root: Element, recorded: str, what: str, *, mended: bool = False) -> 
     `mended` says that an update gives a raw one its size back.
     """
     path, anew = value(root, "target/path"), "put it back, or delete the file, and it is made anew"
-    if format_of(root) == "dir":
+    if format_of(root) == kinds.FOLDER:
         return f"{path} is a folder, and {what} was a file: move it away and run again"
     if recorded == "raw":
         lost = f"the file of {what} was cut to 0 bytes, and what was in it is lost: {path}"

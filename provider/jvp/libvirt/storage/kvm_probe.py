@@ -18,11 +18,12 @@ from pathlib import Path
 import libvirt
 
 from jvp.core.work import Work
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.errors import is_without_kvm
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import ensure, parse, put, sub, text_of
-from jvp.libvirt.storage import lookup
+from jvp.libvirt.storage import lookup, pool_kind
 from jvp.libvirt.storage.streams import write_small
 
 LIMIT_S = 1.5
@@ -98,7 +99,8 @@ def _tried(work: Work, node: Node, pool: handles.StoragePool) -> str:
     try:
         write_small(connection, volume, _SECTOR)
         try:
-            domain = connection.createXML(_domain_xml(name, volume.path()), libvirt.VIR_DOMAIN_START_PAUSED | _AUTO)
+            root = _domain_xml(name, volume.path(), pool_kind.layout_of(pool).disk)
+            domain = connection.createXML(root, libvirt.VIR_DOMAIN_START_PAUSED | _AUTO)
         except libvirt.libvirtError as error:
             return "refused" if is_without_kvm(error) else "not started"
         try:
@@ -135,7 +137,7 @@ def _volume_xml(name: str) -> str:
     return text_of(root)
 
 
-def _domain_xml(name: str, path: str) -> str:
+def _domain_xml(name: str, path: str, disk_type: str) -> str:
     root = parse("<domain type='kvm'><os><type>hvm</type><boot dev='hd'/></os><features><acpi/></features></domain>")
     put(root, "name", name)
     put(root, "memory", "32")
@@ -143,9 +145,9 @@ def _domain_xml(name: str, path: str) -> str:
     put(root, "vcpu", "1")
     put(root, "os/type/@machine", "q35")
     devices = ensure(root, "devices")
-    disk = sub(devices, "disk", type="file", device="disk")
+    disk = sub(devices, "disk", type=disk_type, device="disk")
     sub(disk, "driver", name="qemu", type="raw")
-    sub(disk, "source", file=path)
+    disk_source.point(disk, path, disk_type)
     sub(disk, "target", dev="vda", bus="virtio")
     sub(devices, "controller", type="usb", model="none")
     sub(devices, "memballoon", model="none")

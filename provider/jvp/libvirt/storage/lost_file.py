@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import libvirt
 
 from jvp.core.work import Work
-from jvp.libvirt.domain import devices
+from jvp.libvirt.domain import devices, disk_source
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, parse, value
+from jvp.libvirt.link.xml import Element
+from jvp.libvirt.storage import pool_kind
 
 REMOVED = (
     "its volume was removed and made again, and the guest still writes to the removed file; "
@@ -26,7 +27,7 @@ def warn_of_writers(work: Work, node: Node, pool: handles.StoragePool, name: str
     QEMU holds the file open, so it has it for as long as it runs. Raises libvirtError.
     """
     seen, place = _running_disks(work, node), (pool.name(), name)
-    path = f"{value(parse(pool.XMLDesc(0)), 'target/path')}/{name}" if seen else ""
+    path = pool_kind.layout_of(pool).path(name) if seen else ""
     if path not in seen and place not in seen:
         return
     for domain, root, disk in _writers(node.connection, path, place):
@@ -71,4 +72,6 @@ def _disks(root: Element) -> list[Element]:
 
 def _places(disk: Element) -> set[_Place]:
     source = disk.find("source")
-    return {source.get("file") or "", (source.get("pool"), source.get("volume"))} if source is not None else set()
+    return (
+        {disk_source.path_in(source) or "", (source.get("pool"), source.get("volume"))} if source is not None else set()
+    )

@@ -7,7 +7,6 @@ of one that is off only the volumes say it, and only after their pool has looked
 from __future__ import annotations
 
 import contextlib
-import posixpath
 from collections.abc import Iterable
 
 from jvp.core.errors import NotFound, Path, Rejected
@@ -15,7 +14,7 @@ from jvp.core.work import current
 from jvp.libvirt.domain.disks import DomainDisk
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import lookup, volume_record
+from jvp.libvirt.storage import kinds, lookup, volume_record
 
 
 def refuse_covered(
@@ -29,13 +28,13 @@ def refuse_covered(
     below = {(disk.name, disk.target) for disk in users.get(path, ()) if disk.backing}
     above = {(disk.name, disk.target) for top in tops for disk in users.get(top, ())}
     if found := sorted(below | above):
-        raise Rejected(f'volume "{posixpath.basename(path)}" {covered(*found[0])}', path=where)
+        raise Rejected(f'volume "{kinds.name_of(path)}" {covered(*found[0])}', path=where)
     return bool(tops)
 
 
 def standing(node: Node, pool: handles.StoragePool, path: str, users: dict[str, list[DomainDisk]]) -> set[str]:
     """The files of all volumes that stand on the one at `path`, at once or on others. Raises libvirtError."""
-    _learn(pool, posixpath.dirname(path), users)
+    _learn(pool, kinds.folder_of(path), users)
     found: set[str] = set()
     going = [path]
     while going:
@@ -64,6 +63,6 @@ def covered(domain: str, target: str) -> str:
 
 def _learn(pool: handles.StoragePool, folder: str, users: dict[str, list[DomainDisk]]) -> None:
     """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
-    inside = {posixpath.basename(path) for path in users if posixpath.dirname(path) == folder}
+    inside = {kinds.name_of(path) for path in users if kinds.folder_of(path) == folder}
     if inside and inside - set(lookup.names(pool)):
         lookup.refresh(current(), pool)

@@ -19,14 +19,13 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, pool_mark, volume_claim, volume_record
+from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_kind, pool_mark, volume_claim, volume_record
 from jvp.libvirt.storage.streams import VolumeUpload
 from jvp.libvirt.storage.templates import DIGEST_LENGTH, Record, left_behind, record_name, sweep, users_of, volume_name
 from jvp.libvirt.storage.volume_claim import Claim, Holder, Standing, Wanted
 from jvp.libvirt.storage.volume_record import Sidecar
 
 KIND = "template"
-_UNKNOWN_LENGTH = 512
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class TemplateApi:
         volume = self.has(work, slot, digest)
         if volume is None:
             return True
-        if copy_volume.format_of(volume_xml(volume)) == "dir":
+        if copy_volume.format_of(volume_xml(volume)) == kinds.FOLDER:
             raise Rejected(
                 f'{volume.path()} is a folder, and the image of template "{slot.name}" was a file: move it away and '
                 "run again"
@@ -291,7 +290,7 @@ class TemplateApi:
         self._drop_unfinished(work, slot, digest)
         named = volume_name(slot.name, digest)
         mode = "0600" if self.node.is_session else "0444"
-        wanted = Wanted(image.length or _UNKNOWN_LENGTH, "raw", mode=mode)
+        wanted = Wanted(image.length or kinds.FILES.least, "raw", mode=mode)
         left = lookup.find_volume(slot.pool, named) if old.next == digest else None
         found = Holder(Standing.OURS, slot.before, left)
         record = Sidecar(KIND, slot.mark, "filling", "", image.format, replace(old, next=digest).facts())
@@ -372,4 +371,4 @@ def _length(root: Element) -> int:
 
 def _capacity(root: Element) -> int:
     """What a guest sees, in whole sectors."""
-    return -(-(number(root, "capacity") or 0) // 512) * 512
+    return pool_kind.volumes_of(root).rounded(number(root, "capacity") or 0)

@@ -36,11 +36,10 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import lookup, volume_record
+from jvp.libvirt.storage import kinds, lookup, pool_kind, volume_record
 from jvp.libvirt.storage.lookup import BackingFile
 from jvp.libvirt.storage.volume_record import Sidecar
 
-_BLANK_MAX = 1024 * 1024
 _UNDO_S = 10.0
 _SETTLE_S = 0.5
 _BUSY_S = 120.0
@@ -332,12 +331,11 @@ def is_ours(root: Element, facts: dict[str, Any]) -> bool:
 def _is_blank(root: Element, shape: list[Any]) -> bool:
     """Whether a volume is what `Wanted.shape` says, with nothing in it."""
     found = [number(root, "capacity") or 0, value(root, "target/format/@type"), value(root, "backingStore/path")]
-    return found == shape and (number(root, "allocation") or 0) < _BLANK_MAX
+    return found == shape and pool_kind.volumes_of(root).is_blank(number(root, "allocation") or 0)
 
 
 def records(pool: handles.StoragePool) -> Iterator[str]:
     """The names that have a sidecar in a pool, whole or not. Raises libvirtError."""
-    before, after = volume_record.volume_name("\0").split("\0")
     for name in lookup.names(pool):
         if volume_record.is_sidecar(name):
-            yield name[len(before) : -len(after)]
+            yield kinds.BESIDE.volume(name)

@@ -42,6 +42,7 @@ from jvp.core.types import shortened
 from jvp.libvirt.link import handles, told
 from jvp.libvirt.link.errors import Gone, is_gone, translated
 from jvp.libvirt.link.xml import parse, sub, text_of
+from jvp.libvirt.storage.kinds import BESIDE
 from jvp.libvirt.storage.streams import read_small, write_small
 
 Phase = Literal["filling", "whole", "deleting"]
@@ -51,7 +52,6 @@ _UNMADE, _MADE = SIZE + 2, SIZE + 1
 MOST = 64 * 1024
 """As much is read: a later version may write longer ones."""
 VERSION = 1
-_PREFIX, _SUFFIX = ".jvp-", ".json"
 _FREE_S = 5.0
 """While another run is at the same name, libvirtd says now and then that the volume is still in use (1 race in 100)."""
 _ABANDONED_S = 3.0
@@ -90,12 +90,12 @@ def new_nonce() -> str:
 
 def volume_name(name: str) -> str:
     """The sidecar's own name as a volume."""
-    return f"{_PREFIX}{name}{_SUFFIX}"
+    return BESIDE.name(name)
 
 
 def is_sidecar(volume: str) -> bool:
     """Whether a volume of this name is a sidecar: hidden from our listings."""
-    return volume.startswith(_PREFIX) and volume.endswith(_SUFFIX)
+    return BESIDE.is_record(volume)
 
 
 def get(pool: handles.StoragePool, name: str) -> Sidecar | None:

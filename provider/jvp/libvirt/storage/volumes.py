@@ -19,7 +19,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, overlays, pool_mark, templates, volume_record
+from jvp.libvirt.storage import copy_volume, lookup, overlays, pool_kind, pool_mark, templates, volume_record
 from jvp.libvirt.storage.volume_claim import remove_when_free, untaken
 from jvp.libvirt.storage.volume_record import Sidecar
 
@@ -157,6 +157,7 @@ class VolumeApi:
         if size == found.size:
             return found
         copy_volume.refuse_other_format(found.root, found.format, found.name)
+        pool_kind.require(found.pool, "resize", ("size",))
         work.check()
         every = disks.disk_users(self.node.connection)
         lookup.remember_base(found.pool, found.name, found.root)

@@ -17,7 +17,7 @@ from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.storage import overlays
 from jvp.resources.instance.definition import DiskSource
 from jvp.resources.instance.disk import Disk
-from jvp.resources.instance.storage import format_of, iso_template
+from jvp.resources.instance.storage import iso_template, source_of_volume
 
 RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
@@ -66,7 +66,7 @@ def taken(
         if (claimed and not others) or any(disk.backing for disk in mine):
             if wish.writes and not users.get(where):
                 _refuse_base(view, wish, user)
-            return DiskSource(where, format_of(wish.volume)), view
+            return source_of_volume(where, wish.volume), view
         holder = f'"{others[0].name}"' if others else "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
             raise _attached(wish, holder)
@@ -120,9 +120,9 @@ def iso_source(view: View, reference: str, path: Path) -> DiskSource:
     found = iso_template(view.node, reference, path)
     if found is None:
         volume = view.meant(reference, path)
-        format, where = format_of(volume), volume.path
+        source = source_of_volume(volume.path, volume)
     else:
-        format, where = found.format, found.path
-    if format != "raw":
-        raise Invalid(f'"{reference}" has the format {format}; a CD image is raw', path=path)
-    return DiskSource(where, format)
+        source = DiskSource(found.path, found.format)
+    if source.format != "raw":
+        raise Invalid(f'"{reference}" has the format {source.format}; a CD image is raw', path=path)
+    return source

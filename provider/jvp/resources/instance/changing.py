@@ -21,6 +21,7 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
+from jvp.libvirt.storage.pool_kind import layout_of
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import (
     acceleration,
@@ -212,12 +213,13 @@ def _seed(update: Update, uuid: str, name: str, inactive: Element) -> DiskSource
     pool = storage.pool_of_root(update.view, inactive)
     if pool is None:
         raise Invalid("needs a root disk in a pool, which holds the cloud-init disk", path=("cloudInit",))
-    path = storage.path_in(pool, storage.seed_name(uuid))
-    missing = update.view.volume(path) is None
+    layout = layout_of(pool)
+    seed = DiskSource(layout.path(storage.seed_name(uuid)), "raw", layout.disk)
+    missing = update.view.volume(seed.path) is None
     if missing or planning.rewrites_seed(changes) or any(change.path == ("name",) for change in changes):
         nocloud.write(update.work, update.node, pool, uuid, nocloud.image_of(uuid, name, spec.cloud_init))
         marks.set_fact(inactive, nocloud.STALE, "")
-    return DiskSource(path, "raw")
+    return seed
 
 
 def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) -> DiskSource | None:
@@ -225,7 +227,7 @@ def _kept_iso(inactive: Element, resolved: Resolved, changes: Sequence[Change]) 
     now = iso_of(inactive)
     if now is None or resolved.iso is None or any(change.path == ("iso",) for change in changes):
         return resolved.iso
-    return DiskSource(now, resolved.iso.format)
+    return dataclasses.replace(resolved.iso, path=now)
 
 
 def _defined(update: Update, domain: handles.Domain, inactive: Element, found: _Checked) -> handles.Domain:

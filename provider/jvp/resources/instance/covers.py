@@ -6,6 +6,7 @@ import contextlib
 
 from jvp.core.errors import JvpError, Rejected
 from jvp.libvirt.disk_chain import Chain
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
@@ -23,7 +24,7 @@ def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Na
     for device in inactive.iterfind("devices/disk"):
         source, top = wanted.get(disk_key(device)), source_of(device)
         if source is not None and top and is_declared(device, known) and Chain(view, device).over(source.path):
-            found[disk_key(device)] = DiskSource(top, told_format(device))
+            found[disk_key(device)] = DiskSource(top, told_format(device), device.get("type") or disk_source.FILE)
     return found
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from lxml import etree
 
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.link.marks import facts_of, mark_of
 from jvp.libvirt.link.xml import Element, ensure, number, value
+from jvp.libvirt.storage import kinds
 from jvp.resources.instance import parts
 from jvp.resources.instance.machine import firmware_of, machine_of
 from jvp.resources.instance.model import Instance
@@ -32,6 +34,8 @@ class DiskSource:
 
     path: str
     format: str
+    type: str = disk_source.FILE
+    """libvirt's type of the disk."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def is_ours(root: Element) -> bool:
     """Whether the root disk is the file that we made, not an overlay that another tool laid over it."""
     device = root_disk(root)
     path = source_of(device) if device is not None else None
-    return path is not None and path.rpartition("/")[2] == root_name(value(root, "uuid") or "")
+    return path is not None and kinds.name_of(path) == root_name(value(root, "uuid") or "")
 
 
 def root_format(root: Element) -> str | None:
@@ -113,7 +117,7 @@ def told_format(device: Element) -> str:
 
 def source_of(device: Element) -> str | None:
     """The path of a disk's data on the node."""
-    return value(device, "source/@file") or value(device, "source/@dev")
+    return disk_source.path_of(device)
 
 
 def iso_of(root: Element) -> str | None:

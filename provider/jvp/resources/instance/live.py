@@ -12,7 +12,7 @@ from typing import Any
 
 from jvp.core.types import counted
 from jvp.core.work import Work
-from jvp.libvirt.domain import bridged, devices, guest
+from jvp.libvirt.domain import bridged, devices, disk_source, guest
 from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, text_of, value
@@ -69,7 +69,7 @@ def converge(
         if path in devices_:
             continue
         if path == "iso":
-            why = _medium(work, domain, running_root, wanted[path])
+            why = _medium(work, domain, running_root, inactive, wanted[path])
         else:
             why = _number(work, domain, path, wanted, running)
         if why is not None:
@@ -104,13 +104,14 @@ def waits(path: str, why: str, wanted: dict[str, Any], running: dict[str, Any], 
     return wanted.get(path) != running.get(path) and not late
 
 
-def _medium(work: Work, domain: handles.Domain, running: Element, path: str | None) -> str | None:
+def _medium(work: Work, domain: handles.Domain, running: Element, inactive: Element, path: str | None) -> str | None:
     """Change the CD in the running guest's drive; a drive itself cannot be plugged in."""
-    drive = iso_drive(running)
+    drive, wanted = iso_drive(running), iso_drive(inactive)
     if drive is None:
         return NEXT_BOOT
     work.status("changing the CD of the running guest")
-    why = devices.refused(devices.change_medium, domain, drive, path)
+    type = wanted.get("type") if wanted is not None else None
+    why = devices.refused(devices.change_medium, domain, drive, path, type or disk_source.FILE)
     return None if why is None else f"{why}; {NEXT_BOOT}"
 
 

@@ -91,14 +91,13 @@ def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, in
     view = View(api.node)
     resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
-        folder = storage.folder_of(disk.pool)
-        root = DiskSource(f"{folder}/{root_name(uuid)}", disk.format)
-        seed = DiskSource(f"{folder}/{storage.seed_name(uuid)}", "raw")
+        layout = disk.layout
+        root, seed = root_name(uuid), storage.seed_name(uuid)
         resolved = dataclasses.replace(
             resolved,
-            root=root,
+            root=DiskSource(layout.path(root), disk.format, layout.disk),
             nvram=storage.nvram_path(uuid, disk.pool, spec),
-            seed=seed if spec.cloud_init is not None else None,
+            seed=DiskSource(layout.path(seed), "raw", layout.disk) if spec.cloud_init is not None else None,
         )
     over = cards.refuse(work, view, spec, uuid, inactive, key.stack)
     keep = disk is not None and rootplan.outlived(work, disk, uuid, inactive)

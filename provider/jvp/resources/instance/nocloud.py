@@ -11,12 +11,13 @@ from jvp.images import userdata
 from jvp.images.cloudconfig import File as ConfigFile
 from jvp.images.cloudconfig import cloud_config
 from jvp.images.seed import build_seed
-from jvp.libvirt.domain import devices
+from jvp.libvirt.domain import devices, disk_source
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number
 from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import kinds
 from jvp.libvirt.storage.lookup import create_volume, delete_volume, find_volume, pool_at
 from jvp.libvirt.storage.streams import read_small, write_small
 from jvp.resources.instance.cloudinit import CloudInit, File
@@ -64,7 +65,7 @@ def is_other(view: View, path: str) -> bool:
     """
     found = view.volume(path)
     if found is None:
-        return pool_at(view.node, path.rpartition("/")[0]) is not None
+        return pool_at(view.node, kinds.folder_of(path)) is not None
     return not is_sealed(read_small(view.node.connection, found.volume, number(found.root, "capacity") or 0))
 
 
@@ -72,7 +73,7 @@ def source_in(root: Element) -> DiskSource | None:
     """The cloud-init disk of a definition."""
     device = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
     path = source_of(device) if device is not None else None
-    return DiskSource(path, "raw") if path else None
+    return DiskSource(path, "raw", device.get("type") or disk_source.FILE) if device is not None and path else None
 
 
 def disown_old(api: DomainApi, domain: handles.Domain, uuid: str, name: str, cloud_init: CloudInit) -> None:

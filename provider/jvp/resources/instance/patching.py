@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jvp.core.types import memory_bytes
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.link.marks import facts_of
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, sub, value
@@ -112,7 +113,7 @@ def _patch_bus(root: Element, bus: str) -> None:
     # With its target an imported one would lose what it is known by.
     put(device, "alias/@name", ROOT_ALIAS)
     if (seed := by_alias(devices, SEED_ALIAS)) is not None:
-        source = DiskSource(source_of(seed) or "", told_format(seed))
+        source = DiskSource(source_of(seed) or "", told_format(seed), seed.get("type") or disk_source.FILE)
         devices.remove(seed)
         _patch_seed(root, source)
 
@@ -225,13 +226,13 @@ def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
     if drive is None:
         # Installers look for a real drive; SATA is built into q35, other boards have none.
         x86 = (value(root, "os/type/@arch") or "x86_64") in ("x86_64", "i686")
-        drive = sub(devices, "disk", type="file", device="cdrom")
+        drive = sub(devices, "disk", type=iso.type, device="cdrom")
         sub(drive, "driver", name="qemu", type=iso.format)
         sub(drive, "target", dev=free_target(devices, "sd"), bus="sata" if x86 else "scsi")
         sub(drive, "readonly")
         sub(drive, "alias", name=ISO_ALIAS)
         _put_drive_first(devices)
-    put(drive, "source/@file", iso.path)
+    disk_source.point(drive, iso.path, iso.type)
     os = ensure(root, "os")
     boots = os.findall("boot")
     if boots and all(boot.get("dev") != "cdrom" for boot in boots):
@@ -275,10 +276,9 @@ def _point(devices: Element, device: Element, disk: Disk, source: DiskSource) ->
     """Have an imported disk hold another volume, where it is unless the program says another bus."""
     for tag in ("source", "backingStore", "readonly"):
         drop(device, tag)
-    device.set("type", "file")
     put(device, "driver/@name", "qemu")
     put(device, "driver/@type", source.format)
-    sub(device, "source", file=source.path)
+    disk_source.point(device, source.path, source.type)
     if disk.read_only:
         sub(device, "readonly")
     if disk.bus not in (None, value(device, "target/@bus")):
@@ -323,9 +323,9 @@ def _patch_nic(device: Element, nic: Nic, network: str | None) -> None:
 
 
 def _add_disk(devices: Element, alias: str, source: DiskSource, bus: str, *, read_only: bool = False) -> Element:
-    device = sub(devices, "disk", type="file", device="disk")
+    device = sub(devices, "disk", type=source.type, device="disk")
     sub(device, "driver", name="qemu", type=source.format, **({} if read_only else {"discard": "unmap"}))
-    sub(device, "source", file=source.path)
+    disk_source.point(device, source.path, source.type)
     sub(device, "target", dev=free_target(devices, PREFIXES[bus], root=alias == ROOT_ALIAS), bus=bus)
     if read_only:
         sub(device, "readonly")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import posixpath
 from collections.abc import Collection
 from typing import Any
 
@@ -19,7 +18,7 @@ from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at, there
 from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance import cards, storage
@@ -160,7 +159,7 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None, *, remade:
     """
     if prior is None or not (path := prior.root_disk_path):
         return
-    if posixpath.basename(path) == root_name(str(prior.uuid)) and _is_left(work, node, path):
+    if kinds.name_of(path) == root_name(str(prior.uuid)) and _is_left(work, node, path):
         then = (
             "no program has it any more; delete it by hand once nothing uses it"
             if remade
@@ -170,8 +169,8 @@ def warn_of_left(work: Work, node: Node, prior: InstanceState | None, *, remade:
 
 
 def _is_left(work: Work, node: Node, path: str) -> bool:
-    pool = pool_at(node, posixpath.dirname(path))
-    return pool is not None and there(work, pool, posixpath.basename(path)) is not None
+    pool = pool_at(node, kinds.folder_of(path))
+    return pool is not None and there(work, pool, kinds.name_of(path)) is not None
 
 
 def warn_of_undefined(work: Work, domain: handles.Domain) -> None:
@@ -257,8 +256,8 @@ def _root_is_lost(work: Work, view: View, inactive: Element, path: str | None) -
     if path is None or marks.mark_of(inactive) is None or view.volume(path) is not None:
         return False
     with contextlib.suppress(JvpError):
-        pool = pool_at(view.node, posixpath.dirname(path))
-        return pool is not None and pool_mark.is_gone(work, pool, posixpath.basename(path))
+        pool = pool_at(view.node, kinds.folder_of(path))
+        return pool is not None and pool_mark.is_gone(work, pool, kinds.name_of(path))
     return False
 
 

@@ -17,9 +17,9 @@ from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
 from jvp.resources.instance import attaching
-from jvp.resources.instance.definition import DiskSource, Names, Resolved, is_declared, nic_key, source_of
+from jvp.resources.instance.definition import Names, Resolved, is_declared, nic_key, source_of
 from jvp.resources.instance.model import Instance, Nic
-from jvp.resources.instance.storage import format_of
+from jvp.resources.instance.storage import source_of_volume
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def resolve(
     iso = attaching.iso_source(view, spec.iso, ("iso",)) if spec.iso is not None else None
     wishes = _wishes(view, spec)
     new = [name for name, wish in wishes.items() if wish.where not in there.paths]
-    disks = {name: DiskSource(wish.where, format_of(wish.volume)) for name, wish in wishes.items() if name not in new}
+    disks = {name: source_of_volume(wish.where, wish.volume) for name, wish in wishes.items() if name not in new}
     begun, look = None, view
     while look is not begun:  # a wait for one volume makes old what was seen of the others and of the MACs
         claimed = {name: claims.take(wishes[name].where) for name in new}

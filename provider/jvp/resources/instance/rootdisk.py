@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
 from jvp.core.work import Work
@@ -11,12 +9,12 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import copy_volume, lookup, overlays
+from jvp.libvirt.storage import copy_volume, kinds, lookup, overlays
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format
 from jvp.resources.instance.model import Instance, InstanceState
-from jvp.resources.instance.storage import FORMAT, grow, root_chain, root_path, root_size, size_at
+from jvp.resources.instance.storage import FORMAT, grow, root_chain, root_path, root_size, size_at, source_of_volume
 
 
 def lost(view: View, inactive: Element, prior: InstanceState) -> DiskSource | None:
@@ -25,7 +23,8 @@ def lost(view: View, inactive: Element, prior: InstanceState) -> DiskSource | No
     if marks.mark_of(inactive) is None or root_disk(inactive) is not None or not path:
         return None
     format = marks.facts_of(inactive).get(MADE_AS) or FORMAT
-    return DiskSource(path, format) if view.volume(path) is not None else None
+    volume = view.volume(path)
+    return source_of_volume(path, volume, format) if volume is not None else None
 
 
 def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> str | None:
@@ -55,12 +54,7 @@ def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Ins
     if (why := damage(Work(), view, inactive, prior)) is not None:
         raise Rejected(why, path=("rootDisk",))
     now = root_size(view, domain, inactive, own)
-    if (
-        now is None
-        and own is not None
-        and marks.mark_of(inactive)
-        and lookup.pool_at(view.node, posixpath.dirname(own))
-    ):
+    if now is None and own is not None and marks.mark_of(inactive) and lookup.pool_at(view.node, kinds.folder_of(own)):
         raise NotFound(f"its root disk {own} is gone; refresh the state and run again", path=("rootDisk",))
     if wanted and now is not None and disk_bytes(wanted) < now:
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))

@@ -14,7 +14,9 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
 from jvp.libvirt.storage import copy_volume, overlays
 from jvp.libvirt.storage.content import copied, refuse_space
+from jvp.libvirt.storage.kinds import Ability
 from jvp.libvirt.storage.lookup import BackingFile, active_pool_of, create_volume, find_volume, there
+from jvp.libvirt.storage.pool_kind import Layout, layout_of
 from jvp.libvirt.storage.templates import TemplateVolume, refuse_damaged, refuse_going, template_of
 from jvp.libvirt.storage.volume_claim import remove_when_free
 from jvp.resources.instance import leftovers
@@ -31,6 +33,7 @@ class RootPlan:
     """Where the root disk will be, found before anything is written."""
 
     pool: handles.StoragePool
+    layout: Layout
     template: TemplateVolume | None
     size: int
     format: str
@@ -44,7 +47,8 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
     if spec.template is None:
         if root is None or root.pool is None or wanted is None:
             return None
-        return RootPlan(active_pool_of(node, root.pool, ("rootDisk", "pool")), None, wanted, format)
+        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
+        return RootPlan(pool, layout_of(pool), None, wanted, format)
     template = template_of(node, spec.template, ("template",))
     pool = active_pool_of(node, root.pool, ("rootDisk", "pool")) if root and root.pool else template.pool
     if wanted is not None and wanted < template.capacity:
@@ -53,9 +57,12 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
             f"which is {size_text(template.capacity)}",
             path=("rootDisk", "size"),
         )
+    layout = layout_of(pool)
+    needs: Ability = "backing" if format == FORMAT else "upload" if format == template.format else "clone"
+    layout.kind.require(needs, ("rootDisk", "pool") if root and root.pool else ("template",))
     if format == "raw":
         refuse_space(pool, f'the template "{template.name}"', int(template.volume.info()[2]), ("rootDisk", "pool"))
-    return RootPlan(pool, template, wanted or template.capacity, format)
+    return RootPlan(pool, layout, template, wanted or template.capacity, format)
 
 
 def outlived(work: Work, plan: RootPlan, uuid: str, inactive: Element | None) -> bool:

@@ -6,7 +6,6 @@ is changed as it runs.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
 
 from jvp.core.diff import Change
@@ -17,7 +16,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.network.networks import NetworkApi
-from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at
 from jvp.resources.instance.definition import source_of
 from jvp.resources.instance.model import Instance
@@ -76,6 +75,6 @@ def _lost(work: Work, node: Node, root: Element) -> Iterator[str]:
             yield f'the network "{network}"'
     for disk in root.iterfind("devices/disk"):
         path = source_of(disk)
-        pool = pool_at(node, posixpath.dirname(path)) if path else None
-        if path and pool is not None and pool_mark.is_gone(work, pool, posixpath.basename(path)):
+        pool = pool_at(node, kinds.folder_of(path)) if path else None
+        if path and pool is not None and pool_mark.is_gone(work, pool, kinds.name_of(path)):
             yield f"the disk {path}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from functools import partial
 
 from jvp.core.errors import NotFound, Path, Rejected
@@ -10,13 +9,15 @@ from jvp.libvirt.disk_chain import Chain, Layer, Whose
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, parse, value
+from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.libvirt.storage import copy_volume
+from jvp.libvirt.storage import copy_volume, kinds
 from jvp.libvirt.storage.lookup import active_pools, find_volume, unless_lost
+from jvp.libvirt.storage.pool_kind import layout_of, volumes_of
 from jvp.libvirt.storage.templates import TemplateVolume, parsed_name, template_of
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
+    DiskSource,
     disk_key,
     is_ours,
     root_disk,
@@ -43,16 +44,12 @@ def nvram_name(uuid: str) -> str:
 
 def nvram_path(uuid: str, pool: handles.StoragePool | None, spec: Instance) -> str | None:
     """A file beside the root disk: libvirt fills it at the first start and removes it with the domain."""
-    return path_in(pool, nvram_name(uuid)) if pool is not None and spec.firmware == "uefi" else None
+    return layout_of(pool).path(nvram_name(uuid)) if pool is not None and spec.firmware == "uefi" else None
 
 
-def path_in(pool: handles.StoragePool, name: str) -> str:
-    """The path that a volume of this name will have. Source: dir pools keep a volume as a file of its name."""
-    return f"{folder_of(pool)}/{name}"
-
-
-def folder_of(pool: handles.StoragePool) -> str | None:
-    return value(parse(pool.XMLDesc(0)), "target/path")
+def source_of_volume(where: str, volume: SeenVolume, format: str | None = None) -> DiskSource:
+    """Where a volume that is there is, with its own format, unless it is known to be of another."""
+    return DiskSource(where, format or format_of(volume), volumes_of(volume.root).disk)
 
 
 def iso_id(view: View, reference: str) -> str:
@@ -128,7 +125,7 @@ def root_chain(view: View, root: Element) -> Chain | None:
 
 def _made(view: View, name: str, known: str | None) -> str | None:
     """The path of a volume that we made, wherever it is; it may be where it is `known` to have been."""
-    if known and posixpath.basename(known) == name and view.volume(known) is not None:
+    if known and kinds.name_of(known) == name and view.volume(known) is not None:
         return known
     found = (unless_lost(pool, partial(find_volume, pool, name)) for pool in active_pools(view.node.connection))
     return next((str(volume.path()) for volume in found if volume is not None), None)
@@ -149,8 +146,8 @@ def places(view: View, root: Element, known: str | None) -> Places:
     own, formats = root_path(view, root, known), []
     seed = next((one for one in root.iterfind("devices/disk") if devices.alias_of(one) == SEED_ALIAS), None)
     name, place = seed_name(value(root, "uuid") or ""), None
-    if seed is not None and own is not None and posixpath.basename(source_of(seed) or "") != name:
-        place = posixpath.join(posixpath.dirname(own), name)
+    if seed is not None and own is not None and kinds.name_of(source_of(seed) or "") != name:
+        place = f"{kinds.folder_of(own)}/{name}"
     for device in root.iterfind("devices/disk"):
         path = source_of(device)
         if (devices.alias_of(device) or "").startswith(devices.DISK_ALIAS) and path is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jvp.core.errors import Path
+from jvp.libvirt.domain import disk_source
 from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, drop, ensure, put, sub, value
@@ -99,8 +100,7 @@ def _seed(device: Element, place: str | None) -> Iterator[Fault]:
 def _point(device: Element, path: str) -> None:
     for tag in ("source", "backingStore"):
         drop(device, tag)
-    device.set("type", "file")
-    sub(device, "source", file=path)
+    disk_source.point(device, path)
 
 
 def _cards(root: Element) -> Iterator[Fault]:

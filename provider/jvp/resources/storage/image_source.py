@@ -14,7 +14,7 @@ from jvp import images
 from jvp.core.errors import JvpError, NoSpace, Path
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
-from jvp.libvirt.storage import lookup
+from jvp.libvirt.storage import lookup, pool_kind
 
 T = TypeVar("T")
 _CHECKSUM = ("source", "checksum")
@@ -72,6 +72,8 @@ def opened(work: Work, pool: handles.StoragePool | None, origin: Origin, where: 
 
     Raises what is wrong with it at the property `where`, NoSpace.
     """
+    if pool is not None:
+        pool_kind.require(pool, "upload", ("pool",))
     free = lookup.free_bytes(pool) if pool is not None else sys.maxsize
     verifier = at(_CHECKSUM, lambda: origin.verifier(work))
     with at(where, lambda: _open(work, origin, free)) as source:

@@ -33,7 +33,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, put, read_facts, value, write_facts
-from jvp.libvirt.storage import folders, pool_mark
+from jvp.libvirt.storage import folders, kinds, pool_mark
 from jvp.libvirt.storage.lookup import find_pool, pool_of, unless_lost
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.pool_mark import PoolMark, is_marked, write
@@ -124,7 +124,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         if prior is None:
             if (why := self._system_folder(spec)) is not None:
                 raise Rejected(why, path=("path",))
-            bag["type"] = "dir"
+            bag["type"] = kinds.DIR.type
             if spec.path is None and known(spec.name) and spec.name and not self.node.is_session:
                 bag["path"] = posixpath.join(DEFAULT_FOLDER, spec.name)
         if known(spec.active):
@@ -271,7 +271,7 @@ def _place(path: str | None) -> str | None:
 
 
 def _root(spec: StoragePool, uuid: str, mark: PoolMark) -> Element:
-    root = parse("<pool type='dir'/>")
+    root = parse(f"<pool type='{kinds.DIR.type}'/>")
     put(root, "uuid", uuid)
     write_facts(StoragePool, root, spec)
     write(root, mark)

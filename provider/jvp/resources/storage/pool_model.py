@@ -12,7 +12,7 @@ from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
-from jvp.libvirt.storage import folders
+from jvp.libvirt.storage import folders, kinds
 
 
 class StoragePool(Spec):
@@ -63,7 +63,9 @@ class StoragePoolState(StoragePool):
     """A storage pool as it is."""
 
     uuid: Annotated[str, At("uuid"), Output(), Field(description="libvirt's uuid.")]
-    type: Annotated[str | None, At("@type"), Output(), Field(description="libvirt's type of the pool: dir.")] = None
+    type: Annotated[
+        str | None, At("@type"), Output(), Field(description=f"libvirt's type of the pool: {kinds.DIR.type}.")
+    ] = None
     state: Annotated[
         str | None,
         Output(follows=("active",)),

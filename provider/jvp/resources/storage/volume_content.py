@@ -17,9 +17,9 @@ from jvp.images import qcow2
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup
+from jvp.libvirt.storage import copy_volume, kinds, lookup
 from jvp.libvirt.storage.clone_source import original_of
-from jvp.libvirt.storage.content import Clone, Content, Copy, Overlay, sectors
+from jvp.libvirt.storage.content import Clone, Content, Copy, Overlay
 from jvp.libvirt.storage.streams import VolumeUpload, read_small
 from jvp.libvirt.storage.templates import template_of
 from jvp.libvirt.storage.volume_claim import Claim, Wanted
@@ -131,11 +131,11 @@ class ImageFile(Content):
     @property
     def capacity(self) -> int | None:
         found = self.image.info.virtual_bytes
-        return None if found is None else sectors(found)
+        return None if found is None else kinds.FILES.rounded(found)
 
     def wanted(self, size: int | None) -> Wanted:
         length = self.image.length or 1
-        return Wanted(sectors(length) if self.format == "raw" else length, "raw")
+        return Wanted(kinds.FILES.rounded(length) if self.format == "raw" else length, "raw")
 
     def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         volume = claim.make(work)
@@ -160,5 +160,5 @@ class ImageFile(Content):
         for segment in self.image.segments():
             length += segment.length
             yield segment
-        if self.format == "raw" and sectors(length) > length:
-            yield images.Data(bytes(sectors(length) - length))
+        if self.format == "raw" and kinds.FILES.rounded(length) > length:
+            yield images.Data(bytes(kinds.FILES.rounded(length) - length))
