@@ -12,7 +12,7 @@ from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.network.networks import NetworkApi
-from jvp.libvirt.network.restarts import Restart
+from jvp.resources.network.restart import Restart
 
 THEIRS = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
 <interface type='network'><source network='{network}'/></interface></devices></domain>"""

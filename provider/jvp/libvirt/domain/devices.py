@@ -51,6 +51,16 @@ def live_xml(domain: handles.Domain) -> Element:
     return root
 
 
+def live_xml_or(domain: handles.Domain, last: Element) -> Element:
+    """The running definition; of a domain that somebody removed meanwhile the `last` one that was seen."""
+    try:
+        return live_xml(domain)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.DOMAIN):
+            return last
+        raise
+
+
 def _group_limits(connection: handles.Connection, card: Element) -> Element | None:
     """Those of the port group of a card, or of its network's default one. Source: libvirt, virPortGroupFindByName."""
     network, name = value(card, "source/@network") or "", value(card, "source/@portgroup")
@@ -122,6 +132,11 @@ def definitions(domains: Iterable[handles.Domain]) -> Iterator[tuple[handles.Dom
                 continue
             raise
         yield domain, root
+
+
+def running_definitions(connection: handles.Connection) -> Iterator[tuple[handles.Domain, Element]]:
+    """The running domains with their inactive definition."""
+    return definitions(connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
 
 
 def plain_definitions(connection: handles.Connection) -> Iterator[tuple[handles.Domain, Element]]:

@@ -32,7 +32,6 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi
-from jvp.libvirt.network.restarts import Restart
 from jvp.resources.foreseen import obstacles
 from jvp.resources.network import collisions
 from jvp.resources.network.definition import (
@@ -52,6 +51,7 @@ from jvp.resources.network.definition import (
     without_way_out,
 )
 from jvp.resources.network.model import Ipv6, Network, NetworkState, NetworkType
+from jvp.resources.network.restart import Restart
 
 
 class Networks(NetworkType, Handler[Network, NetworkState]):

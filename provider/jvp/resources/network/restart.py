@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import libvirt
-
 from jvp.core.errors import Busy, Rejected
 from jvp.core.identity import Mark
 from jvp.core.work import Work
@@ -15,7 +13,6 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import refuse_saved
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles, marks
-from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, text_of, value
 from jvp.libvirt.network.networks import NetworkApi
@@ -71,7 +68,7 @@ class Restart:
 
     def _warn_of_others(self, work: Work) -> None:
         """Guests that jvp does not manage are not touched."""
-        running = devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+        running = devices.running_definitions(self.node.connection)
         others = sorted(domain.name() for domain, root in running if not devices.is_ours(root) and self._of(root))
         if others:
             work.warn(
@@ -96,8 +93,10 @@ class Restart:
         Raises Rejected for those of others. Source of the need: an engine deletes a network before it updates the
         instance that gave it up.
         """
-        there = devices.definitions(one for one in self._domains() if one.UUIDString() in users) if users else ()
-        using = [(domain, root) for domain, root in there if self._of(root) or self._of(_live(domain, root))]
+        there = self._definitions_of(users) if users else ()
+        using = [
+            (domain, root) for domain, root in there if self._of(root) or self._of(devices.live_xml_or(domain, root))
+        ]
         foreign = sorted(domain.name() for domain, root in using if not devices.is_ours(root))
         if foreign:
             raise Rejected(f'network "{self.name}" is used by {", ".join(foreign)}, which jvp does not manage')
@@ -126,27 +125,14 @@ class Restart:
 
     def _guests(self) -> Iterator[GuestCards]:
         """Our running guests with a card on the network."""
-        for domain, root in devices.definitions(self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
-            if devices.is_ours(root) and (nics := self._of(_live(domain, root))):
+        for domain, root in devices.running_definitions(self.node.connection):
+            if devices.is_ours(root) and (nics := self._of(devices.live_xml_or(domain, root))):
                 yield domain, nics
 
-    def _domains(self, flags: int = 0) -> list[handles.Domain]:
-        domains: list[handles.Domain] = self.node.connection.listAllDomains(flags)
-        return domains
+    def _definitions_of(self, users: Collection[str]) -> Iterator[tuple[handles.Domain, Element]]:
+        there = self.node.connection.listAllDomains(0)
+        return devices.definitions(one for one in there if one.UUIDString() in users)
 
     def _of(self, root: Element) -> list[Element]:
-        return _cards(root, self.name)
-
-
-def _cards(root: Element, network: str) -> list[Element]:
-    return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == network]
-
-
-def _live(domain: handles.Domain, inactive: Element) -> Element:
-    """The running definition; of a domain that somebody removed meanwhile the one that it had."""
-    try:
-        return devices.live_xml(domain)
-    except libvirt.libvirtError as error:
-        if is_gone(error, Gone.DOMAIN):
-            return inactive
-        raise
+        """The cards on the network."""
+        return [nic for nic in root.iterfind("devices/interface") if value(nic, "source/@network") == self.name]
