@@ -18,8 +18,9 @@ from jvp.core.calls import Calls
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Busy, Invalid, JvpError, NameTaken, NoSpace, NotFound, Rejected, Unreachable
 from jvp.core.facts import Changes, Computed, Deprecated, Effect, Output, Sensitive, WriteOnly
-from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.handler import Done, Handler, Outcome, Partial
 from jvp.core.identity import Key, Mark
+from jvp.core.listing import Item
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Mac, Name, Size, size_bytes
 from jvp.core.values import UNKNOWN, Secret, known
@@ -205,9 +206,9 @@ class Gadgets(Handler[Gadget, GadgetState]):
         there = ", ".join(sorted(bag["name"] for bag in self.host.gadgets.values()))
         raise NotFound(f'there is no {self.kind} "{reference}"; there are: {there or "none"}')
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: Any = None) -> Iterator[Item]:
         for uuid, bag in self.host.gadgets.items():
-            yield Listed(uuid, bag["name"])
+            yield Item.model_construct(id=uuid, name=bag["name"])
 
     def effects(self, changes: Sequence[Change], state: GadgetState, new: dict[str, Any]) -> Iterator[Change]:
         yield from changes

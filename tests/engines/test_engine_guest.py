@@ -23,9 +23,11 @@ vm = jvp.Instance(
     wait_for="ip", wait_timeout="120s",
 )
 found = jvp.get_instance_output(instance=vm.id)
+listed = jvp.get_instances_output(name=vm.name, details=True)
 leases = jvp.get_network_leases_output(network=vm.nics[0].network.apply(lambda name: name or ""))
 pulumi.export("address", vm.ip_address)
 pulumi.export("found", found.apply(lambda one: [one.id, one.name, one.state, one.ip_address]))
+pulumi.export("listed", listed.instances.apply(lambda every: [[one.id, one.ip_address] for one in every]))
 pulumi.export("leases", leases.leases.apply(lambda rows: [[row.address, row.mac] for row in rows]))
 pulumi.export("mac", vm.nics[0].mac)
 """
@@ -54,6 +56,7 @@ def test_a_guest_lives_through_every_change_that_it_agrees_to(booted: Stack, dom
     assert ipaddress.ip_address(told["address"]) in ipaddress.ip_network(booted.names["CIDR"])
     assert told["found"] == [vm.UUIDString(), vm.name(), "running", told["address"]]
     assert [told["address"], told["mac"]] in told["leases"]
+    assert told["listed"] == [[vm.UUIDString(), told["address"]]]
     booted.settle()
 
     booted.write(PROGRAM, **{**VALUES, "memory": "160MiB"})

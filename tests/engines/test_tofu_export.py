@@ -59,9 +59,20 @@ def test_objects_that_are_exported_together_refer_to_each_other(make_module: Cal
           pool = jvp_storage_pool.pool.id
           size = "1MiB"
         }
+
+        data "jvp_volumes" "here" {
+          pool       = jvp_storage_pool.pool.id
+          details    = true
+          depends_on = [jvp_volume.data]
+        }
+
+        output "here" {
+          value = [for one in data.jvp_volumes.here.volumes : "${one.name} ${one.size_bytes} ${one.declared_by}"]
+        }
         """
     )
     tofu.apply()
+    assert tofu.outputs()["here"] == [f"{tofu.names['P']}-data {1 << 20} terraform:default"]
     label = f"{tofu.names['P']}-pool"
     assert re.search(rf"^  pool += jvp_storage_pool.{label}.id$", export(), re.MULTILINE)
 

@@ -78,6 +78,9 @@ def test_a_new_guest_has_its_address_and_its_seed(guest: Guest, lab: Bench) -> N
     assert found is not None
     assert (found["id"], found["ipAddress"], found["state"]) == (guest.stored.id, address, "running")
     assert Path(found["console"]).is_char_device()
+    every, _ = lab.calls.invoke("getInstances", {"name": guest.raw["name"], "details": True}, Work())
+    assert every is not None
+    assert [(one["id"], one["ipAddress"]) for one in every["instances"]] == [(guest.stored.id, address)]
     assert "secretpw" not in repr(guest.stored)
 
 

@@ -15,6 +15,7 @@ from jvp.core.declaration import Noted
 from jvp.core.diff import Change
 from jvp.core.errors import JvpError
 from jvp.core.identity import Key
+from jvp.core.listing import Filters, Item
 from jvp.core.model import Spec
 from jvp.core.work import Work
 
@@ -61,6 +62,10 @@ class ResourceType(Generic[S, T]):
     state: ClassVar[type[Spec]]
     auto_named: ClassVar[bool] = True
     """Whether `name` may be left out."""
+    filters: ClassVar[type[Filters]] = Filters
+    """What a list of the kind can be asked for."""
+    item: ClassVar[type[Item]] = Item
+    """What a list tells of each object."""
 
 
 class Handler(ResourceType[S, T]):
@@ -94,8 +99,12 @@ class Handler(ResourceType[S, T]):
         """What the object's own mark says of it, by one look; None when it is surely gone. Raises as `read` does."""
         raise NotImplementedError
 
-    def list(self, work: Work) -> Iterator[Listed]:
-        """Every object of this kind on the host, ours or not."""
+    def list(self, work: Work, filters: Any = None) -> Iterator[Item]:
+        """Every object of this kind on the host, ours or not, or those that `filters` (of this kind's type) take.
+
+        One look at all of them, and one at each only where the filters ask for it. What is removed meanwhile is left
+        out.
+        """
         raise NotImplementedError
 
     def place(self, inputs: dict[str, Any]) -> str:

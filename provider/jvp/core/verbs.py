@@ -73,8 +73,9 @@ class Verbs:
     def list(self, token: str, work: Work) -> Iterator[Listed]:
         """Every object of the kind on the host."""
         with self._guarded(work=work) as work:
-            every = self.handlers[token].list(work)
-            return iter([Listed(sentence(found.id), sentence(found.name)) for found in every])
+            handler = self.handlers[token]
+            every = [(found.id, handler.place(found.bag())) for found in handler.list(work)]
+            return iter([Listed(sentence(object_id), sentence(name)) for object_id, name in every])
 
     @leavable
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jvp.core.calls import Calls
 from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
 from jvp.core.later import Lazily, Once
+from jvp.core.listing import function_of, token_of
 from jvp.core.outlook import Outlook, Plans
 from jvp.core.values import known
 from jvp.resources.provider import Provider
@@ -37,6 +38,8 @@ _FUNCTIONS = {
     "getTemplate": "storage.functions.GetTemplate",
     "getVolume": "storage.functions.GetVolume",
 }
+_LISTS = {token_of(token): token for token in _TYPES}
+"""The functions that list a kind, and which."""
 
 
 def _imported(place: str) -> Any:
@@ -49,11 +52,17 @@ def import_all() -> None:
     for places in (*_TYPES.values(), _FUNCTIONS.values()):
         for place in places:
             _imported(place)
+    for token in _LISTS:
+        FUNCTIONS[token]
+
+
+def _function(token: str) -> type[AnyFunction]:
+    return function_of(TYPES[_LISTS[token]]) if token in _LISTS else _imported(_FUNCTIONS[token])
 
 
 TYPES: Mapping[str, type[ResourceType[Any, Any]]] = Lazily(_TYPES, lambda token: _imported(_TYPES[token][0]))
 """Resources by their tokens."""
-FUNCTIONS: Mapping[str, type[AnyFunction]] = Lazily(_FUNCTIONS, lambda token: _imported(_FUNCTIONS[token]))
+FUNCTIONS: Mapping[str, type[AnyFunction]] = Lazily(sorted({*_FUNCTIONS, *_LISTS}), _function)
 """Functions by their tokens."""
 
 
@@ -72,8 +81,11 @@ def calls(provider: Provider) -> Calls:
         made = _imported(_TYPES[token][1])
         return made(node(), provider) if token == "Instance" else made(node())  # type: ignore[no-any-return]
 
+    handlers = Lazily(_TYPES, handler)
+
     def function(token: str) -> AnyFunction:
-        return _imported(_FUNCTIONS[token])(node())  # type: ignore[no-any-return]
+        made: Any = FUNCTIONS[token]
+        return made(handlers[_LISTS[token]] if token in _LISTS else node())  # type: ignore[no-any-return]
 
     outlook = Outlook(plans, asks=known(provider.uri))
-    return Calls(Lazily(_TYPES, handler), Lazily(_FUNCTIONS, function), lambda: node().host(), outlook)
+    return Calls(handlers, Lazily(FUNCTIONS, function), lambda: node().host(), outlook)

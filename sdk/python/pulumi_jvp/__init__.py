@@ -9,12 +9,17 @@ import typing
 from ._enums import *
 from .get_instance import *
 from .get_instance_xml import *
+from .get_instances import *
 from .get_network import *
 from .get_network_leases import *
+from .get_networks import *
 from .get_node import *
 from .get_storage_pool import *
+from .get_storage_pools import *
 from .get_template import *
+from .get_templates import *
 from .get_volume import *
+from .get_volumes import *
 from .instance import *
 from .network import *
 from .provider import *

@@ -7,6 +7,9 @@ import pulumi
 from enum import Enum
 
 __all__ = [
+    'GetInstancesState',
+    'GetNetworksState',
+    'GetStoragePoolsState',
     'InstanceCloudInitOnChange',
     'InstanceFirmware',
     'InstanceNicModel',
@@ -18,6 +21,31 @@ __all__ = [
     'NetworkMode',
     'VolumeFormat',
 ]
+
+
+@pulumi.type_token("jvp:index:GetInstancesState")
+class GetInstancesState(_builtins.str, Enum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
+
+
+@pulumi.type_token("jvp:index:GetNetworksState")
+class GetNetworksState(_builtins.str, Enum):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+@pulumi.type_token("jvp:index:GetStoragePoolsState")
+class GetStoragePoolsState(_builtins.str, Enum):
+    RUNNING = "running"
+    INACTIVE = "inactive"
+    BUILDING = "building"
+    DEGRADED = "degraded"
+    INACCESSIBLE = "inaccessible"
 
 
 @pulumi.type_token("jvp:index:InstanceCloudInitOnChange")

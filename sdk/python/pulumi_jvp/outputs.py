@@ -23,14 +23,19 @@ __all__ = [
     'InstanceDirectKernel',
     'InstanceDisk',
     'InstanceGuestAddress',
+    'InstanceItem',
     'InstanceNic',
     'InstanceRootDisk',
     'NetworkDhcp',
     'NetworkIpv6',
+    'NetworkItem',
     'NetworkLease',
     'NetworkReservation',
     'ProviderTimeouts',
+    'StoragePoolItem',
+    'TemplateItem',
     'TemplateSource',
+    'VolumeItem',
 ]
 
 @pulumi.output_type
@@ -528,6 +533,112 @@ class InstanceGuestAddress(dict):
 
 
 @pulumi.output_type
+class InstanceItem(dict):
+    """
+    An instance in a list.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 cpus: Optional[_builtins.int] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 ip_address: Optional[_builtins.str] = None,
+                 memory_bytes: Optional[_builtins.int] = None,
+                 networks: Optional[Sequence[_builtins.str]] = None,
+                 state: Optional[_builtins.str] = None):
+        """
+        An instance in a list.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.int cpus: With details: how many CPUs it has.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str ip_address: With details: the first address that a network has leased to it. The agent is not asked.
+        :param _builtins.int memory_bytes: With details: how much memory. Unit: bytes.
+        :param Sequence[_builtins.str] networks: With details: the networks that its cards are on, by name.
+        :param _builtins.str state: What the guest is doing: running, paused, stopped, crashed.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        if cpus is not None:
+            pulumi.set(__self__, "cpus", cpus)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if ip_address is not None:
+            pulumi.set(__self__, "ip_address", ip_address)
+        if memory_bytes is not None:
+            pulumi.set(__self__, "memory_bytes", memory_bytes)
+        if networks is not None:
+            pulumi.set(__self__, "networks", networks)
+        if state is not None:
+            pulumi.set(__self__, "state", state)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def cpus(self) -> Optional[_builtins.int]:
+        """
+        With details: how many CPUs it has.
+        """
+        return pulumi.get(self, "cpus")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter(name="ipAddress")
+    def ip_address(self) -> Optional[_builtins.str]:
+        """
+        With details: the first address that a network has leased to it. The agent is not asked.
+        """
+        return pulumi.get(self, "ip_address")
+
+    @_builtins.property
+    @pulumi.getter(name="memoryBytes")
+    def memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        With details: how much memory. Unit: bytes.
+        """
+        return pulumi.get(self, "memory_bytes")
+
+    @_builtins.property
+    @pulumi.getter
+    def networks(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        With details: the networks that its cards are on, by name.
+        """
+        return pulumi.get(self, "networks")
+
+    @_builtins.property
+    @pulumi.getter
+    def state(self) -> Optional[_builtins.str]:
+        """
+        What the guest is doing: running, paused, stopped, crashed.
+        """
+        return pulumi.get(self, "state")
+
+
+@pulumi.output_type
 class InstanceNic(dict):
     """
     A network card. Its order in the list never matters.
@@ -824,6 +935,100 @@ class NetworkIpv6(dict):
 
 
 @pulumi.output_type
+class NetworkItem(dict):
+    """
+    A network in a list.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 bridge: Optional[_builtins.str] = None,
+                 cidr: Optional[_builtins.str] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 mode: Optional[_builtins.str] = None,
+                 state: Optional[_builtins.str] = None):
+        """
+        A network in a list.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.str bridge: With details: the bridge interface on the node.
+        :param _builtins.str cidr: With details: its IPv4 range, else that of IPv6.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str mode: With details: nat, route, isolated, bridge, or another's.
+        :param _builtins.str state: Whether it runs: active or inactive.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        if bridge is not None:
+            pulumi.set(__self__, "bridge", bridge)
+        if cidr is not None:
+            pulumi.set(__self__, "cidr", cidr)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if mode is not None:
+            pulumi.set(__self__, "mode", mode)
+        if state is not None:
+            pulumi.set(__self__, "state", state)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def bridge(self) -> Optional[_builtins.str]:
+        """
+        With details: the bridge interface on the node.
+        """
+        return pulumi.get(self, "bridge")
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> Optional[_builtins.str]:
+        """
+        With details: its IPv4 range, else that of IPv6.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def mode(self) -> Optional[_builtins.str]:
+        """
+        With details: nat, route, isolated, bridge, or another's.
+        """
+        return pulumi.get(self, "mode")
+
+    @_builtins.property
+    @pulumi.getter
+    def state(self) -> Optional[_builtins.str]:
+        """
+        Whether it runs: active or inactive.
+        """
+        return pulumi.get(self, "state")
+
+
+@pulumi.output_type
 class NetworkLease(dict):
     """
     One address that the network has handed out.
@@ -975,6 +1180,241 @@ class ProviderTimeouts(dict):
 
 
 @pulumi.output_type
+class StoragePoolItem(dict):
+    """
+    A storage pool in a list.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 allocation_bytes: Optional[_builtins.int] = None,
+                 available_bytes: Optional[_builtins.int] = None,
+                 capacity_bytes: Optional[_builtins.int] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None,
+                 state: Optional[_builtins.str] = None,
+                 type: Optional[_builtins.str] = None):
+        """
+        A storage pool in a list.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.int allocation_bytes: What is used of it. Unit: bytes.
+        :param _builtins.int available_bytes: What is left of it. Unit: bytes.
+        :param _builtins.int capacity_bytes: How large it is; unset while it is stopped. Unit: bytes.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str path: With details: where it is on the node.
+        :param _builtins.str state: running, inactive, building, degraded, inaccessible.
+        :param _builtins.str type: With details: libvirt's type of the pool.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        if allocation_bytes is not None:
+            pulumi.set(__self__, "allocation_bytes", allocation_bytes)
+        if available_bytes is not None:
+            pulumi.set(__self__, "available_bytes", available_bytes)
+        if capacity_bytes is not None:
+            pulumi.set(__self__, "capacity_bytes", capacity_bytes)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if state is not None:
+            pulumi.set(__self__, "state", state)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter(name="allocationBytes")
+    def allocation_bytes(self) -> Optional[_builtins.int]:
+        """
+        What is used of it. Unit: bytes.
+        """
+        return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="availableBytes")
+    def available_bytes(self) -> Optional[_builtins.int]:
+        """
+        What is left of it. Unit: bytes.
+        """
+        return pulumi.get(self, "available_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="capacityBytes")
+    def capacity_bytes(self) -> Optional[_builtins.int]:
+        """
+        How large it is; unset while it is stopped. Unit: bytes.
+        """
+        return pulumi.get(self, "capacity_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        With details: where it is on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def state(self) -> Optional[_builtins.str]:
+        """
+        running, inactive, building, degraded, inaccessible.
+        """
+        return pulumi.get(self, "state")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.str]:
+        """
+        With details: libvirt's type of the pool.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class TemplateItem(dict):
+    """
+    A template in a list.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 pool: _builtins.str,
+                 created_at: Optional[_builtins.str] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 format: Optional[_builtins.str] = None,
+                 os: Optional[_builtins.str] = None,
+                 size_bytes: Optional[_builtins.int] = None,
+                 type: Optional[_builtins.str] = None):
+        """
+        A template in a list.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.str pool: The storage pool's name.
+        :param _builtins.str created_at: With details: when the image was put there, UTC.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str format: With details: the image's format, qcow2 or raw.
+        :param _builtins.str os: With details: what is in it, as the program calls it.
+        :param _builtins.int size_bytes: With details: what a guest sees. Unit: bytes.
+        :param _builtins.str type: With details: where the image came from, url or path.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "pool", pool)
+        if created_at is not None:
+            pulumi.set(__self__, "created_at", created_at)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
+        if os is not None:
+            pulumi.set(__self__, "os", os)
+        if size_bytes is not None:
+            pulumi.set(__self__, "size_bytes", size_bytes)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def pool(self) -> _builtins.str:
+        """
+        The storage pool's name.
+        """
+        return pulumi.get(self, "pool")
+
+    @_builtins.property
+    @pulumi.getter(name="createdAt")
+    def created_at(self) -> Optional[_builtins.str]:
+        """
+        With details: when the image was put there, UTC.
+        """
+        return pulumi.get(self, "created_at")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> Optional[_builtins.str]:
+        """
+        With details: the image's format, qcow2 or raw.
+        """
+        return pulumi.get(self, "format")
+
+    @_builtins.property
+    @pulumi.getter
+    def os(self) -> Optional[_builtins.str]:
+        """
+        With details: what is in it, as the program calls it.
+        """
+        return pulumi.get(self, "os")
+
+    @_builtins.property
+    @pulumi.getter(name="sizeBytes")
+    def size_bytes(self) -> Optional[_builtins.int]:
+        """
+        With details: what a guest sees. Unit: bytes.
+        """
+        return pulumi.get(self, "size_bytes")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.str]:
+        """
+        With details: where the image came from, url or path.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
 class TemplateSource(dict):
     """
     Where an image comes from: `path` or `url`.
@@ -1073,5 +1513,122 @@ class TemplateSource(dict):
         An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         return pulumi.get(self, "url")
+
+
+@pulumi.output_type
+class VolumeItem(dict):
+    """
+    A volume in a list.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 pool: _builtins.str,
+                 allocation_bytes: Optional[_builtins.int] = None,
+                 attached_to: Optional[Sequence[_builtins.str]] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 format: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None,
+                 size_bytes: Optional[_builtins.int] = None):
+        """
+        A volume in a list.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.str pool: The storage pool's name.
+        :param _builtins.int allocation_bytes: With details: what it takes of the pool. Unit: bytes.
+        :param Sequence[_builtins.str] attached_to: With details: the instances that have it as a disk.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str format: With details: qcow2, raw, or what else libvirt takes it for.
+        :param _builtins.str path: With details: the file on the node.
+        :param _builtins.int size_bytes: With details: what a guest sees. Unit: bytes.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "pool", pool)
+        if allocation_bytes is not None:
+            pulumi.set(__self__, "allocation_bytes", allocation_bytes)
+        if attached_to is not None:
+            pulumi.set(__self__, "attached_to", attached_to)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if size_bytes is not None:
+            pulumi.set(__self__, "size_bytes", size_bytes)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def pool(self) -> _builtins.str:
+        """
+        The storage pool's name.
+        """
+        return pulumi.get(self, "pool")
+
+    @_builtins.property
+    @pulumi.getter(name="allocationBytes")
+    def allocation_bytes(self) -> Optional[_builtins.int]:
+        """
+        With details: what it takes of the pool. Unit: bytes.
+        """
+        return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="attachedTo")
+    def attached_to(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        With details: the instances that have it as a disk.
+        """
+        return pulumi.get(self, "attached_to")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> Optional[_builtins.str]:
+        """
+        With details: qcow2, raw, or what else libvirt takes it for.
+        """
+        return pulumi.get(self, "format")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        With details: the file on the node.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter(name="sizeBytes")
+    def size_bytes(self) -> Optional[_builtins.int]:
+        """
+        With details: what a guest sees. Unit: bytes.
+        """
+        return pulumi.get(self, "size_bytes")
 
 

@@ -11,8 +11,9 @@ from pydantic import Field
 from jvp.core.diff import Change
 from jvp.core.errors import NameTaken, NotFound
 from jvp.core.facts import Changes, Computed, Effect, Output, WriteOnly
-from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.handler import Done, Handler, Outcome, Partial
 from jvp.core.identity import Key, Mark
+from jvp.core.listing import Item
 from jvp.core.model import Rule, Spec
 from jvp.core.types import Mac, Name, Size, size_bytes
 from jvp.core.values import Secret, known
@@ -121,9 +122,9 @@ class Cars(Handler[Car, CarState]):
         names = ", ".join(sorted(str(car.name) for _, car in self.cars.values())) or "none"
         raise NotFound(f'there is no car "{reference}"; there are: {names}')
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: Any = None) -> Iterator[Item]:
         for uuid, (_, car) in self.cars.items():
-            yield Listed(uuid, str(car.name))
+            yield Item.model_construct(id=uuid, name=str(car.name))
 
     def predict(self, spec: Car, prior: CarState | None) -> dict[str, Any]:
         return {"sizeBytes": size_bytes(spec.size)} if known(spec.size) else {}

@@ -170,6 +170,8 @@ def fits(answer: Any, hint: Any) -> bool:
         return any(fits(answer, one) for one in inner)
     if origin is list:
         return isinstance(answer, list) and all(fits(one, inner[0]) for one in answer)
+    if origin is tuple:
+        return isinstance(answer, tuple) and len(answer) == len(inner) and all(map(fits, answer, inner))
     if origin is dict:
         pairs = answer.items() if isinstance(answer, dict) else [(None, None)]
         return all(fits(key, inner[0]) and fits(one, inner[1]) for key, one in pairs)
@@ -186,5 +188,8 @@ def test_an_answer_of_another_type_does_not_fit() -> None:
     assert not fits(["1"], list[int])
     assert not fits(None, str)
     assert not fits({"vda": "1"}, dict[str, int])
+    assert fits((1, "a"), tuple[int, str])
+    assert not fits((1, 1), tuple[int, str])
+    assert not fits((1,), tuple[int, str])
     assert not fits({"addrs": None}, handles.GuestInterface)
     assert not fits("a domain", handles.Domain)

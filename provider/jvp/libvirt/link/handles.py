@@ -187,6 +187,7 @@ class Connection(Protocol):
     def domainEventRegisterAny(
         self, dom: Domain | None, eventID: int, cb: Callable[..., None], opaque: Any
     ) -> int: ...  # fmt: skip
+    def getAllDomainStats(self, stats: int = 0, flags: int = 0) -> list[tuple[Domain, dict[str, Any]]]: ...
     def getCapabilities(self) -> str: ...
     def getDomainCapabilities(
         self,

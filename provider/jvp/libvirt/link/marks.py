@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from lxml import etree
 
 from jvp.core.identity import DeclaredBy, Mark
+from jvp.core.listing import declarer
 from jvp.core.work import Work
 from jvp.libvirt.link import told
 from jvp.libvirt.link.xml import Element, ensure
@@ -81,6 +82,12 @@ def stack_of(root: Element) -> str:
     """Which program declares an object, to be compared, as far as its mark tells; empty when it does not."""
     element = find(root)
     return parsed(element).stack if element is not None else ""
+
+
+def declarer_of(root: Element) -> str | None:
+    """Who has an object, for lists; None where no program of ours has it."""
+    element = find(root)
+    return declarer(parsed(element).declared_by) if element is not None and is_held(root) else None
 
 
 def pending_of(root: Element) -> dict[str, str]:

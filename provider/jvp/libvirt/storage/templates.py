@@ -8,7 +8,7 @@ being filled, and those that were superseded and wait for their last user to go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -102,9 +102,13 @@ def record_name(template: str) -> str:
 
 def template_names(pool: handles.StoragePool) -> list[str]:
     """The templates that an active pool holds. Raises libvirtError."""
+    return sorted(among(lookup.names(pool)))
+
+
+def among(names: Iterable[str]) -> Iterator[str]:
+    """The templates whose records are among the names of a pool's files."""
     before, after = volume_record.volume_name(f"{_RECORD}\0").split("\0")
-    names = (name for name in lookup.names(pool) if name.startswith(before) and name.endswith(after))
-    return sorted(name[len(before) : -len(after)] for name in names)
+    return (name[len(before) : -len(after)] for name in names if name.startswith(before) and name.endswith(after))
 
 
 def template_of(node: Node, reference: str, path: Path = (), pool: str | None = None) -> TemplateVolume:
@@ -129,6 +133,16 @@ def template_of(node: Node, reference: str, path: Path = (), pool: str | None = 
                 path=path,
             )
         return _usable(found[0][0], name, found[0][1], path)
+
+
+def paths_of(node: Node, reference: str, path: Path = ()) -> list[str]:
+    """The files of all generations that a template has. Raises as `template_of`."""
+    template = template_of(node, reference, path)
+    with libvirt_errors(f'template "{shortened(reference)}"', path):
+        found = volume_record.get(template.pool, record_name(template.name))
+        names = [volume_name(template.name, one) for one in Record.of(found).generations] if found is not None else []
+        volumes = (lookup.find_volume(template.pool, name) for name in names)
+        return [volume.path() for volume in volumes if volume is not None]
 
 
 def _kept(pool: handles.StoragePool, name: str) -> Sidecar | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jvp.core.diff import Change
 from jvp.core.errors import JvpError
-from jvp.core.handler import Handler, Listed, Outcome, Partial
+from jvp.core.handler import Handler, Outcome, Partial
 from jvp.core.identity import Bearing, Key, generation, refuse_unmarked, remade, unmarked
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -21,6 +21,7 @@ from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,
     changing,
+    listing,
     machine,
     making,
     planning,
@@ -32,6 +33,7 @@ from jvp.resources.instance import (
 )
 from jvp.resources.instance.bearing import bearing_of
 from jvp.resources.instance.changing import Update
+from jvp.resources.instance.items import InstanceFilters, InstanceItem
 from jvp.resources.instance.model import Instance, InstanceState, InstanceType
 from jvp.resources.provider import Provider
 
@@ -93,10 +95,9 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         with libvirt_errors(f'instance "{reference}"'):
             return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: InstanceFilters | None = None) -> Iterator[InstanceItem]:
         with libvirt_errors("instances"):
-            for domain in self.node.connection.listAllDomains(0):
-                yield Listed(domain.UUIDString(), domain.name())
+            yield from listing.items(self.node, work, filters or InstanceFilters())
 
     def effects(self, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
         return planning.effects(self.node, changes, state, new)

@@ -29,6 +29,7 @@ from jvp.core.types import (
 from jvp.core.values import known
 from jvp.resources.instance.cloudinit import CloudInit, repeated
 from jvp.resources.instance.disk import DeviceName, Disk, RootDisk, serial_rules
+from jvp.resources.instance.items import InstanceFilters, InstanceItem
 
 MAX_DEVICES = 200
 """A root port for each: a PCI Express bus has room for some 240 of them (tried)."""
@@ -354,3 +355,4 @@ class InstanceType(ResourceType[Instance, InstanceState]):
     """Instances."""
 
     kind, token, spec, state = "instance", "Instance", Instance, InstanceState
+    filters, item = InstanceFilters, InstanceItem

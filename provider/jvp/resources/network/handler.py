@@ -10,7 +10,7 @@ from typing import Any
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
 from jvp.core.facts import Effect
-from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.handler import Done, Handler, Outcome, Partial
 from jvp.core.identity import (
     Bearing,
     Key,
@@ -33,7 +33,7 @@ from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.resources.foreseen import obstacles
-from jvp.resources.network import collisions
+from jvp.resources.network import collisions, listing
 from jvp.resources.network.definition import (
     SETTLING,
     Ours,
@@ -50,6 +50,7 @@ from jvp.resources.network.definition import (
     with_way_out,
     without_way_out,
 )
+from jvp.resources.network.items import NetworkFilters, NetworkItem
 from jvp.resources.network.model import Ipv6, Network, NetworkState, NetworkType
 from jvp.resources.network.restart import Restart
 
@@ -263,10 +264,9 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         with libvirt_errors(f'network "{reference}"'):
             return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: NetworkFilters | None = None) -> Iterator[NetworkItem]:
         with libvirt_errors("networks"):
-            for network in self.node.connection.listAllNetworks(0):
-                yield Listed(network.UUIDString(), network.name())
+            yield from listing.items(self.node, work, filters or NetworkFilters())
 
     def _settle(
         self, work: Work, network: handles.Network, spec: Network, root: Element, ours: Ours, *, is_new: bool = False

@@ -14,6 +14,7 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
 from jvp.core.values import known, surely
 from jvp.resources.network.addresses import Dhcp, Subnet, undecided
+from jvp.resources.network.items import NetworkFilters, NetworkItem
 
 IPV6_MTU = 1280
 """Smaller packets than this are no IPv6. Source: RFC 8200."""
@@ -202,3 +203,4 @@ class NetworkType(ResourceType[Network, NetworkState]):
     """Networks."""
 
     kind, token, spec, state = "network", "Network", Network, NetworkState
+    filters, item = NetworkFilters, NetworkItem

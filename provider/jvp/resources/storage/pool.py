@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from jvp.core.abandon import run
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
-from jvp.core.handler import Done, Handler, Listed, Outcome, Partial
+from jvp.core.handler import Done, Handler, Outcome, Partial
 from jvp.core.identity import (
     Bearing,
     Key,
@@ -38,6 +38,8 @@ from jvp.libvirt.storage.lookup import find_pool, pool_of, unless_lost
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.pool_mark import PoolMark, is_marked, write
 from jvp.resources.foreseen import obstacles
+from jvp.resources.storage import listing
+from jvp.resources.storage.items import StoragePoolFilters, StoragePoolItem
 from jvp.resources.storage.pool_model import StoragePool, StoragePoolState, StoragePoolType
 
 DEFAULT_FOLDER = "/var/lib/jvp"
@@ -114,10 +116,9 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         with libvirt_errors(f'storage pool "{reference}"'):
             return str(pool_of(self.node, self.node.here(reference)).UUIDString())
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: StoragePoolFilters | None = None) -> Iterator[StoragePoolItem]:
         with libvirt_errors("storage pools"):
-            for pool in self.node.connection.listAllStoragePools(0):
-                yield Listed(pool.UUIDString(), pool.name())
+            yield from listing.pools(self.node, work, filters or StoragePoolFilters())
 
     def predict(self, spec: StoragePool, prior: StoragePoolState | None) -> dict[str, Any]:
         bag: dict[str, Any] = {}

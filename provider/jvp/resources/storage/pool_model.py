@@ -13,6 +13,7 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Name, NodePath
 from jvp.core.values import known
 from jvp.libvirt.storage import folders, kinds
+from jvp.resources.storage.items import StoragePoolFilters, StoragePoolItem
 
 
 class StoragePool(Spec):
@@ -98,3 +99,4 @@ class StoragePoolType(ResourceType[StoragePool, StoragePoolState]):
     """Storage pools."""
 
     kind, token, spec, state = "storage pool", "StoragePool", StoragePool, StoragePoolState
+    filters, item = StoragePoolFilters, StoragePoolItem

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from jvp import images
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, Invalid, JvpError, NotFound, Path, Stopped
 from jvp.core.facts import Effect
-from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.handler import Done, Handler, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import load
 from jvp.core.taken import KEPT, name_taken
@@ -28,8 +27,9 @@ from jvp.libvirt.storage.template_fill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.storage.volume_claim import Standing
 from jvp.libvirt.storage.volumes import VolumeApi
 from jvp.resources.foreseen import obstacles, pool_of
-from jvp.resources.storage import image_source
+from jvp.resources.storage import image_source, listing
 from jvp.resources.storage.image_source import at
+from jvp.resources.storage.items import TemplateFilters, TemplateItem
 from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
 from jvp.resources.storage.template_source import key_of, origin_of, refuse_file, shown
 
@@ -91,11 +91,9 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
     def find(self, work: Work, reference: str) -> str:
         return templates.template_of(self.node, self.node.here(reference, 2)).id
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: TemplateFilters | None = None) -> Iterator[TemplateItem]:
         with libvirt_errors("templates"):
-            for pool in lookup.active_pools(self.node.connection):
-                for name in lookup.unless_lost(pool, partial(templates.template_names, pool)) or ():
-                    yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
+            yield from listing.templates(self.node, work, filters or TemplateFilters())
 
     def place(self, inputs: dict[str, Any]) -> str:
         return f"{in_lower_case(inputs['pool'])}/{inputs['name']}"

@@ -16,6 +16,7 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import Label, LocalPath, Name, Reference, Url
 from jvp.core.types import url as web_url
 from jvp.core.values import UNKNOWN, known, surely
+from jvp.resources.storage.items import TemplateFilters, TemplateItem
 
 
 def _checksum(text: str) -> str:
@@ -145,3 +146,4 @@ class TemplateType(ResourceType[Template, TemplateState]):
     """Templates."""
 
     kind, token, spec, state = "template", "Template", Template, TemplateState
+    filters, item = TemplateFilters, TemplateItem

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, JvpError, NotFound, Path, Rejected, Stopped, Undefined
 from jvp.core.facts import Effect
-from jvp.core.handler import Done, Handler, Listed, Outcome
+from jvp.core.handler import Done, Handler, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.types import (
     disk_bytes,
@@ -25,13 +24,15 @@ from jvp.libvirt.domain.disks import disk_users
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import lookup, lost_file, templates, volume_claim
+from jvp.libvirt.storage import lookup, lost_file, volume_claim
 from jvp.libvirt.storage.content import Content
 from jvp.libvirt.storage.copy_volume import damage, format_of
 from jvp.libvirt.storage.volume_claim import Holder, Standing
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.libvirt.storage.volumes import WAY_OUT, Found, VolumeApi
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
+from jvp.resources.storage import listing
+from jvp.resources.storage.items import VolumeFilters, VolumeItem
 from jvp.resources.storage.volume_content import content_of, refuse_unfit, size_of
 from jvp.resources.storage.volume_model import Volume, VolumeState, VolumeType
 
@@ -124,11 +125,9 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             volume = lookup.volume_of(self.node, parts)
             return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
 
-    def list(self, work: Work) -> Iterator[Listed]:
+    def list(self, work: Work, filters: VolumeFilters | None = None) -> Iterator[VolumeItem]:
         with libvirt_errors("volumes"):
-            for pool in lookup.active_pools(self.node.connection):
-                for name in sorted(lookup.unless_lost(pool, partial(_names, pool)) or ()):
-                    yield Listed(f"{pool.UUIDString()}/{name}", f"{pool.name()}/{name}")
+            yield from listing.volumes(self.node, work, filters or VolumeFilters())
 
     def place(self, inputs: dict[str, Any]) -> str:
         return f"{in_lower_case(inputs['pool'])}/{inputs['name']}"
@@ -286,13 +285,6 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             volume_pool=facts.get("volume_pool"),
             nonce=found.record.nonce if found.record else prior.nonce if prior else None,
         )
-
-
-def _names(pool: handles.StoragePool) -> list[str]:
-    """The volumes of a pool that are no template's."""
-    ours = set(templates.template_names(pool))
-    names = ((name, templates.parsed_name(name)) for name in lookup.volume_names(pool))
-    return [name for name, template in names if template is None or template[0] not in ours]
 
 
 def _spellings(object_id: str | None, pool: str | None) -> set[str | None]:

@@ -13,6 +13,7 @@ from jvp.core.model import Rule, Spec
 from jvp.core.types import DiskSize, LocalPath, Name, Reference, over_qcow2
 from jvp.core.values import known, surely
 from jvp.libvirt.storage import template_names
+from jvp.resources.storage.items import VolumeFilters, VolumeItem
 
 
 class Volume(Spec):
@@ -118,3 +119,4 @@ class VolumeType(ResourceType[Volume, VolumeState]):
     """Volumes."""
 
     kind, token, spec, state = "volume", "Volume", Volume, VolumeState
+    filters, item = VolumeFilters, VolumeItem

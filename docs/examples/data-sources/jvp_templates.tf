@@ -1,0 +1,7 @@
+data "jvp_templates" "debian" {
+  name = "debian-*"
+}
+
+output "debian" {
+  value = data.jvp_templates.debian.templates[*].name
+}

@@ -1,0 +1,8 @@
+data "jvp_volumes" "unused" {
+  pool     = "default"
+  attached = false
+}
+
+output "unused" {
+  value = data.jvp_volumes.unused.volumes[*].name
+}
