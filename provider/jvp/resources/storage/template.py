@@ -27,7 +27,7 @@ from jvp.libvirt.storage.template_fill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.storage.volume_claim import Standing
 from jvp.libvirt.storage.volumes import VolumeApi
 from jvp.resources.foreseen import obstacles, pool_of
-from jvp.resources.storage import image_source, listing
+from jvp.resources.storage import image_source, listing, template_use
 from jvp.resources.storage.image_source import at
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
 from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
@@ -86,7 +86,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         pool, name = self._place(object_id)
         with libvirt_errors(f'template "{name}"'):
             birth, volume = (prior.nonce, prior.volume_name) if prior else (None, None)
-            self.api.remove(work, pool, name, birth=birth, volume=volume)
+            template_use.remove(work, self.api, pool, name, birth=birth, volume=volume)
 
     def find(self, work: Work, reference: str) -> str:
         return templates.template_of(self.node, self.node.here(reference, 2)).id
@@ -186,7 +186,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
         same = source.path is not None and slot.record.digest == digest
-        gone = self.api.clear_short(work, slot, digest, same=same)
+        gone = template_use.clear_short(work, self.api, slot, digest, same=same)
         volume = None if gone else self.api.has(work, slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
