@@ -25,8 +25,9 @@ _LOCAL = (
 )  # fmt: skip
 """How the names of those end that ask nobody."""
 _BESIDE = ("virEvent", "virGet", "virInitialize", "virRegister", "virSetError", "virReset", "virCopyLast",
-           "virConnectOpen")  # fmt: skip
-"""How those begin that are not about a connection, and opening one: which thread has one already, chance tells."""
+           "virConnectOpen", "virConnectClose")  # fmt: skip
+"""How those begin that are not about a connection, and opening or closing one: which thread has one already, and when
+one is closed that nobody has any more, chance tells."""
 
 
 class _Counting:

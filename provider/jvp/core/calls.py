@@ -96,8 +96,10 @@ class Calls(Verbs):
             raise Busy(f'{handler.kind} "{place}" is gone again; run again')
         # Declared from now on, whole: what an import leaves as it is becomes what the program says, or its default.
         found = replace(found, private={name: value for name, value in found.private.items() if name == "host"})
-        changes = self._plan(handler, found, inputs, work, looks=False).changes
-        what = ", ".join(dotted(change.path) for change in changes if change.effect is Effect.REPLACE)
+        plan = self._plan(handler, found, inputs, work, looks=False)
+        if plan.replaces:  # unless the host says that two references mean the same
+            plan = self._plan(handler, found, inputs, work, looks=True)
+        what = ", ".join(dotted(change.path) for change in plan.changes if change.effect is Effect.REPLACE)
         if what:
             raise Rejected(f'{handler.kind} "{name}" is there already and cannot be adopted: it differs in {what}')
         if self._adopters.setdefault((token, found.id), key.digest) != key.digest:

@@ -112,15 +112,19 @@ class Handler(ResourceType[S, T]):
         return str(inputs["name"])
 
     def effects(self, changes: Sequence[Change], state: T, new: dict[str, Any]) -> Iterable[Change]:
-        """The same changes with what is known of this object's state. Offline; `new` may hold UNKNOWN."""
+        """The same changes with what is known of this object's state. Pure and offline; `new` may hold UNKNOWN.
+
+        An update is given these. What it must know of the object beside them it asks itself, before it writes.
+        """
         return changes
 
     def looked(self, work: Work, changes: Sequence[Change], state: T, new: dict[str, Any]) -> Iterable[Change]:
-        """The same changes with what only a look at the object tells: it is damaged. For plans; best effort.
+        """`effects`, with what only a look at the host tells: two references mean the same, the object is damaged.
 
-        What a read has just seen the next plan tells without a look of its own.
+        For plans, once for each; best effort: where nothing can be asked it is what `effects` gives. What a read has
+        just seen the next plan tells without a look of its own.
         """
-        return changes
+        return self.effects(changes, state, new)
 
     def predict(self, spec: S, prior: T | None) -> dict[str, Any]:
         """Outputs that a preview can know, by the users' spelling. Offline. Raises for what is sure to fail."""

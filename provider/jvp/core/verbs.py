@@ -91,13 +91,13 @@ class Verbs:
     # Over what is known of one object
 
     def _plan(self, handler: AnyHandler, known: Stored, new: Given, work: Work | None, *, looks: bool) -> Plan:
-        """What leads to `new`. It `looks` at the host for what no property tells."""
+        """What leads to `new` by what is known. It `looks` at the host as well for who is told the plan."""
         with self._guarded(known.state, bags.bag_of(new), work=work) as work:
             wanted = bags.wanted(handler, known, new).sound()
             changes = diff(handler.spec, known.state, known.inputs, wanted.whole, imported=known.imported)
             prior, bag = load(handler.state, known.state), reveal(wanted.whole)
-            found = tuple(handler.effects(changes, prior, bag))
-            return Plan(tuple(handler.looked(work, found, prior, bag)) if looks else found, wanted, prior)
+            found = handler.looked(work, changes, prior, bag) if looks else handler.effects(changes, prior, bag)
+            return Plan(tuple(found), wanted, prior)
 
     def _planned(self, handler: AnyHandler, known: Stored, new: Given, work: Work | None) -> Plan:
         """The plan that is shown. Warns of what waits in the object, and of what a replacement takes away."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jvp.core.errors import Busy, Cancelled
 from jvp.core.identity import Key, Mark
@@ -45,6 +45,8 @@ class Work:
     """What the object should bear, by what the state knows; None of one that was imported and not updated since."""
     declaration: Declaration | None = None
     """What is declared of the object that is created or updated, for its mark; None leaves what is noted."""
+    seen: dict[object, Any] = field(default_factory=dict)
+    """What the call has seen of its nodes: see `View.of`."""
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 import libvirt
 
@@ -10,6 +11,7 @@ from jvp.core.errors import NotFound, Path
 from jvp.core.work import Work, current
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import DomainDisk, Domains, seen_domains
+from jvp.libvirt.domain.domains import Defined, DomainApi
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
@@ -98,6 +100,13 @@ class View:
         self._bases: dict[str, tuple[str, str] | None] = {}
         self._domains: Domains | None = None
         self._definitions: list[tuple[handles.Domain, Element]] | None = None
+        self._found: dict[str, Defined | None] = {}
+
+    @classmethod
+    def of(cls, work: Work, node: Node) -> View:
+        """What a call that writes nothing has seen so far: the parts of a plan ask for the same things."""
+        mine = (node, threading.get_ident())
+        return work.seen.setdefault(mine, cls(node))  # type: ignore[no-any-return]
 
     def fresh(self) -> View:
         """A view that has not seen anything yet."""
@@ -119,6 +128,12 @@ class View:
         if self._definitions is None:
             self._definitions = list(devices.plain_definitions(self.node.connection))
         return self._definitions
+
+    def domain(self, uuid: str) -> Defined | None:
+        """The domain with this uuid and its inactive definition, which nobody may change; None when there is none."""
+        if uuid not in self._found:
+            self._found[uuid] = DomainApi(self.node).defined(uuid)
+        return self._found[uuid]
 
     def pool(self, reference: str, path: Path = ()) -> handles.StoragePool:
         """The pool of a uuid or name, which runs. Raises NotFound, Stopped."""

@@ -9,9 +9,13 @@ import pytest
 from tests.contract import drift
 from tests.unit.resources import test_instance_model, test_instance_xml, test_network_model, test_network_xml
 
+from jvp.core.calls import Calls
+from jvp.core.diff import diff
 from jvp.core.facts import Effect
-from jvp.core.model import Spec, fields
+from jvp.core.model import Spec, fields, load
 from jvp.core.stored import Stored
+from jvp.core.values import UNKNOWN, reveal
+from jvp.libvirt.link.node import Node
 from jvp.resources import registry
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network
@@ -158,14 +162,9 @@ INSTEAD: dict[str, dict[str, Any]] = {
 MODELS = {"StoragePool": StoragePool, "Template": Template, "Volume": Volume, "Network": Network, "Instance": Instance}
 
 
-@pytest.mark.parametrize("token", MODELS)
-def test_every_property_has_a_class(token: str) -> None:
-    assert set(CLASSES[token]) == leaves(MODELS[token])
-
-
-@pytest.mark.parametrize(("token", "name"), [(token, name) for token in MODELS for name in CLASSES[token]])
-def test_the_class_of_each_property(token: str, name: str) -> None:
-    effect, value = CLASSES[token][name]
+def changed(token: str, name: str) -> tuple[Calls, dict[str, Any], dict[str, Any]]:
+    """The calls over a node that nobody answers for, and a declaration before and after the change of one property."""
+    _, value = CLASSES[token][name]
     calls = registry.calls(Provider(uri="qemu+unix:///system?socket=/nowhere", virt_type="qemu"))
     before = INSTEAD.get(name, FULLY[token])
     after = copy.deepcopy(before)
@@ -176,6 +175,19 @@ def test_the_class_of_each_property(token: str, name: str) -> None:
         parent = found[0] if isinstance(found, list) else found
     assert parent.get(last) != value
     parent[last] = value
+    return calls, before, after
+
+
+@pytest.mark.parametrize("token", MODELS)
+def test_every_property_has_a_class(token: str) -> None:
+    assert set(CLASSES[token]) == leaves(MODELS[token])
+
+
+@pytest.mark.parametrize(("token", "name"), [(token, name) for token in MODELS for name in CLASSES[token]])
+def test_the_class_of_each_property(token: str, name: str) -> None:
+    effect, _ = CLASSES[token][name]
+    calls, before, after = changed(token, name)
+    *way, last = name.split(".")
     checked = [calls.check(token, raw) for raw in (before, after)]
     assert [one.failures for one in checked] == [(), ()]
     stored = Stored("i", checked[0].inputs, checked[0].whole)
@@ -183,3 +195,25 @@ def test_the_class_of_each_property(token: str, name: str) -> None:
     # An item of another name is another item.
     told = [change for change in changes if [one for one in change.path if isinstance(one, str)] in ([*way, last], way)]
     assert {change.effect for change in told} == {effect}
+
+
+STATES = ("running", "paused", "stopped", "crashed", "active", "inactive", None)
+
+
+@pytest.mark.parametrize("token", registry.TYPES)
+def test_what_a_change_means_asks_no_host(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: Any) -> None:
+        raise AssertionError("the host was asked")
+
+    monkeypatch.setattr(Node, "_alive", ask)  # every connection comes from it
+    for name in CLASSES[token]:
+        calls, before, after = changed(token, name)
+        handler, had = calls.handlers[token], calls.check(token, before)
+        unknown = dict.fromkeys(had.whole, UNKNOWN)
+        for state in STATES:
+            whole = {**had.whole, "uuid": "i", "state": state, "rootDiskPath": "/p/root"}
+            for new in (calls.check(token, after).whole, unknown):
+                changes = diff(handler.spec, whole, had.inputs, new)
+                assert changes
+                found = [*handler.effects(changes, load(handler.state, whole), reveal(new))]
+                assert {one.path for one in found} <= {one.path for one in changes}

@@ -152,8 +152,9 @@ class ProviderServicer:
                 raw = verbs.planned_create(self._ready, handler, config, outcome, work)
                 return answer(planned_state=encode(raw), diagnostics=warnings)
             stored = verbs.having(handler, kept.stored(handler, prior, request.prior_private), before)
-            changes = self._ready.calls.diff(handler.token, stored, outcome, work)
-            raw = verbs.planned_update(self._ready, handler, config, stored, outcome, prior, changes, work)
+            # In one thread: what the plan has seen of the node its warnings need not ask again.
+            whole = (self._ready, handler, config, stored, outcome, prior, work)
+            raw, changes = run(work, lambda: verbs.planned_update(*whole))
         return answer(
             planned_state=encode(raw),
             planned_private=kept.planned(request.prior_private, bag),

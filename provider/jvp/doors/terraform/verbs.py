@@ -89,23 +89,23 @@ def planned_update(
     stored: Stored,
     inputs: Checked[Any],
     prior: Raw,
-    changes: Plan,
     work: Work,
-) -> Raw:
-    """Every attribute of an object that is there, after these changes."""
+) -> tuple[Raw, Plan]:
+    """Every attribute of an object that is there, after the changes that lead to these inputs; and the changes."""
+    found = run.calls.diff(handler.token, stored, inputs, work)
     # Where the last apply left something, this is a difference: else the host would not call us.
     ours = {"id": prior["id"], "unfinished": [], **_asked(config)}
-    changed = {str(change.path[0]) for change in changes.changes}
+    changed = {str(change.path[0]) for change in found.changes}
     # An object that does not change stays as it was, with its versions.
     like = {**config, **writeonly.unchanged(handler.state, config, prior, changed)}
     if not changed and not stored.unfinished:
         spelled = plan.planned(handler.state, config, stored.state, prior, ())
-        return {**writeonly.closed(handler.state, spelled, like), **ours}
-    preview = run.calls.preview_update(handler.token, stored, inputs, work, changes)
+        return {**writeonly.closed(handler.state, spelled, like), **ours}, found
+    preview = run.calls.preview_update(handler.token, stored, inputs, work, found)
     spelled = plan.planned(handler.state, config, preview, prior, changed)
     raw = {**writeonly.closed(handler.state, spelled, like), **ours}
     # A change that no attribute shows, a disk that was taken out of its guest, is to be seen too.
-    return {**raw, "unfinished": UNKNOWN} if raw == prior else raw
+    return ({**raw, "unfinished": UNKNOWN} if raw == prior else raw), found
 
 
 def whole(handler: AnyHandler, found: Stored, promised: Raw) -> Raw:

@@ -14,7 +14,7 @@ from jvp.core.handler import Outcome
 from jvp.core.identity import Bearing
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest
-from jvp.libvirt.domain.domains import DomainApi, runs
+from jvp.libvirt.domain.domains import Defined, DomainApi, runs
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors, start_errors
 from jvp.libvirt.link.node import Node
@@ -27,6 +27,7 @@ from jvp.resources.instance import (
     acceleration,
     cards,
     covers,
+    drift,
     finishing,
     live,
     machine,
@@ -105,6 +106,8 @@ def change(update: Update, object_id: str) -> Outcome[InstanceState]:
     inactive = devices.inactive_xml(domain) if domain is not None else None
     if domain is None or inactive is None or bearing_of(update.work, inactive, update.prior) is Bearing.REMADE:
         raise NotFound(f"{update.what} is gone; refresh the state and run again")
+    looked = drift.looked(update.view, Defined(domain, inactive), update.changes, update.prior, update.spec.bag())
+    update = dataclasses.replace(update, changes=[*looked])
     put_back(update.work, update.api, inactive, update.prior)
     inactive = update.mended(inactive)
     found = _checked(update, object_id, domain, inactive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,
     changing,
+    drift,
     listing,
     machine,
     making,
@@ -100,7 +102,15 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
             yield from listing.items(self.node, work, filters or InstanceFilters())
 
     def effects(self, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]) -> Iterable[Change]:
-        return planning.effects(self.node, changes, state, new)
+        return planning.effects(changes, state, new)
+
+    def looked(
+        self, work: Work, changes: Sequence[Change], state: InstanceState, new: dict[str, Any]
+    ) -> Iterable[Change]:  # fmt: skip
+        view, found = View.of(work, self.node), None
+        with contextlib.suppress(JvpError), libvirt_errors("instance"):
+            found = view.domain(state.uuid) if state.uuid is not None else None
+        return drift.looked(view, found, changes, state, new)
 
     def obstacles(self, work: Work, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
         name, wanted = spec.name, spec.virt_type or self.provider.virt_type
@@ -111,7 +121,7 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         if settled:
             choose = partial(acceleration.chosen, work, self.node, self.provider, spec, None)
             yield from obstacles(f'instance "{name}"', choose)
-        yield from prospects.of(self.node, work, spec, key, wanted if settled else None)
+        yield from prospects.of(View.of(work, self.node), work, spec, key, wanted if settled else None)
 
     def standing(self, state: InstanceState) -> Iterator[str]:
         return planning.standing(state)
@@ -123,12 +133,12 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         yield from planning.warnings(spec, prior)
         if not self.node.is_session:
             yield from planning.cards_without_network(spec, prior)
+        view = View.of(work, self.node)
         with libvirt_errors("instance"):
-            domain = self.api.find(prior.uuid) if prior is not None else None
-            if prior is None or domain is None:
+            found = view.domain(prior.uuid) if prior is not None else None
+            if prior is None or found is None:
                 return
-            root = devices.inactive_xml(domain)
-            odd = machine.misfit(root, spec, prior)
-            lost, damage = saved.dropped(domain, spec), rootdisk.damage(work, View(self.node), root, prior)
+            odd = machine.misfit(found.root, spec, prior)
+            lost, damage = saved.dropped(found.domain, spec), rootdisk.damage(work, view, found.root, prior)
         yield from filter(None, (lost, *(f"{why}: this will fail" for why in (odd, damage) if why)))
-        yield from map(str, prospects.of_change(self.node, spec, prior))
+        yield from map(str, prospects.of_change(view, spec, prior))

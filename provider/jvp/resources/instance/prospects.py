@@ -24,9 +24,9 @@ from jvp.resources.instance.patching import skeleton
 from jvp.resources.instance.references import There
 
 
-def of(node: Node, work: Work, spec: Instance, key: Callable[[], Key], virt_type: str | None) -> Iterator[JvpError]:
+def of(view: View, work: Work, spec: Instance, key: Callable[[], Key], virt_type: str | None) -> Iterator[JvpError]:
     """`virt_type` is how the instance is to run, where that is settled."""
-    what, view = f'instance "{spec.name}"', View(node)
+    what, node = f'instance "{spec.name}"', view.node
     yield from _root(node, what, spec)
     disks = [*_disks(view, what, spec)]  # first, for its look at the domains answers for the MACs, too
     yield from _cards(view, work, what, spec, key)
@@ -42,9 +42,9 @@ def _disks(view: View, what: str, spec: Instance) -> Iterator[JvpError]:
             yield from obstacles(what, partial(attaching.refuse_in_use, view, disk, index))
 
 
-def of_change(node: Node, spec: Instance, prior: InstanceState) -> Iterator[JvpError]:
+def of_change(view: View, spec: Instance, prior: InstanceState) -> Iterator[JvpError]:
     """The same of an update, for what the instance refers to newly, and for memory that it is to have more of."""
-    what, view = f'instance "{prior.name}"', View(node)
+    what, node = f'instance "{prior.name}"', view.node
     networks = {nic.name: nic.network for nic in prior.nics}
     for index, nic in enumerate(spec.nics if known(spec.nics) else ()):
         new = isinstance(nic, Nic) and nic.network != networks.get(nic.name) and nic.network is not None

@@ -16,12 +16,14 @@ from jvp.core.errors import Busy, Invalid, NotFound, Path, dotted
 from jvp.core.taken import name_taken
 from jvp.core.types import IPNetwork, network_of
 from jvp.core.work import Work
+from jvp.libvirt.domain import devices
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.errors import Gone, seen_to_go
 from jvp.libvirt.link.ranges import ranges_of
 from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi, Seen
-from jvp.resources.network.definition import mode_of
+from jvp.resources.network.definition import Ours, hosts_in, mode_of
 from jvp.resources.network.model import Network
 
 GIVE_UP_S = 20.0
@@ -219,3 +221,24 @@ def _is_of(api: NetworkApi, other: Seen, stack: str) -> bool:
         found = api.find(other.uuid) if stack else None
         return found is not None and marks.stack_of(api.inactive(found)) == stack
     return False
+
+
+def refuse_reserved(api: NetworkApi, root: Element, spec: Network, ours: Ours) -> None:
+    """A MAC, a name and an address are in a network once, whoever put them there. Raises Invalid, libvirtError."""
+    others = [host for host in reservations.hosts_of(root) if host not in ours]
+    for index, wanted in enumerate(hosts_in(spec.reservations)):
+        for other in others:
+            # A state of before a crash does not know what its update did to a network that bears no mark of ours.
+            if other == wanted and marks.mark_of(root) is None:
+                continue
+            for name in ("mac", "name", "address"):
+                text = getattr(wanted, name)
+                if text is not None and text == getattr(other, name):
+                    who = devices.holder(api.node.connection, other.mac)
+                    whose = (
+                        f'a card of "{who}"; {devices.GIVEN_UP_FIRST}' if who else "which this resource did not declare"
+                    )
+                    raise Invalid(
+                        f'"{text}" is kept already in this network, for {other.key} with {other.address}, {whose}',
+                        path=("reservations", index, name),
+                    )

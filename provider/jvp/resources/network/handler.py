@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
+from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Outcome, Partial
 from jvp.core.identity import (
@@ -25,7 +25,6 @@ from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
@@ -130,7 +129,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
                 collisions.settle(work, self.api, self.api.seen(), spec, object_id, root, stack)
                 collisions.refuse_interface(self.api, spec, object_id, root)
                 ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
-                self._refuse_reserved(root, spec, ours)
+                collisions.refuse_reserved(self.api, root, spec, ours)
                 before, both = copy.deepcopy(root), ours | new
                 marks.acknowledge(before)
                 network, stopped = self._redefine(work, network, root, prior, spec, changes)
@@ -159,7 +158,10 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         both = ours | new
         free_way_out(root)
         patch(root, kept(spec, read(root, both), removed), both)
-        needs_restart = any(change.effect is Effect.NETWORK_RESTART for change in changes)
+        needs_restart = any(
+            change.effect is Effect.NETWORK_RESTART and not (_drops_way_out(change, prior) and _has_no_way_out(network))
+            for change in changes
+        )
         # Started by somebody since it was read: it runs as it was.
         needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
         needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
@@ -187,17 +189,18 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         for change in changes:
             live = change.path[:2] == ("ipv6", "dhcp")
             live = live or (stands and change.effect is Effect.NETWORK_RESTART)  # there is nothing to restart
-            live = live or (change.path == ("mode",) and self._runs_right(state, change.new))
             yield change.having(Effect.LIVE) if live else change
 
-    def _runs_right(self, state: NetworkState, mode: Any) -> bool:
-        """Whether somebody edited only the definition's way out, and the network runs without it."""
-        if not state.uuid or without_way_out(state.mode) != mode:
-            return False
-        with contextlib.suppress(JvpError), libvirt_errors("network"):
-            network = self.api.find(state.uuid)
-            return network is not None and way_out(parse(network.XMLDesc(0))) is None
-        return False
+    def looked(
+        self, work: Work, changes: Sequence[Change], state: NetworkState, new: dict[str, Any]
+    ) -> Iterable[Change]:  # fmt: skip
+        for change in self.effects(changes, state, new):
+            runs_right = False
+            if _drops_way_out(change, state) and state.uuid:
+                with contextlib.suppress(JvpError), libvirt_errors("network"):
+                    network = self.api.find(state.uuid)
+                    runs_right = network is not None and _has_no_way_out(network)
+            yield change.having(Effect.LIVE) if runs_right else change
 
     def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -359,28 +362,6 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             state=_word(active),
         )
 
-    def _refuse_reserved(self, root: Element, spec: Network, ours: Ours) -> None:
-        """A MAC, a name and an address are in a network once, whoever put them there."""
-        others = [host for host in reservations.hosts_of(root) if host not in ours]
-        for index, wanted in enumerate(hosts_in(spec.reservations)):
-            for other in others:
-                # A state of before a crash does not know what its update did to a network that bears no mark of ours.
-                if other == wanted and marks.mark_of(root) is None:
-                    continue
-                for name in ("mac", "name", "address"):
-                    text = getattr(wanted, name)
-                    if text is not None and text == getattr(other, name):
-                        who = devices.holder(self.node.connection, other.mac)
-                        whose = (
-                            f'a card of "{who}"; {devices.GIVEN_UP_FIRST}'
-                            if who
-                            else "which this resource did not declare"
-                        )
-                        raise Invalid(
-                            f'"{text}" is kept already in this network, for {other.key} with {other.address}, {whose}',
-                            path=("reservations", index, name),
-                        )
-
 
 def _bearing(work: Work, network: handles.Network, root: Element, prior: NetworkState | None) -> Bearing:
     """Whether it is ours (`root` is its inactive definition). Its bridge is named after its id, where its owner names
@@ -393,6 +374,17 @@ def _bearing(work: Work, network: handles.Network, root: Element, prior: Network
     same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
     # libvirt keeps no metadata of one that was undefined while it runs.
     return bearing(marked=same and not network.isPersistent(), expected=work.mark, same=same)
+
+
+def _drops_way_out(change: Change, state: NetworkState) -> bool:
+    """Whether all that is to change of the mode is the way out of it, which somebody may have put into the definition
+    alone."""
+    return change.path == ("mode",) and without_way_out(state.mode) == change.new
+
+
+def _has_no_way_out(network: handles.Network) -> bool:
+    """Whether a network runs without one. Raises libvirtError."""
+    return way_out(parse(network.XMLDesc(0))) is None
 
 
 def _word(active: bool) -> str:

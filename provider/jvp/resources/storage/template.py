@@ -112,7 +112,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         if (short := self._short(work, state)) is not None and not any(one.path[0] == "source" for one in changes):
             note = f"its image {short}: it is put there again"
             yield Change(("source",), Kind.UPDATE, Effect.LIVE, None, new.get("source"), note)
-        yield from changes
+        yield from self.effects(changes, state, new)
 
     def _short(self, work: Work, state: TemplateState) -> str | None:
         """That somebody cut the image off; None also while nothing can be asked."""

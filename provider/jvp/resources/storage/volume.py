@@ -150,7 +150,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         if (why := self._fault(work, state)) is not None:
             note = f"the volume {why}: this will fail"
             yield Change(("name",), Kind.UPDATE, Effect.LIVE, state.name, state.name, note)
-        yield from changes
+        yield from self.effects(changes, state, new)
 
     def _fault(self, work: Work, state: VolumeState) -> str | None:
         """Why it may be another volume than was made here; None also while nothing can be asked."""
