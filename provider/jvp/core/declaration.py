@@ -7,8 +7,8 @@ set, so that what is taken out can be told, and the settings that act later. Not
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
-import secrets
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -42,9 +42,10 @@ class Declaration:
     """The values of properties that act later (`Later`), where they are not the default."""
 
     @classmethod
-    def of(cls, model: type[Spec], inputs: Bag, whole: Bag) -> Declaration:
-        """From what was set, and the same with defaults filled in."""
-        digests = {".".join(name): _digest(facts, value) for name, facts, value in _write_only(model, whole, ())}
+    def of(cls, model: type[Spec], inputs: Bag, whole: Bag, identity: str) -> Declaration:
+        """From what was set, and the same with defaults filled in. Digests are salted by the object's `identity`."""
+        salt = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        digests = {".".join(name): _digest(facts, value, salt) for name, facts, value in _write_only(model, whole, ())}
         return cls(tuple(sorted(_names(model, inputs, ()))), digests, _settings(model, whole))
 
     @classmethod
@@ -76,8 +77,8 @@ class Declaration:
 
     @property
     def text(self) -> str:
-        """The note as text, equal for equal declarations."""
-        return json.dumps(self.note(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """The note as text, in ASCII; equal for equal declarations."""
+        return json.dumps(self.note(), sort_keys=True, separators=(",", ":"))
 
     def nameless(self) -> Declaration:
         """Itself without the names, where there is no room for them or they are not known."""
@@ -102,7 +103,7 @@ class Declaration:
         noted, facts = self.digests.get(".".join(name)), _at(model, name)
         if noted is None or facts is None:
             return False
-        return secrets.compare_digest(_digest(facts, value, noted.partition("$")[0]).encode(), noted.encode())
+        return hmac.compare_digest(_digest(facts, value, noted.partition("$")[0]).encode(), noted.encode())
 
 
 def nameless(text: str) -> str:
@@ -229,8 +230,7 @@ def _at(model: type[Spec], name: Name) -> FieldFacts | None:
     return _at(facts.item, name[2:] if facts.is_list else name[1:])
 
 
-def _digest(facts: FieldFacts, value: Any, salt: str = "") -> str:
-    salt = salt or secrets.token_hex(8)
+def _digest(facts: FieldFacts, value: Any, salt: str) -> str:
     text = json.dumps(_meaning(facts, reveal(value)), sort_keys=True, default=repr)
     # Of a long text once, and not at each of scrypt's own passes.
     short = hashlib.sha256(text.encode()).digest()

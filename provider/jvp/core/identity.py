@@ -118,7 +118,7 @@ class Key:
 
     def uuid(self, generation: int) -> str:
         """The uuid of this generation's object."""
-        return str(uuid.uuid5(uuid.UUID(self.digest), str(generation)))
+        return _derived(self.digest, generation)
 
     def generation_of(self, object_uuid: str) -> int | None:
         """Which generation has this uuid; None where it is none of this key's."""
@@ -171,6 +171,13 @@ class Mark:
     def stack(self) -> str:
         """See `_stack`."""
         return _stack(self.owner, self.declared_by)
+
+    def may_be_of(self, object_uuid: str) -> bool:
+        """Whether an object with this uuid can be the one that was marked; a copy has another. Any may be that was
+        imported."""
+        with contextlib.suppress(ValueError):
+            return not self.key or _derived(self.key, self.generation) == object_uuid
+        return False
 
     def of(self, key: Key) -> bool:
         return self.key == key.digest
@@ -227,6 +234,10 @@ def noted(object_id: str, key: Key | None, mark: Mark | None) -> dict[str, Any]:
     """What a state keeps after an update of what was imported, which then bears a mark that owns nothing."""
     told = key is not None and key.declared_by is not None
     return {"marked": True} if "/" not in object_id and (told or mark is not None) else {}
+
+
+def _derived(digest: str, generation: int) -> str:
+    return str(uuid.uuid5(uuid.UUID(digest), str(generation)))
 
 
 def _is_derived(object_id: str) -> bool:

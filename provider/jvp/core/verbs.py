@@ -15,6 +15,7 @@ from jvp.core import bags
 from jvp.core.abandon import leavable
 from jvp.core.bags import Given
 from jvp.core.check import Checked, Failure, check, hide
+from jvp.core.declaration import Declaration
 from jvp.core.diff import consequences, defaulted, diff
 from jvp.core.errors import Invalid, JvpError
 from jvp.core.going import Going
@@ -135,6 +136,7 @@ class Verbs:
         """Make the object. Without `patient` a taken name is waited for only while its holder is being deleted."""
         wanted = bags.to_apply(bags.checked(handler, inputs))
         spec = wanted.spec
+        work = replace(work, declaration=Declaration.of(handler.spec, wanted.inputs, wanted.whole, key.digest))
         outcome = self._going.wait(work, handler.token, lambda: handler.create(work, key, spec), patient=patient)
         number = key.generation_of(outcome.id)
         made = {} if number is None else {"made": [key.digest, number]}
@@ -155,6 +157,9 @@ class Verbs:
         checked = bags.checked(handler, new)
         plan = self._plan(handler, known, checked, work, looks=False)
         spec = bags.to_apply(plan.wanted).spec
+        # What the create salted by, as far as that is known.
+        identity = (work.mark and work.mark.key) or (work.key and work.key.digest) or known.id
+        work = replace(work, declaration=Declaration.of(handler.spec, checked.inputs, plan.wanted.whole, identity))
         outcome = self._going.wait(
             work, handler.token, lambda: handler.update(work, known.id, plan.prior, spec, plan.changes)
         )

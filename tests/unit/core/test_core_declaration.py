@@ -53,7 +53,7 @@ class Kettle(Spec):
 
 def declared(model: type[Spec], raw: dict[str, Any]) -> Declaration:
     checked = check(model, raw).sound()
-    return Declaration.of(model, checked.inputs, checked.whole)
+    return Declaration.of(model, checked.inputs, checked.whole, "id")
 
 
 def test_it_names_what_was_set_and_settings_that_are_not_the_default() -> None:
@@ -98,7 +98,9 @@ def test_only_the_value_that_was_declared_matches_in_any_spelling() -> None:
     assert not found.matches(Instance, place, whole(users=[]))
     assert not found.matches(Instance, ("memory",), "1GiB")
     assert not Declaration().matches(Instance, place, whole())
-    assert declared(Instance, MACHINE).digests != found.digests
+    checked = check(Instance, MACHINE).sound()
+    assert found.digests == declared(Instance, MACHINE).digests, "derived, not drawn"
+    assert found.digests != Declaration.of(Instance, checked.inputs, checked.whole, "other").digests
 
 
 def test_nothing_is_told_from_inside_a_secret() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from jvp.core.declaration import Declaration
 from jvp.core.errors import Rejected
 from jvp.core.identity import DeclaredBy, Mark
 from jvp.libvirt.storage import volume_record
@@ -111,6 +113,27 @@ def test_who_declares_it_gives_way_where_there_is_no_room(monkeypatch: pytest.Mo
     full = WHOLE.having(facts={"x": "y" * (SIZE - 250)})
     record = full.having(mark=Mark("k", 3, True, "me", DeclaredBy.of("pulumi", "x" * 300, "y" * 500)))
     assert read(volume_record._encoded(record), monkeypatch) == full
+
+
+def test_what_is_declared_stands_beside_the_mark_too_and_its_names_give_way_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by = DeclaredBy.of("pulumi", "shop/dev", "a" * 100)
+    long = Declaration(tuple((f"name{number:04}",) for number in range(100)), settings={"detachOnDelete": False})
+    mark = Mark("k", 3, True, "me", by).declaring(long)
+    assert set(json.loads(volume_record._encoded(WHOLE.having(mark=mark)))["mark"]) == set(asdict(WHOLE.mark)) - {
+        "declared_by", "declared",
+    }  # fmt: skip
+    for room, kept in (
+        (3000, mark),
+        (1000, mark.declaring(long.nameless())),
+        (250, replace(mark, declared_by=None).declaring(long.nameless())),
+        (200, replace(mark, declared_by=None, declared="")),
+    ):  # fmt: skip
+        full = WHOLE.having(facts={"x": "y" * (SIZE - room)}, mark=mark)
+        assert read(volume_record._encoded(full), monkeypatch) == full.having(mark=kept)
+    odd = {**json.loads(volume_record._encoded(WHOLE)), "declared": ["x"]}
+    assert read(json.dumps(odd).encode(), monkeypatch) == WHOLE
 
 
 def test_names() -> None:

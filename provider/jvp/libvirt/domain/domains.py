@@ -14,6 +14,7 @@ from jvp.core.errors import NotFound, Path
 from jvp.core.identity import Mark
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
+from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks, told
 from jvp.libvirt.link.errors import Gone, is_gone
@@ -146,6 +147,14 @@ class DomainApi:
             return
         marks.put(root, marks.element_of(mark, facts, pending))
         self.define(root)
+
+    def redeclare(self, domain: handles.Domain, work: Work) -> None:
+        """Note what is declared of the domain that an earlier try of the same create has made."""
+        root = devices.inactive_xml(domain)
+        mark = marks.mark_of(root)
+        if mark is not None and mark != (new := mark.declaring(work.declaration)) and domain.isPersistent():
+            marks.put(root, marks.element_of(new, marks.facts_of(root), marks.pending_of(root)))
+            self.define(root)
 
     def defer(self, domain: handles.Domain, path: str, why: str) -> None:
         """Note one thing more that waits for the next power cycle."""

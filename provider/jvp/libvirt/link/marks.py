@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from lxml import etree
 
+from jvp.core.declaration import nameless
 from jvp.core.identity import DeclaredBy, Mark
 from jvp.core.listing import declarer
 from jvp.core.work import Work
@@ -17,6 +18,9 @@ from jvp.libvirt.link.xml import Element, ensure
 NAMESPACE = "urn:jvp:mark:1"
 PREFIX = "jvp"
 _TAG = f"{{{NAMESPACE}}}mark"
+_DECLARED = f"{{{NAMESPACE}}}declared"
+MOST = 16 * 1024
+"""No mark is longer."""
 _OWN = {"key", "generation", "acknowledged", "owner", "door", "label", "address"}
 """The attributes that are no facts. To older versions the last three are facts, which they keep."""
 
@@ -35,7 +39,20 @@ def element_of(mark: Mark, facts: dict[str, str] | None = None, pending: dict[st
     for path, why in (pending or {}).items():
         child = etree.SubElement(element, f"{{{NAMESPACE}}}pending", {"path": path})
         child.text = why
+    if mark.declared:
+        etree.SubElement(element, _DECLARED).text = mark.declared
     return element
+
+
+def _fit(element: Element) -> None:
+    """Leave out the declared names where the mark would be too long, and then the declaration."""
+    for shorter in (nameless, lambda _: ""):
+        child = element.find(_DECLARED)
+        if child is None or len(etree.tostring(element)) <= MOST:
+            return
+        child.text = shorter(child.text or "")
+        if not child.text:
+            element.remove(child)
 
 
 def find(root: Element) -> Element | None:
@@ -58,7 +75,28 @@ def parsed(element: Element) -> Mark:
         acknowledged=element.get("acknowledged") == "yes",
         owner=element.get("owner", ""),
         declared_by=DeclaredBy.read(element.attrib),
+        declared=_declared_in(element),
     )
+
+
+def _declared_in(element: Element) -> str:
+    """What is declared of the object itself, as its mark notes it: a copy of the object is not declared by that."""
+    child, metadata = element.find(_DECLARED), element.getparent()
+    if child is None:
+        return ""
+    root = metadata.getparent() if metadata is not None else None
+    of = child.get("of")
+    return told.note(child.text) if root is None or of is None or of == root.findtext("uuid") else ""
+
+
+def bearer(root: Element) -> Mark | None:
+    """The mark of the object itself, None when no program has it: not one that came with a copy of another object."""
+    element, uuid = find(root), root.findtext("uuid") or ""
+    if element is None or not is_held(root):
+        return None
+    mark, child = parsed(element), element.find(_DECLARED)
+    copied = child is not None and child.get("of") not in (None, uuid)
+    return mark if mark.may_be_of(uuid) and not copied else None
 
 
 def facts_of(root: Element) -> dict[str, str]:
@@ -108,6 +146,10 @@ def put(root: Element, mark: Element) -> None:
     if old is not None:
         metadata.remove(old)
     metadata.append(mark)
+    child, uuid = mark.find(_DECLARED), root.findtext("uuid")
+    if child is not None and uuid:
+        child.set("of", uuid)
+    _fit(mark)
 
 
 def acknowledge(root: Element) -> None:
@@ -117,7 +159,7 @@ def acknowledge(root: Element) -> None:
 
 
 def update(root: Element, work: Work, written: Mapping[str, object]) -> None:
-    """Note in `root` what an update writes, and who declares it. An imported one gets a mark that owns nothing.
+    """Note in `root` what an update writes, who declares it and what. An imported one gets a mark that owns nothing.
 
     One whose mark is gone gets it back.
     """
@@ -126,7 +168,7 @@ def update(root: Element, work: Work, written: Mapping[str, object]) -> None:
         return  # there is nothing to note
     mark = parsed(element) if element is not None else work.mark or Mark("", 0)
     facts, pending = facts_of(root), _pending_in(element)
-    put(root, element_of(mark.updated(key), {**facts, WROTE: wrote(written)}, pending))
+    put(root, element_of(mark.updated(key, work.declaration), {**facts, WROTE: wrote(written)}, pending))
 
 
 def is_empty(root: Element) -> bool:
@@ -172,6 +214,7 @@ def set_fact(root: Element, name: str, text: str) -> None:
     element = find(root)
     if element is not None and text:
         element.set(name, text)
+        _fit(element)
     elif element is not None:
         element.attrib.pop(name, "")
 

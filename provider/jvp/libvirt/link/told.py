@@ -15,6 +15,7 @@ from jvp.core.types import LAST_TIME, address_of, utc_text
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 _MAX = 2**64 - 1
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
+_NOTE_MAX = 16 * 1024
 _HOST = re.compile(r"[\w.-]{1,253}", re.ASCII)
 
 
@@ -56,9 +57,9 @@ def json_of(text: str | bytes) -> Any:
         return None
 
 
-def text(found: object) -> str:
-    """A text as it stands; an empty one for what is none."""
-    return found if isinstance(found, str) else ""
+def note(found: object) -> str:
+    """A note of ours as it stands: one line of text, and not too long; an empty one for what is none."""
+    return found if isinstance(found, str) and len(found) <= _NOTE_MAX and found.isprintable() else ""
 
 
 def readable(ask: Callable[[], str]) -> str:

@@ -223,13 +223,19 @@ class PoolApi:
                 self.define(root)
 
     def declare(self, work: Work, pool: handles.StoragePool) -> None:
-        """Note who declares the pool, and that an engine's state has it. Best effort."""
+        """Note who declares the pool and what, and that an engine's state has it. Best effort."""
         with self.node.pool_lock(pool.UUIDString()), contextlib.suppress(libvirt.libvirtError):
             root = self.xml(pool)
             marker = volume_record.volume_name(pool_mark.MARKER)
             has_marker = bool(pool.isActive()) and lookup.find_volume(pool, marker) is not None
             if pool_mark.declare(root, work, has_marker=has_marker):
                 self.define(root)
+
+    def redeclare(self, work: Work, pool: handles.StoragePool) -> None:
+        """Note what is declared of the pool that an earlier try of the same create has defined."""
+        mark = self.mark(pool)
+        if mark is not None:
+            self._note(pool, mark=mark.mark.declaring(work.declaration))
 
     def remove(self, work: Work, pool: handles.StoragePool, *, data: bool = False) -> None:
         """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
@@ -310,7 +316,7 @@ class PoolApi:
                 self._note(pool, marked=False, going=True)
             raise
 
-    def _note(self, pool: handles.StoragePool, **changes: bool) -> handles.StoragePool:
+    def _note(self, pool: handles.StoragePool, **changes: Any) -> handles.StoragePool:
         """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
         undo it: the mark is looked at again."""
         with self.node.pool_lock(pool.UUIDString()):

@@ -60,10 +60,20 @@ def noted(root: Element) -> PoolMark | None:
         return None
     found = told.json_of(value(root, "source/product/@name") or "")
     try:
-        mark = Mark(**found["mark"], declared_by=DeclaredBy.read(found.get("declaredBy")))
+        mark = Mark(
+            **found["mark"],
+            declared_by=DeclaredBy.read(found.get("declaredBy")),
+            declared=told.note(found.get("declared")),
+        )
         return PoolMark(mark, bool(found["made"]), bool(found["marked"]), bool(found.get("going")))
     except (KeyError, TypeError, AttributeError):
         return None
+
+
+def bearer(root: Element) -> Mark | None:
+    """The mark of the pool itself, None when it is foreign: not one that came with a copied definition."""
+    found = noted(root)
+    return found.mark if found is not None and found.mark.may_be_of(value(root, "uuid") or "") else None
 
 
 def is_marked(root: Element) -> bool:
@@ -72,7 +82,7 @@ def is_marked(root: Element) -> bool:
 
 
 def declare(root: Element, work: Work, *, has_marker: bool) -> bool:
-    """Note in a pool's XML who declares it, and that an engine's state has it; whether that is new.
+    """Note in a pool's XML who declares it and what, and that an engine's state has it; whether that is new.
 
     On one that was imported it is all that stands there; not where its owner wrote another vendor there. One whose mark
     is gone gets it back.
@@ -83,7 +93,7 @@ def declare(root: Element, work: Work, *, has_marker: bool) -> bool:
         if theirs or (work.mark is None and (key is None or key.declared_by is None)):
             return False
     new = old or PoolMark(work.mark or Mark("", 0), marked=has_marker and work.mark is not None)
-    new = new.having(mark=new.mark.updated(key))
+    new = new.having(mark=new.mark.updated(key, work.declaration))
     write(root, new)
     return new != old
 
@@ -96,6 +106,7 @@ def write(root: Element, mark: PoolMark) -> None:
     bag = {
         "mark": {"key": of.key, "generation": of.generation, "acknowledged": of.acknowledged, "owner": of.owner},
         **({"declaredBy": by.note()} if by is not None else {}),
+        **({"declared": of.declared} if of.declared else {}),
         "made": mark.made,
         "marked": mark.marked,
         "going": mark.going,
@@ -122,7 +133,7 @@ def take_marker(pool: handles.StoragePool, mark: Mark) -> None:
 
 
 def _marker(mark: Mark) -> Sidecar:
-    return Sidecar("storage pool", mark, "whole")
+    return Sidecar("storage pool", replace(mark, declared=""), "whole")
 
 
 def are_one(mark: Mark, other: Mark) -> bool:

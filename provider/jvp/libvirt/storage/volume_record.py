@@ -387,7 +387,7 @@ def parsed(raw: bytes) -> Sidecar | None:
         mark = Mark(
             **found["mark"],
             declared_by=DeclaredBy.read(found.get("declaredBy")),
-            declared=told.text(found.get("declared")),
+            declared=told.note(found.get("declared")),
         )
         read = Sidecar(found["kind"], mark, found["phase"], found["nonce"], found["format"], found["facts"])
     except (KeyError, TypeError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import libvirt
 
 from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
-from jvp.core.identity import Key
+from jvp.core.identity import Mark
 from jvp.core.types import size_text
 from jvp.core.words import listed
 from jvp.core.work import Work
@@ -131,12 +131,26 @@ class VolumeApi:
         with contextlib.suppress(libvirt.libvirtError):
             volume_record.acknowledge(found.pool, found.name, record)
 
-    def declare(self, found: Found, key: Key | None) -> Found:
-        """Note who declares the volume, and that an engine's state has it. Best effort; nothing of a foreign one."""
-        if found.record is None:
-            return found
-        record = found.record.having(mark=found.record.mark.updated(key))
-        if record != found.record:
+    def declare(self, found: Found, work: Work) -> Found:
+        """Note who declares the volume and what, and that an engine's state has it. Best effort; nothing of a foreign
+        one."""
+        return (
+            found
+            if found.record is None
+            else self._marked(found, found.record, found.record.mark.updated(work.key, work.declaration))
+        )
+
+    def redeclare(self, found: Found, work: Work) -> Found:
+        """Note what is declared of the volume that an earlier try of the same create has made. Best effort."""
+        return (
+            found
+            if found.record is None
+            else self._marked(found, found.record, found.record.mark.declaring(work.declaration))
+        )
+
+    def _marked(self, found: Found, before: Sidecar, mark: Mark) -> Found:
+        record = before.having(mark=mark)
+        if record != before:
             with contextlib.suppress(libvirt.libvirtError):
                 volume_record.put(found.pool, found.name, record)
                 return replace(found, record=record)

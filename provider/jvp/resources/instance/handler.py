@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change
 from jvp.core.errors import JvpError
 from jvp.core.handler import Handler, Outcome, Partial
@@ -15,6 +16,7 @@ from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import View
@@ -96,6 +98,11 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'instance "{reference}"'):
             return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        with libvirt_errors(f'instance "{object_id}"'):
+            found = self.api.defined(object_id)
+            return None if found is None else Noted.of(marks.bearer(found.root), self.spec)
 
     def list(self, work: Work, filters: InstanceFilters | None = None) -> Iterator[InstanceItem]:
         with libvirt_errors("instances"):

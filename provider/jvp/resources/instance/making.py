@@ -47,13 +47,14 @@ def make(work: Work, api: DomainApi, provider: Provider, key: Key, spec: Instanc
     if found is not None and found.isActive():
         if spec.cloud_init is not None:
             nocloud.disown_old(api, found, uuid, name, spec.cloud_init)
+        api.redeclare(found, work)
         return finishing.finish(work, api, found, spec)
     inactive = devices.inactive_xml(found) if found is not None else None
     plan = _planned(work, api, key, spec, uuid, inactive)
     seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
     root = _definition(work, api, provider, name, spec, plan)
     facts = {**_facts(spec, plan, inactive), marks.WROTE: marks.wrote(comparable(root))}
-    marks.put(root, marks.element_of(Mark.new(key, number), facts))
+    marks.put(root, marks.element_of(Mark.new(key, number, work.declaration), facts))
     kept = cards.wanted(root, spec)
     before = reservations.cards_of(inactive) if inactive is not None else set[reservations.Card]()
     cards.drop(work, api.node, before - kept.keys())

@@ -7,20 +7,12 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Outcome, Partial
-from jvp.core.identity import (
-    Bearing,
-    Key,
-    Mark,
-    bearing,
-    generation,
-    refuse_unmarked,
-    remade,
-    unmarked,
-)
+from jvp.core.identity import Bearing, Key, Mark, bearing, generation, refuse_unmarked, remade, unmarked
 from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.words import listed
@@ -73,7 +65,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             seen = collisions.wait(work, self.api, seen, spec, uuid, own, key.stack)
             collisions.settle(work, self.api, seen, spec, uuid, own, key.stack)
             collisions.refuse_interface(self.api, spec, uuid, own)
-        mark = Mark.new(key, number)
+        mark = Mark.new(key, number, work.declaration)
         with contextlib.ExitStack() as undo, libvirt_errors(what):
             root = own if own is not None else skeleton(uuid)
             new = Ours.of(hosts_in(spec.reservations))
@@ -266,6 +258,11 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'network "{reference}"'):
             return str(self.api.by_reference(self.node.here(reference), ()).UUIDString())
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        with libvirt_errors(f'network "{object_id}"'):
+            found = self.api.found(object_id)
+            return None if found is None else Noted.of(marks.bearer(found[1]), self.spec)
 
     def list(self, work: Work, filters: NetworkFilters | None = None) -> Iterator[NetworkItem]:
         with libvirt_errors("networks"):

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jvp.core.abandon import run
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
 from jvp.core.handler import Done, Handler, Outcome, Partial
@@ -58,10 +59,12 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         name = spec.name or key.auto_name(uuid)
         spec = self._placed(spec, name)
         self._refuse_taken(spec, uuid)
-        mark = PoolMark(Mark.new(key, number))
+        mark = PoolMark(Mark.new(key, number, work.declaration))
         with contextlib.ExitStack() as undo, libvirt_errors(f'storage pool "{name}"'):
             if found is not None:
                 found = self._same_folder(work, found, spec)
+            if found is not None:
+                self.api.redeclare(work, found)
             if found is None:
                 self._refuse_folder(spec)
                 undo.callback(self._undo, uuid)
@@ -96,13 +99,17 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         what = f'storage pool "{prior.name}"'
         with libvirt_errors(what):
             pool = self.api.find(object_id)
-            if pool is None or self._bearing(work, pool, prior) is Bearing.REMADE:
+            bears = self._bearing(work, pool, prior) if pool is not None else Bearing.REMADE
+            if pool is None or bears is Bearing.REMADE:
                 raise NotFound(f"{what} is gone; refresh the state and run again")
             if spec.active and self.api.is_going(self.api.xml(pool)):
                 pool = self.api.open(work, pool)
+            if bears is Bearing.OURS:  # first: of a run that is cut off later the next one sees what is left
+                self.api.declare(work, pool)
             self.api.switch(pool, autostart=spec.autostart, active=spec.active)
             pool_mark.restore_marker(pool, self.api.xml(pool))
-            self.api.declare(work, pool)
+            if bears is Bearing.UNMARKED:  # last: its marker is seen in a pool that runs
+                self.api.declare(work, pool)
             return Done(object_id, self.state_of(pool, spec))
 
     def delete(self, work: Work, object_id: str, prior: StoragePoolState | None) -> None:
@@ -115,6 +122,11 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'storage pool "{reference}"'):
             return str(pool_of(self.node, self.node.here(reference)).UUIDString())
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        with libvirt_errors(f'storage pool "{object_id}"'):
+            pool = self.api.find(object_id)
+            return None if pool is None else Noted.of(pool_mark.bearer(self.api.xml(pool)), self.spec)
 
     def list(self, work: Work, filters: StoragePoolFilters | None = None) -> Iterator[StoragePoolItem]:
         with libvirt_errors("storage pools"):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp import images
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, Invalid, JvpError, NotFound, Path, Stopped
 from jvp.core.facts import Effect
@@ -79,7 +80,8 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
                     f'template "{name}" is not the one that was made here any more; refresh the state and run again'
                 )
             kept = found.sidecar.having(mark=found.sidecar.mark.updated(work.key))
-            self._bring(work, Slot(pool, name, kept.mark, kept), spec)
+            mark = kept.mark.updated(work.key, work.declaration)
+            self._bring(work, Slot(pool, name, mark, kept), spec)
             return Done(object_id, self.state_of(self._found(work, pool, name), spec))
 
     def delete(self, work: Work, object_id: str, prior: TemplateState | None) -> None:
@@ -90,6 +92,12 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
 
     def find(self, work: Work, reference: str) -> str:
         return templates.template_of(self.node, self.node.here(reference, 2)).id
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        pool, name = self._place(object_id)
+        with libvirt_errors(f'template "{name}"'):
+            found = self.api.find(work, pool, name)
+            return None if found is None else Noted.of(found.sidecar.mark, self.spec)
 
     def list(self, work: Work, filters: TemplateFilters | None = None) -> Iterator[TemplateItem]:
         with libvirt_errors("templates"):
@@ -168,7 +176,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
             name = spec.name or key.auto_name(key.uuid(generation))
             standing, kept = self.api.standing(work, pool, name, key)
             if standing in (Standing.FREE, Standing.OURS):
-                mark = Mark.new(key, generation)
+                mark = Mark.new(key, generation, work.declaration)
                 return Slot(pool, name, mark, kept, fresh=standing is Standing.FREE)
             if spec.name or standing is Standing.TAKEN:
                 holder = kept.mark if kept is not None else None

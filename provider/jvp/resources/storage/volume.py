@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Bug, JvpError, NotFound, Path, Rejected, Stopped, Undefined
 from jvp.core.facts import Effect
@@ -59,10 +60,10 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             object_id = f"{pool.UUIDString()}/{name}"
             facts = {**content.facts, "full": spec.full_clone}
             if (whole := self._as_declared(pool, found, spec, facts)) is not None:
-                return Done(object_id, self._state(self._grown(work, whole, spec), spec))
+                return Done(object_id, self._state(self._grown(work, self.api.redeclare(whole, work), spec), spec))
             with content.ready(work, pool):
                 size = size_of(spec, content)
-                mark = Mark.new(key, generation)
+                mark = Mark.new(key, generation, work.declaration)
                 record = Sidecar("volume", mark, "filling", "", spec.format, facts)
                 lost_file.warn_of_writers(work, self.node, pool, name)
                 made = self._fill(work, pool, name, record, content, size, found)
@@ -105,7 +106,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
                 raise NotFound(
                     f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
                 )
-            found = self._grown(work, self.api.declare(found, work.key), spec)
+            found = self._grown(work, self.api.declare(found, work), spec)
             return Done(object_id, self._state(found, spec))
 
     def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
@@ -124,6 +125,11 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             parts = reference if reference.startswith("/") else self.node.here(reference, 2)
             volume = lookup.volume_of(self.node, parts)
             return f"{volume.storagePoolLookupByVolume().UUIDString()}/{volume.name()}"
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
+            found = self.api.find(work, object_id)
+            return None if found is None else Noted.of(found.record.mark if found.record else None, self.spec)
 
     def list(self, work: Work, filters: VolumeFilters | None = None) -> Iterator[VolumeItem]:
         with libvirt_errors("volumes"):
