@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import libvirt
 
-from jvp.core.errors import Busy, NotFound, Path, Stopped, Undefined
+from jvp.core.errors import Busy, NotFound, Path, Stopped
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import Work, current
@@ -114,19 +114,6 @@ def inactive(name: str, path: Path = ()) -> Stopped:
 def unreadable(name: str, why: str) -> Stopped:
     """The error for a pool that has just stopped, because its folder cannot be read."""
     return Stopped(f'storage pool "{name}" is not active any more: {why}; start it')
-
-
-def unread(work: Work, stopped: Stopped, what: str, prior: T | None) -> T:
-    """What was known of an object whose pool is stopped, said with a warning; the error where nothing was.
-
-    An engine reads everything before it changes anything: as an error it would keep the pool from being started. Of a
-    pool that is undefined only to an engine that replans: to another one the unknown id of the pool that is made again
-    is a replacement of all that is in it.
-    """
-    if prior is None or (isinstance(stopped, Undefined) and not work.replans):
-        raise stopped
-    work.warn(f"{what} is taken to be as it was: {stopped.message.partition(';')[0]}")
-    return prior
 
 
 def volume_of(

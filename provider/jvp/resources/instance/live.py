@@ -16,7 +16,6 @@ from jvp.libvirt.domain import bridged, devices, disk_source, guest
 from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, text_of, value
-from jvp.libvirt.storage.lost_file import REMOVED
 from jvp.resources.instance.definition import (
     CARD_EXTRAS,
     Names,
@@ -31,6 +30,7 @@ from jvp.resources.instance.definition import (
 )
 from jvp.resources.instance.patching import free_target
 from jvp.resources.network.restart import REPLUG
+from jvp.resources.storage.lost_file import REMOVED
 
 BALLOON_S = 20.0
 """A balloon that has not moved to its target after this long has no driver in the guest, or no memory to give."""

@@ -33,6 +33,7 @@ from jvp.resources.storage.image_source import at
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
 from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
 from jvp.resources.storage.template_source import key_of, origin_of, refuse_file, shown
+from jvp.resources.storage.unread import unread
 
 
 class Templates(TemplateType, Handler[Template, TemplateState]):
@@ -59,7 +60,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
                 pool, _ = self._place(object_id)
                 found = self.api.find(work, pool, name)
             except Stopped as stopped:
-                return lookup.unread(work, stopped, f'template "{name}"', prior)
+                return unread(work, stopped, f'template "{name}"', prior)
             if found is None and prior is not None and prior.nonce:
                 self.api.forget(work, pool, name, prior.nonce)
             if found is None or (prior is not None and prior.nonce and found.record.birth != prior.nonce):

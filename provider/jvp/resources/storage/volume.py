@@ -25,15 +25,16 @@ from jvp.libvirt.domain.disks import disk_users
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import lookup, lost_file, volume_claim
+from jvp.libvirt.storage import lookup, volume_claim
 from jvp.libvirt.storage.content import Content
 from jvp.libvirt.storage.copy_volume import damage, format_of
 from jvp.libvirt.storage.volume_claim import Holder, Standing
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.libvirt.storage.volumes import WAY_OUT, Found, VolumeApi
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
-from jvp.resources.storage import listing
+from jvp.resources.storage import listing, lost_file
 from jvp.resources.storage.items import VolumeFilters, VolumeItem
+from jvp.resources.storage.unread import unread
 from jvp.resources.storage.volume_content import content_of, refuse_unfit, size_of
 from jvp.resources.storage.volume_model import Volume, VolumeState, VolumeType
 
@@ -75,7 +76,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             try:
                 found = self.api.find(work, object_id)
             except Stopped as stopped:
-                return lookup.unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
+                return unread(work, stopped, f'volume "{object_id.partition("/")[2]}"', prior)
             if found is None:
                 if prior is not None and prior.nonce:
                     self.api.forget(work, object_id, prior.nonce)

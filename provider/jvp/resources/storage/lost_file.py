@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import libvirt
-
+from jvp.core.errors import JvpError
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, disk_source
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles
+from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.storage import pool_kind
@@ -38,7 +38,7 @@ def warn_of_writers(work: Work, node: Node, pool: handles.StoragePool, name: str
         alias = devices.alias_of(disk) or ""
         if devices.is_ours(root) and alias.startswith(devices.DISK_ALIAS):
             path = f"disks.{alias.removeprefix(devices.DISK_ALIAS)}"
-            with contextlib.suppress(libvirt.libvirtError):  # it has ended meanwhile, say
+            with contextlib.suppress(JvpError), libvirt_errors("instance"):  # it has ended meanwhile, say
                 DomainApi(node).defer(domain, path, REMOVED)
 
 
