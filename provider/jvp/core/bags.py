@@ -6,14 +6,14 @@ import contextlib
 from typing import Any
 
 from jvp.core.abandon import run
-from jvp.core.check import Checked, check, hide
+from jvp.core.check import Checked, check, hide, veiled
 from jvp.core.diff import completed, respelled
 from jvp.core.errors import Bug, JvpError
 from jvp.core.guard import guarded, shown
 from jvp.core.handler import AnyHandler
 from jvp.core.model import Spec, fields
 from jvp.core.stored import Plan, Stored
-from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths, secret_paths_in
+from jvp.core.values import UNKNOWN, Bag, has_unknown, reveal, secret_paths
 from jvp.core.wanted import filled, unset
 from jvp.core.work import Work
 
@@ -95,4 +95,4 @@ def state_bag(handler: AnyHandler, state: Spec, inputs: Bag, prior: Bag, *, writ
     for name, facts in fields(handler.spec).items():
         if facts.write_only and name in ours:
             bag[name] = ours[name]
-    return hide(bag, secret_paths_in(bag, known), handler.state)
+    return veiled(handler.state, bag, known)

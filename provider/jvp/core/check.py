@@ -15,8 +15,9 @@ from jvp.core.errors import Invalid, Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.guard import said
 from jvp.core.model import FieldFacts, Spec, bag_of, fields, hides, plain
+from jvp.core.tree import along, every, mapped
 from jvp.core.types import shortened
-from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, reveal, secret_paths, secret_texts
+from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, opened, reveal, secret_at, secret_paths, secret_texts
 
 S = TypeVar("S", bound=Spec)
 QUOTED = 12
@@ -77,11 +78,10 @@ def _with_derived(model: type[BaseModel], given: Bag, whole: Bag) -> Bag:
         return given
     found = dict(given)
     for name, field in fields(model).items():
-        inner, filled = given.get(name), whole.get(name)
-        if field.fact(Derived) is not None and filled is not None:
-            found[name] = filled
-        elif field.item is not None and isinstance(inner, dict) and isinstance(filled, dict):
-            found[name] = _with_derived(field.item, inner, filled)
+        if field.fact(Derived) is not None and whole.get(name) is not None:
+            found[name] = whole[name]
+        elif name in given:
+            found[name] = mapped(field, given[name], _with_derived, whole.get(name))
     return found
 
 
@@ -92,61 +92,53 @@ def spec_values(spec: BaseModel) -> dict[str, Any]:
 
 def hide(bag: Bag, paths: set[Path], model: type[BaseModel]) -> Bag:
     """`bag` with Secrets at `paths`, and at every property that is always secret."""
-    if not paths and not hides(model):
-        return dict(bag)
-    known, inside = fields(model), {path[0] for path in paths if path}
-    return {
-        name: _hidden(value, {path[1:] for path in paths if path and path[0] == name}, known.get(name))
-        if name in inside or (name in known and known[name].hides)
-        else value
-        for name, value in bag.items()
-    }
+    marked: Bag = secret_at(bag, paths)
+    return _hidden(model, marked) if hides(model) else dict(marked)
 
 
-def _hidden(value: Any, paths: set[Path], field: FieldFacts | None) -> Any:
-    if isinstance(value, Secret) or value is None or not (paths or (field is not None and field.hides)):
-        return value
-    if () in paths or (field is not None and field.sensitive):
-        return Secret(reveal(value))
-    item = field.item if field else None
-    if isinstance(value, dict):
-        known = fields(item) if item else {}
-        return {
-            key: _hidden(inner, {path[1:] for path in paths if path[0] == key}, known.get(key))
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _hidden_item(inner, {path[1:] for path in paths if path[0] == index}, item)
-            for index, inner in enumerate(value)
-        ]
-    return value
+def _hidden(model: type[BaseModel], bag: Bag) -> Bag:
+    found = dict(bag)
+    for field in _hiding(model):
+        value = found.get(field.name)
+        if value is not None and not isinstance(value, Secret):
+            found[field.name] = Secret(reveal(value)) if field.sensitive else mapped(field, value, _hidden)
+    return found
 
 
-def _hidden_item(value: Any, paths: set[Path], model: type[BaseModel] | None) -> Any:
-    if model and isinstance(value, dict) and () not in paths:
-        return hide(value, paths, model)
-    return _hidden(value, paths, None)
+@cache
+def _hiding(model: type[BaseModel]) -> tuple[FieldFacts, ...]:
+    return tuple(field for field in fields(model).values() if field.hides)
+
+
+def veiled(model: type[BaseModel], bag: Bag, known: Bag) -> Bag:
+    """`bag` with a Secret wherever `known` has one, and at every property that is always secret."""
+    return hide(_veiled(model, bag, known), set(), model)
+
+
+def _veiled(model: type[BaseModel], bag: Bag, known: Bag) -> Bag:
+    found, there = dict(bag), fields(model)
+    for name in {str(path[0]) for path in secret_paths(known)}.intersection(bag):
+        field = there.get(name)
+        if field is None or field.item is None:
+            found[name] = secret_at(bag[name], secret_paths(known[name]))
+        else:
+            found[name] = mapped(field, bag[name], _veiled, known[name])
+    return found
 
 
 @cache
 def _derives(model: type[BaseModel]) -> bool:
-    return any(
-        field.fact(Derived) is not None or (field.item is not None and _derives(field.item))
-        for field in fields(model).values()
-    )
+    return any(field.fact(Derived) is not None for field in every(model))
 
 
 def underived(model: type[BaseModel], raw: Bag) -> Bag:
     """`raw` without what follows from the rest: a program may have it from an import, where it is of that time."""
-    found: Bag = {}
-    for name, value in raw.items():
-        field = fields(model).get(name)
-        if field is not None and field.fact(Derived) is not None:
-            continue
-        nested = field is not None and field.item is not None and isinstance(value, dict)
-        found[name] = underived(field.item, value) if nested and field and field.item else value
-    return found
+    known = fields(model)
+    return {
+        name: mapped(known[name], value, underived) if name in known else value
+        for name, value in raw.items()
+        if name not in known or known[name].fact(Derived) is None
+    }
 
 
 def _set(value: Any) -> Any:
@@ -163,19 +155,23 @@ def _set(value: Any) -> Any:
 def _failures(model: type[Spec], raw: Bag, error: ValidationError) -> Iterator[Failure]:
     secret = secret_paths(hide(raw, secret_paths(raw), model))
     for detail in error.errors(include_url=False):
-        path = _path(detail)
+        path = _path(detail, raw)
         if any(path[: len(where)] == where for where in secret):
             detail["input"] = Secret(None)
         yield Failure(path, _sentence(model, path, detail))
 
 
-def _path(detail: ErrorDetails) -> Path:
-    """Where it is, without the names of validators; the name that a user made up may look like one."""
-    *holders, last = detail["loc"] or ("",)
-    made_up = detail["type"] == "extra_forbidden"
-    return tuple(
-        one for one in (*holders, last) if (made_up and one is last) or not (isinstance(one, str) and "[" in one)
-    )
+def _path(detail: ErrorDetails, raw: Bag) -> Path:
+    """Where it is, without the names of validators; a name that a user made up may look like one."""
+    found: list[str | int] = []
+    held: Any = raw
+    for part in detail["loc"] or ("",):
+        held = opened(held)
+        is_there = isinstance(held, dict) and part in held
+        if is_there or not (isinstance(part, str) and "[" in part):
+            found.append(part)
+            held = held[part] if is_there or (isinstance(held, list) and isinstance(part, int)) else None
+    return tuple(found)
 
 
 def _quiet(failure: Failure, model: type[Spec], raw: Bag) -> Failure:
@@ -241,14 +237,11 @@ def unknown_property(name: str, known: list[str]) -> str:
 
 
 def _fields_at(model: type[Spec], path: Path) -> dict[str, FieldFacts]:
+    """The properties of the object that a path leads to."""
     known = fields(model)
-    for part in path:
-        if isinstance(part, int):
-            continue
-        item = known[part].item if part in known else None
-        if item is None:
-            return {}
-        known = fields(item)
+    for part, field, is_key in along(model, path):
+        if isinstance(part, str) and not is_key:
+            known = fields(field.item) if field is not None and field.item is not None else {}
     return known
 
 

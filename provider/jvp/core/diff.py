@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,7 +13,8 @@ from pydantic import BaseModel
 from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived, Effect
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, has_unknown, is_in, opened, reveal
+from jvp.core.tree import NOTHING, by_place, mapped, nested, parts
+from jvp.core.values import PLAIN, UNKNOWN, Bag, Secret, has_unknown, is_in, reveal
 
 
 class Kind(enum.StrEnum):
@@ -50,23 +52,23 @@ def _models(
     model: type[BaseModel], state: Bag, old: Bag, new: Bag, path: Path, floor: Effect, imported: bool
 ) -> Iterator[Change]:
     for name, field in fields(model).items():
-        if field.output is not None:
+        before, wanted = state.get(name), new.get(name)
+        if field.output is not None or (wanted is not None and _alike(before, wanted)):
             continue
         # A sub-model's property is as hard to change as the property that holds it.
-        effect = max(floor, field.effect)
-        before, wanted = state.get(name), new.get(name)
-        if name not in new or wanted is None:
-            yield from _removed(field, before, old.get(name), (*path, name), effect, imported)
+        effect, here = max(floor, field.effect), (*path, name)
+        if wanted is None:
+            yield from _removed(field, before, old.get(name), here, effect, imported)
         elif wanted is UNKNOWN:
             kind = Kind.ADD if before is None else Kind.UPDATE
-            yield Change((*path, name), kind, max(effect, _hardest(field)), before, UNKNOWN)
+            yield Change(here, kind, max(effect, _hardest(field)), before, UNKNOWN)
         else:
-            yield from _field(field, before, old.get(name), wanted, (*path, name), effect, imported)
+            yield from _field(field, before, old.get(name), wanted, here, effect, imported)
 
 
 def _hardest(field: FieldFacts) -> Effect:
-    """What a change may do at most, of a property or of anything inside it. An item of a list may just be a new one."""
-    inside = fields(field.item).values() if field.item is not None and not field.is_list else ()
+    """What a change may do at most, of a property or of anything inside it. An item among others may just be new."""
+    inside = fields(field.item).values() if field.item is not None and not field.holds_many else ()
     return max(field.effect, *(_hardest(one) for one in inside), Effect.LIVE)
 
 
@@ -81,8 +83,8 @@ def _removed(
 def _field(
     field: FieldFacts, before: Any, old: Any, wanted: Any, path: Path, effect: Effect, imported: bool
 ) -> Iterator[Change]:
-    if field.item is not None and field.is_list:
-        yield from _items(field.item, before or [], old or [], wanted, path, effect, imported)
+    if field.holds_many:
+        yield from _items(field, before, old, wanted, path, effect, imported)
     elif field.item is not None and isinstance(before, dict):
         yield from _models(field.item, before, old or {}, wanted, path, effect, imported)
     elif before is None:
@@ -95,62 +97,55 @@ def _field(
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two plain values need no parser to be the same."""
-    return type(one) in PLAIN and type(one) is type(other) and bool(one == other)
+    """Whether two values need no parser to be the same."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def _items(
-    model: type[Spec], state: list[Bag], old: list[Bag], new: list[Any], path: Path, effect: Effect, imported: bool
+    field: FieldFacts, state: Any, old: Any, new: Any, path: Path, effect: Effect, imported: bool
 ) -> Iterator[Change]:
-    """List items are matched by their key."""
-    key = model.key
-    before = {item[key]: (index, item) for index, item in enumerate(state)}
-    asked = {item[key]: item for item in old if isinstance(item, dict) and item.get(key) is not UNKNOWN}
-    kept: set[str] = set()
-    for index, item in enumerate(new):
-        if item is UNKNOWN or item.get(key) is UNKNOWN or item[key] not in before:
-            yield Change((*path, index), Kind.ADD, effect, None, item)
-            continue
-        kept.add(item[key])
-        _, was = before[item[key]]
-        yield from _models(model, was, asked.get(item[key], {}), item, (*path, index), effect, imported)
-    for name, (index, was) in before.items():
-        if name not in kept and (name in asked or not imported):
-            yield Change((*path, index), Kind.DELETE, effect, was, None)
+    assert field.item is not None
+    before, asked, kept = by_place(field, state), by_place(field, old), set()
+    for step, place, item in parts(field, new):
+        if place in before:
+            kept.add(place)
+            was, had = before[place], asked.get(place, {})
+            yield from _models(field.item, was, had, item, (*path, *step), effect, imported)
+        else:
+            yield Change((*path, *step), Kind.ADD, effect, None, item)
+    for step, place, item in parts(field, state):
+        if place not in kept and (place in asked or not imported):
+            yield Change((*path, *step), Kind.DELETE, effect, item, None)
 
 
 def respelled(model: type[BaseModel], value: Bag, prior: Bag) -> Bag:
     """`value` as read from a host, in the spelling and order that `prior` has where the meaning is the same."""
     known = fields(model)
-    ordered = [*(name for name in prior if name in value), *(name for name in value if name not in prior)]
-    return {name: _respelled(known.get(name), value[name], prior.get(name)) for name in ordered}
+    names = [name for name in prior if name in value]
+    names += [name for name in value if name not in prior]
+    return {
+        name: _respelled(known.get(name), value[name], was)
+        if (was := prior.get(name)) is not None and not _alike(value[name], was)
+        else value[name]
+        for name in names
+    }
 
 
 def _respelled(field: FieldFacts | None, value: Any, prior: Any) -> Any:
     if field is None or field.output is not None or prior is None or prior is UNKNOWN or value is None:
         return value
-    if _alike(value, prior):
-        return prior
     if isinstance(prior, Secret):
         inner = _respelled(field, reveal(value), prior.reveal())
         return Secret(inner)
-    if field.item is not None and field.is_list and isinstance(value, list) and isinstance(prior, list):
-        return _respelled_items(field.item, value, prior)
-    if field.item is not None and isinstance(value, dict) and isinstance(prior, dict):
-        return respelled(field.item, value, prior)
+    if field.item is not None and type(value) is type(prior):
+        return mapped(field, value, respelled, prior, in_order=True)
     return prior if field.canonical(reveal(value)) == field.canonical(prior) else value
-
-
-def _respelled_items(model: type[Spec], value: list[Any], prior: list[Any]) -> list[Any]:
-    key = model.key
-    found = {item[key]: item for item in value}
-    before = {item[key]: item for item in prior if isinstance(item, dict) and isinstance(item.get(key), str)}
-    first = [respelled(model, found.pop(name), was) for name, was in before.items() if name in found]
-    return [*first, *found.values()]
 
 
 def differs(field: FieldFacts, before: Any, wanted: Any) -> bool:
     """Whether an object that has `before` would be changed to have `wanted`."""
+    if wanted is not None and _alike(before, wanted):
+        return False
     return any(_field(field, reveal(before), None, reveal(wanted), (), Effect.LIVE, False))
 
 
@@ -161,7 +156,7 @@ def declared(model: type[BaseModel], state: Bag, prior: Bag, whole: Bag) -> Bag:
     """
     known = fields(model)
     found = {
-        name: _declared(known.get(name), state[name], was, whole.get(name))
+        name: state[name] if type(was) in PLAIN else _declared(known.get(name), state[name], was, whole.get(name))
         for name, was in prior.items()
         if state.get(name) is not None
     }
@@ -178,25 +173,12 @@ def _declared(field: FieldFacts | None, value: Any, prior: Any, whole: Any) -> A
         return Secret(_declared(field, reveal(value), prior.reveal(), reveal(whole)))
     if field is None or field.item is None or isinstance(value, Secret):
         return value
-    if field.is_list and isinstance(prior, list):
-        key = field.item.key
-        before, filled = (
-            {opened(item)[key]: item for item in items or () if isinstance(opened(item), dict)}
-            for items in (prior, whole)
-        )
-        return [
-            _declared_item(field.item, item, before.get(name, item), filled.get(name, {}))
-            for item in value
-            for name in [opened(item)[key]]
-        ]
-    if isinstance(value, dict) and isinstance(prior, dict):
-        return declared(field.item, value, prior, whole or {})
-    return value
+    return mapped(field, value, _declared_inside, prior, whole)
 
 
-def _declared_item(model: type[Spec], item: Any, prior: Any, whole: Any) -> Any:
-    found = declared(model, opened(item), opened(prior), opened(whole))
-    return Secret(found) if isinstance(item, Secret) or isinstance(prior, Secret) else found
+def _declared_inside(model: type[Spec], item: Bag, prior: Bag, whole: Bag) -> Bag:
+    """Of an item that no program declares, all."""
+    return declared(model, item, item if prior is NOTHING else prior, whole)
 
 
 def completed(model: type[BaseModel], new: Bag, prior: Bag) -> Bag:
@@ -204,30 +186,22 @@ def completed(model: type[BaseModel], new: Bag, prior: Bag) -> Bag:
 
     At the top level a preview may leave a value out, which means unknown; a nested one must say so.
     """
-    return {name: _completed(fields(model).get(name), value, prior.get(name)) for name, value in new.items()}
-
-
-def _completed(field: FieldFacts | None, value: Any, prior: Any) -> Any:
-    if field is None or field.item is None:
-        return value
-    if field.is_list and isinstance(value, list):
-        items = prior if isinstance(prior, list) else []
-        key = field.item.key
-        before = {item.get(key): item for item in items if isinstance(item, dict)}
-        return [
-            _chosen(field.item, item, before.get(item.get(key), {})) if isinstance(item, dict) else item
-            for item in value
-        ]
-    return _chosen(field.item, value, prior if isinstance(prior, dict) else {}) if isinstance(value, dict) else value
+    found = dict(new)
+    for field in nested(model):
+        if field.name in new:
+            found[field.name] = mapped(field, new[field.name], _chosen, prior.get(field.name))
+    return found
 
 
 def _chosen(model: type[Spec], value: Bag, prior: Bag) -> Bag:
-    ours = {
-        name: prior.get(name, UNKNOWN)
-        for name, facts in fields(model).items()
-        if facts.computed and facts.fact(Derived) is None
-    }
+    ours = {name: prior.get(name, UNKNOWN) for name in _choices(model)}
     return {**ours, **completed(model, value, prior)}
+
+
+@cache
+def _choices(model: type[Spec]) -> tuple[str, ...]:
+    """The properties that are chosen where nobody sets them."""
+    return tuple(name for name, one in fields(model).items() if one.computed and one.fact(Derived) is None)
 
 
 def consequences(changes: Iterable[Change]) -> list[str]:

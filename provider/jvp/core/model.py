@@ -1,7 +1,7 @@
 """The base of every model: a pydantic model whose fields carry facts, and what can be asked of it.
 
 Rules: users spell properties in camelCase, Python in snake_case. A field may hold UNKNOWN in a preview.
-A list of sub-models is keyed by the items' `name` (or another `key`): its order never matters.
+A list of sub-models is keyed by the items' `name` (or another `key`): its order never matters. `core.tree` walks them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Spec(BaseModel):
     schema_version: ClassVar[int] = 2
     """The form of what engines keep of an object. 1 kept defaults among the inputs as if the user had set them."""
     key: ClassVar[str] = "name"
-    """The property that tells items of this model apart in a list."""
+    """The property that tells items of this model apart in a list: one word, which every door spells alike."""
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -126,9 +126,11 @@ class FieldFacts:
     annotation: Any
     """The plain type without None: str, int, bool, a Spec, list[...] or dict[str, ...]."""
     item: type[Spec] | None
-    """The Spec that this is, or is a list of."""
+    """The Spec that this is, or is a list or a map of."""
     is_list: bool
     is_map: bool
+    holds_many: bool
+    """Whether it holds any number of objects, which a key tells from each other."""
     effect: Effect
     computed: bool
     output: Output | None
@@ -151,9 +153,11 @@ class FieldFacts:
         if value is None or value is UNKNOWN or self.same is None:
             return value
         try:
-            return (
-                [self.same.canonical(item) for item in value] if isinstance(value, list) else self.same.canonical(value)
-            )
+            if isinstance(value, list):
+                return [self.same.canonical(item) for item in value]
+            if isinstance(value, dict):
+                return {key: self.same.canonical(item) for key, item in value.items()}
+            return self.same.canonical(value)
         except ValueError:
             return value
 
@@ -182,8 +186,8 @@ def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
     # The first of each kind, the outermost, is the one that counts.
     facts = {type(fact): fact for fact in reversed((*info.metadata, *_nested_metadata(hint)))}
     annotation = _bare(hint)
-    is_list = typing.get_origin(annotation) is list
-    inner = _bare(typing.get_args(annotation)[0]) if is_list else annotation
+    is_list, is_map = (typing.get_origin(annotation) is kind for kind in (list, dict))
+    inner = _bare(typing.get_args(annotation)[-1]) if is_list or is_map else annotation
     item = inner if isinstance(inner, type) and issubclass(inner, Spec) else None
     sensitive = Sensitive in facts or _is_secret(hint)
     changes, unit = facts.get(Changes), facts.get(Unit)
@@ -199,7 +203,8 @@ def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
         annotation=annotation,
         item=item,
         is_list=is_list,
-        is_map=typing.get_origin(annotation) is dict,
+        is_map=is_map,
+        holds_many=item is not None and (is_list or is_map),
         effect=changes.effect if changes else Effect.LIVE,
         computed=Computed in facts,
         output=facts.get(Output),
@@ -227,13 +232,13 @@ def _is_secret(hint: Any) -> bool:
 
 
 def _nested_metadata(hint: Any) -> Iterator[Any]:
-    """Facts inside `Annotated`, through `| None` and `list[...]`, the outermost first."""
+    """Facts inside `Annotated`, through `| None`, `list[...]` and `dict[...]`, the outermost first."""
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         inner, *metadata = typing.get_args(hint)
         yield from metadata
         yield from _nested_metadata(inner)
-    elif origin in (typing.Union, types.UnionType, list):
+    elif origin in (typing.Union, types.UnionType, list, dict):
         for arg in typing.get_args(hint):
             yield from _nested_metadata(arg)
 
@@ -268,6 +273,8 @@ def _loaded(field: FieldFacts, value: Any) -> Any:
         value = value.reveal()
     if field.item is not None and field.is_list and isinstance(value, list):
         return [load(field.item, opened(item)) for item in value]
+    if field.item is not None and field.is_map and isinstance(value, dict):
+        return {key: load(field.item, opened(item)) for key, item in value.items()}
     if field.item is not None and isinstance(value, dict):
         return load(field.item, value)
     if field.annotation is int and isinstance(value, float):

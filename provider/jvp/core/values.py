@@ -152,34 +152,20 @@ def _secrets(value: Value, path: Path) -> Iterator[tuple[Path, Secret[Any]]]:
                 yield from _secrets(item, (*path, key))
 
 
-def secret_paths_in(value: Value, known: Value) -> set[Path]:
-    """Where Secrets belong in `value`, as `known` has them: an item of a list is the same one by its `name`."""
-    found = (_followed(path, known, value) for path in secret_paths(known))
-    return {path for path in found if path is not None}
-
-
-def _followed(path: Path, known: Value, value: Value) -> Path | None:
-    """`path` in `known` as a path in `value`; None when what it leads to is not there."""
-    found: list[str | int] = []
-    for part in path:
-        known = reveal(known)[part]
-        if isinstance(part, int):
-            if not isinstance(value, list):
-                return None
-            name = _name_of(known)
-            part = part if name is None else next((i for i, item in enumerate(value) if _name_of(item) == name), -1)
-            if not 0 <= part < len(value):
-                return None
-        elif not isinstance(value, dict) or part not in value:
-            return None
-        found.append(part)
-        value = reveal(value[part])
-    return tuple(found)
-
-
-def _name_of(item: Value) -> Value:
-    opened = reveal(item)
-    return opened.get("name") if isinstance(opened, dict) else None
+def secret_at(value: Value, paths: set[Path]) -> Value:
+    """`value` with Secrets at these paths, as far as they lead to something."""
+    if not paths or value is None or isinstance(value, Secret):
+        return value
+    if () in paths:
+        return Secret(reveal(value))
+    below: dict[str | int, set[Path]] = {}
+    for first, *rest in paths:
+        below.setdefault(first, set()).add(tuple(rest))
+    if isinstance(value, dict):
+        return {key: secret_at(item, below[key]) if key in below else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [secret_at(item, below[key]) if key in below else item for key, item in enumerate(value)]
+    return value
 
 
 def secret_texts(value: Value) -> set[str]:
