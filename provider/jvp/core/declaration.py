@@ -278,9 +278,13 @@ def _plain(found: Any, depth: int) -> Bag:
             continue
         if isinstance(value, dict):
             bag[name] = _plain(value, depth - 1)
-        elif type(value) in PLAIN and value is not None and (not isinstance(value, str) or _is_short(value)):
+        elif value is not None and type(value) in PLAIN and value == value and not _is_long(value):  # nor is it NaN
             bag[name] = value
     return bag
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and not _is_short(value)
 
 
 def _is_short(text: Any) -> bool:
