@@ -1,8 +1,8 @@
 """Every object of libvirt has a type of `jvp.libvirt.link.handles` where the provider calls a method of it.
 
 A linter of annotations would be passed by a slip under any other name; this one asks mypy for the type of whatever a
-method is called on. It tells of calls of libvirt's methods on what is Any to mypy, of casts, and of methods of the
-protocols that nothing calls: so a run that saw nothing does not pass.
+method is called on. It tells of calls of libvirt's methods on what is Any to mypy, of Any passed for a handle, of
+casts, and of methods of the protocols that nothing calls: so a run that saw nothing does not pass.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mypy import build, nodes, traverser, types
+from mypy.argmap import map_actuals_to_formals
 from mypy.main import process_options
 
 HANDLES = "jvp.libvirt.link.handles"
@@ -34,6 +35,20 @@ def _is_untyped(found: types.Type | None) -> bool:
     proper = types.get_proper_type(found)
     items = proper.items if isinstance(proper, types.UnionType) else [proper]
     return any(isinstance(types.get_proper_type(item), types.AnyType) for item in items)
+
+
+def _untyped_arguments(call: nodes.CallExpr, known: Mapping[nodes.Expression, types.Type]) -> Iterator[str]:
+    """The classes of `HANDLES` that a call wants, and gets something without a type for."""
+    wants = types.get_proper_type(known.get(call.callee))
+    if not isinstance(wants, types.CallableType):
+        return
+    given = [known.get(one) for one in call.args]
+    places = map_actuals_to_formals(
+        call.arg_kinds, call.arg_names, wants.arg_kinds, wants.arg_names, lambda at: given[at] or types.NoneType()
+    )
+    for wanted, actual in zip(wants.arg_types, places, strict=True):
+        if any(_is_untyped(given[at]) for at in actual):
+            yield from _handles_in(wanted)
 
 
 def _methods(module: nodes.MypyFile) -> set[Method]:
@@ -61,7 +76,7 @@ def faults(*sources: str, folders: tuple[str, ...] = FOLDERS) -> Iterator[str]:
     modules = {name: state.tree for name, state in result.graph.items() if state.tree is not None}
     methods, called = _methods(modules[HANDLES]), set[Method]()
     names = {name for _, name in methods}
-    calls = {one.callee for one in result.types if isinstance(one, nodes.CallExpr)}
+    calls = {one.callee: one for one in result.types if isinstance(one, nodes.CallExpr)}
     for name, module in sorted(modules.items()):
         if not name.startswith(folders) or name == HANDLES:
             continue
@@ -75,6 +90,9 @@ def faults(*sources: str, folders: tuple[str, ...] = FOLDERS) -> Iterator[str]:
             called |= {(kind, one.name) for kind in _handles_in(receiver)}
             if one.name in names and one in calls and _is_untyped(receiver):
                 yield f"{place}:{one.line}: {one.name}() of what has no type; annotate it with one of {HANDLES}"
+        for callee in (*said.name_exprs, *said.member_exprs):
+            for kind in _untyped_arguments(calls[callee], result.types) if callee in calls else ():
+                yield f"{place}:{callee.line}: what has no type is passed as a {kind}; annotate it"
     for kind, method in sorted(methods - called):
         yield f"{os.path.relpath(modules[HANDLES].path)}: nothing calls {method} of {kind}"
 

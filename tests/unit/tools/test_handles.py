@@ -27,6 +27,9 @@ def slipped(pool: handles.StoragePool) -> None:
 def reached(by_name: dict[str, Any]) -> None:
     by_name["a"].XMLDesc(0)
 
+def passed(found: Any) -> str:
+    return right(found, None) + right(other=None, domain=found)
+
 def other(bag: Any) -> str:
     return f"{bag.name} {bag.update}"
 """
@@ -48,6 +51,8 @@ def test_each_slip_is_told_with_its_line(told: list[str]) -> None:
         "15: a cast makes a type of nothing; annotate the value where it comes from",
         '18: error: "StoragePool" has no attribute "listAllDomains"  [attr-defined]',
         "21: XMLDesc() of what has no type; annotate it with one of jvp.libvirt.link.handles",
+        "24: what has no type is passed as a Domain; annotate it",
+        "24: what has no type is passed as a Domain; annotate it",
     ]
 
 

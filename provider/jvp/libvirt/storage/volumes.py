@@ -226,7 +226,7 @@ class VolumeApi:
 
         Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
         """
-        template = record.facts.get("template_file")
+        template: str | None = record.facts.get("template_file")
         if template:
             templates.release_template(work, self.node, template)
         with self.node.pool_lock(pool.UUIDString()):

@@ -120,8 +120,12 @@ class Restart:
         self, step: Callable[[handles.Domain, list[Element]], list[Element]], guests: list[GuestCards]
     ) -> list[list[Element]]:
         """Take a step with each guest and its cards, with several guests at the same time."""
+
+        def taken(guest: GuestCards) -> list[Element]:
+            return step(*guest)
+
         with ThreadPoolExecutor(AT_ONCE) as workers:
-            return list(workers.map(lambda one: step(*one), guests))
+            return list(workers.map(taken, guests))
 
     def _guests(self) -> Iterator[GuestCards]:
         """Our running guests with a card on the network."""
