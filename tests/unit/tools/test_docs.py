@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -83,3 +84,34 @@ def test_the_map_names_files_that_exist() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:core|doors|resources|libvirt|images|warm)/[\w/]+\.py)`", page):
         assert (ROOT / "provider" / "jvp" / name).is_file(), name
+
+
+INSTANCE = ROOT / "provider/jvp/resources/instance"
+
+
+def steps(module: str, verb: str) -> list[str]:
+    """What a verb calls beside itself, in the order of its lines."""
+    tree = ast.parse((INSTANCE / f"{module}.py").read_text(encoding="utf-8"))
+    body = next(one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == verb)
+    calls = (one for one in ast.walk(body) if isinstance(one, ast.Call))
+    named = sorted((one.lineno, ast.unparse(one.func)) for one in calls)
+    return [name for _, name in named if re.match(r"_|(catching_up|finishing)\.", name)]
+
+
+def docstring(module: str, name: str) -> str:
+    *beside, function = name.split(".")
+    tree = ast.parse((INSTANCE / f"{(*beside, module)[0]}.py").read_text(encoding="utf-8"))
+    found = next(one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == function)
+    return ast.get_docstring(found) or ""
+
+
+@pytest.mark.parametrize(("module", "verb", "number"), [("making", "make", 0), ("changing", "change", 1)])
+def test_the_map_has_the_steps_of_an_instance_in_their_order(module: str, verb: str, number: int) -> None:
+    part = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("## The steps of an instance")[1]
+    table = part.split("| step |")[number + 1].partition("\n\n")[0]
+    found = steps(module, verb)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [
+        name.rpartition(".")[2].removeprefix("_") for name in found
+    ]
+    for name in found:
+        assert re.search(r"\b(Before|After|Undo): ", docstring(module, name)), name

@@ -25,7 +25,11 @@ def finish(
     *,
     restarted: bool = False,
 ) -> Outcome[InstanceState]:
-    """Power and autostart, then the wait. A wait that runs out leaves the instance, as `Partial`."""
+    """Power and autostart, then the wait, then the state.
+
+    Before: definition, disks and addresses are as declared. Undo: a create's, but for a wait that runs out: that
+    leaves the instance, as `Partial`.
+    """
     if bool(domain.autostart()) != spec.autostart:
         domain.setAutostart(int(spec.autostart))
     fresh = prior is None or restarted or not domain.isActive()

@@ -36,7 +36,6 @@ from jvp.resources.instance import (
     saved,
 )
 from jvp.resources.instance.bearing import bearing_of
-from jvp.resources.instance.changing import Update
 from jvp.resources.instance.items import InstanceFilters, InstanceItem
 from jvp.resources.instance.model import Instance, InstanceState, InstanceType
 from jvp.resources.provider import Provider
@@ -82,8 +81,7 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]
     ) -> Outcome[InstanceState]:
         with libvirt_errors(f'instance "{prior.name}"'), self.node.claims.held():
-            update = Update(work, self.api, self.provider, prior, spec, changes, View(self.node))
-            return changing.change(update, object_id)
+            return changing.change(work, self.api, self.provider, object_id, prior, spec, changes)
 
     def delete(self, work: Work, object_id: str, prior: InstanceState | None) -> None:
         with libvirt_errors(f'instance "{prior.name if prior else object_id}"'):

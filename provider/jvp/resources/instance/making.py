@@ -1,4 +1,7 @@
-"""A new instance: what is checked before anything is written, its definition, and then all that belongs to it."""
+"""A new instance, step by step: `make` has them in their order.
+
+The docstring of a step says what must be true before it, what is true after it, and what takes it back.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
+from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
@@ -40,44 +44,56 @@ from jvp.resources.provider import Provider
 
 
 def make(work: Work, api: DomainApi, provider: Provider, key: Key, spec: Instance) -> Outcome[InstanceState]:
-    """Make the instance, or go on with what an earlier try of the same key left. Raises JvpError, libvirtError."""
-    number, uuid, found = generation(key, api.find, mark_of)
-    name = spec.name or key.auto_name(uuid)
-    refuse_taken(api, name, uuid)
-    if found is not None and found.isActive():
-        if spec.cloud_init is not None:
-            nocloud.disown_old(api, found, uuid, name, spec.cloud_init)
-        api.redeclare(found, work)
-        return finishing.finish(work, api, found, spec)
-    inactive = devices.inactive_xml(found) if found is not None else None
-    plan = _planned(work, api, key, spec, uuid, inactive)
-    seed = nocloud.image_of(uuid, name, spec.cloud_init) if spec.cloud_init is not None else b""
-    root = _definition(work, api, provider, name, spec, plan)
-    facts = {**_facts(spec, plan, inactive), marks.WROTE: marks.wrote(comparable(root))}
-    marks.put(root, marks.element_of(Mark.new(key, number, work.declaration), facts))
-    kept = cards.wanted(root, spec)
-    before = reservations.cards_of(inactive) if inactive is not None else set[reservations.Card]()
-    cards.drop(work, api.node, before - kept.keys())
-    reservations.note_cards(root, kept)
-    finishing.set_leases_aside(api.node, None, root, spec)
+    """Make the instance, or go on with what an earlier try of the same key left. Raises JvpError, libvirtError.
+
+    Nothing is written before the machine is drafted. From its definition on an error takes all of it back. A death
+    takes nothing back: the domain is the record by which the next create finds the rest, and the delete too.
+    """
+    new = _identified(work, api, provider, key, spec)
+    if new.left is not None and new.runs:
+        return _gone_on(new, new.left)
+    plan = _planned(new)
+    draft = _drafted(new, plan)
+    _leave_addresses(new, draft)
     with contextlib.ExitStack() as undo:
-        undo.callback(_remove_quietly, api, uuid, keep=plan.keep)
-        domain = api.define(root)
-        _write_disks(work, api, plan, seed)
-        work.check()
-        cards.keep(work, api.node, kept, plan.over, set())
+        undo.callback(_remove_quietly, api, new.uuid, keep=plan.keep)
+        domain = _defined(new, draft)
+        _write_disks(new, plan, draft)
+        _keep_addresses(new, plan, draft)
         outcome = finishing.finish(work, api, domain, spec)
         undo.pop_all()
-    if plan.keep:
-        api.forget(domain, rootplan.OUTLIVED)
+    _own_disk(new, plan, domain)
     return outcome
+
+
+@dataclass(frozen=True)
+class _New:
+    """One create: what is declared, which machine it is, and what an earlier try left."""
+
+    work: Work
+    api: DomainApi
+    provider: Provider
+    spec: Instance
+    mark: Mark
+    stack: str
+    uuid: str
+    name: str
+    left: handles.Domain | None
+    """The domain of an earlier try."""
+    runs: bool
+    """Whether that runs."""
+    inactive: Element | None
+    """Its definition, where it does not."""
+
+    @property
+    def node(self) -> Node:
+        return self.api.node
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What was found out before the first write."""
 
-    uuid: str
     disk: RootPlan | None
     keep: bool
     """Whether the root disk outlived a machine of this id, and stays as it is."""
@@ -86,10 +102,51 @@ class _Plan:
     """The cards of others whose addresses this one takes over."""
 
 
-def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, inactive: Element | None) -> _Plan:
-    """Raises for whatever is missing or taken. `inactive` is the definition of an earlier try."""
-    disk = rootplan.plan_root(api.node, spec)
-    view = View(api.node)
+@dataclass(frozen=True)
+class _Draft:
+    """What is to be written."""
+
+    root: Element
+    """The definition, with our mark."""
+    kept: dict[reservations.Card, reservations.Host]
+    """What the networks are to keep for its cards."""
+    seed: bytes
+    """The image of the cloud-init disk; empty without one."""
+
+
+def _identified(work: Work, api: DomainApi, provider: Provider, key: Key, spec: Instance) -> _New:
+    """Which machine this is: its id follows from the key, so that a killed create finds its own work again.
+
+    After: no other machine has the name. Raises NameTaken.
+    """
+    number, uuid, left = generation(key, api.find, mark_of)
+    name = spec.name or key.auto_name(uuid)
+    refuse_taken(api, name, uuid)
+    runs = left is not None and bool(left.isActive())
+    inactive = devices.inactive_xml(left) if left is not None and not runs else None
+    mark = Mark.new(key, number, work.declaration)
+    return _New(work, api, provider, spec, mark, key.stack, uuid, name, left, runs, inactive)
+
+
+def _gone_on(new: _New, domain: handles.Domain) -> Outcome[InstanceState]:
+    """Finish the machine of an earlier try that runs: all before the start was done by then.
+
+    Undo: none. It is not acknowledged, so that another error leaves it to the next create.
+    """
+    if new.spec.cloud_init is not None:
+        nocloud.disown_old(new.api, domain, new.uuid, new.name, new.spec.cloud_init)
+    new.api.redeclare(domain, new.work)
+    return finishing.finish(new.work, new.api, domain, new.spec)
+
+
+def _planned(new: _New) -> _Plan:
+    """What the declaration refers to. Raises for whatever is missing or taken.
+
+    After: its volumes, MACs and addresses are claimed in this process, until the call ends.
+    """
+    work, spec, uuid, inactive = new.work, new.spec, new.uuid, new.inactive
+    disk = rootplan.plan_root(new.node, spec)
+    view = View(new.node)
     resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
         layout = disk.layout
@@ -100,21 +157,83 @@ def _planned(work: Work, api: DomainApi, key: Key, spec: Instance, uuid: str, in
             nvram=storage.nvram_path(uuid, disk.pool, spec),
             seed=DiskSource(layout.path(seed), "raw", layout.disk) if spec.cloud_init is not None else None,
         )
-    over = cards.refuse(work, view, spec, uuid, inactive, key.stack)
+    over = cards.refuse(work, view, spec, uuid, inactive, new.stack)
     keep = disk is not None and rootplan.outlived(work, disk, uuid, inactive)
     # Another run of this key may have begun since, which makes the domain before the disk.
-    keep = keep and (inactive is not None or api.find(uuid) is None)
-    return _Plan(uuid, disk, keep, resolved, over)
+    keep = keep and (inactive is not None or new.api.find(uuid) is None)
+    return _Plan(disk, keep, resolved, over)
 
 
-def _definition(
-    work: Work, api: DomainApi, provider: Provider, name: str, spec: Instance, plan: _Plan
-) -> Element:  # fmt: skip
+def _drafted(new: _New, plan: _Plan) -> _Draft:
+    """The definition with our mark, and the seed. Raises for what the node cannot build.
+
+    After: everything that can be refused was refused, and nothing is written yet.
+    """
+    spec = new.spec
+    seed = nocloud.image_of(new.uuid, new.name, spec.cloud_init) if spec.cloud_init is not None else b""
+    root = _definition(new, plan)
+    facts = {**_facts(spec, plan, new.inactive), marks.WROTE: marks.wrote(comparable(root))}
+    marks.put(root, marks.element_of(new.mark, facts))
+    kept = cards.wanted(root, spec)
+    reservations.note_cards(root, kept)
+    finishing.set_leases_aside(new.node, None, root, spec)
+    return _Draft(root, kept, seed)
+
+
+def _leave_addresses(new: _New, draft: _Draft) -> None:
+    """Have networks keep nothing for cards of an earlier try that this one has no more.
+
+    Before: the domain of that try still notes them. Undo: none, for nobody declares them any more.
+    """
+    before = reservations.cards_of(new.inactive) if new.inactive is not None else set[reservations.Card]()
+    cards.drop(new.work, new.node, before - draft.kept.keys())
+
+
+def _defined(new: _New, draft: _Draft) -> handles.Domain:
+    """Define the domain, which does not run: the record of all that follows, with the addresses that it will have.
+
+    Before: no network keeps what the definition does not note. Undo: the whole instance is removed, the domain last;
+    a root disk that outlived an earlier machine stays.
+    """
+    return new.api.define(draft.root)
+
+
+def _write_disks(new: _New, plan: _Plan, draft: _Draft) -> None:
+    """Make the root disk and the seed anew, where they are named after the id.
+
+    Before: the domain is defined, and does not run. Undo: with the domain.
+    """
+    if plan.disk is not None:  # else there is no seed, which the model allows beside a root disk alone
+        rootplan.make_root(new.work, new.node, plan.disk, new.uuid, keep=plan.keep)
+        if draft.seed:
+            nocloud.write(new.work, new.node, plan.disk.pool, new.uuid, draft.seed)
+    new.work.check()
+
+
+def _keep_addresses(new: _New, plan: _Plan, draft: _Draft) -> None:
+    """Have the networks keep the addresses of its cards, before it starts and asks for them.
+
+    Before: the domain notes them. Undo: with the domain.
+    """
+    cards.keep(new.work, new.node, draft.kept, plan.over, set())
+
+
+def _own_disk(new: _New, plan: _Plan, domain: handles.Domain) -> None:
+    """Forget that the root disk outlived an earlier machine: it is this one's from now on.
+
+    Before: nothing takes the instance back any more. Undo: none.
+    """
+    if plan.keep:
+        new.api.forget(domain, rootplan.OUTLIVED)
+
+
+def _definition(new: _New, plan: _Plan) -> Element:
     """The definition without our mark. Raises for what the node cannot build."""
+    api, spec = new.api, new.spec
     pool = plan.disk.pool if plan.disk else None
-    root = skeleton(plan.uuid, api.arch(), acceleration.chosen(work, api.node, provider, spec, pool))
+    root = skeleton(new.uuid, api.arch(), acceleration.chosen(new.work, api.node, new.provider, spec, pool))
     machine.refuse_without_disk(spec, root, plan.resolved.nvram)
-    patch(root, name, spec, plan.resolved)
+    patch(root, new.name, spec, plan.resolved)
     machine.refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk", "disks"})
     machine.refuse_too_large(api, root, spec, {"memory"})
     machine.pin_machine(api, root)
@@ -132,14 +251,6 @@ def _facts(spec: Instance, plan: _Plan, inactive: Element | None) -> dict[str, s
         **({FORMAT: plan.disk.format} if plan.disk else {}),
         storage.NVRAM: "yes" if spec.firmware == "uefi" else "",
     }
-
-
-def _write_disks(work: Work, api: DomainApi, plan: _Plan, seed: bytes) -> None:
-    if plan.disk is None:
-        return  # nor is there a seed, which the model allows beside a root disk alone
-    rootplan.make_root(work, api.node, plan.disk, plan.uuid, keep=plan.keep)
-    if seed:
-        nocloud.write(work, api.node, plan.disk.pool, plan.uuid, seed)
 
 
 def _remove_quietly(api: DomainApi, uuid: str, *, keep: bool) -> None:
