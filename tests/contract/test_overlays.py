@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,11 @@ from tests.contract.conftest import Bag, Bench, steady
 from tests.contract.storage_support import Lines
 
 from jvp.core.errors import Rejected
+from jvp.core.identity import Mark
 from jvp.core.stored import Stored
 from jvp.libvirt.link.xml import parse, put, sub, text_of, value
+from jvp.libvirt.storage import volume_record
+from jvp.libvirt.storage.volume_record import Sidecar
 
 PLAIN = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 
@@ -203,3 +207,74 @@ def test_snapshots_of_other_kinds_go_too(make: Any, bench: Bench, run_folder: Pa
     assert any(f'"s1" stays, which whoever made that put into {memory}' in line for line in said.warnings)
     assert not any(external.stored.id in name for name in external.files())
     memory.unlink()
+
+
+def layered(machine: Machine, name: str) -> list[Path]:
+    """Lay a layer over each disk, with a record that says it is ours: it is no volume that a program declares."""
+    uuid, connection = machine.stored.id, machine.bench.connection
+    pool = connection.storagePoolLookupByUUIDString(machine.volume.state["poolUuid"])
+    root, made = parse(machine.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), []
+    for number, disk in enumerate(root.iterfind("devices/disk")):
+        if (source := str(value(disk, "source/@file"))).endswith("-seed"):
+            continue
+        layer = Path(source).with_name(f"jvp-{uuid}-{name}{number}")
+        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", source, "-F", str(value(disk, "driver/@type")), layer]
+        subprocess.run(words, check=True)
+        volume_record.claim(pool, layer.name, Sidecar("layer", Mark("", 0), "whole", name, "qcow2"))
+        put(disk, "source/@file", str(layer))
+        put(disk, "driver/@type", "qcow2")
+        made.append(layer)
+    connection.defineXML(text_of(root))
+    pool.refresh()
+    return made
+
+
+def virtual_size(path: Path) -> int:
+    words = ["qemu-img", "info", "-U", "--output", "json", path]
+    return int(json.loads(subprocess.run(words, check=True, capture_output=True).stdout)["virtual-size"])
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_layers_of_ours_are_where_a_disk_goes_on(make: Any, bench: Bench, running: bool) -> None:
+    machine = make("stopped")
+    layered(machine, "s1")
+    layers = layered(machine, "s2")
+    data = layers[1]
+    if running:
+        machine.domain.create()
+        machine.raw["powerState"] = "running"
+    before = machine.sources()
+    read = machine.read()
+    assert steady(read.state) == steady({**machine.stored.state, "powerState": machine.raw["powerState"]})
+    assert bench.plan("Instance", read, machine.raw) == []
+    # What grows is the layer that the guest writes to.
+    raw = {**machine.raw, "rootDisk": {**machine.raw["rootDisk"], "size": "2MiB"}}
+    machine.stored = bench.update("Instance", read, raw).stored
+    assert machine.stored.state["rootDiskBytes"] == 2 << 20
+    assert machine.stored.state["rootDiskPath"] == read.state["rootDiskPath"]
+    for _ in range(2):
+        grown = bench.update("Volume", machine.volume, {**machine.volume_raw, "size": "3MiB"}).stored
+        assert grown.state["sizeBytes"] == 3 << 20
+    bases = [Path(read.state["rootDiskPath"]), Path(machine.volume.state["path"])]
+    assert [virtual_size(path) for path in (*layers, *bases)] == [2 << 20, 3 << 20, 1 << 20, 1 << 20]
+    # Nothing else is done to the volume below.
+    clone = {"name": bench.name("c"), "pool": bench.pool.id, "volume": machine.volume.id}  # type: ignore[union-attr]
+    if running:
+        machine.domain.destroy()
+    with pytest.raises(Rejected, match=f'under a snapshot of "{machine.raw["name"]}"'):
+        bench.create("Volume", "c", clone)
+    with pytest.raises(Rejected, match="lies under"):
+        bench.delete("Volume", machine.volume)
+    other = {"name": bench.name("o"), "memory": "32MiB", "powerState": "stopped", "rootDisk": machine.raw["rootDisk"],
+             "disks": machine.raw["disks"]}  # fmt: skip
+    with pytest.raises(Rejected, match="which writing to it would break"):
+        bench.create("Instance", "o", other)
+    assert machine.sources() == before
+    # Those of the root disk go with it; what the guest wrote to the volume stays.
+    bench.delete("Instance", machine.stored)
+    kept = {path.name for path in Path(machine.volume.state["path"]).parent.iterdir() if machine.stored.id in path.name}
+    number = data.name[-1]
+    below = data.with_name(f"jvp-{machine.stored.id}-s1{number}")
+    assert kept == {name for layer in (data, below) for name in (layer.name, volume_record.volume_name(layer.name))}
+    for name in kept:
+        data.with_name(name).unlink()

@@ -86,3 +86,14 @@ def test_delete(bench: Bench, raw: dict[str, Any], looked: Counter[str]) -> None
     assert (asked["virStorageVolUpload"], asked["virStoragePoolRefresh"]) == (0, 0), asked
     assert {name: asked[name] for name in READ} == READ
     assert (looked[raw["name"]], looked[f".jvp-{raw['name']}.json"], asked["virStorageVolDelete"]) == (1, 1, 2)
+
+
+def test_grow(bench: Bench, raw: dict[str, Any], volume: Stored, looked: Counter[str]) -> None:
+    """All domains are looked at once, and no other volume's record."""
+    inputs = bench.inputs("Volume", {**raw, "size": "2MiB"})
+    looked.clear()
+    with counting() as asked:
+        bench.calls.update("Volume", volume, inputs, Work(), bench.key("Volume", "counted"))
+    assert (asked["virConnectListAllDomains"], asked["virStorageVolResize"]) == (1, 1), asked
+    records = {name for name in looked if name.startswith(".jvp-")}
+    assert records == {f".jvp-{raw['name']}.json"}

@@ -6,23 +6,28 @@ follows from whose the layers are.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
 import libvirt
 
+from jvp.core.errors import NotFound
+from jvp.core.work import current
 from jvp.libvirt.domain import disk_source
+from jvp.libvirt.domain.disks import DomainDisk
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.libvirt.storage import kinds, templates
+from jvp.libvirt.storage import kinds, lookup, templates, volume_record
 
 DECLARED = "volume"
 """The kind of the record of a volume that a program declares."""
-_ROOT = re.compile(r"jvp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-root")
+_MADE = re.compile(r"jvp-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-(root|seed|nvram)")
+"""The names of the files that an instance is made with."""
 
 
 class Whose(Enum):
@@ -62,7 +67,7 @@ class Layer:
             return Whose.UNKNOWN
         if (record := volume.record) is not None:
             return Whose.VOLUME if record.kind == DECLARED else Whose.LAYER
-        if _ROOT.fullmatch(volume.name):
+        if (made := _MADE.fullmatch(volume.name)) and made[1] == "root":
             return Whose.ROOT
         return Whose.TEMPLATE if templates.parsed_name(volume.name) else Whose.OTHER
 
@@ -140,6 +145,96 @@ class Chain:
         last = told[-1] if told else None
         while last is not None and last[1] != "raw" and (last := self.view.base_of(last[0])) is not None:
             yield last
+
+
+def standing(view: View, pool: handles.StoragePool, path: str) -> dict[str, str]:
+    """The files of all volumes that stand on the one at `path`, at once or on others, and what each is called.
+
+    Raises libvirtError.
+    """
+    _learn(pool, kinds.folder_of(path), view.users)
+    found: dict[str, str] = {}
+    going = [path]
+    while going:
+        for file, name in children(view, going.pop()).items():
+            going += [] if file in found else [file]
+            found[file] = name
+    return found
+
+
+def children(view: View, path: str) -> dict[str, str]:
+    """The files of the volumes that stand on the one at `path` themselves, and what each is called: `pool/name`.
+
+    None that is raw: that it stands on something its guest wrote. Raises libvirtError.
+    """
+    found: dict[str, str] = {}
+    for name in lookup.backing_users(view.node.connection, path):
+        with contextlib.suppress(NotFound):  # gone meanwhile
+            volume = view.meant(name)
+            if not _is_raw(view, volume):
+                found[volume.path] = name
+    return found
+
+
+def covering(view: View, pool: handles.StoragePool, path: str) -> tuple[list[DomainDisk], bool]:
+    """The domains' disks that have the volume at `path` below their active layer, and whether anything stands on it.
+
+    Raises libvirtError.
+    """
+    tops, users = standing(view, pool, path), view.users
+    found = [disk for disk in users.get(path, ()) if disk.backing]
+    found += [disk for top in tops for disk in users.get(top, ())]
+    once = {(disk.name, disk.target): disk for disk in reversed(found)}
+    return [disk for _, disk in sorted(once.items())], bool(tops)
+
+
+def under_ours(view: View, path: str) -> DomainDisk | None:
+    """The disk of a domain in which layers of ours lie over the file at `path`; None where none do."""
+    for top, disks in view.users.items():
+        if _is_layers_name(kinds.name_of(top)):
+            for disk in disks:
+                chain = Chain(view, disk.element)
+                if chain.path != path and chain.stands_for(path):
+                    return disk
+    return None
+
+
+def may_hold_layers(files: Collection[str]) -> bool:
+    """Whether a pool with these files may hold a layer: another tool's, which has no record, or one of ours.
+
+    Ours are told by their names, which begin as those of all files that we make: nobody reads each record for it.
+    """
+    names = set(files)
+    others = (name for name in names if not name.startswith("jvp-") and not volume_record.is_sidecar(name))
+    return any(map(_is_layers_name, names)) or any(volume_record.volume_name(name) not in names for name in others)
+
+
+def covered(domain: str, target: str) -> str:
+    """What lies over the disk of a domain, and what to do about it."""
+    return (
+        f'lies under an overlay of "{domain}", as another tool\'s external snapshot makes one; merge that first: while '
+        f'the guest runs, "virsh blockcommit {domain} {target} --active --pivot", then delete the overlay\'s file'
+    )
+
+
+def _is_layers_name(name: str) -> bool:
+    """Whether a layer of ours may be called so: as no file that an instance is made with, and no template's."""
+    return name.startswith("jvp-") and not _MADE.fullmatch(name) and templates.parsed_name(name) is None
+
+
+def _is_raw(view: View, volume: SeenVolume) -> bool:
+    """By our record, else by the domains that have it."""
+    if (record := volume.record) is not None and record.format:
+        return record.format == "raw"
+    told = [disk.format for disk in view.users.get(volume.path, ()) if not disk.backing]
+    return bool(told) and set(told) == {"raw"}
+
+
+def _learn(pool: handles.StoragePool, folder: str, users: Collection[str]) -> None:
+    """Have the pool look at its folder when a domain has a disk in it that the pool does not know."""
+    inside = {kinds.name_of(path) for path in users if kinds.folder_of(path) == folder}
+    if inside and inside - set(lookup.names(pool)):
+        lookup.refresh(current(), pool)
 
 
 def path_of(disk: Element) -> str | None:

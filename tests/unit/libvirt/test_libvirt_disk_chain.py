@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import libvirt
@@ -9,9 +10,12 @@ import pytest
 from tests.unit.libvirt.absurd import refusal
 
 from jvp.core.identity import Mark
+from jvp.libvirt import disk_chain
 from jvp.libvirt.disk_chain import Chain, Whose
+from jvp.libvirt.domain.disks import DomainDisk, Domains
 from jvp.libvirt.link.xml import parse
 from jvp.libvirt.node_view import SeenVolume, View
+from jvp.libvirt.storage import lookup
 from jvp.libvirt.storage.volume_record import Sidecar
 
 UUID = "5e0f4a42-0b1c-4b6e-9a52-4f2f5b8f8a10"
@@ -47,7 +51,7 @@ class Node(View):
     """A node with one pool, whose volumes a test puts there."""
 
     def __init__(self) -> None:
-        super().__init__(None)  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(connection=None))  # type: ignore[arg-type]
         self.asked: list[str] = []
 
     def put(
@@ -58,6 +62,20 @@ class Node(View):
         seen._record = (Sidecar(kind, Mark("", 0), "whole", "n", format) if kind else None,)
         self._listed[path] = seen
         return self
+
+    def gives(self, *disks: Any) -> Node:
+        """Domains that are off, each with one of the disks."""
+        self._domains = Domains.__new__(Domains)
+        self._domains.users = {}
+        for number, element in enumerate(disks):
+            found = DomainDisk(None, f"d{number}", True, "vda", None, False, element)  # type: ignore[arg-type]
+            self._domains.users[str(disk_chain.path_of(element))] = [found]
+        return self
+
+    def meant(self, reference: str, path: Any = ()) -> SeenVolume:
+        found = self._listed[reference.replace("pool/", "/p/")]
+        assert found is not None
+        return found
 
     def listed(self, path: str) -> SeenVolume | None:
         self.asked.append(path)
@@ -186,3 +204,46 @@ def test_a_raw_disk_stands_on_nothing_whatever_its_guest_wrote_into_it() -> None
     assert layers(chain) == [(DATA, "raw", Whose.VOLUME)]
     assert chain.layers[0].size == 512  # as long as the file, whatever the head says
     assert chain.over("/etc/passwd") == ()
+
+
+@pytest.fixture
+def heads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Which volumes say of themselves that they stand on a file."""
+    found: dict[str, list[str]] = {}
+    monkeypatch.setattr(lookup, "backing_users", lambda _connection, path: found.get(path, []))
+    monkeypatch.setattr(lookup, "names", lambda _pool: ["data", "s1", "s2", "liar", "guest"])
+    return found
+
+
+def test_from_below_as_from_above(heads: dict[str, list[str]]) -> None:
+    """What a volume lies under: the chains of the domains' disks, and the volumes that nobody has, say the same."""
+    view = Node().put(DATA, kind="volume").put(THEIRS, base=(DATA, "qcow2")).put("/p/s2", base=(THEIRS, "qcow2"))
+    heads |= {DATA: ["pool/s1"], THEIRS: ["pool/s2"]}
+    view.gives(disk("/p/s2"))
+    covering, stands = disk_chain.covering(view, None, DATA)  # type: ignore[arg-type]
+    assert ([one.name for one in covering], stands) == (["d0"], True)
+    assert {layer.path for layer in Chain(view, covering[0].element).over(DATA)} == {THEIRS, "/p/s2"}
+    assert disk_chain.standing(view, None, DATA) == {THEIRS: "pool/s1", "/p/s2": "pool/s2"}  # type: ignore[arg-type]
+    assert disk_chain.covering(view.gives(), None, DATA) == ([], True)  # type: ignore[arg-type]
+
+
+def test_what_a_guest_writes_into_its_raw_disk_covers_nobodys_volume(heads: dict[str, list[str]]) -> None:
+    view = Node().put(DATA, kind="volume").put("/p/guest", base=(DATA, "qcow2"))
+    view.put("/p/liar", "raw", (DATA, "qcow2"), kind="volume")
+    heads[DATA] = ["pool/liar", "pool/guest"]
+    assert disk_chain.children(view.gives(disk("/p/guest", "raw")), DATA) == {}
+    assert disk_chain.children(view.gives(disk("/p/guest")), DATA) == {"/p/guest": "pool/guest"}
+    assert disk_chain.children(view.gives(), DATA) == {"/p/guest": "pool/guest"}  # for all that is known it is one
+
+
+def test_a_layer_of_ours_is_seen_by_its_name() -> None:
+    ours = f"jvp-{UUID}-s1"
+    made = [f"jvp-{UUID}-root", f"jvp-{UUID}-seed", f"jvp-{UUID}-nvram", BASE[3:], "data", ".jvp-data.json"]
+    assert not disk_chain.may_hold_layers(made)
+    assert disk_chain.may_hold_layers([*made, "snap"])
+    assert disk_chain.may_hold_layers([*made, ours, f".jvp-{ours}.json"])
+    view = node().put(f"/p/{ours}", base=(DATA, "qcow2"), kind="snapshot")
+    over = view.gives(disk(DATA), disk(f"/p/{ours}"))
+    assert (found := disk_chain.under_ours(over, DATA)) is not None
+    assert found.name == "d1"
+    assert disk_chain.under_ours(over, OWN) is None

@@ -17,12 +17,13 @@ from jvp.core.abandon import run
 from jvp.core.errors import Cancelled
 from jvp.core.identity import Mark
 from jvp.core.work import Work
+from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import devices, domains
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import node, one_at_a_time
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import lookup, overlays, templates
+from jvp.libvirt.storage import lookup, templates
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.resources.storage.template import Templates, TemplateState
 from jvp.resources.storage.volume import Volumes, VolumeState
@@ -216,7 +217,7 @@ RECORD = Sidecar("Template", Mark("", 0), "whole", facts={"current": "0" * 12})
     [
         lambda busy: lookup.volume_of(busy, "p/v"),
         lambda busy: View(busy).learned("/p/v"),
-        lambda busy: overlays._learn(busy, "/p", {"/p/v": []}),
+        lambda busy: disk_chain._learn(busy, "/p", {"/p/v": []}),
         lambda busy: templates._usable(busy, "t", RECORD, ()),
     ],
     ids=["volume", "file", "overlays", "template"],

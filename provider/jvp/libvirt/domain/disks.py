@@ -32,8 +32,18 @@ class DomainDisk:
     """The disk in the running definition, None when only the inactive one has it."""
     backing: bool
     """Whether the file is not the disk itself but one that the disk stands on."""
-    is_cd: bool = False
-    """Whether the disk is a CD drive."""
+    element: Element
+    """The disk in the definition that tells of it: in the running one, where that does."""
+
+    @property
+    def is_cd(self) -> bool:
+        """Whether the disk is a CD drive."""
+        return self.element.get("device") == "cdrom"
+
+    @property
+    def format(self) -> str:
+        """The format that QEMU is told of the disk."""
+        return value(self.element, "driver/@type") or "raw"
 
 
 def disk_users(
@@ -105,8 +115,8 @@ def _disks_of(
         for element in root.iterfind("devices/disk"):
             target = value(element, "target/@dev") or ""
             for path, backing in _paths_of(connection, element, paths):
-                is_cd = element.get("device") == "cdrom"
-                yield path, DomainDisk(domain, domain.name(), ours, target, element if live else None, backing, is_cd)
+                running = element if live else None
+                yield path, DomainDisk(domain, domain.name(), ours, target, running, backing, element)
 
 
 def _paths_of(
@@ -201,6 +211,6 @@ def _is_at(connection: handles.Connection, disk: Element, path: str) -> bool:
     return any(found == path and not backing for found, backing in _paths_of(connection, disk, {}))
 
 
-def resize_live(disk: DomainDisk, size: int) -> None:
+def resize_live(domain: handles.Domain, target: str, size: int) -> None:
     """Grow the disk of a running guest. Raises libvirtError."""
-    disk.domain.blockResize(disk.target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from jvp.core.errors import Busy, Path, Rejected
 from jvp.core.words import listed
-from jvp.libvirt.domain import devices
-from jvp.libvirt.domain.disks import DomainDisk, disk_users
+from jvp.libvirt.domain.disks import DomainDisk, seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
@@ -16,6 +16,7 @@ from jvp.libvirt.storage import copy_volume, lookup, pool_kind, templates, volum
 from jvp.libvirt.storage.templates import TemplateVolume
 
 FORMATS = ("qcow2", "raw")
+"""Of the volumes that can be managed, and so cloned."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,13 @@ class Original:
         """What a guest sees, in whole sectors."""
         return pool_kind.volumes_of(self.root).rounded(number(self.root, "capacity") or 0)
 
-    def refuse_unsteady(self) -> None:
-        """Raise Rejected while a guest that runs may write into it."""
-        writers = _writers(_users(self.volume))
+    @property
+    def path(self) -> str:
+        return value(self.root, "target/path") or ""
+
+    def refuse_unsteady(self, users: Mapping[str, list[DomainDisk]]) -> None:
+        """Raise Rejected while a guest that runs may write into it. `users` are all domains' disks."""
+        writers = _writers(users, self.path)
         if writers:
             raise Rejected(
                 f'volume "{self.name}" is in use by {listed(writers)}, which may write into it meanwhile; '
@@ -54,9 +59,9 @@ class Original:
                 path=self.where,
             )
 
-    def refuse_changed(self, clone: Element) -> None:
+    def refuse_changed(self, node: Node, clone: Element) -> None:
         """Raise Busy when the original was not left alone while `clone` was made from it."""
-        if _writers(_users(self.volume)):
+        if _writers(seen_domains(node).users, self.path):
             raise Busy(f'volume "{self.name}" was taken into use while it was cloned; run again when it is free')
         if value(clone, "backingStore/path") != (self.base.path if self.base else None):
             raise Rejected(f'volume "{self.name}" has changed while it was cloned; run again', path=self.where)
@@ -77,7 +82,7 @@ def original_of(node: Node, reference: str, where: Path) -> Original:
         record = volume_record.get(pool, name)
         if record is not None and record.phase != "whole":
             raise Rejected(f'volume "{name}" is not complete; apply the program that declares it', path=where)
-        format = (record.format if record else None) or _driver_format(volume) or copy_volume.format_of(root)
+        format = (record.format if record else None) or _driver_format(node, volume) or copy_volume.format_of(root)
         if format not in FORMATS:
             raise Rejected(f'volume "{name}" is of the format {format}; only qcow2 and raw can be cloned', path=where)
         copy_volume.refuse_other_format(root, format, name)
@@ -99,21 +104,13 @@ def _base(node: Node, root: Element, name: str, where: Path) -> TemplateVolume |
     return replace(template, volume=volume, volume_name=volume.name(), path=path)
 
 
-def _users(volume: handles.StorageVol) -> list[DomainDisk]:
-    return [disk for disk in disk_users(volume.connect()).get(volume.path(), ()) if not disk.backing]
+def _writers(users: Mapping[str, list[DomainDisk]], path: str) -> set[str]:
+    """The running guests that may write into the file at a path."""
+    running = [disk for disk in users.get(path, ()) if disk.live is not None and not disk.backing]
+    return {disk.name for disk in running if disk.element.find("readonly") is None}
 
 
-def _writers(users: list[DomainDisk]) -> set[str]:
-    return {disk.name for disk in users if disk.live is not None and disk.live.find("readonly") is None}
-
-
-def _driver_format(volume: handles.StorageVol) -> str | None:
+def _driver_format(node: Node, volume: handles.StorageVol) -> str | None:
     """The format by which a domain has the volume, None when none has it."""
-    for disk in _users(volume):
-        if disk.live is not None:
-            return value(disk.live, "driver/@type") or "raw"
-        for _, root in devices.definitions([disk.domain]):
-            for element in root.iterfind("devices/disk"):
-                if value(element, "target/@dev") == disk.target:
-                    return value(element, "driver/@type") or "raw"
-    return None
+    users = seen_domains(node).users.get(volume.path(), ())
+    return next((disk.format for disk in users if not disk.backing), None)

@@ -177,7 +177,6 @@ class Clone(Content):
         return {"volume_id": original.id, "volume_pool": original.pool.name(), **base}
 
     def refuse(self, pool: handles.StoragePool) -> None:
-        self.original.refuse_unsteady()
         refuse_space(pool, self.what, number(self.original.root, "allocation") or 0)
 
     @property
@@ -189,7 +188,7 @@ class Clone(Content):
 
     def make(self, work: Work, claim: Claim, size: int | None) -> handles.StorageVol:
         volume = streamed(work, self.node, claim, self.original.volume, self.format)
-        self.original.refuse_changed(volume_xml(volume))
+        self.original.refuse_changed(self.node, volume_xml(volume))
         if size is not None and size > self.original.capacity:
             volume.resize(size, 0)
         return volume

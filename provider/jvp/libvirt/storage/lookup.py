@@ -31,7 +31,11 @@ T = TypeVar("T")
 PERMISSION_MODE = "0600"
 _REMEMBERED_S = 5.0
 _bases: dict[str, dict[tuple[str, str], tuple[float, str | None]]] = {}
-"""What volumes stand on, and when that was read, by uri and by pool and name."""
+"""What volumes stand on, and when that was read, by uri and by pool and name.
+
+libvirt tells it in each volume's own XML alone: without this the end of a stack would read each for each other one. So
+for these seconds it is missed that another process has made an overlay anew, by the same name and on another base.
+"""
 _REFRESH_S = 30.0
 _looks = Looks()
 _ACTIVE = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE

@@ -31,7 +31,7 @@ from jvp.core.taken import KEPT, being_made, name_taken
 from jvp.core.types import shortened
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import translated
 from jvp.libvirt.link.node import Node
@@ -235,7 +235,7 @@ class Claim:
         self.record = record
 
     def _remove(self, work: Work, volume: handles.StorageVol) -> None:
-        users = [disk.name for disk in disk_users(self.node.connection).get(volume.path(), ())]
+        users = [disk.name for disk in seen_domains(self.node).users.get(volume.path(), ())]
         users += lookup.backing_users(self.node.connection, volume.path())
         if users:
             raise Busy(f'volume "{self.name}" was not finished, but is used by {listed(users)}; release it first')

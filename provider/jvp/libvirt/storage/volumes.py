@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import libvirt
 
-from jvp.core.errors import Invalid, JvpError, Rejected, Undefined
+from jvp.core.errors import JvpError, Rejected, Undefined
 from jvp.core.identity import Mark
-from jvp.core.types import size_text
-from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.domain import disks
-from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, overlays, pool_kind, pool_mark, templates, volume_record
+from jvp.libvirt.storage import copy_volume, lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.volume_claim import remove_when_free, untaken
 from jvp.libvirt.storage.volume_record import Sidecar
 
@@ -35,6 +32,8 @@ class Found:
     volume: handles.StorageVol
     root: Element
     record: Sidecar | None
+    seen: int | None = None
+    """What a guest sees of it where layers of ours lie over it."""
 
     @property
     def name(self) -> str:
@@ -52,6 +51,8 @@ class Found:
     @property
     def size(self) -> int:
         """What a guest sees, in bytes. A raw disk that looks like qcow2 is as long as its file."""
+        if self.seen is not None:
+            return self.seen
         if self.format == "raw" and copy_volume.format_of(self.root) != "raw":
             return number(self.root, "physical") or 0
         return number(self.root, "capacity") or 0
@@ -156,38 +157,10 @@ class VolumeApi:
                 return replace(found, record=record)
         return found
 
-    def grow(self, work: Work, found: Found, size: int) -> Found:
-        """Bring the volume to `size`, through the guest that runs from it when there is one; as it is then.
-
-        Raises Invalid for less than it has; Rejected when its bytes claim another format, or it is under an overlay.
-        Again: yes.
-        """
-        if size < found.size:
-            raise Invalid(
-                f'volume "{found.name}" has {size_text(found.size)} and cannot shrink to {size_text(size)}: '
-                f'that would cut off data; declare "{size_text(found.size)}"',
-                path=("size",),
-            )
-        if size == found.size:
-            return found
-        copy_volume.refuse_other_format(found.root, found.format, found.name)
-        pool_kind.require(found.pool, "resize", ("size",))
-        work.check()
-        every = disks.disk_users(self.node.connection)
-        lookup.remember_base(found.pool, found.name, found.root)
-        overlays.refuse_covered(self.node, found.pool, found.path, every, ("size",))
-        users = every.get(found.path, [])
-        running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
-        if running is not None:
-            disks.resize_live(running, size)
-        else:
-            found.volume.resize(size, 0)
-        return self.found(found.pool, found.volume, found.record)
-
-    def remove(self, work: Work, object_id: str, *, nonce: str | None, detach: bool) -> None:
+    def remove(self, work: Work, object_id: str, *, nonce: str | None, release: Callable[[Found], None]) -> None:
         """Delete the volume and our record of it, and what of its template nobody uses any more.
 
-        Our own instances let go of it first (with `detach`); other users are an error that names them.
+        Whoever uses it is made to let go of it by `release` first, which raises where somebody does not.
         `nonce` tells whether it is still the volume that was made: another one is left alone.
         Raises Rejected, Busy when a guest does not let go. Again: yes, missing is fine.
         """
@@ -205,7 +178,7 @@ class VolumeApi:
                 work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')
             return
         if found is not None:
-            self._release(work, found, detach)
+            release(found)
             remove_when_free(work, found.volume)
         if record is not None:
             self._forget(work, pool, name, record, since)
@@ -235,28 +208,6 @@ class VolumeApi:
                 volume_record.remove(pool, name, record)
             else:
                 volume_record.drop(pool, name, record.nonce)
-
-    def _release(self, work: Work, found: Found, detach: bool) -> None:
-        """Have the users let go, or raise."""
-        connection = self.node.connection
-        seen = seen_domains(self.node).users
-        lookup.remember_base(found.pool, found.name, found.root)
-        is_base = overlays.refuse_covered(self.node, found.pool, found.path, seen)
-        users = disks.disk_users(connection).get(found.path, []) if found.path in seen else []
-        foreign = sorted({disk.name for disk in users if not disk.ours})
-        if foreign:
-            raise Rejected(f'volume "{found.name}" is used by {listed(foreign)}; detach it there first')
-        if is_base and (based := lookup.backing_users(connection, found.path)):
-            raise Rejected(f'volume "{found.name}" is the base of {listed(based)}; delete those first')
-        if users and not detach:
-            names = listed({disk.name for disk in users})
-            raise Rejected(f'volume "{found.name}" is attached to {names}, and detachOnDelete is false')
-        disks.refuse_saved(
-            connection, f'volume "{found.name}"', lambda root: disks.has_disk(connection, root, found.path)
-        )
-        for disk in users:
-            work.status(f'taking volume "{found.name}" out of "{disk.name}"')
-            disks.detach(work, disk, found.path)
 
     def _stopped(self, pool: handles.StoragePool, error: libvirt.libvirtError) -> Exception:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and not pool.isActive():

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
+from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.disks import detach, disk_users
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.libvirt.storage import overlays
 from jvp.resources.instance.definition import DiskSource
 from jvp.resources.instance.disk import Disk
 from jvp.resources.instance.storage import iso_template, source_of_volume
@@ -92,9 +92,9 @@ def _attached(wish: Wish, holder: str) -> Rejected:
 def _refuse_base(view: View, wish: Wish, user: str) -> None:
     """Raise Rejected when others than `user` have, or could have again, an overlay that stands on the volume."""
     pool, name, users = wish.volume.pool, wish.volume.name, view.users
-    if not overlays.has_foreign(view.names(pool)):
+    if not disk_chain.may_hold_layers(view.names(pool)):
         return
-    tops = overlays.standing(view.node, pool, wish.where, users)
+    tops = disk_chain.standing(view, pool, wish.where)
     if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
         raise Rejected(
             f'volume "{name}" lies under {listed(tops)}, which writing to it would break; merge that into it '

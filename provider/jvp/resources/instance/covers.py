@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from jvp.core.errors import JvpError, Rejected
+from jvp.libvirt import disk_chain
 from jvp.libvirt.disk_chain import Chain
 from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import overlays
 from jvp.resources.instance.definition import DiskSource, Names, disk_key, is_declared, names_of, source_of, told_format
 from jvp.resources.instance.model import Instance, InstanceState
 
@@ -44,6 +44,6 @@ def refuse_moved(view: View, domain: handles.Domain, inactive: Element, spec: In
                 continue
             going = bool(Chain(view, device).over(path))
         if going:
-            why = overlays.covered(domain.name(), value(device, "target/@dev") or "")
+            why = disk_chain.covered(domain.name(), value(device, "target/@dev") or "")
             where = ("disks",) if index is None else ("disks", index, "volume")
             raise Rejected(f'the volume "{had[key]}" of the disk "{key}" {why}', path=where)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from jvp.core.errors import Invalid, NotFound, Rejected
 from jvp.core.types import disk_bytes
 from jvp.core.work import Work
+from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import copy_volume, kinds, lookup, overlays
+from jvp.libvirt.storage import copy_volume, kinds, lookup
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format
@@ -85,5 +86,5 @@ def refuse_covered(view: View, domain: handles.Domain, root: Element, own: str |
     """Raise Rejected when the root disk `own` lies under another tool's layer, which would have to grow with it."""
     chain = root_chain(view, root)
     if chain is not None and chain.path != own and (own is None or not chain.stands_for(own)):
-        why = overlays.covered(domain.name(), value(chain.disk, "target/@dev") or "")
+        why = disk_chain.covered(domain.name(), value(chain.disk, "target/@dev") or "")
         raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))

@@ -8,11 +8,12 @@ from jvp.core.errors import Invalid, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt import disk_chain
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, overlays
+from jvp.libvirt.node_view import View
+from jvp.libvirt.storage import copy_volume
 from jvp.libvirt.storage.content import copied, refuse_space
 from jvp.libvirt.storage.kinds import Ability
 from jvp.libvirt.storage.lookup import BackingFile, active_pool_of, create_volume, find_volume, there
@@ -108,7 +109,7 @@ def _take_over(work: Work, node: Node, volume: handles.StorageVol, plan: RootPla
     backing, wanted = value(root, "backingStore/path"), plan.template.path if plan.template else None
     if plan.format == "raw":
         wanted = None  # a copy, or blank
-    if tops := overlays.standing(node, plan.pool, volume.path(), disk_users(node.connection)):
+    if tops := disk_chain.standing(View(node), plan.pool, volume.path()):
         raise Rejected(
             f"its root disk {volume.path()} outlived a machine that was undefined, and lies under {listed(tops)}, "
             'which writing to it would break; merge that into it ("qemu-img commit"), or delete it',

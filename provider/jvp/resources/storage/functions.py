@@ -12,7 +12,7 @@ from jvp.core.facts import Unit
 from jvp.core.model import Spec
 from jvp.core.types import Reference
 from jvp.core.work import Work
-from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number
@@ -110,7 +110,7 @@ class GetVolume:
             if found is None:
                 raise NotFound(f'volume "{args.volume}" is gone', path=("volume",))
             allocation = number(found.root, "allocation")
-            disks = disk_users(self.node.connection).get(found.path, ())
+            disks = seen_domains(self.node).users.get(found.path, ())
             return VolumeFound(
                 id=object_id,
                 name=found.name,

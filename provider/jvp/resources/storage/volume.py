@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from jvp.core.declaration import Noted
@@ -21,24 +22,24 @@ from jvp.core.types import (
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.domain.disks import disk_users
+from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.storage import lookup, volume_claim
+from jvp.libvirt.storage.clone_source import FORMATS
 from jvp.libvirt.storage.content import Content
 from jvp.libvirt.storage.copy_volume import damage, format_of
 from jvp.libvirt.storage.volume_claim import Holder, Standing
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.libvirt.storage.volumes import WAY_OUT, Found, VolumeApi
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
-from jvp.resources.storage import listing, lost_file
+from jvp.resources.storage import listing, lost_file, volume_use
 from jvp.resources.storage.items import VolumeFilters, VolumeItem
 from jvp.resources.storage.unread import unread
 from jvp.resources.storage.volume_content import content_of, refuse_unfit, size_of
 from jvp.resources.storage.volume_model import Volume, VolumeState, VolumeType
 
-FORMATS = ("qcow2", "raw")
 ORIGINS = ("template_id", "volume_id", "image_path", "full")
 """The facts of the record that tell what a volume was made from."""
 
@@ -113,8 +114,9 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
     def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             nonce, detach = (prior.nonce, prior.detach_on_delete) if prior else (None, True)
+            release = partial(volume_use.release, work, self.node, detach=detach is not False)
             try:
-                self.api.remove(work, object_id, nonce=nonce, detach=detach is not False)
+                self.api.remove(work, object_id, nonce=nonce, release=release)
             except Undefined:
                 # An imported program names its pool, so no engine knows that the pool must go last.
                 if prior is None or nonce:
@@ -202,7 +204,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
 
     def replacement_warnings(self, work: Work, prior: VolumeState) -> Iterator[str]:
         with libvirt_errors(f'volume "{prior.name}"'):
-            users = [disk for disk in disk_users(self.node.connection).get(prior.path, ()) if disk.live is not None]
+            users = [disk for disk in seen_domains(self.node).users.get(prior.path, ()) if disk.live is not None]
             if users and prior.detach_on_delete:
                 names = listed(disk.name for disk in users)
                 yield f'volume "{prior.name}" is unplugged from what runs with it before it is deleted: {names}'
@@ -250,7 +252,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         return found if same and (spec.size is None or found.size <= disk_bytes(spec.size)) else None
 
     def _grown(self, work: Work, found: Found, spec: Volume) -> Found:
-        return found if spec.size is None else self.api.grow(work, found, disk_bytes(spec.size))
+        return found if spec.size is None else volume_use.grow(work, self.api, found, disk_bytes(spec.size))
 
     def _found(self, work: Work, object_id: str) -> Found:
         found = self.api.find(work, object_id)

@@ -14,9 +14,11 @@ from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.images import qcow2
+from jvp.libvirt import disk_chain
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number, value, volume_xml
+from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import copy_volume, kinds, lookup
 from jvp.libvirt.storage.clone_source import original_of
 from jvp.libvirt.storage.content import Clone, Content, Copy, Overlay
@@ -84,9 +86,20 @@ def _refuse_other_format(spec: Volume, format: str, what: str) -> None:
 
 
 class CheckedClone(Clone):
-    """A clone of a volume whose own header was read: nothing but a template may lie under it."""
+    """A clone of a volume whose own header was read: nothing but a template may lie under it.
+
+    What another tool has laid over it is no part of it. What we have laid over it is: the volume goes on there.
+    """
 
     def refuse(self, pool: handles.StoragePool) -> None:
+        view = View(self.node)
+        self.original.refuse_unsteady(view.users)
+        if (disk := disk_chain.under_ours(view, self.original.path)) is not None:
+            raise Rejected(
+                f'volume "{self.original.name}" lies under a snapshot of "{disk.name}", and cannot be cloned before '
+                "that is merged",
+                path=("volume",),
+            )
         super().refuse(pool)
         if self.format == "qcow2":
             head = read_small(self.node.connection, self.original.volume, images.HEAD_BYTES)
