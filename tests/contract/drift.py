@@ -369,6 +369,8 @@ POOL = [
 POOL_NOT_READ = {
     "name": "libvirt 9.0 cannot rename a pool: another name is another pool",
     "path": "libvirt changes the folder of a stopped pool only; tests/contract/test_storage_pool.py has another folder",
+    "type": "libvirt has no way to make another type of a pool: it is made anew",
+    "source": "libvirt changes it of a stopped pool only; tests/contract/test_storage_mounted.py has another device",
     "deleteData": "a setting of our own",
 }
 

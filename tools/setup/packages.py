@@ -35,8 +35,11 @@ PACKAGES = (
     # tests read cloud-init's disks with them,
     "genisoimage",
     "libarchive-tools",
-    # and import what virt-install makes
+    # import what virt-install makes,
     "virtinst",
+    # and have libvirt format devices
+    "e2fsprogs",
+    "xfsprogs",
 )
 
 

@@ -35,8 +35,17 @@ def name_taken(
 
 def folder_taken(kind: str, name: str, how: str, *, id: str, holder: Mark | None) -> NameTaken:
     """The error for a folder that is another object's; `how` says so up to that object."""
-    message = f'{how} the {kind} "{name}" with the id {id}, {maker(holder)}; choose another folder'
-    return NameTaken(message, path=("path",), kind=kind, name=name, id=id, holder=holder)
+    return _place_taken(kind, name, how, "folder", ("path",), id, holder)
+
+
+def device_taken(kind: str, name: str, device: str, *, id: str, holder: Mark | None) -> NameTaken:
+    """The error for a device that is another object's."""
+    return _place_taken(kind, name, f'"{device}" is the device of', "device", ("source", "device"), id, holder)
+
+
+def _place_taken(kind: str, name: str, how: str, what: str, path: Path, id: str, holder: Mark | None) -> NameTaken:
+    message = f'{how} the {kind} "{name}" with the id {id}, {maker(holder)}; choose another {what}'
+    return NameTaken(message, path=path, kind=kind, name=name, id=id, holder=holder)
 
 
 def being_made(kind: str, name: str, *, pool: str, record: str, path: Path) -> NameTaken:

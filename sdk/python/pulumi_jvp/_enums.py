@@ -19,6 +19,7 @@ __all__ = [
     'InstanceVirtType',
     'InstanceWaitFor',
     'NetworkMode',
+    'StoragePoolSourceFormat',
     'VolumeFormat',
 ]
 
@@ -110,6 +111,24 @@ class NetworkMode(_builtins.str, Enum):
     ROUTE = "route"
     ISOLATED = "isolated"
     BRIDGE = "bridge"
+
+
+@pulumi.type_token("jvp:index:StoragePoolSourceFormat")
+class StoragePoolSourceFormat(_builtins.str, Enum):
+    AUTO = "auto"
+    EXT4 = "ext4"
+    XFS = "xfs"
+    EXT3 = "ext3"
+    EXT2 = "ext2"
+    VFAT = "vfat"
+    ISO9660 = "iso9660"
+    UDF = "udf"
+    UFS = "ufs"
+    GFS = "gfs"
+    GFS2 = "gfs2"
+    HFS_ = "hfs+"
+    OCFS2 = "ocfs2"
+    VMFS = "vmfs"
 
 
 @pulumi.type_token("jvp:index:VolumeFormat")

@@ -38,6 +38,8 @@ __all__ = [
     'NetworkReservationArgsDict',
     'ProviderTimeoutsArgs',
     'ProviderTimeoutsArgsDict',
+    'StoragePoolSourceArgs',
+    'StoragePoolSourceArgsDict',
     'TemplateSourceArgs',
     'TemplateSourceArgsDict',
 ]
@@ -1203,6 +1205,59 @@ class ProviderTimeoutsArgs:
     @update.setter
     def update(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "update", value)
+
+
+class StoragePoolSourceArgsDict(TypedDict):
+    """
+    What a pool is made of, where that is not its folder alone.
+    """
+    device: pulumi.Input[_builtins.str]
+    """
+    The block device with the file system. Mounted as it is when it holds one; formatted only when it is blank and `format` says how. What is on it stays when the pool is deleted. Format: absolute path on the node.
+    """
+    format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'StoragePoolSourceFormat']]]]
+    """
+    The type of the file system. A blank device gets one of this type; one that holds anything else is refused. By default auto: whatever is there is mounted, and nothing is formatted.
+    """
+
+@pulumi.input_type
+class StoragePoolSourceArgs:
+    def __init__(__self__, *,
+                 device: pulumi.Input[_builtins.str],
+                 format: pulumi.Input[Optional[Union[_builtins.str, 'StoragePoolSourceFormat']]] = None):
+        """
+        What a pool is made of, where that is not its folder alone.
+
+        :param pulumi.Input[_builtins.str] device: The block device with the file system. Mounted as it is when it holds one; formatted only when it is blank and `format` says how. What is on it stays when the pool is deleted. Format: absolute path on the node.
+        :param pulumi.Input[Union[_builtins.str, 'StoragePoolSourceFormat']] format: The type of the file system. A blank device gets one of this type; one that holds anything else is refused. By default auto: whatever is there is mounted, and nothing is formatted.
+        """
+        pulumi.set(__self__, "device", device)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> pulumi.Input[_builtins.str]:
+        """
+        The block device with the file system. Mounted as it is when it holds one; formatted only when it is blank and `format` says how. What is on it stays when the pool is deleted. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "device")
+
+    @device.setter
+    def device(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "device", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'StoragePoolSourceFormat']]]:
+        """
+        The type of the file system. A blank device gets one of this type; one that holds anything else is refused. By default auto: whatever is there is mounted, and nothing is formatted.
+        """
+        return pulumi.get(self, "format")
+
+    @format.setter
+    def format(self, value: pulumi.Input[Optional[Union[_builtins.str, 'StoragePoolSourceFormat']]]):
+        pulumi.set(self, "format", value)
 
 
 class TemplateSourceArgsDict(TypedDict):

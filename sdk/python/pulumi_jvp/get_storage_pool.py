@@ -13,6 +13,8 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
+from . import outputs
+from ._enums import *
 
 __all__ = [
     'GetStoragePoolResult',
@@ -23,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetStoragePoolResult:
-    def __init__(__self__, active=None, allocation_bytes=None, autostart=None, available_bytes=None, capacity_bytes=None, delete_data=None, id=None, name=None, path=None, state=None, type=None, uuid=None, volumes=None):
+    def __init__(__self__, active=None, allocation_bytes=None, autostart=None, available_bytes=None, capacity_bytes=None, delete_data=None, id=None, name=None, path=None, source=None, state=None, type=None, uuid=None, volumes=None):
         if active and not isinstance(active, bool):
             raise TypeError("Expected argument 'active' to be a bool")
         pulumi.set(__self__, "active", active)
@@ -51,6 +53,9 @@ class GetStoragePoolResult:
         if path and not isinstance(path, str):
             raise TypeError("Expected argument 'path' to be a str")
         pulumi.set(__self__, "path", path)
+        if source and not isinstance(source, dict):
+            raise TypeError("Expected argument 'source' to be a dict")
+        pulumi.set(__self__, "source", source)
         if state and not isinstance(state, str):
             raise TypeError("Expected argument 'state' to be a str")
         pulumi.set(__self__, "state", state)
@@ -132,9 +137,17 @@ class GetStoragePoolResult:
     @pulumi.getter
     def path(self) -> _builtins.str:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
+        The folder, or where the device is mounted. Made when it does not exist, and then removed with the pool when it is empty; missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
         """
         return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> Optional['outputs.StoragePoolSource']:
+        """
+        The block device that is mounted. Required for the type fs, and of no other.
+        """
+        return pulumi.get(self, "source")
 
     @_builtins.property
     @pulumi.getter
@@ -146,9 +159,9 @@ class GetStoragePoolResult:
 
     @_builtins.property
     @pulumi.getter
-    def type(self) -> Optional[_builtins.str]:
+    def type(self) -> _builtins.str:
         """
-        libvirt's type of the pool: dir.
+        libvirt's type of the pool. dir, by default: a folder. fs: the file system on a block device, which libvirt mounts while the pool runs. Of other types a pool is only imported.
         """
         return pulumi.get(self, "type")
 
@@ -184,6 +197,7 @@ class AwaitableGetStoragePoolResult(GetStoragePoolResult):
             id=self.id,
             name=self.name,
             path=self.path,
+            source=self.source,
             state=self.state,
             type=self.type,
             uuid=self.uuid,
@@ -212,6 +226,7 @@ def get_storage_pool(storage_pool: Optional[_builtins.str] = None,
         id=pulumi.get(__ret__, 'id'),
         name=pulumi.get(__ret__, 'name'),
         path=pulumi.get(__ret__, 'path'),
+        source=pulumi.get(__ret__, 'source'),
         state=pulumi.get(__ret__, 'state'),
         type=pulumi.get(__ret__, 'type'),
         uuid=pulumi.get(__ret__, 'uuid'),
@@ -237,6 +252,7 @@ def get_storage_pool_output(storage_pool: pulumi.Input[Optional[_builtins.str]] 
         id=pulumi.get(__response__, 'id'),
         name=pulumi.get(__response__, 'name'),
         path=pulumi.get(__response__, 'path'),
+        source=pulumi.get(__response__, 'source'),
         state=pulumi.get(__response__, 'state'),
         type=pulumi.get(__response__, 'type'),
         uuid=pulumi.get(__response__, 'uuid'),

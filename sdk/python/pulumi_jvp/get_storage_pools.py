@@ -63,7 +63,7 @@ def get_storage_pools(declared_by: Optional[_builtins.str] = None,
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetStoragePoolsState'] state: Only those in this state.
-    :param _builtins.str type: Only those of this type, in libvirt's word: dir.
+    :param _builtins.str type: Only those of this type: dir or fs.
     """
     __args__ = dict()
     __args__['declaredBy'] = declared_by
@@ -92,7 +92,7 @@ def get_storage_pools_output(declared_by: pulumi.Input[Optional[Optional[_builti
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetStoragePoolsState'] state: Only those in this state.
-    :param _builtins.str type: Only those of this type, in libvirt's word: dir.
+    :param _builtins.str type: Only those of this type: dir or fs.
     """
     __args__ = dict()
     __args__['declaredBy'] = declared_by

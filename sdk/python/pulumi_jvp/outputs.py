@@ -33,6 +33,7 @@ __all__ = [
     'NetworkReservation',
     'ProviderTimeouts',
     'StoragePoolItem',
+    'StoragePoolSource',
     'TemplateItem',
     'TemplateSource',
     'VolumeItem',
@@ -1295,6 +1296,41 @@ class StoragePoolItem(dict):
         With details: libvirt's type of the pool.
         """
         return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class StoragePoolSource(dict):
+    """
+    What a pool is made of, where that is not its folder alone.
+    """
+    def __init__(__self__, *,
+                 device: _builtins.str,
+                 format: Optional[_builtins.str] = None):
+        """
+        What a pool is made of, where that is not its folder alone.
+
+        :param _builtins.str device: The block device with the file system. Mounted as it is when it holds one; formatted only when it is blank and `format` says how. What is on it stays when the pool is deleted. Format: absolute path on the node.
+        :param Union[_builtins.str, 'StoragePoolSourceFormat'] format: The type of the file system. A blank device gets one of this type; one that holds anything else is refused. By default auto: whatever is there is mounted, and nothing is formatted.
+        """
+        pulumi.set(__self__, "device", device)
+        if format is not None:
+            pulumi.set(__self__, "format", format)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> _builtins.str:
+        """
+        The block device with the file system. Mounted as it is when it holds one; formatted only when it is blank and `format` says how. What is on it stays when the pool is deleted. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter
+    def format(self) -> Optional[_builtins.str]:
+        """
+        The type of the file system. A blank device gets one of this type; one that holds anything else is refused. By default auto: whatever is there is mounted, and nothing is formatted.
+        """
+        return pulumi.get(self, "format")
 
 
 @pulumi.output_type

@@ -13,6 +13,9 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
+from . import outputs
+from ._enums import *
+from ._inputs import *
 
 __all__ = ['StoragePoolArgs', 'StoragePool']
 
@@ -23,7 +26,9 @@ class StoragePoolArgs:
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
                  delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
-                 path: pulumi.Input[Optional[_builtins.str]] = None):
+                 path: pulumi.Input[Optional[_builtins.str]] = None,
+                 source: pulumi.Input[Optional['StoragePoolSourceArgs']] = None,
+                 type: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a StoragePool resource.
 
@@ -31,7 +36,9 @@ class StoragePoolArgs:
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
         :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] path: The folder, or where the device is mounted. Made when it does not exist, and then removed with the pool when it is empty; missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input['StoragePoolSourceArgs'] source: The block device that is mounted. Required for the type fs, and of no other. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] type: libvirt's type of the pool. dir, by default: a folder. fs: the file system on a block device, which libvirt mounts while the pool runs. Of other types a pool is only imported. A change replaces the resource.
         """
         if active is not None:
             pulumi.set(__self__, "active", active)
@@ -43,6 +50,10 @@ class StoragePoolArgs:
             pulumi.set(__self__, "name", name)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if source is not None:
+            pulumi.set(__self__, "source", source)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
 
     @_builtins.property
     @pulumi.getter
@@ -96,13 +107,37 @@ class StoragePoolArgs:
     @pulumi.getter
     def path(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        The folder, or where the device is mounted. Made when it does not exist, and then removed with the pool when it is empty; missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
         """
         return pulumi.get(self, "path")
 
     @path.setter
     def path(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "path", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> pulumi.Input[Optional['StoragePoolSourceArgs']]:
+        """
+        The block device that is mounted. Required for the type fs, and of no other. A change replaces the resource.
+        """
+        return pulumi.get(self, "source")
+
+    @source.setter
+    def source(self, value: pulumi.Input[Optional['StoragePoolSourceArgs']]):
+        pulumi.set(self, "source", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        libvirt's type of the pool. dir, by default: a folder. fs: the file system on a block device, which libvirt mounts while the pool runs. Of other types a pool is only imported. A change replaces the resource.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "type", value)
 
 
 @pulumi.type_token("jvp:index:StoragePool")
@@ -116,9 +151,11 @@ class StoragePool(pulumi.CustomResource):
                  delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
+                 source: pulumi.Input[Optional[Union['StoragePoolSourceArgs', 'StoragePoolSourceArgsDict']]] = None,
+                 type: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
-        A folder on the node that holds volumes and templates.
+        A folder on the node that holds volumes and templates, or a file system that is mounted there.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
@@ -126,7 +163,9 @@ class StoragePool(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] autostart: Whether the pool starts with the node. Default: `true`.
         :param pulumi.Input[_builtins.bool] delete_data: Whether deleting the pool deletes the volumes in it that jvp made: kept ones, say. Files of others always stay, and so does the folder that holds them. Default: `false`.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] path: The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] path: The folder, or where the device is mounted. Made when it does not exist, and then removed with the pool when it is empty; missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node. A change replaces the resource.
+        :param pulumi.Input[Union['StoragePoolSourceArgs', 'StoragePoolSourceArgsDict']] source: The block device that is mounted. Required for the type fs, and of no other. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] type: libvirt's type of the pool. dir, by default: a folder. fs: the file system on a block device, which libvirt mounts while the pool runs. Of other types a pool is only imported. A change replaces the resource.
         """
         ...
     @overload
@@ -135,7 +174,7 @@ class StoragePool(pulumi.CustomResource):
                  args: Optional[StoragePoolArgs] = None,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        A folder on the node that holds volumes and templates.
+        A folder on the node that holds volumes and templates, or a file system that is mounted there.
 
         :param str resource_name: The name of the resource.
         :param StoragePoolArgs args: The arguments to use to populate this resource's properties.
@@ -157,6 +196,8 @@ class StoragePool(pulumi.CustomResource):
                  delete_data: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
+                 source: pulumi.Input[Optional[Union['StoragePoolSourceArgs', 'StoragePoolSourceArgsDict']]] = None,
+                 type: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -171,11 +212,12 @@ class StoragePool(pulumi.CustomResource):
             __props__.__dict__["delete_data"] = delete_data
             __props__.__dict__["name"] = name
             __props__.__dict__["path"] = path
+            __props__.__dict__["source"] = source
+            __props__.__dict__["type"] = type
             __props__.__dict__["allocation_bytes"] = None
             __props__.__dict__["available_bytes"] = None
             __props__.__dict__["capacity_bytes"] = None
             __props__.__dict__["state"] = None
-            __props__.__dict__["type"] = None
             __props__.__dict__["uuid"] = None
         super(StoragePool, __self__).__init__(
             'jvp:index:StoragePool',
@@ -207,6 +249,7 @@ class StoragePool(pulumi.CustomResource):
         __props__.__dict__["delete_data"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["path"] = None
+        __props__.__dict__["source"] = None
         __props__.__dict__["state"] = None
         __props__.__dict__["type"] = None
         __props__.__dict__["uuid"] = None
@@ -272,9 +315,17 @@ class StoragePool(pulumi.CustomResource):
     @pulumi.getter
     def path(self) -> pulumi.Output[_builtins.str]:
         """
-        The folder; made when it does not exist, and then removed with the pool when it is empty. Missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
+        The folder, or where the device is mounted. Made when it does not exist, and then removed with the pool when it is empty; missing folders above it are made too, and stay. It must be neither a folder of the system, as /etc is, nor that of another pool. By default /var/lib/jvp/<name>, on a qemu:///session node jvp/<name> in the user's data folder. Format: absolute path on the node.
         """
         return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> pulumi.Output[Optional['outputs.StoragePoolSource']]:
+        """
+        The block device that is mounted. Required for the type fs, and of no other.
+        """
+        return pulumi.get(self, "source")
 
     @_builtins.property
     @pulumi.getter
@@ -286,9 +337,9 @@ class StoragePool(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def type(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def type(self) -> pulumi.Output[_builtins.str]:
         """
-        libvirt's type of the pool: dir.
+        libvirt's type of the pool. dir, by default: a folder. fs: the file system on a block device, which libvirt mounts while the pool runs. Of other types a pool is only imported.
         """
         return pulumi.get(self, "type")
 

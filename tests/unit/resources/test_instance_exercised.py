@@ -94,7 +94,8 @@ NET = "192.168.50"
 CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
     "StoragePool": {
         "name": (NEW, "b"), "path": (NEW, "/b"), "active": (LIVE, False), "autostart": (LIVE, False),
-        "deleteData": (LIVE, True),
+        "deleteData": (LIVE, True), "type": (NEW, "dir"), "source.device": (NEW, "/dev/b"),
+        "source.format": (NEW, "xfs"),
     },
     "Template": {
         "name": (NEW, "b"), "pool": (NEW, "q"), "os": (LIVE, "debian-13"), "source.path": (LIVE, "/b"),
@@ -143,7 +144,7 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
 }  # fmt: skip
 """How a change of each property takes effect, nested ones too, and a value to change it to."""
 FULLY: dict[str, dict[str, Any]] = {
-    "StoragePool": {"name": "a", "path": "/a"},
+    "StoragePool": {"name": "a", "path": "/a", "type": "fs", "source": {"device": "/dev/a", "format": "ext4"}},
     "Template": {"name": "a", "pool": "p", "source": {"path": "/a", "digest": "a" * 64}},
     "Volume": {"name": "a", "pool": "p", "size": "1GiB", "template": "t"},
     "Network": test_network_model.FULL,
@@ -151,6 +152,7 @@ FULLY: dict[str, dict[str, Any]] = {
 }
 URL = {"name": "a", "pool": "p", "source": {"url": "https://example.org/a", "checksum": "sha256:" + "a" * 64}}
 INSTEAD: dict[str, dict[str, Any]] = {
+    "type": {"name": "a", "path": "/a"},
     "source.url": URL, "source.checksum": URL,
     "source.allowPrivateRedirects": {**URL, "source": {"url": "https://example.org/a"}},
     "volume": {"name": "a", "pool": "p", "volume": "p/v"}, "imagePath": {"name": "a", "pool": "p", "imagePath": "/a"},

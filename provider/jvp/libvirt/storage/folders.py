@@ -115,6 +115,25 @@ def _type_of_file_system(real: str) -> str | None:
     return found
 
 
+def mounted(node: Node, device: str) -> str | None:
+    """Where a device is mounted; None when it is not, or that cannot be told. Raises libvirtError."""
+    if not node.is_here:
+        return None
+    with outside(f"the device {device}"):
+        try:
+            number = os.stat(device).st_rdev  # noqa: PTH116 - as above
+        except OSError:
+            return None
+        for line in File("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            before, _, after = line.partition(" - ")
+            found = before.split(" ")
+            source = _ESCAPED.sub(lambda match: chr(int(match[1], 8)), after.split(" ")[1])
+            same = number and found[2] == f"{os.major(number)}:{os.minor(number)}"
+            if same or (source.startswith("/") and os.path.realpath(source) == os.path.realpath(device)):
+                return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), found[4])
+    return None
+
+
 def _is_below(path: str, tops: tuple[str, ...]) -> bool:
     """Whether a path is one of these or in one."""
     return any(top in ("/", path) or path.startswith(f"{top}/") for top in tops)

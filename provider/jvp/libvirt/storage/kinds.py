@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jvp.core.errors import Path, Rejected
+from jvp.core.types import shortened
 
 Ability = Literal["resize", "clone", "backing", "upload", "sparse", "snapshot"]
 """What can be done with volumes: grow them, have the daemon convert one into another, let one stand on another,
 write into one by a stream, make one that takes no room yet, lay a snapshot over one."""
 
 
-@dataclass(frozen=True)
-class Beside:
+class Beside(NamedTuple):
     """Records of volumes are small volumes of the same pool, told by their names."""
 
     prefix: str
@@ -36,8 +35,7 @@ class Beside:
         return record[len(self.prefix) : -len(self.suffix)]
 
 
-@dataclass(frozen=True)
-class Volumes:
+class Volumes(NamedTuple):
     """How volumes of one of libvirt's types are."""
 
     disk: str
@@ -67,14 +65,17 @@ FOLDER = "dir"
 """What libvirt calls the format of a volume that is a folder."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of pool."""
 
     type: str
     """libvirt's name for it."""
     volumes: Volumes
-    cannot: Mapping[Ability, str] = field(default_factory=dict)
+    source: tuple[str, ...] = ()
+    """What `source` says of it; nothing for a kind that has none, else it is required."""
+    mounts: bool = False
+    """Its folder is where libvirt mounts the source while the pool runs: what is in the pool is not in the folder."""
+    cannot: Mapping[Ability, str] = {}
     """What it does not do, and the sentence that says so and what to do instead."""
 
     def path(self, folder: str, name: str) -> str:
@@ -87,14 +88,50 @@ class Kind:
             raise Rejected(self.cannot[ability], path=path)
 
 
-Type = Literal["dir"]
 DIR = Kind("dir", FILES)
-_KINDS: Mapping[str, Kind] = {kind.type: kind for kind in (DIR,)}
+MOUNT = Kind("fs", FILES, source=("device", "format"), mounts=True)
+_KINDS: Mapping[str, Kind] = {kind.type: kind for kind in (DIR, MOUNT)}
+_OTHERS = frozenset(
+    "netfs logical disk iscsi iscsi-direct scsi mpath rbd sheepdog gluster zfs vstorage".split()  # noqa: SIM905 - shorter
+)
+"""libvirt's other types: a pool of these is not made here, and one that is there is taken for a folder."""
+Format = Literal[
+    "auto", "ext4", "xfs", "ext3", "ext2", "vfat", "iso9660", "udf", "ufs", "gfs", "gfs2", "hfs+", "ocfs2", "vmfs"
+]  # fmt: skip
+"""libvirt's types of file systems."""
+ANY_FORMAT: Format = "auto"
+"""Whatever file system there is; none is made."""
+
+
+def type_of_pool(text: str) -> str:
+    """A type of pool as libvirt spells it. Raises ValueError."""
+    if text not in _KINDS and text not in _OTHERS:
+        raise ValueError(f'"{shortened(text)}" is no type of pool: take {made()}')
+    return text
+
+
+def made() -> str:
+    """The types that are made here, as a sentence names them."""
+    return " or ".join(_KINDS)
+
+
+def refuse_other(type: str | None) -> None:
+    """Raise Rejected for a type of which no pool is made here."""
+    if type is not None and type not in _KINDS:
+        raise Rejected(
+            f'pools of the type "{type}" are not made by jvp, only imported; take {made()}',
+            path=("type",),
+        )
 
 
 def kind_of(type: str | None) -> Kind:
-    """The row of libvirt's type of a pool. A pool of another type, which somebody else made, is taken for a folder."""
+    """The row of libvirt's type of a pool. One of another type, which somebody else made, is taken for a folder."""
     return _KINDS.get(type or "", DIR)
+
+
+def with_source() -> list[str]:
+    """The types that take a source."""
+    return [kind.type for kind in _KINDS.values() if kind.source]
 
 
 def volumes_of(type: str | None) -> Volumes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError, Rejected
+from jvp.core.errors import Busy, JvpError
 from jvp.core.identity import Mark
 from jvp.core.taken import folder_taken
 from jvp.core.words import listed
@@ -20,7 +20,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value
-from jvp.libvirt.storage import folders, kvm_probe, lookup, pool_mark, pool_removal, volume_record
+from jvp.libvirt.storage import folders, kvm_probe, lookup, pool_mark, pool_removal, pool_start, volume_record
 from jvp.libvirt.storage.pool_mark import PoolMark
 
 _STATES = {
@@ -116,11 +116,9 @@ class PoolApi:
         """
         work.check()
         made: dict[str, bool] = {}
-        if not pool.isActive() and not _started(pool):
-            made = {"made": True}
-            pool = self._note(pool, **made)
-            _unless_started(pool, pool.build)
-            _unless_started(pool, pool.create)
+        if not pool.isActive():
+            pool, is_made = pool_start.first(pool, lambda: self._note(pool, made=True))
+            made = {"made": True} if is_made else {}
         mark = self.mark(pool)
         if mark is None or (mark.marked and mark.made >= bool(made)):
             return pool
@@ -174,8 +172,9 @@ class PoolApi:
             pool = self._autostart(pool, autostart)
         if bool(pool.isActive()) != active:
             if active:
-                self._start(pool)
+                pool_start.again(pool)
             else:
+                pool_start.refuse_in_use(pool, self.xml(pool), ("active",))
                 pool.destroy()
 
     def _autostart(self, pool: handles.StoragePool, wanted: bool) -> handles.StoragePool:
@@ -195,24 +194,6 @@ class PoolApi:
                 pool.create(0)
             pool.setAutostart(int(wanted))
         return pool
-
-    def _start(self, pool: handles.StoragePool) -> None:
-        """Start a pool that had its folder. Raises Rejected when that is not there any more.
-
-        It is not made anew unasked: on a file system that is only not mounted are still all its files.
-        """
-        try:
-            pool.create(0)
-        except libvirt.libvirtError as error:
-            if not _is_without_folder(error):
-                raise
-            name = pool.name()
-            raise Rejected(
-                f'the folder "{self.path(pool)}" of the storage pool "{name}" is not there; mount the file system that '
-                f'it is on, or, if its files are lost for good, undefine the pool ("virsh pool-undefine {name}"), and '
-                "run again",
-                path=("path",),
-            ) from None
 
     def acknowledge(self, root: Element) -> None:
         """Note that an engine's state has the pool of this definition. Best effort; nothing when noted or foreign."""
@@ -248,7 +229,7 @@ class PoolApi:
             if mark is not None:
                 self._remove_ours(work, pool, mark, data=data)
                 data = False
-            if data and (pool.isActive() or _can_start(pool)) and not self._stays(work, pool):
+            if data and (pool.isActive() or pool_start.can_start(pool)) and not self._stays(work, pool):
                 self._remove_data(work, pool)
             if mark is None and pool.isActive():
                 pool.destroy()
@@ -274,8 +255,13 @@ class PoolApi:
         pool_removal.remove_all(work, volumes)
 
     def _remove_ours(self, work: Work, pool: handles.StoragePool, mark: PoolMark, *, data: bool) -> None:
-        if not pool.isActive() and not _can_start(pool):
+        root = self.xml(pool)
+        mounts = pool_start.kind_in(root).mounts
+        if not pool.isActive() and not pool_start.can_start(pool):
+            if mounts and mark.made:
+                self._remove_folder(work, pool)
             return
+        pool_start.refuse_in_use(pool, root)
         name, path = pool.name(), self.path(pool)
         with contextlib.suppress(JvpError):
             lookup.refresh(work, pool)
@@ -290,10 +276,11 @@ class PoolApi:
         if data and lookup.find_volume(pool, marker) is not None:
             self._remove_data(work, pool)
         inside = lookup.names(pool)
-        staying = [one for one in inside if one != marker]
+        # What is on a device stays there, and the folder that it was mounted at is empty.
+        staying = [] if mounts else [one for one in inside if one != marker]
         if staying:
             work.warn(f'the folder {path} of the storage pool "{name}" stays: it holds {listed(staying)}')
-        elif mark.marked and marker not in inside:
+        elif mark.marked and marker not in inside and not mounts:
             work.warn(f'the folder {path} of the storage pool "{name}" stays: it is not the one that it was')
             mark = mark.having(made=False)
         # First the note, so that a later try does not take the missing marker for an unmounted folder.
@@ -301,11 +288,14 @@ class PoolApi:
         pool_mark.drop_marker(pool)
         pool.destroy()
         if mark.made and not staying:
-            try:
-                # rmdir, which refuses a folder that is not empty
-                pool.delete(0)
-            except libvirt.libvirtError as error:
-                work.warn(f'the folder {path} of the storage pool "{name}" stays: {reason(error)}')
+            self._remove_folder(work, pool)
+
+    def _remove_folder(self, work: Work, pool: handles.StoragePool) -> None:
+        try:
+            # rmdir, which refuses a folder that is not empty
+            pool.delete(0)
+        except libvirt.libvirtError as error:
+            work.warn(f'the folder {self.path(pool)} of the storage pool "{pool.name()}" stays: {reason(error)}')
 
     def _undefine(self, pool: handles.StoragePool) -> None:
         try:
@@ -330,39 +320,6 @@ class PoolApi:
         return pool
 
 
-def _place(root: Element) -> tuple[str | None, str]:
-    """The name and the folder of a definition."""
-    return value(root, "name"), folders.normal(value(root, "target/path") or "")
-
-
-def _unless_started(pool: handles.StoragePool, step: Callable[[int], Any]) -> None:
-    """Take a step towards a pool that runs: a rival of the same key may have come to its end meanwhile."""
-    try:
-        step(0)
-    except libvirt.libvirtError:
-        if not pool.isActive():
-            raise
-
-
-def _started(pool: handles.StoragePool) -> bool:
-    """Start the pool; False when its folder does not exist."""
-    try:
-        pool.create(0)
-    except libvirt.libvirtError as error:
-        if _is_without_folder(error):
-            return False
-        if not pool.isActive():
-            raise
-    return True
-
-
-def _is_without_folder(error: libvirt.libvirtError) -> bool:
-    return bool(error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() == errno.ENOENT)
-
-
-def _can_start(pool: handles.StoragePool) -> bool:
-    try:
-        pool.create(0)
-    except libvirt.libvirtError:
-        return False
-    return True
+def _place(root: Element) -> tuple[str | None, ...]:
+    """What tells a definition from one that the program has changed since."""
+    return (value(root, "name"), folders.normal(value(root, "target/path") or ""), *pool_start.source_in(root))

@@ -9,6 +9,7 @@ from pydantic import Field
 from jvp.core.facts import Unit
 from jvp.core.listing import Filters, Item
 from jvp.core.types import Reference, Text
+from jvp.libvirt.storage import kinds
 
 
 class StoragePoolFilters(Filters):
@@ -18,7 +19,7 @@ class StoragePoolFilters(Filters):
         Literal["running", "inactive", "building", "degraded", "inaccessible"] | None,
         Field(description="Only those in this state."),
     ] = None
-    type: Annotated[Text | None, Field(description="Only those of this type, in libvirt's word: dir.")] = None
+    type: Annotated[Text | None, Field(description=f"Only those of this type: {kinds.made()}.")] = None
 
     @property
     def looks(self) -> bool:

@@ -25,7 +25,7 @@ from jvp.core.identity import (
     remade,
     unmarked,
 )
-from jvp.core.taken import folder_taken, name_taken
+from jvp.core.taken import device_taken, folder_taken, name_taken
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work, current
@@ -34,14 +34,14 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, put, read_facts, value, write_facts
-from jvp.libvirt.storage import folders, kinds, pool_mark
+from jvp.libvirt.storage import folders, kinds, pool_mark, pool_start
 from jvp.libvirt.storage.lookup import find_pool, pool_of, unless_lost
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.pool_mark import PoolMark, is_marked, write
 from jvp.resources.foreseen import obstacles
 from jvp.resources.storage import listing
 from jvp.resources.storage.items import StoragePoolFilters, StoragePoolItem
-from jvp.resources.storage.pool_model import StoragePool, StoragePoolState, StoragePoolType
+from jvp.resources.storage.pool_model import StoragePool, StoragePoolSource, StoragePoolState, StoragePoolType
 
 DEFAULT_FOLDER = "/var/lib/jvp"
 
@@ -56,6 +56,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
     def create(self, work: Work, key: Key, spec: StoragePool) -> Outcome[StoragePoolState]:
         with libvirt_errors(f'storage pool "{spec.name or key.label}"'):
             number, uuid, found = generation(key, self.api.find, self._mark)
+        kinds.refuse_other(spec.type)
         name = spec.name or key.auto_name(uuid)
         spec = self._placed(spec, name)
         self._refuse_taken(spec, uuid)
@@ -137,7 +138,8 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         if prior is None:
             if (why := self._system_folder(spec)) is not None:
                 raise Rejected(why, path=("path",))
-            bag["type"] = kinds.DIR.type
+            kinds.refuse_other(spec.type if known(spec.type) else None)
+            bag["type"] = kinds.kind_of(spec.type).type if known(spec.type) else spec.type
             if spec.path is None and known(spec.name) and spec.name and not self.node.is_session:
                 bag["path"] = posixpath.join(DEFAULT_FOLDER, spec.name)
         if known(spec.active):
@@ -146,7 +148,9 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
 
     def obstacles(self, work: Work, spec: StoragePool, key: Callable[[], Key]) -> Iterator[JvpError]:
         self.node.plans.make(self.kind, spec.name)
-        if not known(spec.name, spec.path) or spec.name is None:
+        source = spec.source
+        whole = known(spec.name, spec.path, spec.type, source) and (source is None or known(source.device))
+        if not whole or spec.name is None:
             return
         _, uuid, _ = generation(key(), self.api.find, self._mark)
         placed = self._placed(spec, spec.name)
@@ -164,6 +168,9 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         with libvirt_errors(f'storage pool "{prior.name}"'):
             if names := running_on(self.node.connection, prior.path):
                 run = "runs" if len(names) == 1 else "run"
+                if kinds.kind_of(prior.type).mounts:
+                    yield f"active: {listed(names)} {run} with disks in this pool, so it cannot be unmounted"
+                    return
                 yield (
                     f"active: {listed(names)} {run} on with disks in this pool, which can be neither read nor changed "
                     "here until it is active again"
@@ -194,6 +201,12 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
     def _refuse_folder(self, spec: StoragePool) -> None:
         if (why := folders.refused(self.node, str(spec.path))) is not None:
             raise Rejected(why, path=("path",))
+        source = spec.source
+        if source is not None and (place := folders.mounted(self.node, source.device)) not in (None, spec.path):
+            raise Rejected(
+                f'"{source.device}" is mounted at {place} already: unmount it there, or make a pool of a folder in it',
+                path=("source", "device"),
+            )
 
     def _mark(self, pool: handles.StoragePool) -> Mark | None:
         with seen_to_go(Gone.POOL):
@@ -222,21 +235,36 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
                     continue
                 name = other.name()
                 named = name == spec.name
-                if not named and not self._same_path(unless_lost(other, partial(self.api.path, other)), spec.path):
+                root = None if named else unless_lost(other, partial(self.api.xml, other))
+                device = self._device_in(root, spec)
+                if not named and not device and not self._same_path(_path_in(root), spec.path):
                     continue
                 # Pools of others may go while ours are compared.
                 with contextlib.suppress(NotFound):
                     holder = self._mark(other)
                     if named:
                         raise name_taken(self.kind, name, id=other_uuid, holder=holder)
+                    if device:
+                        raise device_taken(self.kind, name, device, id=other_uuid, holder=holder)
                     raise folder_taken(self.kind, name, f'"{spec.path}" is the folder of', id=other_uuid, holder=holder)
+
+    def _device_in(self, root: Element | None, spec: StoragePool) -> str | None:
+        """The declared device, when the pool of this definition has it too."""
+        theirs, ours = pool_start.device_in(root) if root is not None else None, spec.source
+        return ours.device if ours is not None and self._same_path(theirs, ours.device) else None
 
     def _same_path(self, one: str | None, other: str | None) -> bool:
         return one is not None and other is not None and folders.is_same(self.node, one, other)
 
     def _same_folder(self, work: Work, found: handles.StoragePool, spec: StoragePool) -> handles.StoragePool | None:
         """What an earlier try left, None when the program has changed since and it had to be taken away."""
-        if found.name() == spec.name and self._same_path(self.api.path(found), spec.path):
+        root = self.api.xml(found)
+        wanted = pool_start.source_in(_root(spec, found.UUIDString(), None))
+        if (
+            found.name() == spec.name
+            and self._same_path(value(root, "target/path"), spec.path)
+            and pool_start.source_in(root) == wanted
+        ):
             return found
         self.api.remove(work, found)
         return None
@@ -269,6 +297,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         active = active and not (state == "running" and pool_mark.has_lost_marker(pool, root))
         return StoragePoolState.model_construct(
             **read_facts(StoragePoolState, root),
+            source=_source_of(root),
             autostart=bool(pool.autostart()),
             active=active,
             state=state,
@@ -283,12 +312,27 @@ def _place(path: str | None) -> str | None:
     return posixpath.normpath(path) if path else None
 
 
-def _root(spec: StoragePool, uuid: str, mark: PoolMark) -> Element:
-    root = parse(f"<pool type='{kinds.DIR.type}'/>")
+def _path_in(root: Element | None) -> str | None:
+    return value(root, "target/path") if root is not None else None
+
+
+def _root(spec: StoragePool, uuid: str, mark: PoolMark | None) -> Element:
+    root = parse("<pool/>")
+    root.set("type", kinds.kind_of(spec.type).type)
     put(root, "uuid", uuid)
     write_facts(StoragePool, root, spec)
-    write(root, mark)
+    if spec.source is not None:
+        write_facts(StoragePoolSource, root, spec.source)
+    if mark is not None:
+        write(root, mark)
     return root
+
+
+def _source_of(root: Element) -> StoragePoolSource | None:
+    """What the pool of this definition is made of; None for a kind that has no source."""
+    return (
+        StoragePoolSource.model_construct(**read_facts(StoragePoolSource, root)) if pool_start.device_in(root) else None
+    )
 
 
 def _quiet(room: Room, prior: StoragePoolState) -> Room:
