@@ -56,7 +56,6 @@ class Verbs:
         """Offline validation. What other calls take as inputs is what it gives as such: what was set."""
         return check(self.handlers[token].spec, raw)
 
-    @leavable
     def preview_create(self, token: str, inputs: Given, work: Work, asked: Asked | None = None) -> Bag:
         """The state that a create would give, UNKNOWN where only the host will tell.
 
