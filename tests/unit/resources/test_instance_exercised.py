@@ -11,7 +11,7 @@ from tests.unit.resources import test_instance_model, test_instance_xml, test_ne
 
 from jvp.core.calls import Calls
 from jvp.core.diff import diff
-from jvp.core.facts import Effect
+from jvp.core.facts import Effect, Later
 from jvp.core.model import Spec, fields, load
 from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN, reveal
@@ -87,6 +87,10 @@ def test_drift(model: type[Spec], table: list[drift.Drift], exempt: dict[str, st
     assert exercised | set(exempt) == set(fields(model))
     assert not exercised & set(exempt)
     assert all(exempt.values())
+    # What no read tells the object's own mark keeps.
+    ours = {name for name, why in exempt.items() if "a setting of our own" in why}
+    kept = {name for name, facts in fields(model).items() if (later := facts.fact(Later)) and not later.words}
+    assert ours == kept
 
 
 LIVE, BOOT, RESTART, OFF, NEW = Effect
