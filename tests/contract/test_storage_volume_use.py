@@ -224,3 +224,26 @@ def _info(path: Path) -> Any:
     return json.loads(
         subprocess.run(["qemu-img", "info", "-U", "--output=json", path], check=True, capture_output=True).stdout
     )
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_a_raw_disk_that_looks_like_an_overlay_covers_nothing(
+    provider: Provider, daemon: Any, pool: str, folder: Path, domains: Any, whose: str
+) -> None:
+    """A guest can write any header into its disk: by our record, or by what QEMU is told, it is raw all the same."""
+    made = create(provider, name="v", pool=pool, size="1MiB")
+    liar = create(provider, "liar", name="liar", pool=pool, size="1MiB", format="raw")
+    words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", folder / "v", "-F", "qcow2", folder / "liar"]
+    subprocess.run(words, check=True)
+    if whose == "theirs":
+        (folder / ".jvp-liar.json").unlink()
+        domains("d", {str(folder / "liar"): "raw"}, ours=False, start=False)
+    daemon.storagePoolLookupByName(pool).refresh()
+    grown = provider.volumes.update(Work(), made.id, made.state, volume_spec(name="v", pool=pool, size="2MiB"), ())
+    assert grown.state.size_bytes == 2 * MIB
+    drop(provider, grown)
+    assert not (folder / "v").exists()
+    if whose == "ours":
+        provider.volumes.delete(Work(), liar.id, liar.state)
+    else:
+        (folder / "liar").unlink()

@@ -1,4 +1,4 @@
-"""Data disks under an overlay that another tool made: they stay as they are until that has been merged."""
+"""Data disks under layers, another tool's or ours: they stay as they are until these have been merged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from jvp.resources.instance.model import Instance, InstanceState
 
 
 def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Names) -> dict[str, DiskSource]:
-    """What is to be written for the disks that are `wanted`: for a volume under an overlay, that. Raises libvirtError.
+    """What is to be written for the disks that are `wanted`: for a volume under layers, the active one. Raises
+    libvirtError.
 
-    Pointed back to its base, a disk would lose what was written since, and writing to the base breaks the overlay.
+    Pointed back to its base, a disk would lose what was written since, and writing to the base breaks the layers.
     """
     found = dict(wanted)
     for device in inactive.iterfind("devices/disk"):
@@ -29,7 +30,7 @@ def kept(view: View, inactive: Element, wanted: dict[str, DiskSource], known: Na
 
 
 def refuse_moved(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-    """Raise Rejected when a volume that lies under an overlay is taken out of its disk. Raises libvirtError."""
+    """Raise Rejected when a volume that lies under layers is taken out of its disk. Raises libvirtError."""
     known, had = names_of(prior), {disk.name: disk.volume for disk in prior.disks}
     wanted = {disk.name: (index, disk.volume) for index, disk in enumerate(spec.disks)}
     for device in inactive.iterfind("devices/disk"):

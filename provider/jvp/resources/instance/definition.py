@@ -97,8 +97,8 @@ def root_name(uuid: str) -> str:
     return f"jvp-{uuid}-root"
 
 
-def is_ours(root: Element) -> bool:
-    """Whether the root disk is the file that we made, not an overlay that another tool laid over it."""
+def is_own_file(root: Element) -> bool:
+    """Whether the root disk is the very file that we made for it, and no layer over that, whoever's that is."""
     device = root_disk(root)
     path = source_of(device) if device is not None else None
     return path is not None and kinds.name_of(path) == root_name(value(root, "uuid") or "")

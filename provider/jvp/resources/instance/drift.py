@@ -25,7 +25,7 @@ from jvp.resources.instance import nocloud, planning, storage, upkeep
 from jvp.resources.instance.definition import (
     SEED_ALIAS,
     comparable,
-    is_ours,
+    is_own_file,
     iso_of,
     root_disk,
     root_format,
@@ -153,7 +153,7 @@ def _lost_parts(inactive: Element, state: InstanceState, new: dict[str, Any]) ->
     if state.root_disk_path and root_disk(inactive) is None:
         yield Change(("rootDisk",), Kind.ADD, Effect.LIVE, None, new.get("rootDisk"))
     boot, format = root_disk(inactive), root_format(inactive)
-    if boot is not None and is_ours(inactive) and told_format(boot) != format:
+    if boot is not None and is_own_file(inactive) and told_format(boot) != format:
         # QEMU is told wrong. What the disk was made as says the record, so that a slip of the pen replaces nothing.
         yield Change(("rootDisk", "format"), Kind.UPDATE, Effect.LIVE, told_format(boot), format)
     if state.iso is not None and isinstance(new.get("iso"), str) and iso_of(inactive) is None:

@@ -22,7 +22,7 @@ from jvp.resources.instance.definition import (
     by_alias,
     disk_key,
     is_declared,
-    is_ours,
+    is_own_file,
     mac_of,
     nic_facts,
     nic_key,
@@ -84,7 +84,7 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
     devices = ensure(root, "devices")
     if resolved.root is not None and by_alias(devices, ROOT_ALIAS) is None:
         add_root(root, resolved.root)
-    if (device := root_disk(root)) is not None and is_ours(root) and (made_as := facts_of(root).get(FORMAT)):
+    if (device := root_disk(root)) is not None and is_own_file(root) and (made_as := facts_of(root).get(FORMAT)):
         put(device, "driver/@type", made_as)
     if spec.root_disk is not None and spec.root_disk.bus is not None:
         _patch_bus(root, spec.root_disk.bus)

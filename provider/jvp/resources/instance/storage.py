@@ -19,7 +19,7 @@ from jvp.resources.instance.definition import (
     SEED_ALIAS,
     DiskSource,
     disk_key,
-    is_ours,
+    is_own_file,
     root_disk,
     root_format,
     root_name,
@@ -106,7 +106,7 @@ def root_path(view: View, root: Element, known: str | None = None) -> str | None
     An imported one is told from them by the path that it is `known` by. None without a disk. Raises libvirtError.
     """
     chain = root_chain(view, root)
-    if chain is None or chain.path is None or is_ours(root):
+    if chain is None or chain.path is None or is_own_file(root):
         return chain.path if chain is not None else None
     if marks.mark_of(root) is None:
         return known if known and chain.over(known) else chain.path
@@ -164,7 +164,7 @@ def root_layers(view: View, root: Element, known: str | None) -> tuple[Layer, ..
     Raises libvirtError.
     """
     chain, own = root_chain(view, root), root_path(view, root, known)
-    if chain is None or own is None or is_ours(root):
+    if chain is None or own is None or is_own_file(root):
         return ()
     if chain.path != own:
         return chain.over(own)
