@@ -18,7 +18,7 @@ from jvp.core.facts import Effect
 from jvp.core.handler import ResourceType
 from jvp.core.model import Spec, fields
 from jvp.doors.terraform import schema
-from jvp.doors.terraform.protocol import LIST, Message
+from jvp.doors.terraform.protocol import LIST, MAP, Message
 from jvp.resources import registry
 from tools import gen_pulumi_docs
 
@@ -149,7 +149,7 @@ def _attributes(title: str, listed: Iterable[Message]) -> Iterator[str]:
 
 def _type(one: Message) -> str:
     if one.nested_type.attributes:
-        return "List of Object" if one.nested_type.nesting == LIST else "Object"
+        return {LIST: "List of Object", MAP: "Map of Object"}.get(one.nested_type.nesting, "Object")
     told = json.loads(one.type)
     return TYPES[told] if isinstance(told, str) else f"{told[0].capitalize()} of {TYPES[told[1]]}"
 

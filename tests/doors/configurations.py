@@ -1,8 +1,8 @@
 """Configurations for the oracle: random ones of every kind, valid, with holes, and with what is known only later.
 
-A pool has the values to choose from for each attribute: a list of plain ones, a dict for a nested object, and a list of
-one dict for a list of them. What comes out wrong is mended by what the provider says about it, so that the rules
-across attributes are written down once.
+A pool has the values to choose from for each attribute: a list of plain ones, a dict for a nested object, a list of
+one dict for a list of them, and a `Keyed` for a map of them. What comes out wrong is mended by what the provider says
+about it, so that the rules across attributes are written down once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 Failures = Callable[[Raw], list[Said]]
 REPAIRS = 12
 
+
+class Keyed(dict[str, Any]):
+    """The pool of the objects in a map."""
+
+
 NAMES = ["a", "b", "c"]
 SIZES = ["1GiB", "1024MiB", "2GiB", "2048MiB"]
 MACS = ["52:54:00:00:00:0a", "52:54:00:00:00:0A", "52:54:00:00:00:0b"]
@@ -36,6 +41,8 @@ POOLS: dict[str, Raw] = {
         "tags": [{}, {"a": "1"}, {"a": "2", "b": ""}, {"a": UNKNOWN, "b": "2"}], "corner": ["left", "kitchen"],
         "rack": {"room": ["kitchen", "cellar"], "shelf": [1, 2], "side": ["left", "right"],
                  "labels": [[], ["x"], ["x", UNKNOWN]]},
+        "drawers": Keyed({"width": SIZES, "lock": ["latch", "bolt"], "note": ["x", ""], "lining": ["felt"],
+                          "code": ["hunter24"], "code_wo": ["hunter25"], "code_wo_version": [1, 2]}),
         "password": ["hunter22"], "password_wo": ["hunter23"], "password_wo_version": [1, 2],
         "timeouts": TIMEOUTS, "adopt": [True, False],
     },
@@ -103,9 +110,8 @@ def _completed(block: Block, pool: Raw) -> Raw:
     for name, one in block.items():
         if one.nested is not None and one.settable:
             inner = pool.get(name, {})
-            found[name] = (
-                [_completed(one.nested, inner[0] if inner else {})] if one.is_list else _completed(one.nested, inner)
-            )
+            whole = _completed(one.nested, inner[0] if one.is_list and inner else inner or {})
+            found[name] = [whole] if one.is_list else Keyed(whole) if one.is_map else whole
     return {name: values for name, values in found.items() if values}
 
 
@@ -153,6 +159,8 @@ def settled(draw: Draw, value: Any, pool: Any, *, may_be_null: bool = False) -> 
     if value is UNKNOWN:
         plain = isinstance(pool, list) and not (pool and isinstance(pool[0], dict) and not _is_map(pool))
         return settled(draw, draw(st.sampled_from(pool)), None) if plain else _value(draw, pool, 0)
+    if isinstance(value, dict) and isinstance(pool, Keyed):
+        return {key: settled(draw, one, dict(pool)) for key, one in value.items()}
     if isinstance(value, dict):
         inner = pool[0] if isinstance(pool, list) and pool and not _is_map(pool) else pool
         known = inner if isinstance(inner, dict) else {}
@@ -192,6 +200,9 @@ def _value(draw: Draw, pool: Any, holes: int) -> Any:
     """A value; with `holes`, one in so many is unknown."""
     if holes and draw(st.integers(1, holes)) == 1:
         return UNKNOWN
+    if isinstance(pool, Keyed):
+        keys = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=2))
+        return {key: _value(draw, dict(pool), holes) for key in keys}
     if isinstance(pool, dict):
         return _object(draw, pool, holes)
     if _is_items(pool):

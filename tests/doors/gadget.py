@@ -55,6 +55,16 @@ class Rack(Spec):
     labels: Annotated[list[str] | None, Field(description="Words on it; none are as good as an empty list.")] = None
 
 
+class Drawer(Spec):
+    """A box in a gadget, under a name of its own."""
+
+    width: Annotated[Size, Field(description="How much goes in.")] = "1GiB"
+    lock: Annotated[str | None, Computed(), Field(description="Chosen when left out.")] = None
+    note: Annotated[str | None, Field(description="Whatever you like.")] = None
+    lining: Annotated[str | None, Changes(Effect.REPLACE), Field(description="What it is made of.")] = None
+    code: Annotated[Secret[str] | None, Field(description="Hush.")] = None
+
+
 class Gadget(Spec):
     """A thing that is only in memory."""
 
@@ -65,6 +75,7 @@ class Gadget(Spec):
     home: Annotated[str | None, Changes(Effect.REPLACE), Field(description="Where.")] = None
     slots: Annotated[list[Slot], Field(description="Its places.")] = []
     tags: Annotated[dict[str, str], Field(description="Words.")] = {}
+    drawers: Annotated[dict[str, Drawer], Field(description="Its boxes by their names.")] = {}
     rack: Annotated[Rack | None, Field(description="Where it stands.")] = None
     corner: Annotated[str | None, Field(description="Where it is looked for; by default the room of its rack.")] = None
     password: Annotated[Secret[str] | None, WriteOnly(), Field(description="Hush.")] = None
@@ -143,13 +154,18 @@ class Gadgets(Handler[Gadget, GadgetState]):
         return self._kept(uuid, spec, name, work)
 
     def _kept(self, uuid: str, spec: Gadget, name: str, work: Work) -> Outcome[GadgetState]:
-        bag = spec.model_dump(exclude={"slots", "rack", "password", "act"}) | {"name": name, "uuid": uuid}
+        bag = spec.model_dump(exclude={"slots", "drawers", "rack", "password", "act"}) | {"name": name, "uuid": uuid}
         before = self.host.gadgets.get(uuid, {})
         macs = {slot.name: slot.mac for slot in before.get("slots", ())}
         bag["slots"] = [
             slot.model_copy(update={"mac": slot.mac or macs.get(slot.name) or f"52:54:00:00:00:{index:02x}"})
             for index, slot in enumerate(spec.slots)
         ]
+        locks = {key: drawer.lock for key, drawer in before.get("drawers", {}).items()}
+        bag["drawers"] = {
+            key: drawer.model_copy(update={"lock": drawer.lock or locks.get(key) or f"lock-{key}"})
+            for key, drawer in spec.drawers.items()
+        }
         if spec.rack is not None:
             shelf = spec.rack.shelf or (before["rack"].shelf if before.get("rack") else 7)
             bag["rack"] = spec.rack.model_copy(update={"shelf": shelf, "labels": spec.rack.labels or None})

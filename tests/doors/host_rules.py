@@ -28,6 +28,7 @@ class Attribute:
     """The JSON form of its type; None where it is nested."""
     nested: Mapping[str, Attribute] | None
     is_list: bool
+    is_map: bool
     required: bool
     optional: bool
     computed: bool
@@ -56,6 +57,7 @@ def _attribute(one: Any) -> Attribute:
         type=None if nested is not None else json.loads(one.type),
         nested=nested,
         is_list=nested is not None and one.nested_type.nesting == 2,
+        is_map=nested is not None and one.nested_type.nesting == 4,
         required=one.required,
         optional=one.optional,
         computed=one.computed,
@@ -103,6 +105,9 @@ def mistyped(block: Block, value: Any, *, known: bool = False, where: str = "") 
 def _mistyped(one: Attribute, value: Any, known: bool, where: str) -> Errors:
     if one.nested is None:
         return _of_other_type(one.type, value, known, where)
+    if one.is_map and isinstance(value, dict):
+        items = value.items()
+        return [line for key, item in items for line in mistyped(one.nested, item, known=known, where=f"{where}.{key}")]
     if not one.is_list:
         return mistyped(one.nested, value, known=known, where=where)
     if isinstance(value, list):
@@ -149,7 +154,9 @@ def told(block: Block, value: Any, where: str = "") -> Errors:
         inner = value[name]
         if one.write_only and inner is not None:
             found.append(f"{where}.{name} is told")
-        for item in inner if isinstance(inner, list) else [inner]:
+        in_map = one.is_map and isinstance(inner, dict)
+        items = inner if isinstance(inner, list) else inner.values() if in_map else [inner]
+        for item in items:
             found += told(one.nested or {}, item, f"{where}.{name}")
     return found
 
@@ -170,6 +177,9 @@ def _proposed(one: Attribute, prior: Any, config: Any) -> Any:
         return prior if one.computed else None
     if config is UNKNOWN or one.nested is None:
         return config
+    if one.is_map:
+        there = prior if isinstance(prior, dict) else {}
+        return {key: proposed(one.nested, there[key], item) if key in there else item for key, item in config.items()}
     if not one.is_list:
         return proposed(one.nested, prior, config)
     before = prior if isinstance(prior, list) else []
@@ -204,6 +214,15 @@ def _plan_errors(one: Attribute, prior: Any, config: Any, planned: Any, where: s
         return []
     if one.nested is None or config is None or planned is None or planned is UNKNOWN or config is UNKNOWN:
         return [f"{where} is planned as {planned!r}; configured is {config!r}, before it was {prior!r}"]
+    if one.is_map:
+        if planned.keys() != config.keys():
+            return [f"{where} has {sorted(planned)} in the plan, and {sorted(config)} in the configuration"]
+        there = prior if isinstance(prior, dict) else {}
+        return [
+            line
+            for key, item in planned.items()
+            for line in plan_errors(one.nested, there.get(key), config[key], item, f"{where}.{key}")
+        ]
     if not one.is_list:
         return plan_errors(one.nested, prior, config, planned, where)
     if len(planned) != len(config):

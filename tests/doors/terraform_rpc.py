@@ -414,4 +414,6 @@ def _filled_in(one: host_rules.Attribute, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_filled(one.nested, item) for item in value]
+    if one.is_map and isinstance(value, dict):
+        return {key: _filled(one.nested, item) for key, item in value.items()}
     return _filled(one.nested, value)

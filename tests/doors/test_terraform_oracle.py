@@ -74,6 +74,8 @@ MADE = {"id": UUID, "mac": "52:54:00:99:00:{:02x}", "machine": "pc-q35-7.2", "st
 
 
 def _known(one: host_rules.Attribute, value: Any, numbers: Any) -> Any:
+    if one.nested is not None and one.is_map and isinstance(value, dict):
+        return {key: _whole(one.nested, item, numbers) for key, item in value.items()}
     if one.nested is not None and isinstance(value, dict):
         return _whole(one.nested, value, numbers)
     if one.nested is not None and isinstance(value, list):
@@ -82,7 +84,7 @@ def _known(one: host_rules.Attribute, value: Any, numbers: Any) -> Any:
         return value
     if one.nested is not None:
         empty = dict.fromkeys(one.nested, UNKNOWN)
-        return [] if one.is_list else _whole(one.nested, empty, numbers)
+        return [] if one.is_list else {} if one.is_map else _whole(one.nested, empty, numbers)
     if isinstance(one.type, list):
         return [] if one.type[0] == "list" else {}
     number = next(numbers)

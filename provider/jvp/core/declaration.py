@@ -139,8 +139,10 @@ def _names(model: type[Spec], inputs: Bag, place: Name) -> Iterator[Name]:
 
 
 def _parts(facts: FieldFacts, value: Any) -> Iterator[tuple[Name, Bag]]:
-    """The sub-models in a value, each with the key that it has in a list. None of what is secret."""
-    if facts.item is not None and isinstance(value, dict):
+    """The sub-models in a value, each with the key that it has in a list or map. None of what is secret."""
+    if facts.is_map and facts.item is not None and isinstance(value, dict):
+        yield from (((key,), item) for key, item in value.items() if isinstance(item, dict))
+    elif facts.item is not None and isinstance(value, dict):
         yield (), value
     elif facts.item is not None and isinstance(value, list):
         for item in value:
@@ -173,7 +175,7 @@ def _settings(model: type[Spec], whole: Bag, *, hidden: bool = False) -> Bag:
         value, later = whole.get(name), facts.fact(Later)
         if later is not None and _is_noted(facts, later, value, hidden=hidden):
             found[name] = value
-        elif later is None and facts.item is not None and not facts.is_list and isinstance(opened(value), dict):
+        elif later is None and facts.item is not None and not facts.holds_many and isinstance(opened(value), dict):
             inside = _settings(facts.item, opened(value), hidden=hidden or isinstance(value, Secret))
             found.update({name: inside} if inside else {})
     return found
@@ -218,7 +220,7 @@ def _is_one(facts: FieldFacts, value: Any) -> bool:
 def _leads(model: type[Spec], name: Name) -> bool:
     """Whether a name leads to a property."""
     facts = fields(model).get(name[0]) if name else None
-    inside = name[2:] if facts is not None and facts.is_list else name[1:]
+    inside = name[2:] if facts is not None and facts.holds_many else name[1:]
     return facts is not None and (not name[1:] or (facts.item is not None and _leads(facts.item, inside)))
 
 
@@ -227,7 +229,7 @@ def _at(model: type[Spec], name: Name) -> FieldFacts | None:
     facts = fields(model).get(name[0]) if name else None
     if facts is None or len(name) == 1 or facts.item is None:
         return facts if facts is not None and facts.write_only and len(name) == 1 else None
-    return _at(facts.item, name[2:] if facts.is_list else name[1:])
+    return _at(facts.item, name[2:] if facts.holds_many else name[1:])
 
 
 def _digest(facts: FieldFacts, value: Any, salt: str) -> str:
@@ -243,6 +245,8 @@ def _meaning(facts: FieldFacts, value: Any) -> Any:
         return facts.canonical(value)
     if isinstance(value, list):
         return {str(item[facts.item.key]): _meant(facts.item, item) for item in value}
+    if facts.is_map:
+        return {key: _meant(facts.item, item) for key, item in value.items()}
     return _meant(facts.item, value)
 
 

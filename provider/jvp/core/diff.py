@@ -107,12 +107,16 @@ def _items(
     assert field.item is not None
     before, asked, kept = by_place(field, state), by_place(field, old), set()
     for step, place, item in parts(field, new):
-        if place in before:
-            kept.add(place)
-            was, had = before[place], asked.get(place, {})
-            yield from _models(field.item, was, had, item, (*path, *step), effect, imported)
+        here, was = (*path, *step), before.get(place)
+        if was is None:
+            yield Change(here, Kind.ADD, effect, None, item)
+            continue
+        kept.add(place)
+        if item is UNKNOWN:
+            hardest = max(_hardest(one) for one in fields(field.item).values())
+            yield Change(here, Kind.UPDATE, max(effect, hardest), was, UNKNOWN)
         else:
-            yield Change((*path, *step), Kind.ADD, effect, None, item)
+            yield from _models(field.item, was, asked.get(place, {}), item, here, effect, imported)
     for step, place, item in parts(field, state):
         if place not in kept and (place in asked or not imported):
             yield Change((*path, *step), Kind.DELETE, effect, item, None)

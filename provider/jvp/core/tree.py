@@ -84,20 +84,23 @@ def by_place(field: FieldFacts, value: Any) -> dict[Place, Bag]:
     return {place: item for _, place, item in parts(field, value) if isinstance(item, dict) and place != _NOWHERE}
 
 
-def mapped(field: FieldFacts, value: Any, make: Callable[..., Any], *others: Any, in_order: bool = False) -> Any:
+def mapped(
+    field: FieldFacts, value: Any, make: Callable[..., Any], *others: Any, in_order: bool = False, aligned: bool = False
+) -> Any:
     """`value` with each object in it replaced by what `make` gives for it: `make(model, object, ...)`.
 
     It is given the same object of each of `others` too, values of the same property; NOTHING where there is none.
     What is a Secret in any of them is one in the answer. What is no object stays as it is. With `in_order` the items of
-    a list stand as the first of the others has them, new ones last.
+    a list stand as the first of the others has them, new ones last. With `aligned` an item whose key is not known yet
+    is the same one as that at its index.
     """
     if field.item is None:
         return value
     if not field.holds_many:
         return _made(field.item, make, value, *others)
-    held, there = opened(value), [_items(field, other) for other in others]
+    held, there = opened(value), [_items(field, other, aligned=aligned) for other in others]
     if field.is_list and isinstance(held, list):
-        made: Any = _made_list(field, held, make, there, in_order)
+        made: Any = _made_list(field, held, make, there, in_order, aligned)
     elif field.is_map and isinstance(held, dict):
         made = {
             key: _made(field.item, make, item, *(one.get(key, NOTHING) for one in there)) for key, item in held.items()
@@ -108,16 +111,20 @@ def mapped(field: FieldFacts, value: Any, make: Callable[..., Any], *others: Any
 
 
 def _made_list(
-    field: FieldFacts, items: list[Any], make: Callable[..., Any], others: list[Bag], in_order: bool
+    field: FieldFacts, items: list[Any], make: Callable[..., Any], others: list[Bag], in_order: bool, aligned: bool
 ) -> list[Any]:
+    model = field.item
+    if not others:
+        return [make(model, item) if type(item) is dict else _made(model, make, item) for item in items]
     keys = _keys(field, items)
+    if aligned:
+        keys = [index if key is UNKNOWN else key for index, key in enumerate(keys)]
     if in_order and keys != [*others[0]]:
         index = {key: number for number, key in enumerate(others[0])}
         pairs = sorted(zip(keys, items, strict=True), key=lambda pair: index.get(pair[0], len(index)))
         keys, items = [key for key, _ in pairs], [item for _, item in pairs]
     columns = [[one.get(key, NOTHING) for key in keys] for one in others]
     rows = zip(items, *columns, strict=True)
-    model = field.item
     return [make(model, *row) if _OBJECT.issuperset(map(type, row)) else _made(model, make, *row) for row in rows]
 
 
@@ -179,11 +186,12 @@ def _keys(field: FieldFacts, items: list[Any]) -> list[Any]:
 
 def _key(name: str, item: Any) -> Any:
     held = opened(item)
-    return opened(held.get(name, UNKNOWN)) if isinstance(held, dict) else UNKNOWN
+    key = opened(held.get(name)) if isinstance(held, dict) else None
+    return UNKNOWN if key is None else key
 
 
-def _items(field: FieldFacts, value: Any) -> dict[Any, Any]:
-    """The items of a list or map by their keys, as they are."""
+def _items(field: FieldFacts, value: Any, *, aligned: bool = False) -> dict[Any, Any]:
+    """The items of a list or map by their keys, as they are; if `aligned`, those of a list by their indices too."""
     value = opened(value)
     if field.is_map:
         return value if isinstance(value, dict) else NOTHING
@@ -191,7 +199,7 @@ def _items(field: FieldFacts, value: Any) -> dict[Any, Any]:
         return NOTHING
     found = dict(zip(_keys(field, value), value, strict=True))
     found.pop(UNKNOWN, None)
-    return found
+    return {**found, **dict(enumerate(value))} if aligned else found
 
 
 def _made(model: Any, make: Callable[..., Any], item: Any, *others: Any) -> Any:

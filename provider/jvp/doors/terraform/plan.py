@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from jvp.core.diff import respelled
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
+from jvp.core.tree import mapped
 from jvp.core.values import UNKNOWN, Bag, reveal
 from jvp.doors.terraform.values import Raw, to_bag, to_host, to_raw
 
@@ -52,22 +53,12 @@ def _configured(facts: FieldFacts, given: Any, chosen: Any) -> Any:
     """What is configured, and what is chosen for the rest of it."""
     if given is None:
         return UNKNOWN if facts.fact(Derived) is not None else chosen
-    if given is UNKNOWN or facts.item is None:
-        return given
-    if facts.is_list:
-        before = chosen if isinstance(chosen, list) else []
-        return [
-            _object(facts.item, item, before[index] if index < len(before) else {}) for index, item in enumerate(given)
-        ]
-    return _object(facts.item, given, chosen)
+    return mapped(facts, given, _object, chosen, aligned=True) if facts.item is not None else given
 
 
 def _object(model: type[BaseModel], given: Any, chosen: Any) -> Any:
-    if given is UNKNOWN:
-        return given
-    known = chosen if isinstance(chosen, dict) else {}
     return {
-        facts.attribute: _configured(facts, given.get(facts.attribute), known.get(facts.attribute))
+        facts.attribute: _configured(facts, given.get(facts.attribute), chosen.get(facts.attribute))
         for facts in fields(model).values()
     }
 

@@ -56,5 +56,5 @@ ERROR, WARNING = 1, 2
 """`Diagnostic.Severity`."""
 MARKDOWN = 1
 """`StringKind`."""
-SINGLE, LIST = 1, 2
+SINGLE, LIST, MAP = 1, 2, 4
 """`Schema.Object.NestingMode`."""

@@ -20,7 +20,7 @@ from jvp.core.facts import Deprecated, Derived, Effect
 from jvp.core.handler import AnyFunction, AnyType
 from jvp.core.model import FieldFacts, fields
 from jvp.doors.terraform import writeonly
-from jvp.doors.terraform.protocol import LIST, MARKDOWN, SINGLE, Attribute, Message, Object, Schema, message
+from jvp.doors.terraform.protocol import LIST, MAP, MARKDOWN, SINGLE, Attribute, Message, Object, Schema, message
 from jvp.doors.terraform.spelling import spoken
 from jvp.resources.provider import Provider, Timeouts
 
@@ -123,9 +123,8 @@ def _attribute(facts: FieldFacts, part: Part) -> Message:
     if facts.item is None:
         made.type = json.dumps(cty(facts.annotation)).encode()
     else:
-        made.nested_type.CopyFrom(
-            Object(attributes=attributes(facts.item, part), nesting=LIST if facts.is_list else SINGLE)
-        )
+        nesting = LIST if facts.is_list else MAP if facts.is_map else SINGLE
+        made.nested_type.CopyFrom(Object(attributes=attributes(facts.item, part), nesting=nesting))
     return made
 
 

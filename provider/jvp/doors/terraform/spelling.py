@@ -7,7 +7,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from jvp.core.model import fields
+from jvp.core.tree import every
 
 
 def spoken(sentence: str, model: type[BaseModel] | None) -> str:
@@ -26,8 +26,4 @@ def _pattern(model: type[BaseModel]) -> re.Pattern[str]:
 @cache
 def _names(model: type[BaseModel]) -> dict[str, str]:
     """The model's properties, the nested ones too, whose spelling differs."""
-    found = {name: facts.attribute for name, facts in fields(model).items() if name != facts.attribute}
-    for facts in fields(model).values():
-        if facts.item is not None:
-            found |= _names(facts.item)
-    return found
+    return {facts.name: facts.attribute for facts in every(model) if facts.name != facts.attribute}

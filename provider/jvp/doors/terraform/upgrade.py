@@ -71,10 +71,10 @@ def refuse_broken(model: type[BaseModel], raw: Any, where: str) -> None:
             continue
         if facts.item is None:
             _refuse_plain(_kinds(model)[facts.attribute], value, name)
-        elif facts.is_list and not isinstance(value, list):
-            raise Invalid(f"{name} is no list; {ADVICE}")
+        elif facts.holds_many and not isinstance(value, list if facts.is_list else dict):
+            raise Invalid(f"{name} is no {'list' if facts.is_list else 'map'}; {ADVICE}")
         else:
-            for item in value if facts.is_list else [value]:
+            for item in value if facts.is_list else value.values() if facts.is_map else [value]:
                 refuse_broken(facts.item, item, name)
                 if facts.is_list and facts.output is None:
                     _refuse_without_key(facts.item, item, name)

@@ -18,6 +18,7 @@ from jvp.core.check import hide
 from jvp.core.errors import Path
 from jvp.core.facts import Sentences
 from jvp.core.model import FieldFacts, fields
+from jvp.core.tree import along, mapped, parts
 from jvp.core.values import PLAIN, UNKNOWN, Bag, reveal
 from jvp.doors.terraform.protocol import DynamicValue, Message
 from jvp.doors.terraform.spelling import spoken
@@ -61,13 +62,9 @@ def _bag(model: type[BaseModel], raw: Raw) -> Bag:
 
 
 def _to_core(facts: FieldFacts, value: Any) -> Any:
-    if value is None or value is UNKNOWN:
-        return value
-    if facts.item is not None and facts.is_list:
-        return [item if item is UNKNOWN else _bag(facts.item, item) for item in value]
     if facts.item is not None:
-        return _bag(facts.item, value)
-    return _number(value) if facts.annotation in (int, float) and isinstance(value, str) else value
+        return mapped(facts, value, _bag)
+    return _number(value) if isinstance(value, str) and facts.annotation in (int, float) else value
 
 
 def _number(text: str) -> int | float:
@@ -90,23 +87,22 @@ def to_host(facts: FieldFacts, value: Any, model: type[BaseModel]) -> Any:
     value = reveal(value)
     if value is not None and facts.fact(Sentences) is not None:
         return [one if one is UNKNOWN else spoken(one, model) for one in value]
-    if facts.item is not None and facts.is_list:
-        return [item if item is UNKNOWN else to_raw(facts.item, item) for item in value]
-    return to_raw(facts.item, value) if facts.item is not None else value
+    return mapped(facts, value, to_raw) if facts.item is not None else value
 
 
 def nulls(model: type[BaseModel], raw: Raw, path: Path = ()) -> Iterator[Path]:
     """Where lists and maps hold null. A bag has no null, and what is left out of a plan breaks its promise."""
     for name, facts in fields(model).items():
         value, here = raw.get(facts.attribute), (*path, name)
-        if isinstance(value, dict) and facts.item is not None:
-            yield from nulls(facts.item, value, here)
-        elif isinstance(value, list | dict):
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if facts.item is not None:
+            for step, _, item in parts(facts, value):
                 if item is None:
-                    yield (*here, key)
-                elif facts.item is not None and isinstance(item, dict):
-                    yield from nulls(facts.item, item, (*here, key))
+                    yield (*here, *step)
+                elif isinstance(item, dict):
+                    yield from nulls(facts.item, item, (*here, *step))
+        elif isinstance(value, list | dict):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            yield from ((*here, key) for key, item in items if item is None)
 
 
 class Key(str):
@@ -115,12 +111,6 @@ class Key(str):
 
 def attribute_path(model: type[BaseModel], path: Path) -> tuple[str | int, ...]:
     """A path of a bag as one of a raw value: `nics[0].mac`, `max_memory`. What the model does not know stays."""
-    found: list[str | int] = []
-    known, in_map = fields(model), False
-    for part in path:
-        facts = known.get(part) if isinstance(part, str) else None
-        found.append(Key(part) if in_map else facts.attribute if facts else part)
-        if isinstance(part, str):
-            in_map = facts is not None and facts.is_map
-            known = fields(facts.item) if facts and facts.item else {}
-    return tuple(found)
+    return tuple(
+        Key(part) if is_key else facts.attribute if facts else part for part, facts, is_key in along(model, path)
+    )

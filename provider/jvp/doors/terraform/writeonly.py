@@ -19,6 +19,7 @@ from jvp.core.check import Failure
 from jvp.core.errors import Path, dotted
 from jvp.core.facts import Derived
 from jvp.core.model import FieldFacts, fields
+from jvp.core.tree import mapped, parts, put
 from jvp.core.values import UNKNOWN, Bag, Secret
 from jvp.doors.terraform.values import Raw, attribute_path
 
@@ -60,12 +61,10 @@ def written(model: type[BaseModel], raw: Raw, place: Place = (), path: Path = ()
             value, version = (raw.get(one) for one in beside)
             if value is not None or version is not None:
                 yield (*place, name), Written(value, version, here, inner is not None)
-        elif facts.item is not None and isinstance(inner, list):
-            for index, item in enumerate(inner):
-                if isinstance(item, dict) and isinstance(key := item.get(_key(facts.item)), str):
-                    yield from written(facts.item, item, (*place, name, key), (*here, index))
-        elif facts.item is not None and isinstance(inner, dict):
-            yield from written(facts.item, inner, (*place, name), here)
+        elif facts.item is not None:
+            for step, key, item in parts(facts, inner):
+                if isinstance(item, dict) and all(isinstance(one, str) for one in key):
+                    yield from written(facts.item, item, (*place, name, *key), (*here, *step))
 
 
 @cache
@@ -77,10 +76,6 @@ def _parts(model: type[BaseModel]) -> list[tuple[str, FieldFacts, tuple[str, str
         for name, facts, beside in every
         if beside is not None or (facts.item is not None and _is_set_by_users(facts) and _parts(facts.item))
     ]
-
-
-def _key(model: Any) -> str:
-    return fields(model)[model.key].attribute
 
 
 def failures(model: type[BaseModel], raw: Raw, *, allowed: bool) -> Iterator[Failure]:
@@ -155,27 +150,11 @@ def unchanged(model: type[BaseModel], config: Raw, prior: Raw, changed: Collecti
     }
 
 
-def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any], place: Place = ()) -> Bag:
+def filled(model: type[BaseModel], bag: Bag, found: Mapping[Place, Any]) -> Bag:
     """A bag with these properties; None takes one out, and one whose place the bag does not have is left out."""
-    if not found:
-        return bag
-    made = dict(bag)
-    for name, facts in fields(model).items():
-        here, inner = (*place, name), bag.get(name)
-        if here in found:
-            value = found[here]
-            made[name] = Secret(value) if isinstance(value, str | list) else value
-            if value is None:
-                del made[name]
-        elif facts.item is not None and isinstance(inner, list):
-            key = facts.item.key
-            made[name] = [
-                filled(facts.item, item, found, (*here, str(item.get(key)))) if isinstance(item, dict) else item
-                for item in inner
-            ]
-        elif facts.item is not None and isinstance(inner, dict):
-            made[name] = filled(facts.item, inner, found, here)
-    return made
+    for place, value in found.items():
+        bag = put(model, bag, place, Secret(value) if isinstance(value, str | list) else value)
+    return bag
 
 
 def without(model: type[BaseModel], bag: Bag, raw: Raw | None) -> Bag:
@@ -192,22 +171,6 @@ def closed(model: type[BaseModel], raw: Raw, like: Raw) -> Raw:
             version = like.get(beside[1])
             made |= {beside[0]: None, beside[1]: version}
             made[facts.attribute] = value if version is None else None
-        elif facts.item is not None and isinstance(value, list):
-            made[facts.attribute] = _closed_items(facts.item, value, was if isinstance(was, list) else [])
-        elif facts.item is not None and isinstance(value, dict):
-            made[facts.attribute] = closed(facts.item, value, was if isinstance(was, dict) else {})
+        else:
+            made[facts.attribute] = mapped(facts, value, closed, was, aligned=True)
     return made
-
-
-def _closed_items(model: Any, items: list[Any], like: list[Any]) -> list[Any]:
-    """Items stand for those of the same key; where that is not known yet, for the one at the same place."""
-    key = _key(model)
-    there = {item[key]: item for item in like if isinstance(item, dict) and isinstance(item.get(key), str)}
-
-    def of(index: int, item: Raw) -> Raw:
-        found = there.get(item[key]) if isinstance(item.get(key), str) else like[index] if index < len(like) else None
-        return found if isinstance(found, dict) else {}
-
-    return [
-        closed(model, item, of(index, item)) if isinstance(item, dict) else item for index, item in enumerate(items)
-    ]
