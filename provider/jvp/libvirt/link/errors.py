@@ -163,6 +163,16 @@ def seen_to_go(kind: Gone) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def unless_gone(kind: Gone) -> Iterator[None]:
+    """Around the removal of an object that others may remove meanwhile: gone is as good."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if not is_gone(error, kind):
+            raise
+
+
+@contextlib.contextmanager
 def libvirt_errors(what: str, path: Path = ()) -> Iterator[None]:
     """Translate whatever libvirt raises inside, and what its Python binding does where that is no text."""
     try:

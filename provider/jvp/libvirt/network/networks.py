@@ -17,7 +17,7 @@ from jvp.core.words import listed
 from jvp.core.work import current
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
-from jvp.libvirt.link.errors import Gone, is_gone, seen_to_go
+from jvp.libvirt.link.errors import Gone, is_gone, seen_to_go, unless_gone
 from jvp.libvirt.link.looks import Looks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.ranges import ranges_of
@@ -174,14 +174,11 @@ class NetworkApi:
         network = self.find(uuid)
         if network is None:
             return
-        try:
+        with unless_gone(Gone.NETWORK):
             if network.isActive():
                 network.destroy()
             if network.isPersistent():
                 network.undefine()
-        except libvirt.libvirtError as error:
-            if not is_gone(error, Gone.NETWORK):
-                raise
 
     def acknowledge(self, root: Element) -> None:
         """Note in the network, and in `root` (its inactive definition), that an engine's state has the object.

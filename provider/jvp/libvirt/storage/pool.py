@@ -1,4 +1,4 @@
-"""Storage pools through libvirt: defining, starting with or without a folder to make, and removing."""
+"""Storage pools through libvirt: defining, starting with or without a folder to make, and what removing one takes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any
 
 import libvirt
 
-from jvp.core.errors import Busy, JvpError
+from jvp.core.errors import Busy
 from jvp.core.identity import Mark
 from jvp.core.taken import folder_taken
-from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, reason, translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value
-from jvp.libvirt.storage import folders, kvm_probe, lookup, pool_mark, pool_removal, pool_start, volume_record
+from jvp.libvirt.storage import folders, lookup, pool_mark, pool_start, volume_record
 from jvp.libvirt.storage.pool_mark import PoolMark
 
 _STATES = {
@@ -117,7 +116,7 @@ class PoolApi:
         work.check()
         made: dict[str, bool] = {}
         if not pool.isActive():
-            pool, is_made = pool_start.first(pool, lambda: self._note(pool, made=True))
+            pool, is_made = pool_start.first(pool, lambda: self.note(pool, made=True))
             made = {"made": True} if is_made else {}
         mark = self.mark(pool)
         if mark is None or (mark.marked and mark.made >= bool(made)):
@@ -128,8 +127,8 @@ class PoolApi:
             # A folder that was there may be read-only, which is no fault of a pool of CD images.
             if mark.made or not pool.isActive():
                 raise
-            return self._note(pool, going=False) if mark.going else pool
-        return self._note(pool, marked=True, going=False, **made)
+            return self.note(pool, going=False) if mark.going else pool
+        return self.note(pool, marked=True, going=False, **made)
 
     def _put_marker(self, pool: handles.StoragePool, mark: Mark) -> None:
         """Raises NameTaken where the marker of another pool lies there: it is the same folder by another way."""
@@ -157,7 +156,7 @@ class PoolApi:
             if root is not None and other.UUIDString() != uuid:
                 yield other, root
 
-    def _shares(self, pool: handles.StoragePool) -> str | None:
+    def shares(self, pool: handles.StoragePool) -> str | None:
         """The name of another pool over the folder of a running one, as far as that can be told."""
         path, marker = self.path(pool) or "", volume_record.get(pool, pool_mark.MARKER)
         for other, root in self._others(pool):
@@ -216,97 +215,29 @@ class PoolApi:
         """Note what is declared of the pool that an earlier try of the same create has defined."""
         mark = self.mark(pool)
         if mark is not None:
-            self._note(pool, mark=mark.mark.declaring(work.declaration))
+            self.note(pool, mark=mark.mark.declaring(work.declaration))
 
-    def remove(self, work: Work, pool: handles.StoragePool, *, data: bool = False) -> None:
-        """Stop and undefine; the folder goes when we made it and nothing but our marker is in it.
-
-        Volumes of ours go with `data`. What stays keeps its folder, and `work.warn` names it. Raises Rejected when a
-        domain uses a volume that would go. Again: yes, missing is fine.
-        """
+    def delete_folder(self, pool: handles.StoragePool) -> str | None:
+        """Delete the folder of a stopped pool where nothing is in it; why it stays, None when it is gone."""
         try:
-            mark = self.mark(pool)
-            if mark is not None:
-                self._remove_ours(work, pool, mark, data=data)
-                data = False
-            if data and (pool.isActive() or pool_start.can_start(pool)) and not self._stays(work, pool):
-                self._remove_data(work, pool)
-            if mark is None and pool.isActive():
-                pool.destroy()
-            if pool.isPersistent():
-                self._undefine(pool)
+            pool.delete(0)  # rmdir, which refuses a folder that is not empty
         except libvirt.libvirtError as error:
-            if not is_gone(error, Gone.POOL):
-                raise
+            return reason(error)
+        return None
 
-    def _stays(self, work: Work, pool: handles.StoragePool) -> bool:
-        """Whether another pool has the folder of a running one too; then all that is in it is left, with a warning."""
-        other = self._shares(pool)
-        if other is not None:
-            work.warn(
-                f'the folder {self.path(pool)} of the storage pool "{pool.name()}" stays with all that is in it: it is '
-                f'the folder of the storage pool "{other}" too'
-            )
-        return other is not None
-
-    def _remove_data(self, work: Work, pool: handles.StoragePool) -> None:
-        volumes = pool_removal.doomed(pool)
-        pool_removal.refuse_used(pool, volumes)
-        pool_removal.remove_all(work, volumes)
-
-    def _remove_ours(self, work: Work, pool: handles.StoragePool, mark: PoolMark, *, data: bool) -> None:
-        root = self.xml(pool)
-        mounts = pool_start.kind_in(root).mounts
-        if not pool.isActive() and not pool_start.can_start(pool):
-            if mounts and mark.made:
-                self._remove_folder(work, pool)
+    def undefine(self, pool: handles.StoragePool) -> None:
+        """Undefine a stopped pool, unless it is gone with its stop."""
+        if not pool.isPersistent():
             return
-        pool_start.refuse_in_use(pool, root)
-        name, path = pool.name(), self.path(pool)
-        with contextlib.suppress(JvpError):
-            lookup.refresh(work, pool)
-        # A refresh stops a pool whose folder cannot be read.
-        if not pool.isActive():
-            return
-        if self._stays(work, pool):
-            pool.destroy()
-            return
-        kvm_probe.sweep(pool, older_s=0)
-        marker = volume_record.volume_name(pool_mark.MARKER)
-        if data and lookup.find_volume(pool, marker) is not None:
-            self._remove_data(work, pool)
-        inside = lookup.names(pool)
-        # What is on a device stays there, and the folder that it was mounted at is empty.
-        staying = [] if mounts else [one for one in inside if one != marker]
-        if staying:
-            work.warn(f'the folder {path} of the storage pool "{name}" stays: it holds {listed(staying)}')
-        elif mark.marked and marker not in inside and not mounts:
-            work.warn(f'the folder {path} of the storage pool "{name}" stays: it is not the one that it was')
-            mark = mark.having(made=False)
-        # First the note, so that a later try does not take the missing marker for an unmounted folder.
-        self._note(pool, marked=False, going=True)
-        pool_mark.drop_marker(pool)
-        pool.destroy()
-        if mark.made and not staying:
-            self._remove_folder(work, pool)
-
-    def _remove_folder(self, work: Work, pool: handles.StoragePool) -> None:
-        try:
-            # rmdir, which refuses a folder that is not empty
-            pool.delete(0)
-        except libvirt.libvirtError as error:
-            work.warn(f'the folder {self.path(pool)} of the storage pool "{pool.name()}" stays: {reason(error)}')
-
-    def _undefine(self, pool: handles.StoragePool) -> None:
         try:
             pool.undefine()
         except libvirt.libvirtError:
             # A rival of the same key started it again, and may have noted a marker that we have taken away since.
             if pool.isActive():
-                self._note(pool, marked=False, going=True)
+                self.note(pool, marked=False, going=True)
             raise
 
-    def _note(self, pool: handles.StoragePool, **changes: Any) -> handles.StoragePool:
+    def note(self, pool: handles.StoragePool, **changes: Any) -> handles.StoragePool:
         """Change our mark. A rival of the same key that writes at the same moment, from what it read before, does not
         undo it: the mark is looked at again."""
         with self.node.pool_lock(pool.UUIDString()):

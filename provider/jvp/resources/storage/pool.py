@@ -39,7 +39,7 @@ from jvp.libvirt.storage.lookup import find_pool, pool_of, unless_lost
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.pool_mark import PoolMark, is_marked, write
 from jvp.resources.foreseen import obstacles
-from jvp.resources.storage import listing
+from jvp.resources.storage import listing, pool_removal
 from jvp.resources.storage.items import StoragePoolFilters, StoragePoolItem
 from jvp.resources.storage.pool_model import StoragePool, StoragePoolSource, StoragePoolState, StoragePoolType
 
@@ -118,7 +118,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
             pool = self.api.find(object_id)
             what = f'storage pool "{prior.name if prior else object_id}"'
             if pool is not None and refuse_unmarked(work, self._bearing(work, pool, prior), what):
-                self.api.remove(work, pool, data=bool(prior and prior.delete_data))
+                pool_removal.remove(work, self.api, pool, data=bool(prior and prior.delete_data))
 
     def find(self, work: Work, reference: str) -> str:
         with libvirt_errors(f'storage pool "{reference}"'):
@@ -266,7 +266,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
             and pool_start.source_in(root) == wanted
         ):
             return found
-        self.api.remove(work, found)
+        pool_removal.remove(work, self.api, found)
         return None
 
     def _settle(self, work: Work, pool: handles.StoragePool, spec: StoragePool) -> handles.StoragePool:
@@ -279,7 +279,7 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         with contextlib.suppress(Exception):
             pool = self.api.find(uuid)
             if pool is not None:
-                self.api.remove(Work(), pool)
+                pool_removal.remove(Work(), self.api, pool)
 
     def state_of(
         self, pool: handles.StoragePool, spelled: StoragePool | None, root: Element | None = None
