@@ -81,9 +81,9 @@ def _generated() -> list[Path]:
 
 def pages() -> dict[Path, str]:
     """Every page by its path."""
-    told = schema.whole(registry.TYPES.values(), registry.FUNCTIONS.values())
+    told = schema.whole(registry.RESOURCES.values(), registry.FUNCTIONS.values())
     found = {DOCS / "index.md": "".join(_index(told.provider.block))}
-    for handler in registry.TYPES.values():
+    for handler in registry.RESOURCES.values():
         name = schema.type_name(handler.token)
         page = DOCS / "resources" / f"{name.removeprefix(schema.PREFIX)}.md"
         found[page] = "".join(_resource(name, handler, told.resource_schemas[name].block))
@@ -106,8 +106,11 @@ def _resource(name: str, handler: type[ResourceType[Any, Any]], block: Message) 
     yield _example(f"resources/{name}.tf")
     yield from _attributes("## Arguments", (one for one in block.attributes if one.required or one.optional))
     yield from _attributes("## Attributes", (one for one in block.attributes if _is_output(one)))
-    yield from _changes(handler)
-    yield from _import(name, handler)
+    if handler.stands_for:
+        yield f"\n## What it may change\n\nIt {registry.ACTIONS[handler.stands_for].effect}.\n"
+    else:
+        yield from _changes(handler)
+        yield from _import(name, handler)
 
 
 def _data_source(name: str, block: Message) -> Iterator[str]:
@@ -128,6 +131,9 @@ def _head(title: str, description: str) -> str:
 
 
 def _example(name: str) -> str:
+    """The example of a page, where there is one; tests say which must have one."""
+    if not (DOCS / "examples" / name).exists():
+        return ""
     return f"\n## Example\n\n```terraform\n{(DOCS / 'examples' / name).read_text(encoding='utf-8').strip()}\n```\n"
 
 

@@ -35,12 +35,12 @@ Json = dict[str, Any]
 
 def pages() -> dict[Path, str]:
     """Every generated page by its path."""
-    said = schema(registry.TYPES.values(), registry.FUNCTIONS.values())
+    said = schema(registry.RESOURCES.values(), registry.FUNCTIONS.values())
     found = {
         DOCS / "_index.md": "".join(_index(said)),
         DOCS / "installation-configuration.md": "".join(_installation(said)),
     }
-    for handler in registry.TYPES.values():
+    for handler in registry.RESOURCES.values():
         name = handler.token
         found[DOCS / "resources" / f"{name.lower()}.md"] = "".join(_resource(said, handler))
     for function in registry.FUNCTIONS.values():
@@ -58,8 +58,16 @@ def _quoted(text: str) -> str:
 
 
 def _example(name: str, language: str = "python") -> str:
+    """An example, where there is one; tests say what must have one."""
     suffix = {"python": "py", "yaml": "yaml"}[language]
+    if not (EXAMPLES / f"{name}.{suffix}").exists():
+        return ""
     return f"```{language}\n{(EXAMPLES / f'{name}.{suffix}').read_text(encoding='utf-8').strip()}\n```\n"
+
+
+def _section(name: str) -> str:
+    found = _example(name)
+    return f"## Example\n\n{found}\n" if found else ""
 
 
 def _index(said: Json) -> Iterator[str]:
@@ -100,22 +108,26 @@ def _installation(said: Json) -> Iterator[str]:
 def _resource(said: Json, handler: type[ResourceType[Any, Any]]) -> Iterator[str]:
     one, name = said["resources"][token(handler.token)], handler.token
     yield _head(name, one["description"])
-    yield f"# {name}\n\n`{token(name)}` {one['description']}\n\n## Example\n\n{_example(name)}\n"
+    yield f"# {name}\n\n`{token(name)}` {one['description']}\n\n{_section(name)}"
     yield f"## Inputs\n\n{SPELLING}\n"
     yield from _properties(said, one["inputProperties"], one["requiredInputs"])
     yield "\n## Outputs\n\nEvery input is an output, too. Beside them:\n\n"
-    yield "- `id` (string) What an import and a reference take.\n"
+    whose = "An id of this resource alone" if handler.stands_for else "What an import and a reference take"
+    yield f"- `id` (string) {whose}.\n"
     outputs = {key: value for key, value in one["properties"].items() if key not in one["inputProperties"]}
     yield from _properties(said, outputs, ())
     yield from _types(said, [*one["inputProperties"].values(), *outputs.values()])
-    yield from _changes(handler)
-    yield from _import(handler)
+    if handler.stands_for:
+        yield f"\n## What it may change\n\nIt {registry.ACTIONS[handler.stands_for].effect}.\n"
+    else:
+        yield from _changes(handler)
+        yield from _import(handler)
 
 
 def _function(said: Json, name: str) -> Iterator[str]:
     one = said["functions"][token(name)]
     yield _head(name, one["description"])
-    yield f"# {name}\n\n`{token(name)}` {one['description']}\n\n## Example\n\n{_example(name)}\n"
+    yield f"# {name}\n\n`{token(name)}` {one['description']}\n\n{_section(name)}"
     inputs = one.get("inputs", {})
     if inputs.get("properties"):
         yield f"## Arguments\n\n{SPELLING}\n"

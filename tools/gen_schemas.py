@@ -35,9 +35,9 @@ def main() -> int:
 
 def fresh() -> dict[Path, bytes]:
     """What the declared resources give, by file."""
-    whole = terraform.whole(registry.TYPES.values(), registry.FUNCTIONS.values())
+    whole = terraform.whole(registry.RESOURCES.values(), registry.FUNCTIONS.values())
     return {
-        SCHEMA: pulumi.text(registry.TYPES.values(), registry.FUNCTIONS.values()).encode(),
+        SCHEMA: pulumi.text(registry.RESOURCES.values(), registry.FUNCTIONS.values()).encode(),
         schemas.FILE: whole.SerializeToString(deterministic=True),
     }
 

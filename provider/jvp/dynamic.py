@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pulumi_jvp import Instance, Network, StoragePool, Template, Volume
+    from pulumi_jvp import Instance, Network, RefreshStoragePool, RestartInstance, StoragePool, Template, Volume
 else:
     from jvp.doors.dynamic.resources import CLASSES
 
@@ -26,4 +26,4 @@ else:
         )
 
 
-__all__ = ["Instance", "Network", "StoragePool", "Template", "Volume"]
+__all__ = ["Instance", "Network", "RefreshStoragePool", "RestartInstance", "StoragePool", "Template", "Volume"]

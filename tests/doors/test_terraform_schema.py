@@ -31,7 +31,7 @@ def test_every_schema_is_one_that_hosts_take() -> None:
 
 def test_a_resource_and_a_function_in_the_registry_are_in_both_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     more = {"Gadget": gadget.Gadgets, "Trinket": gadget.Trinkets}
-    monkeypatch.setattr(registry, "TYPES", {**registry.TYPES, **more})
+    monkeypatch.setattr(registry, "RESOURCES", {**registry.RESOURCES, **more})
     monkeypatch.setattr(registry, "FUNCTIONS", {**registry.FUNCTIONS, "getGadget": gadget.GetGadget})
     terraform = plugin.registered().schemas.whole
     assert {"jvp_gadget", "jvp_trinket", "jvp_network"} <= set(terraform.resource_schemas)

@@ -6,22 +6,24 @@ here. A door turns its wire into bags and back, and adds nothing of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from jvp.core import bags
 from jvp.core.abandon import leavable
+from jvp.core.action import AnyAction
 from jvp.core.bags import Given
 from jvp.core.check import failures_text
 from jvp.core.diff import declared
 from jvp.core.errors import Busy, NameTaken, NotFound, OtherHost, Rejected, dotted
 from jvp.core.facts import Effect
-from jvp.core.handler import AnyFunction, AnyHandler, Partial
+from jvp.core.handler import AnyFunction, AnyHandler, Listed, Partial
 from jvp.core.identity import Key, borne, noted
 from jvp.core.model import fields, load
 from jvp.core.outlook import Outlook
 from jvp.core.stored import Plan, Result, Stored, refuse_newer, upgraded
+from jvp.core.text import sentence
 from jvp.core.values import Bag
 from jvp.core.verbs import Verbs
 from jvp.core.wanted import unmanaged, unset
@@ -40,8 +42,9 @@ class Calls(Verbs):
         functions: Mapping[str, AnyFunction],
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
+        actions: Mapping[str, AnyAction] | None = None,
     ) -> None:
-        super().__init__(handlers, functions, host, outlook)
+        super().__init__(handlers, functions, host, outlook, actions)
         self._adopters: dict[tuple[str, str], str] = {}
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
@@ -174,6 +177,14 @@ class Calls(Verbs):
             self._refuse_other_host(handler, stored, work)
             self._delete(handler, stored, work)
             self._adopters.pop((token, stored.id), None)
+
+    @leavable
+    def list(self, token: str, work: Work) -> Iterator[Listed]:
+        """Every object of the kind on the host."""
+        with self._guarded(work=work) as work:
+            handler = self.handlers[token]
+            every = [(found.id, handler.place(found.bag())) for found in handler.list(work)]
+            return iter([Listed(sentence(object_id), sentence(name)) for object_id, name in every])
 
     def _upgraded(self, handler: AnyHandler, stored: Stored) -> Stored:
         """What an older version kept, as this one has it. Raises Rejected for what a newer one kept."""

@@ -66,6 +66,8 @@ class ResourceType(Generic[S, T]):
     """What a list of the kind can be asked for."""
     item: ClassVar[type[Item]] = Item
     """What a list tells of each object."""
+    stands_for: ClassVar[str] = ""
+    """The token of the action that it stands for in an engine's program; empty for what is an object on a node."""
 
 
 class Handler(ResourceType[S, T]):
@@ -98,6 +100,10 @@ class Handler(ResourceType[S, T]):
     def noted(self, work: Work, object_id: str) -> Noted | None:
         """What the object's own mark says of it, by one look; None when it is surely gone. Raises as `read` does."""
         raise NotImplementedError
+
+    def users(self, work: Work, object_id: str) -> Sequence[str]:
+        """The instances that a delete would take it from, by name. An engine's plan has said so; others are asked."""
+        return ()
 
     def list(self, work: Work, filters: Any = None) -> Iterator[Item]:
         """Every object of this kind on the host, ours or not, or those that `filters` (of this kind's type) take.

@@ -42,7 +42,12 @@ MAX_GENERATIONS = 64
 
 
 LABEL_BYTES, ADDRESS_BYTES = 200, 400
-_DOORS = {"pulumi": "the Pulumi stack", "terraform": "the Terraform workspace"}
+_DOORS = {
+    "pulumi": "the Pulumi stack",
+    "terraform": "the Terraform workspace",
+    "cli": "the command line",
+    "rest": "the REST API",
+}
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ object: an engine by its state (`core/calls.py`), or nobody but the object itsel
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from jvp.core import bags
 from jvp.core.abandon import leavable
+from jvp.core.action import AnyAction, perform
 from jvp.core.bags import Given
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.declaration import Declaration
@@ -20,12 +21,12 @@ from jvp.core.diff import consequences, defaulted, diff
 from jvp.core.errors import Invalid, JvpError
 from jvp.core.going import Going
 from jvp.core.guard import guarded, said, shown
-from jvp.core.handler import AnyFunction, AnyHandler, Listed, Outcome, Partial
+from jvp.core.handler import AnyFunction, AnyHandler, Outcome, Partial
 from jvp.core.identity import Key, borne
 from jvp.core.model import Spec, load
 from jvp.core.outlook import Asked, Outlook
+from jvp.core.ownership import refuse_foreign
 from jvp.core.stored import Plan, Result, Stored
-from jvp.core.text import sentence
 from jvp.core.types import reference as known_by
 from jvp.core.values import Bag, reveal, secret_texts
 from jvp.core.work import Work
@@ -43,9 +44,11 @@ class Verbs:
         functions: Mapping[str, AnyFunction],
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
+        actions: Mapping[str, AnyAction] | None = None,
     ) -> None:
         self.handlers = handlers
         self.functions = functions
+        self.actions = actions or {}
         self.secrets: set[str] = set()
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self.host = host
@@ -70,14 +73,6 @@ class Verbs:
         return bags.to_create(handler, wanted, work, self.secrets)
 
     @leavable
-    def list(self, token: str, work: Work) -> Iterator[Listed]:
-        """Every object of the kind on the host."""
-        with self._guarded(work=work) as work:
-            handler = self.handlers[token]
-            every = [(found.id, handler.place(found.bag())) for found in handler.list(work)]
-            return iter([Listed(sentence(object_id), sentence(name)) for object_id, name in every])
-
-    @leavable
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
         """A function's result; or None and the failures of its arguments."""
         function = self.functions[token]
@@ -87,6 +82,36 @@ class Verbs:
         with self._guarded(raw, checked.inputs, work=work) as work:
             result: Spec = function.call(work, checked.spec)
             return hide(shown(result.bag(), raw), set(), function.result), ()
+
+    @leavable
+    def act(
+        self,
+        token: str,
+        reference: str,
+        raw: Bag,
+        work: Work,
+        *,
+        request_id: str | None = None,
+        force: bool = False,
+    ) -> Bag:
+        """Have an action done to the object of an id or name; what it answers.
+
+        Raises Invalid for arguments that break a rule; Rejected where the object is not one to act on without `force`.
+        Again: yes, with the same `request_id` where the action is not idempotent.
+        """
+        action = self.actions[token]
+        handler, checked = self.handlers[action.on], check(action.args, raw).sound()
+        with self._guarded(raw, checked.inputs, work=work) as work:
+            refuse_id(reference)
+            object_id = handler.find(work, reference)
+            if not force:
+                self._refuse_others(handler, work, object_id, reference)
+            result: Spec = perform(action, work, object_id, checked.spec, request_id)
+            return hide(shown(result.bag(), raw), set(), action.result)
+
+    def _refuse_others(self, handler: AnyHandler, work: Work, object_id: str, reference: str) -> None:
+        """Raise Rejected for an object that is not to be acted on unasked. An engine's program names what it means."""
+        refuse_foreign(handler, work, object_id, reference)
 
     # Over what is known of one object
 
@@ -143,7 +168,7 @@ class Verbs:
 
     def _found(self, handler: AnyHandler, reference: str, work: Work) -> tuple[str, Bag] | None:
         """The id and the state of an object by its id or name; None when there is none. Writes nothing."""
-        _refuse_id(reference)
+        refuse_id(reference)
         object_id = handler.find(work, reference)
         found = handler.read(work, object_id, None)
         if found is None:
@@ -151,14 +176,18 @@ class Verbs:
         state = found.state if isinstance(found, Partial) else found
         return object_id, bags.state_bag(handler, state, {}, {})
 
-    def _update(self, handler: AnyHandler, known: Stored, new: Given, work: Work) -> Result:
-        """Apply what a plan says."""
+    def _update(
+        self, handler: AnyHandler, known: Stored, new: Given, work: Work, declaration: Declaration | None = None
+    ) -> Result:
+        """Apply what a plan says. The object's mark is told the `declaration`; by default all that is set."""
         checked = bags.checked(handler, new)
         plan = self._plan(handler, known, checked, work, looks=False)
         spec = bags.to_apply(plan.wanted).spec
-        # What the create salted by, as far as that is known.
-        identity = (work.mark and work.mark.key) or (work.key and work.key.digest) or known.id
-        work = replace(work, declaration=Declaration.of(handler.spec, checked.inputs, plan.wanted.whole, identity))
+        if declaration is None:
+            # What the create salted by, as far as that is known.
+            identity = (work.mark and work.mark.key) or (work.key and work.key.digest) or known.id
+            declaration = Declaration.of(handler.spec, checked.inputs, plan.wanted.whole, identity)
+        work = replace(work, declaration=declaration)
         outcome = self._going.wait(
             work, handler.token, lambda: handler.update(work, known.id, plan.prior, spec, plan.changes)
         )
@@ -195,7 +224,7 @@ class Verbs:
         return guarded(self.secrets, *bags, work=work)
 
 
-def _refuse_id(text: str) -> None:
+def refuse_id(text: str) -> None:
     """Raise Invalid for what can be the id or name of nothing."""
     try:
         known_by(text)

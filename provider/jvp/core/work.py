@@ -41,6 +41,9 @@ class Work:
     key: Key | None = None
     """Of the resource that is created or updated: the mark says who declares the object."""
 
+    looks: bool = False
+    """Whether a read only looks: `prior` says how to spell what is there, no state has it, and nothing is written."""
+
     mark: Mark | None = None
     """What the object should bear, by what the state knows; None of one that was imported and not updated since."""
     declaration: Declaration | None = None

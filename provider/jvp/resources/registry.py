@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jvp.core.action import AnyAction
 from jvp.core.calls import Calls
 from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
 from jvp.core.later import Lazily, Once
@@ -18,6 +19,7 @@ from jvp.core.values import known
 from jvp.resources.provider import Provider
 
 if TYPE_CHECKING:
+    from jvp.core.objects import Objects
     from jvp.libvirt.link.node import Node
 
 _TYPES = {
@@ -40,6 +42,19 @@ _FUNCTIONS = {
 }
 _LISTS = {token_of(token): token for token in _TYPES}
 """The functions that list a kind, and which."""
+_ACTIONS = {
+    "pauseInstance": ("instance.actions.PauseInstance", ""),
+    "refreshStoragePool": ("storage.actions.RefreshStoragePool", "RefreshStoragePool"),
+    "restartInstance": ("instance.actions.RestartInstance", "RestartInstance"),
+    "resumeInstance": ("instance.actions.ResumeInstance", ""),
+    "startInstance": ("instance.actions.StartInstance", ""),
+    "startNetwork": ("network.actions.StartNetwork", ""),
+    "startStoragePool": ("storage.actions.StartStoragePool", ""),
+    "stopInstance": ("instance.actions.StopInstance", ""),
+    "stopNetwork": ("network.actions.StopNetwork", ""),
+    "stopStoragePool": ("storage.actions.StopStoragePool", ""),
+}
+"""Where it is declared, and the resource that stands for it in engines' programs, where one does."""
 
 
 def _imported(place: str) -> Any:
@@ -49,11 +64,14 @@ def _imported(place: str) -> Any:
 
 def import_all() -> None:
     """All that is registered. Raises ImportError."""
-    for places in (*_TYPES.values(), _FUNCTIONS.values()):
+    acts = [place for place, _ in _ACTIONS.values()]
+    for places in (*_TYPES.values(), _FUNCTIONS.values(), acts):
         for place in places:
             _imported(place)
     for token in _LISTS:
         FUNCTIONS[token]
+    for token in RESOURCES:
+        _ = RESOURCES[token]
 
 
 def _function(token: str) -> type[AnyFunction]:
@@ -66,26 +84,74 @@ FUNCTIONS: Mapping[str, type[AnyFunction]] = Lazily(sorted({*_FUNCTIONS, *_LISTS
 """Functions by their tokens."""
 
 
+ACTIONS: Mapping[str, type[AnyAction]] = Lazily(_ACTIONS, lambda token: _imported(_ACTIONS[token][0]))
+"""Actions by their tokens."""
+_STANDINS = {resource: token for token, (_, resource) in _ACTIONS.items() if resource}
+
+
+def _declarable(token: str) -> type[ResourceType[Any, Any]]:
+    if token in TYPES:
+        return TYPES[token]
+    from jvp.core import standin
+
+    return standin.type_of(ACTIONS[_STANDINS[token]], token)
+
+
+RESOURCES: Mapping[str, type[ResourceType[Any, Any]]] = Lazily((*_TYPES, *_STANDINS), _declarable)
+"""What a program of an engine can declare: the resources, and those that stand for an action."""
+
+
 def calls(provider: Provider) -> Calls:
-    """The calls over one node. Connects only when a verb needs the host."""
-    plans = Plans()
+    """The engines' calls over one node. Connects only when a verb needs the host."""
+    parts = _Parts(provider)
+    return Calls(parts.handlers, parts.functions, parts.host, parts.outlook, parts.actions)
 
-    def make_node() -> Node:
-        from jvp.libvirt.link.node import Node
 
-        return Node(provider.uri, plans)
+def objects(provider: Provider) -> Objects:
+    """The same objects for doors without an engine, by id or name."""
+    from jvp.core.objects import OWNER, Objects
 
-    node = Once(make_node)
+    parts = _Parts(provider)
+    owner = provider.owner or OWNER
+    return Objects(parts.handlers, parts.functions, parts.host, parts.outlook, parts.actions, owner=owner)
 
-    def handler(token: str) -> AnyHandler:
+
+class _Parts:
+    """What works on one node, each made when it is first needed."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        plans = Plans()
+        self.outlook = Outlook(plans, asks=known(provider.uri))
+
+        def make_node() -> Node:
+            from jvp.libvirt.link.node import Node
+
+            return Node(provider.uri, plans)
+
+        self.node = Once(make_node)
+        self.handlers = Lazily((*_TYPES, *_STANDINS), self._handler)
+        self.functions = Lazily(FUNCTIONS, self._function)
+        self.actions = Lazily(_ACTIONS, self._action)
+
+    def host(self) -> str:
+        return self.node().host()
+
+    def _handler(self, token: str) -> AnyHandler:
+        if token in _STANDINS:
+            return self._standin(token)
         made = _imported(_TYPES[token][1])
-        return made(node(), provider) if token == "Instance" else made(node())  # type: ignore[no-any-return]
+        return made(self.node(), self.provider) if token == "Instance" else made(self.node())  # type: ignore[no-any-return]
 
-    handlers = Lazily(_TYPES, handler)
+    def _standin(self, token: str) -> AnyHandler:
+        from jvp.core import standin
 
-    def function(token: str) -> AnyFunction:
+        action = self.actions[_STANDINS[token]]
+        return standin.handler_of(RESOURCES[token], action, lambda: self.handlers[action.on])
+
+    def _function(self, token: str) -> AnyFunction:
         made: Any = FUNCTIONS[token]
-        return made(handlers[_LISTS[token]] if token in _LISTS else node())  # type: ignore[no-any-return]
+        return made(self.handlers[_LISTS[token]] if token in _LISTS else self.node())  # type: ignore[no-any-return]
 
-    outlook = Outlook(plans, asks=known(provider.uri))
-    return Calls(handlers, Lazily(FUNCTIONS, function), lambda: node().host(), outlook)
+    def _action(self, token: str) -> AnyAction:
+        return ACTIONS[token](self.node())  # type: ignore[call-arg]

@@ -23,6 +23,8 @@ from .get_volumes import *
 from .instance import *
 from .network import *
 from .provider import *
+from .refresh_storage_pool import *
+from .restart_instance import *
 from .storage_pool import *
 from .template import *
 from .volume import *
@@ -46,6 +48,8 @@ _utilities.register(
   "classes": {
    "jvp:index:Instance": "Instance",
    "jvp:index:Network": "Network",
+   "jvp:index:RefreshStoragePool": "RefreshStoragePool",
+   "jvp:index:RestartInstance": "RestartInstance",
    "jvp:index:StoragePool": "StoragePool",
    "jvp:index:Template": "Template",
    "jvp:index:Volume": "Volume"

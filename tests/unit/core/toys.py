@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from jvp.core.declaration import Noted
 from jvp.core.diff import Change
 from jvp.core.errors import NameTaken, NotFound
 from jvp.core.facts import Changes, Computed, Effect, Output, WriteOnly
@@ -93,13 +94,13 @@ class Cars(Handler[Car, CarState]):
         name = spec.name or key.auto_name(uuid)
         if any(car.name == name and other != uuid for other, (_, car) in self.cars.items()):
             raise NameTaken(f'there is a car "{name}" already', path=("name",))
-        return self._put(uuid, Mark(key.digest, generation), spec, name)
+        return self._put(uuid, Mark.new(key, generation, work.declaration), spec, name)
 
     def read(self, work: Work, object_id: str, prior: CarState | None) -> CarState | None:
         if object_id not in self.cars:
             return None
         mark, state = self.cars[object_id]
-        if prior is not None:
+        if prior is not None and not work.looks:
             self.cars[object_id] = (replace(mark, acknowledged=True), state)
         return state
 
@@ -110,7 +111,8 @@ class Cars(Handler[Car, CarState]):
         self.changes = changes
         if object_id not in self.cars:
             raise NotFound(f'car "{prior.name}" is gone')
-        return self._put(object_id, self.cars[object_id][0], spec, spec.name or str(prior.name))
+        mark = self.cars[object_id][0].updated(work.key, work.declaration)
+        return self._put(object_id, mark, spec, spec.name or str(prior.name))
 
     def delete(self, work: Work, object_id: str, prior: CarState | None) -> None:
         self.cars.pop(object_id, None)
@@ -121,6 +123,12 @@ class Cars(Handler[Car, CarState]):
                 return uuid
         names = ", ".join(sorted(str(car.name) for _, car in self.cars.values())) or "none"
         raise NotFound(f'there is no car "{reference}"; there are: {names}')
+
+    def noted(self, work: Work, object_id: str) -> Noted | None:
+        if object_id not in self.cars:
+            return None
+        mark = self.cars[object_id][0]
+        return Noted.of(mark if mark.key else None, Car)
 
     def list(self, work: Work, filters: Any = None) -> Iterator[Item]:
         for uuid, (_, car) in self.cars.items():

@@ -64,7 +64,7 @@ def run(build: Any) -> None:
 
 
 def test_there_is_a_class_for_every_resource_that_is_registered() -> None:
-    assert sorted(dynamic.__all__) == sorted(CLASSES) == sorted(registry.TYPES)
+    assert sorted(dynamic.__all__) == sorted(CLASSES) == sorted(registry.RESOURCES)
     for name, made in CLASSES.items():
         assert getattr(dynamic, name) is made
         assert issubclass(made, getattr(pulumi_jvp, name))

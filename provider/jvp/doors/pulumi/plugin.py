@@ -78,7 +78,7 @@ def registered(session: Session) -> ProviderServicer:
     from jvp.doors.pulumi.provider import ProviderServicer
     from jvp.resources import registry
 
-    return ProviderServicer(registry.TYPES, registry.FUNCTIONS, registry.calls, session)
+    return ProviderServicer(registry.RESOURCES, registry.FUNCTIONS, registry.calls, session)
 
 
 def schema() -> str:

@@ -152,7 +152,7 @@ def main() -> int:
     """Print the schema of everything that is registered."""
     from jvp.resources import registry
 
-    sys.stdout.write(text(registry.TYPES.values(), registry.FUNCTIONS.values()))
+    sys.stdout.write(text(registry.RESOURCES.values(), registry.FUNCTIONS.values()))
     return 0
 
 

@@ -136,7 +136,7 @@ def registered(ready: Schemas | None = None, *, shared: bool = False) -> Provide
     from jvp.resources import registry
 
     notes = declared.folder_of(parent.pid()) if shared else None
-    return ProviderServicer(registry.TYPES, registry.FUNCTIONS, registry.calls, notes=notes, schemas=ready)
+    return ProviderServicer(registry.RESOURCES, registry.FUNCTIONS, registry.calls, notes=notes, schemas=ready)
 
 
 def _refusal() -> str | None:

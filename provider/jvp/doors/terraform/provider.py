@@ -220,7 +220,7 @@ class ProviderServicer:
         )
         raw = {
             **writeonly.closed(handler.state, to_raw(handler.state, {}), {}),
-            **dict.fromkeys(verbs.OURS),
+            **dict.fromkeys(verbs.ours(handler)),
             "id": moved.marked(reference),
         }
         return message("MoveResourceState.Response")(target_state=encode(raw))

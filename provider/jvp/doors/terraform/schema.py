@@ -55,7 +55,7 @@ def whole(types: Iterable[AnyType], functions: Iterable[type[AnyFunction]]) -> M
     for handler in types:
         name = type_name(handler.token)
         answer.resource_schemas[name].CopyFrom(resource(handler))
-        if name not in answer.data_source_schemas:
+        if name not in answer.data_source_schemas and not handler.stands_for:
             answer.data_source_schemas[name].CopyFrom(lookup(handler))
     return answer
 
@@ -72,7 +72,9 @@ def resource(handler: AnyType) -> Message:
         # There is no address of the resource in this protocol: the name tells one from another.
         listed["name"].required, listed["name"].optional, listed["name"].computed = True, False, False
         listed["name"].description = re.sub(r"; made .*?left out", "", listed["name"].description)
-    listed |= {one.name: one for one in (_id(handler.kind), _unfinished(), _timeouts(), _adopt())}
+    listed |= {one.name: one for one in (_id(handler), _unfinished(), _timeouts())}
+    if not handler.stands_for:
+        listed["adopt"] = _adopt()
     return _schema(listed.values(), _first_line(handler.spec), handler.spec.schema_version)
 
 
@@ -187,8 +189,10 @@ def _here(text: str, model: type[BaseModel]) -> str:
     return spoken(text, model)
 
 
-def _id(kind: str) -> Message:
-    text = f"The id of the {kind}, by which others refer to it and by which it is imported."
+def _id(handler: AnyType) -> Message:
+    text = f"The id of the {handler.kind}, by which others refer to it and by which it is imported."
+    if handler.stands_for:
+        text = "An id of this resource alone: nothing on the node has it."
     return Attribute(name="id", type=b'"string"', description=text, computed=True)
 
 

@@ -19,7 +19,7 @@ from jvp.doors.terraform.values import Raw, to_bag, to_raw
 from jvp.resources.provider import Timeouts
 
 BESIDE: dict[str, Any] = {"id": "string", "unfinished": ["list", "string"], "adopt": "bool"}
-"""The plain attributes of every resource that no model has, and their types."""
+"""The plain attributes of a resource that no model has, and their types; `adopt` where there is an object to adopt."""
 ADVICE = "restore the state from a backup, or import the object again"
 
 
@@ -34,9 +34,9 @@ def upgraded(handler: AnyType, text: bytes) -> Raw:
     except ValueError:
         raw = None
     refuse_broken(handler.state, raw, what)
-    ours = {name: raw.get(name) for name in BESIDE}
-    for name, kind in BESIDE.items():
-        _refuse_plain(kind, ours[name], f"{what}.{name}")
+    ours = {name: raw.get(name) for name in BESIDE if name != "adopt" or not handler.stands_for}
+    for name, value in ours.items():
+        _refuse_plain(BESIDE[name], value, f"{what}.{name}")
     timeouts = raw.get("timeouts")
     if timeouts is not None:
         refuse_broken(Timeouts, timeouts, f"{what}.timeouts")

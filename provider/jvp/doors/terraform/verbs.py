@@ -8,7 +8,7 @@ from typing import Any
 from jvp.core.check import Checked
 from jvp.core.errors import NameTaken, NotFound
 from jvp.core.facts import Effect
-from jvp.core.handler import AnyHandler
+from jvp.core.handler import AnyHandler, AnyType
 from jvp.core.model import fields
 from jvp.core.outlook import Asked
 from jvp.core.stored import Plan, Stored
@@ -21,9 +21,17 @@ from jvp.doors.terraform.spelling import spoken
 from jvp.doors.terraform.values import Raw
 
 ASKED = ("timeouts", "adopt")
-"""Attributes of every resource that its user sets and no model has."""
-OURS = ("id", "unfinished", *ASKED)
-"""Attributes of every resource that no model has."""
+"""Attributes that the user of a resource sets and no model has; `adopt` where there is an object to adopt."""
+
+
+def ours(handler: AnyType) -> tuple[str, ...]:
+    """Attributes of a resource that no model has."""
+    return ("id", "unfinished", *asked(handler))
+
+
+def asked(handler: AnyType) -> tuple[str, ...]:
+    """Those of them that its user sets."""
+    return tuple(name for name in ASKED if name != "adopt" or not handler.stands_for)
 
 
 def create(run: Configured, handler: AnyHandler, before: Stored, given: Bag, adopt: bool, work: Work) -> Stored:
@@ -79,7 +87,7 @@ def planned_create(run: Configured, handler: AnyHandler, config: Raw, inputs: Ch
     preview = run.calls.preview_create(handler.token, inputs, work, asked)
     raw = plan.planned(handler.state, config, preview, {}, fields(handler.state))
     raw = writeonly.closed(handler.state, raw, config)
-    return {**raw, "id": UNKNOWN, "unfinished": [], **_asked(config)}
+    return {**raw, "id": UNKNOWN, "unfinished": [], **_asked(handler, config)}
 
 
 def planned_update(
@@ -94,7 +102,7 @@ def planned_update(
     """Every attribute of an object that is there, after the changes that lead to these inputs; and the changes."""
     found = run.calls.diff(handler.token, stored, inputs, work)
     # Where the last apply left something, this is a difference: else the host would not call us.
-    ours = {"id": prior["id"], "unfinished": [], **_asked(config)}
+    ours = {"id": prior["id"], "unfinished": [], **_asked(handler, config)}
     changed = {str(change.path[0]) for change in found.changes}
     # An object that does not change stays as it was, with its versions.
     like = {**config, **writeonly.unchanged(handler.state, config, prior, changed)}
@@ -112,7 +120,7 @@ def whole(handler: AnyHandler, found: Stored, promised: Raw) -> Raw:
     """Every attribute of a resource."""
     raw = writeonly.closed(handler.state, plan.kept(handler.state, found.state, promised), promised)
     unfinished = [spoken(reason, handler.spec) for reason in found.unfinished]
-    return {**raw, "id": found.id, "unfinished": unfinished, **_asked(promised)}
+    return {**raw, "id": found.id, "unfinished": unfinished, **_asked(handler, promised)}
 
 
 def having(handler: AnyHandler, stored: Stored, found: dict[writeonly.Place, Any]) -> Stored:
@@ -128,5 +136,5 @@ def replacing(handler: AnyHandler, changes: Plan) -> list[Message]:
     return [diagnostics.step_path((there[name].attribute,)) for name in there if name in names]
 
 
-def _asked(raw: Raw) -> Raw:
-    return {name: raw.get(name) for name in ASKED}
+def _asked(handler: AnyHandler, raw: Raw) -> Raw:
+    return {name: raw.get(name) for name in asked(handler)}

@@ -234,6 +234,16 @@ def start(work: Work, domain: handles.Domain) -> None:
     _become(domain, "running", domain.create)
 
 
+def pause(domain: handles.Domain) -> None:
+    """Halt a running guest; halted already is fine."""
+    _become(domain, "paused", domain.suspend)
+
+
+def is_starting(domain: handles.Domain) -> bool:
+    """Whether a call of somebody's is starting the guest at this moment."""
+    return domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]
+
+
 def _countdown(work: Work, seconds: float) -> Iterator[float]:
     end = time.monotonic() + work.left(seconds)
     while (left := end - time.monotonic()) > 0:

@@ -66,12 +66,13 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
                 reading.warn_of_left(work, self.node, prior, remade=True)
                 return None
             if prior is not None:
-                self.api.acknowledge(root)
+                if not work.looks:
+                    self.api.acknowledge(root)
                 reading.warn_of_undefined(work, domain)
                 if (why := rootdisk.damage(work, view, root, prior)) is not None:
                     work.warn(why)
             state = reading.read(work, view, domain, root, prior)
-            if prior is None:
+            if prior is None and not work.looks:
                 reading.refuse_import(state)
             if bears is Bearing.UNMARKED:
                 return Partial(object_id, state, (unmarked(f'instance "{state.name}"'),))

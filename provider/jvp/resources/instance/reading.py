@@ -8,7 +8,7 @@ from typing import Any
 
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
-from jvp.core.work import Work
+from jvp.core.work import Work, current
 from jvp.libvirt.disk_chain import Chain, Whose
 from jvp.libvirt.domain import bridged, devices, guest
 from jvp.libvirt.domain.domains import pending_of, runs
@@ -203,13 +203,16 @@ def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> 
 
 
 def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
-    """`prior` when it means `actual`, else `actual`. A reference that cannot be resolved any more means nothing new."""
+    """`prior` when it means `actual`, else `actual`. A reference that cannot be resolved any more means nothing new;
+    where `prior` only says how to spell, it means nothing at all.
+    """
+    otherwise = actual if current().looks else prior
     if actual is None or prior == actual:
-        return prior
+        return otherwise
     try:
         return prior if meaning(prior) == actual else actual
     except JvpError:
-        return prior
+        return otherwise
 
 
 def _root(

@@ -99,7 +99,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             if bears is Bearing.REMADE:
                 work.warn(remade(what))
                 return None
-            if prior is not None:
+            if prior is not None and not work.looks:
                 self.api.acknowledge(root)
             state = self.state_of(network, prior, root)
             if bears is Bearing.UNMARKED:
@@ -263,6 +263,13 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
         with libvirt_errors(f'network "{object_id}"'):
             found = self.api.found(object_id)
             return None if found is None else Noted.of(marks.bearer(found[1]), self.spec)
+
+    def users(self, work: Work, object_id: str) -> Sequence[str]:
+        with libvirt_errors(f'network "{object_id}"'):
+            found = self.api.found(object_id)
+            users = self.api.users(found[0].name()) if found is not None else ()
+            domains = self.node.connection.listAllDomains(0) if users else ()
+            return sorted(domain.name() for domain in domains if domain.UUIDString() in users)
 
     def list(self, work: Work, filters: NetworkFilters | None = None) -> Iterator[NetworkItem]:
         with libvirt_errors("networks"):

@@ -46,6 +46,13 @@ class Restart:
             marks.put(root, marks.element_of(Mark("", 0)))
         marks.set_fact(root, cls._FACT, "yes")
 
+    @classmethod
+    def drop(cls, root: Element) -> None:
+        """Take the note out of `root` again, and a mark with it that says nothing else."""
+        marks.set_fact(root, cls._FACT, "")
+        if marks.is_empty(root):
+            marks.drop(root)
+
     def finish(self, work: Work) -> None:
         """Plug the guests' NICs in again when a restart was noted, and take the note away."""
         root = parse(self.network.XMLDesc(NetworkApi.INACTIVE))
@@ -59,11 +66,7 @@ class Restart:
         for (domain, _), held in zip(guests, self._each(functools.partial(devices.replug, work), guests), strict=True):
             for nic in held:
                 self._defer(work, domain, nic)
-        element = marks.find(root)
-        assert element is not None
-        element.attrib.pop(self._FACT)
-        if marks.is_empty(root):
-            marks.drop(root)
+        self.drop(root)
         self.network.connect().networkDefineXML(text_of(root))
 
     def _warn_of_others(self, work: Work) -> None:

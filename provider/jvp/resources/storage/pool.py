@@ -87,7 +87,8 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
                 work.warn(remade(f'storage pool "{prior.name if prior else object_id}"'))
                 return None
             if prior is not None:
-                self.api.acknowledge(root)  # first: the folder may take long, and others write meanwhile
+                if not work.looks:  # first: the folder may take long, and others write meanwhile
+                    self.api.acknowledge(root)
                 self.api.freshen(work, pool)
             state = self.state_of(pool, prior, root)
             if bears is Bearing.UNMARKED:

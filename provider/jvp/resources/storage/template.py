@@ -60,13 +60,14 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
                 pool, _ = self._place(object_id)
                 found = self.api.find(work, pool, name)
             except Stopped as stopped:
-                return unread(work, stopped, f'template "{name}"', prior)
+                return unread(work, stopped, f'template "{name}"', None if work.looks else prior)
             if found is None and prior is not None and prior.nonce:
                 self.api.forget(work, pool, name, prior.nonce)
             if found is None or (prior is not None and prior.nonce and found.record.birth != prior.nonce):
                 return None
             if prior is not None:
-                self.api.acknowledge(found)
+                if not work.looks:
+                    self.api.acknowledge(found)
                 self._seen[object_id] = found.short
             return self.state_of(found, prior)
 

@@ -73,6 +73,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
 
     def read(self, work: Work, object_id: str, prior: VolumeState | None) -> VolumeState | None:
         self._seen.pop(object_id, None)
+        prior = None if work.looks else prior  # references are compared by meaning
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             try:
                 found = self.api.find(work, object_id)
@@ -83,7 +84,8 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
                     self.api.forget(work, object_id, prior.nonce)
                 return None
             if prior is None:
-                self._refuse_import(found)
+                if not work.looks:
+                    self._refuse_import(found)
             elif found.record is not None and prior.nonce and found.record.nonce != prior.nonce:
                 # Somebody removed ours, and somebody made another one under its name.
                 return None
@@ -133,6 +135,12 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             found = self.api.find(work, object_id)
             return None if found is None else Noted.of(found.record.mark if found.record else None, self.spec)
+
+    def users(self, work: Work, object_id: str) -> Sequence[str]:
+        with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
+            found = self.api.find(work, object_id)
+            users = seen_domains(self.node).users.get(found.path, ()) if found is not None else ()
+            return sorted({disk.name for disk in users})
 
     def list(self, work: Work, filters: VolumeFilters | None = None) -> Iterator[VolumeItem]:
         with libvirt_errors("volumes"):
