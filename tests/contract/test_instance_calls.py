@@ -129,3 +129,17 @@ def test_a_wait_for_an_address_reads_the_definition_once_a_second_and_asks_for_l
     assert "no address after 1s" in made.reasons[0]
     # Twice for the wait, then for its sentence and the state; a slow machine asks for leases less often, too.
     assert counted[DEFINITION] <= 8, counted
+
+
+@pytest.mark.parametrize("cards", [1, 3])
+def test_a_network_is_looked_up_once_however_many_cards_are_on_it(crowded: Bench, cards: int) -> None:
+    raw = instance(crowded, 0)
+    raw["nics"] = [{**raw["nics"][0], "name": f"eth{number}"} for number in range(cards)]
+    planned = plan(crowded, raw)
+    created, stored = create(crowded, raw)
+    with counting() as read:
+        crowded.read("Instance", stored)
+    crowded.delete("Instance", stored)
+    lookup = "virNetworkLookupByUUIDString"
+    # A create reads what it has made as well.
+    assert (planned[lookup], created[lookup], read[lookup]) == (1, 2, 1)

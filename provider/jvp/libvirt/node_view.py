@@ -16,6 +16,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import copy_volume, kinds, lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 
@@ -101,6 +102,7 @@ class View:
         self._domains: Domains | None = None
         self._definitions: list[tuple[handles.Domain, Element]] | None = None
         self._found: dict[str, Defined | None] = {}
+        self._networks: dict[str, handles.Network] = {}
 
     @classmethod
     def of(cls, work: Work, node: Node) -> View:
@@ -134,6 +136,12 @@ class View:
         if uuid not in self._found:
             self._found[uuid] = DomainApi(self.node).defined(uuid)
         return self._found[uuid]
+
+    def network(self, reference: str, path: Path = ()) -> handles.Network:
+        """The network of an id or name. Raises NotFound with those that exist."""
+        if reference not in self._networks:
+            self._networks[reference] = NetworkApi(self.node).by_reference(reference, path)
+        return self._networks[reference]
 
     def pool(self, reference: str, path: Path = ()) -> handles.StoragePool:
         """The pool of a uuid or name, which runs. Raises NotFound, Stopped."""

@@ -143,12 +143,12 @@ def refuse(work: Work, view: View, spec: Instance, uuid: str, inactive: Element 
     Returned is for which cards of the same program's instances addresses are kept that this one changes to: they go to
     who is to have them, for no call sees what the plan has for the others.
     """
-    api, before = NetworkApi(view.node), reservations.kept_of(inactive) if inactive is not None else {}
+    before = reservations.kept_of(inactive) if inactive is not None else {}
     over: set[Card] = set()
     for index, nic in enumerate(spec.nics):
         if nic.address is None or nic.network is None:
             continue
-        network = api.by_reference(nic.network, ("nics", index, "network"))
+        network = view.network(nic.network, ("nics", index, "network"))
         name, mac = network.name(), _mac(nic, uuid, inactive)
         macs = {mac for where, mac in before if where == name} | {_mac(one, uuid, inactive) for one in spec.nics}
         host = Host(mac, nic.address, nic.hostname)

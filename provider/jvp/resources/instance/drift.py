@@ -18,7 +18,6 @@ from jvp.libvirt.domain.domains import Defined, runs
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.xml import Element
-from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
 from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance import nocloud, planning, storage, upkeep
@@ -132,7 +131,7 @@ def _is_same(view: View, change: Change) -> bool:
         "iso": lambda text: storage.iso_id(view, text),
         "template": lambda text: template_of(view.node, text, ()).id,
         "volume": lambda text: view.meant(text).path,
-        "network": lambda text: str(NetworkApi(view.node).by_reference(text, ()).name()),
+        "network": lambda text: str(view.network(text).name()),
         "pool": lambda text: str(view.pool(text).name()),
     }
     meaning = meanings.get(str(change.path[-1]))

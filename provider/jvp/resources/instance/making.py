@@ -145,8 +145,8 @@ def _planned(new: _New) -> _Plan:
     After: its volumes, MACs and addresses are claimed in this process, until the call ends.
     """
     work, spec, uuid, inactive = new.work, new.spec, new.uuid, new.inactive
-    disk = rootplan.plan_root(new.node, spec)
     view = View(new.node)
+    disk = rootplan.plan_root(view, spec)
     resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
         layout = disk.layout

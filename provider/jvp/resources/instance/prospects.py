@@ -13,7 +13,6 @@ from jvp.core.values import has_unknown, known
 from jvp.core.work import Work
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import marks
-from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
 from jvp.resources.foreseen import attempt, is_there, obstacles, pool_of
@@ -27,7 +26,7 @@ from jvp.resources.instance.references import There
 def of(view: View, work: Work, spec: Instance, key: Callable[[], Key], virt_type: str | None) -> Iterator[JvpError]:
     """`virt_type` is how the instance is to run, where that is settled."""
     what, node = f'instance "{spec.name}"', view.node
-    yield from _root(node, what, spec)
+    yield from _root(view, what, spec)
     disks = [*_disks(view, what, spec)]  # first, for its look at the domains answers for the MACs, too
     yield from _cards(view, work, what, spec, key)
     if is_there(node.plans, spec.iso, "template", "volume"):
@@ -49,7 +48,7 @@ def of_change(view: View, spec: Instance, prior: InstanceState) -> Iterator[JvpE
     for index, nic in enumerate(spec.nics if known(spec.nics) else ()):
         new = isinstance(nic, Nic) and nic.network != networks.get(nic.name) and nic.network is not None
         if new and is_there(node.plans, nic.network, "network"):
-            yield from obstacles(what, partial(references.network, node, spec, index, nic, There()))
+            yield from obstacles(what, partial(references.network, view, spec, index, nic, There()))
     volumes = {disk.name: disk.volume for disk in prior.disks}
     for index, disk in enumerate(spec.disks if known(spec.disks) else ()):
         new = isinstance(disk, Disk) and disk.volume != volumes.get(disk.name)
@@ -68,14 +67,15 @@ def _is_more(memory: str, before: str) -> bool:
     return True
 
 
-def _root(node: Node, what: str, spec: Instance) -> Iterator[JvpError]:
+def _root(view: View, what: str, spec: Instance) -> Iterator[JvpError]:
+    node = view.node
     disk = spec.root_disk if isinstance(spec.root_disk, RootDisk) else None
     place = disk.pool if disk is not None else None
     template_is_there = spec.template is None or is_there(node.plans, spec.template, "template")
     if place is not None and not (template_is_there and is_there(node.plans, place, "storage pool")):
         yield from pool_of(node, what, place, ("rootDisk", "pool"))
     elif template_is_there and known(spec.root_disk) and not (disk and has_unknown(disk.bag())):
-        yield from obstacles(what, lambda: rootplan.plan_root(node, spec))
+        yield from obstacles(what, lambda: rootplan.plan_root(view, spec))
 
 
 def _cards(view: View, work: Work, what: str, spec: Instance, key: Callable[[], Key]) -> Iterator[JvpError]:
@@ -86,7 +86,7 @@ def _cards(view: View, work: Work, what: str, spec: Instance, key: Callable[[], 
     for index, nic in enumerate(nics):
         name = None
         if is_there(node.plans, nic.network, "network"):
-            name = yield from attempt(what, partial(references.network, node, spec, index, nic, There()))
+            name = yield from attempt(what, partial(references.network, view, spec, index, nic, There()))
         if not known(nic.mac):
             nics[index] = nic = nic.model_copy(update={"mac": None, "address": None})
         if name is None or not known(nic.address):

@@ -16,7 +16,6 @@ from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network import reservations
-from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at, there
@@ -68,7 +67,7 @@ def read(
         iso=_iso(view, seen["iso"], prior),
         **_room(seen),
         disks=[_disk(view, device, prior) for device in declared.disks],
-        nics=[_nic(node, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
+        nics=[_nic(view, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         **_machine_facts(inactive, seen, prior),
         virt_type=_virt_type(inactive, live, pending, prior),
@@ -321,7 +320,7 @@ def _covered(view: View, device: Element, before: str | None) -> str | None:
 
 
 def _nic(
-    node: Node,
+    view: View,
     device: Element,
     prior: InstanceState | None,
     noted: dict[reservations.Card, reservations.Host],
@@ -333,14 +332,13 @@ def _nic(
     before = next((nic for nic in prior.nics if nic.name == key), None) if prior else None
     address = hostname = None
     if card in noted or (before is not None and before.address is not None):
-        host = cards.kept(node, card)
+        host = cards.kept(view.node, card)
         address = host.address
         # A name that nobody declared is not ours to tell.
         is_named = (before is not None and before.hostname is not None) or (card in noted and noted[card].name)
         hostname = host.name if is_named else None
     if before is not None and before.network is not None and network is not None:
-        api = NetworkApi(node)
-        network = same_or(before.network, network, lambda text: api.by_reference(text, ()).name())
+        network = same_or(before.network, network, lambda text: view.network(text).name())
     model: Any = value(device, "model/@type") or "virtio"
     mac = value(device, "mac/@address")
     network = None if key in cut else network

@@ -14,7 +14,6 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value
-from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
 from jvp.resources.instance import attaching
 from jvp.resources.instance.definition import Names, Resolved, is_declared, nic_key, source_of
@@ -62,7 +61,7 @@ def resolve(
     seen. So one look at the domains answers for every MAC and volume.
     """
     there, claims = There.of(domain), view.node.claims
-    found = networks(view.node, spec, there)
+    found = networks(view, spec, there)
     macs = claimed_macs(view.node, spec, there)
     iso = attaching.iso_source(view, spec.iso, ("iso",)) if spec.iso is not None else None
     wishes = _wishes(view, spec)
@@ -103,19 +102,19 @@ def give_up(work: Work, node: Node, domain: handles.Domain, spec: Instance, know
     attaching.give_up(work, node, domain, {path for path in had - wanted if node.claims.wanted(path)})
 
 
-def networks(node: Node, spec: Instance, there: There) -> dict[str, str | None]:
+def networks(view: View, spec: Instance, there: There) -> dict[str, str | None]:
     """The networks' names by the cards'; None is user mode. Raises NotFound, Rejected, libvirtError."""
-    return {nic.name: network(node, spec, index, nic, there) for index, nic in enumerate(spec.nics)}
+    return {nic.name: network(view, spec, index, nic, there) for index, nic in enumerate(spec.nics)}
 
 
-def network(node: Node, spec: Instance, index: int, nic: Nic, there: There) -> str | None:
+def network(view: View, spec: Instance, index: int, nic: Nic, there: There) -> str | None:
     """The name of one card's network."""
     if nic.network is None:
         return None
     path = ("nics", index, "network")
-    if node.is_session:
+    if view.node.is_session:
         raise Rejected("a qemu:///session daemon has no networks; leave it out for user-mode networking", path=path)
-    found = NetworkApi(node).by_reference(nic.network, path)
+    found = view.network(nic.network, path)
     name = str(found.name())
     if spec.power_state != "stopped" and there.running.get(nic.name) != name and not found.isActive():
         raise Rejected(f'network "{name}" is not active; start it', path=path)

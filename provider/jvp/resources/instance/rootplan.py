@@ -16,7 +16,7 @@ from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import copy_volume
 from jvp.libvirt.storage.content import copied, refuse_space
 from jvp.libvirt.storage.kinds import Ability
-from jvp.libvirt.storage.lookup import BackingFile, active_pool_of, create_volume, find_volume, there
+from jvp.libvirt.storage.lookup import BackingFile, create_volume, find_volume, there
 from jvp.libvirt.storage.pool_kind import Layout, layout_of
 from jvp.libvirt.storage.templates import TemplateVolume, refuse_damaged, refuse_going, template_of
 from jvp.libvirt.storage.volume_claim import remove_when_free
@@ -40,7 +40,7 @@ class RootPlan:
     format: str
 
 
-def plan_root(node: Node, spec: Instance) -> RootPlan | None:
+def plan_root(view: View, spec: Instance) -> RootPlan | None:
     """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
     root = spec.root_disk
     wanted = disk_bytes(root.size) if root and root.size else None
@@ -48,10 +48,10 @@ def plan_root(node: Node, spec: Instance) -> RootPlan | None:
     if spec.template is None:
         if root is None or root.pool is None or wanted is None:
             return None
-        pool = active_pool_of(node, root.pool, ("rootDisk", "pool"))
+        pool = view.pool(root.pool, ("rootDisk", "pool"))
         return RootPlan(pool, layout_of(pool), None, wanted, format)
-    template = template_of(node, spec.template, ("template",))
-    pool = active_pool_of(node, root.pool, ("rootDisk", "pool")) if root and root.pool else template.pool
+    template = template_of(view.node, spec.template, ("template",))
+    pool = view.pool(root.pool, ("rootDisk", "pool")) if root and root.pool else template.pool
     if wanted is not None and wanted < template.capacity:
         raise Invalid(
             f'"{root.size if root else ""}" is less than the template "{template.name}" has, '
