@@ -13,7 +13,7 @@ from jvp.libvirt.link import told
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.network.networks import NetworkApi
-from jvp.resources.network.handler import Networks
+from jvp.resources.network import reading
 from jvp.resources.network.model import NetworkState
 
 
@@ -51,7 +51,7 @@ class GetNetwork:
         with libvirt_errors(f'network "{args.network}"'):
             api = NetworkApi(self.node)
             network = api.by_reference(args.network, ("network",))
-            state = Networks(self.node).state_of(network, None)
+            state = reading.state_of(api, network, None)
             found: dict[str, Any] = {"id": network.UUIDString(), "instances": api.connected(network)}
             return NetworkFound.model_construct(**dict(state), **found)
 

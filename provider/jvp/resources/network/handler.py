@@ -1,46 +1,29 @@
-"""The verbs of networks. `Restart` holds what a restart does to the guests on one."""
+"""The verbs of networks. `making` has the steps of a create and an update, `Restart` what one does to the guests."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jvp.core.declaration import Noted
-from jvp.core.diff import Change, Kind
-from jvp.core.errors import JvpError, NotFound, Rejected
+from jvp.core.diff import Change
+from jvp.core.errors import JvpError, Rejected
 from jvp.core.facts import Effect
-from jvp.core.handler import Done, Handler, Outcome, Partial
-from jvp.core.identity import Bearing, Key, Mark, bearing, generation, refuse_unmarked, remade, unmarked
+from jvp.core.handler import Handler, Outcome, Partial
+from jvp.core.identity import Bearing, Key, generation, refuse_unmarked, remade, unmarked
 from jvp.core.types import network_of
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.libvirt.link import handles, marks
+from jvp.libvirt.link import marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, parse, value
 from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.resources.foreseen import obstacles
-from jvp.resources.network import collisions, listing
-from jvp.resources.network.definition import (
-    SETTLING,
-    Ours,
-    comparable,
-    free_way_out,
-    hosts_in,
-    kept,
-    own_bridge,
-    patch,
-    read,
-    record,
-    skeleton,
-    way_out,
-    with_way_out,
-    without_way_out,
-)
+from jvp.resources.network import collisions, listing, making, reading
+from jvp.resources.network.definition import own_bridge
 from jvp.resources.network.items import NetworkFilters, NetworkItem
 from jvp.resources.network.model import Ipv6, Network, NetworkState, NetworkType
 from jvp.resources.network.restart import Restart
@@ -55,36 +38,7 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
 
     def create(self, work: Work, key: Key, spec: Network) -> Outcome[NetworkState]:
         self._refuse_session()
-        with libvirt_errors(f'network "{spec.name or key.label}"'):
-            number, uuid, found = generation(key, self.api.find, self.api.mark_of)
-        name = spec.name or key.auto_name(uuid)
-        what = f'network "{name}"'
-        own = self.api.inactive(found) if found else None
-        with libvirt_errors(what):
-            seen = collisions.refuse_name(self.api, self.api.seen(), name, uuid)
-            seen = collisions.wait(work, self.api, seen, spec, uuid, own, key.stack)
-            collisions.settle(work, self.api, seen, spec, uuid, own, key.stack)
-            collisions.refuse_interface(self.api, spec, uuid, own)
-        mark = Mark.new(key, number, work.declaration)
-        with contextlib.ExitStack() as undo, libvirt_errors(what):
-            root = own if own is not None else skeleton(uuid)
-            new = Ours.of(hosts_in(spec.reservations))
-            ours = Ours.recorded(root) or Ours()
-            both = ours | new
-            stopped = found is None or not found.isActive() or Restart.is_noted(root)
-            patch(root, spec.model_copy(update={"name": name}), both)
-            marks.put(root, marks.element_of(mark, {marks.WROTE: marks.wrote(comparable(read(root, both)))}))
-            record(root, ours, new, live=found is not None and bool(found.isActive()))
-            if spec.active and stopped and self.api.runs_under(name):
-                # Somebody removed it under guests that run: this makes a new bridge, on which their cards are not.
-                Restart.note(root)
-            network = self.api.define(root)
-            if found is None:
-                undo.callback(self.api.remove, uuid)
-            self._settle(work, network, spec, root, both, is_new=found is None)
-            self._forget(network, root, new)
-            undo.pop_all()
-            return Done(uuid, self.state_of(network, None))
+        return making.make(work, self.api, key, spec)
 
     def read(
         self, work: Work, object_id: str, prior: NetworkState | None
@@ -95,13 +49,13 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
             if found is None:
                 return None
             network, root = found
-            bears = _bearing(work, network, root, prior)
+            bears = reading.bearing_of(work, network, root, prior)
             if bears is Bearing.REMADE:
                 work.warn(remade(what))
                 return None
             if prior is not None and not work.looks:
                 self.api.acknowledge(root)
-            state = self.state_of(network, prior, root)
+            state = reading.state_of(self.api, network, prior, root)
             if bears is Bearing.UNMARKED:
                 return Partial(object_id, state, (unmarked(f'network "{state.name}"'),))
             return state
@@ -109,70 +63,14 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     def update(
         self, work: Work, object_id: str, prior: NetworkState, spec: Network, changes: Sequence[Change]
     ) -> Outcome[NetworkState]:
-        what = f'network "{prior.name}"'
-        with libvirt_errors(what):
-            found = self.api.found(object_id)
-            if found is None or _bearing(work, *found, prior) is Bearing.REMADE:
-                raise NotFound(f"{what} is gone; refresh the state and run again")
-            network, root = found
-            stack = marks.stack_of(root)
-            collisions.wait(work, self.api, self.api.seen(), spec, object_id, root, stack)
-            with self.node.turn(work, collisions.TURN):
-                collisions.settle(work, self.api, self.api.seen(), spec, object_id, root, stack)
-                collisions.refuse_interface(self.api, spec, object_id, root)
-                ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
-                collisions.refuse_reserved(self.api, root, spec, ours)
-                before, both = copy.deepcopy(root), ours | new
-                marks.acknowledge(before)
-                network, stopped = self._redefine(work, network, root, prior, spec, changes)
-            try:
-                self._settle(work, network, spec, root, both)
-            except JvpError:
-                if stopped and not network.isActive():
-                    self._go_back(work, before)
-                raise
-            self._forget(network, root, new)
-            return Done(object_id, self.state_of(network, NetworkState.model_construct(**dict(spec), uuid=object_id)))
-
-    def _redefine(
-        self,
-        work: Work,
-        network: handles.Network,
-        root: Element,
-        prior: NetworkState,
-        spec: Network,
-        changes: Sequence[Change],
-    ) -> tuple[handles.Network, bool]:
-        """Write what is declared into the definition `root`; the network, and whether it was stopped for a restart."""
-        ours, new = self._ours(root, prior), Ours.of(hosts_in(spec.reservations))
-        marks.acknowledge(root)
-        removed = {str(change.path[0]) for change in changes if change.kind is Kind.DELETE}
-        both = ours | new
-        free_way_out(root)
-        patch(root, kept(spec, read(root, both), removed), both)
-        needs_restart = any(
-            change.effect is Effect.NETWORK_RESTART and not (_drops_way_out(change, prior) and _has_no_way_out(network))
-            for change in changes
-        )
-        # Started by somebody since it was read: it runs as it was.
-        needs_restart = needs_restart or (prior.state == "inactive" and bool(network.isActive()))
-        needs_restart = needs_restart or self._restart_is_quicker(network, root, both)
-        marks.update(root, work, comparable(read(root, both)))
-        record(root, ours, new, live=bool(network.isActive()) and not needs_restart)
-        if spec.active and (needs_restart or not network.isActive()):
-            # Last: of a network that was imported this note is all that is kept, until the restart is over.
-            Restart.note(root)
-        network = self.api.define(root)
-        stopped = needs_restart and bool(network.isActive())
-        if stopped:
-            network.destroy()
-        return network, stopped
+        with libvirt_errors(f'network "{prior.name}"'):
+            return making.change(work, self.api, object_id, prior, spec, changes)
 
     def delete(self, work: Work, object_id: str, prior: NetworkState | None) -> None:
         what = f'network "{prior.name if prior else object_id}"'
         with libvirt_errors(what):
             found = self.api.found(object_id)
-            if found is not None and refuse_unmarked(work, _bearing(work, *found, prior), what):
+            if found is not None and refuse_unmarked(work, reading.bearing_of(work, *found, prior), what):
                 Restart(self.node, found[0]).release(work, self.api.users(found[0].name()))
                 self.api.remove(object_id)
 
@@ -188,16 +86,16 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     ) -> Iterable[Change]:  # fmt: skip
         for change in self.effects(changes, state, new):
             runs_right = False
-            if _drops_way_out(change, state) and state.uuid:
+            if reading.drops_way_out(change, state) and state.uuid:
                 with contextlib.suppress(JvpError), libvirt_errors("network"):
                     network = self.api.find(state.uuid)
-                    runs_right = network is not None and _has_no_way_out(network)
+                    runs_right = network is not None and reading.has_no_way_out(network)
             yield change.having(Effect.LIVE) if runs_right else change
 
     def predict(self, spec: Network, prior: NetworkState | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if known(spec.active):
-            found["state"] = _word(spec.active)
+            found["state"] = reading.word(spec.active)
         if prior is not None and prior.mode == "bridge" != spec.mode and spec.bridge is None:
             found["bridge"] = own_bridge(prior.uuid)
         return found
@@ -274,122 +172,3 @@ class Networks(NetworkType, Handler[Network, NetworkState]):
     def list(self, work: Work, filters: NetworkFilters | None = None) -> Iterator[NetworkItem]:
         with libvirt_errors("networks"):
             yield from listing.items(self.node, work, filters or NetworkFilters())
-
-    def _settle(
-        self, work: Work, network: handles.Network, spec: Network, root: Element, ours: Ours, *, is_new: bool = False
-    ) -> None:
-        """Bring the running network to what its definition says, which is `root`. Nothing is asked of a new one."""
-        if (not is_new and bool(network.autostart())) != spec.autostart:
-            network.setAutostart(int(spec.autostart))
-        runs = not is_new and bool(network.isActive())
-        if not spec.active:
-            if runs:
-                network.destroy()
-            return
-        if runs:
-            self.api.update_ranges(network)
-            reservations.converge(work, network, ours)
-        else:
-            self._start(network, spec)
-        if Restart.is_noted(root):
-            Restart(self.node, network).finish(work)
-
-    def _restart_is_quicker(self, network: handles.Network, root: Element, ours: Ours) -> bool:
-        """Whether many reservations change, and nobody is on the running network who would notice its restart."""
-        if not network.isActive() or network.listAllPorts():
-            return False
-        return reservations.steps_to(network, root, ours) >= reservations.RESTART_FROM
-
-    def _go_back(self, work: Work, before: Element) -> None:
-        """Have the network as it was, when it does not start as it should be now. Best effort: the error is another."""
-        with contextlib.suppress(JvpError), libvirt_errors("network"):
-            restart = Restart(self.node, self.api.define(before))
-            restart.note(before)
-            network = self.api.define(before)
-            self.api.start(network)
-            restart.finish(work)
-
-    def _start(self, network: handles.Network, spec: Network) -> None:
-        with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
-            self.api.start(network)
-
-    def _forget(self, network: handles.Network, root: Element, ours: Ours) -> None:
-        """Once they are gone from the running network too, hosts that were taken out are nobody's any more.
-
-        `root` is what its definition was before the restart, if there was one.
-        """
-        if SETTLING in marks.facts_of(root):
-            root = self.api.inactive(network)
-            record(root, ours, ours, live=False)
-            self.api.define(root)
-
-    def _ours(self, root: Element, prior: NetworkState | None) -> Ours:
-        """The hosts of the network's own (`root` is its inactive definition).
-
-        Of a network that we did not make those that the state has; of an import all but those of instances.
-        """
-        recorded = Ours.recorded(root)
-        if recorded is not None:
-            return recorded
-        if prior is not None:
-            return Ours.of(hosts_in(prior.reservations))
-        cards = reservations.of_instances(self.node.connection)
-        name = value(root, "name") or ""
-        return Ours.of(host for host in reservations.hosts_of(root) if (name, host.mac) not in cards)
-
-    def state_of(
-        self, network: handles.Network, prior: NetworkState | None, root: Element | None = None
-    ) -> NetworkState:
-        """A network as it is, of anybody; `prior` is what an engine has of it. Raises libvirtError.
-
-        `root` is its inactive definition, where that was just read.
-        """
-        if root is None:
-            root = self.api.inactive(network)
-        ours = self._ours(root, prior)
-        values, device = read(root, ours), way_out(root)
-        active = bool(network.isActive())
-        if active:
-            # What runs unlike its definition is drift: nothing of a network waits for a next boot. Where somebody
-            # edited the definition, that is the drift.
-            running = parse(network.XMLDesc(0))
-            live, edited = read(running, ours), marks.edited(root, comparable(values))
-            values = {name: was if name in edited else live[name] for name, was in values.items()}
-            device = device or way_out(running)
-        if prior is not None and marks.mark_of(root) is not None:
-            values["mode"] = with_way_out(values["mode"], device)
-        unfinished = Restart.is_noted(root) or SETTLING in marks.facts_of(root)
-        return NetworkState.model_construct(
-            **values,
-            autostart=bool(network.autostart()),
-            active=active and not unfinished,
-            state=_word(active),
-        )
-
-
-def _bearing(work: Work, network: handles.Network, root: Element, prior: NetworkState | None) -> Bearing:
-    """Whether it is ours (`root` is its inactive definition). Its bridge is named after its id, where its owner names
-    none."""
-    if work.mark is None:
-        return Bearing.OURS
-    if marks.find(root) is not None:
-        return bearing(marked=True, expected=work.mark, same=True)
-    now = read(root, Ours())
-    same = prior is None or all(now[name] == getattr(prior, name) for name in ("name", "mode", "bridge"))
-    # libvirt keeps no metadata of one that was undefined while it runs.
-    return bearing(marked=same and not network.isPersistent(), expected=work.mark, same=same)
-
-
-def _drops_way_out(change: Change, state: NetworkState) -> bool:
-    """Whether all that is to change of the mode is the way out of it, which somebody may have put into the definition
-    alone."""
-    return change.path == ("mode",) and without_way_out(state.mode) == change.new
-
-
-def _has_no_way_out(network: handles.Network) -> bool:
-    """Whether a network runs without one. Raises libvirtError."""
-    return way_out(parse(network.XMLDesc(0))) is None
-
-
-def _word(active: bool) -> str:
-    return "active" if active else "inactive"
