@@ -122,8 +122,11 @@ class Chain:
     def stands_for(self, path: str) -> bool:
         """Whether the active layer is where the disk at `path` goes on: that file itself, or layers of ours alone lie
         over it. Raises libvirtError."""
-        above = self.over(path)
-        return self.path == path or (bool(above) and all(layer.whose is Whose.LAYER for layer in above))
+        if self.active is None or self.path == path:
+            return self.path == path
+        # The active one first: nothing below another tool's has to be read.
+        above = self.over(path) if self.active.whose is Whose.LAYER else ()
+        return bool(above) and all(layer.whose is Whose.LAYER for layer in above)
 
     def seen_size(self, domain: handles.Domain) -> int | None:
         """What the guest sees of the disk; None when that cannot be read: the active layer is gone, or damaged.

@@ -211,6 +211,9 @@ def _is_at(connection: handles.Connection, disk: Element, path: str) -> bool:
     return any(found == path and not backing for found, backing in _paths_of(connection, disk, {}))
 
 
-def resize_live(domain: handles.Domain, target: str, size: int) -> None:
-    """Grow the disk of a running guest. Raises libvirtError."""
-    domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+def resize_live(node: Node, disk: DomainDisk, size: int) -> None:
+    """Grow the disk of a running guest, which another call may have seen. Raises libvirtError."""
+    connection, domain = node.connection, disk.domain
+    if domain.connect() is not connection:
+        domain = connection.lookupByUUIDString(domain.UUIDString())
+    domain.blockResize(disk.target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)

@@ -83,8 +83,7 @@ def _grown_above(view: View, found: Found, covering: list[DomainDisk], size: int
 def _resize(node: Node, volume: handles.StorageVol, users: list[DomainDisk], size: int) -> None:
     running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
     if running is not None:
-        # Of another call's look it is bound to that one's connection.
-        disks.resize_live(node.connection.lookupByUUIDString(running.domain.UUIDString()), running.target, size)
+        disks.resize_live(node, running, size)
     else:
         volume.resize(size, 0)
 
