@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from jvp.core.facts import At, Effect
+from jvp.core.model import fields
 from jvp.core.types import dashed, duration_s, network_of
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.ranges import range_of
 from jvp.libvirt.link.xml import Element, drop, ensure, number, parse, put, read_facts, sub, value, write_facts
 from jvp.libvirt.network.reservations import Host, host_of, hosts_of
 from jvp.resources.network.addresses import Dhcp
-from jvp.resources.network.model import Ipv6, Network, NetworkState, Reservation
+from jvp.resources.network.model import Ipv6, Network, NetworkState, OwnBridge, Reservation
 
-UNSET = ("cidr", "gateway", "dhcp", "ipv6", "domain", "mtu")
-"""What may be absent, and is left alone where it is there and no program ever declared it."""
 HOSTS = "reservations"
 """A fact of the mark: names and MACs of the hosts that the network declared, or is about to take out."""
 SETTLING = "settling"
@@ -90,13 +90,13 @@ def skeleton(uuid: str) -> Element:
 def kept(spec: Network, found: dict[str, Any], removed: set[str]) -> Network:
     """The spec with what the definition has and no program declared, but for what the program gave up.
 
-    On a bridge of the node there is nothing to keep.
+    That is of properties without a default. On a bridge of the node there is nothing to keep.
     """
     if spec.mode == "bridge":
         return spec
-    return spec.model_copy(
-        update={name: found[name] for name in UNSET if getattr(spec, name) is None and name not in removed}
-    )
+    absent = (one for one in fields(Network).values() if one.default is None and getattr(spec, one.attribute) is None)
+    left = (one.attribute for one in absent if not one.computed and one.name not in removed)
+    return spec.model_copy(update={attribute: found[attribute] for attribute in left})
 
 
 def patch(root: Element, spec: Network, ours: Ours) -> None:
@@ -146,7 +146,8 @@ def free_way_out(root: Element) -> None:
 
 def _strip(root: Element) -> None:
     """Take out what libvirt refuses in a network on a bridge of the node."""
-    for path in ("bridge", "mac", "domain", "mtu"):
+    own = (field.fact(At) for field in fields(Network).values() if field.fact(OwnBridge) is not None)
+    for path in ("bridge", "mac", *(at.path.partition("/")[0] for at in own if at is not None)):
         drop(root, path)
     for element in root.findall("ip"):
         root.remove(element)
@@ -278,8 +279,12 @@ def _read_ip6(element: Element) -> Ipv6:
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that a definition may be edited in, in a form that is the same however they were read."""
-    return {name: values[name] for name in (*UNSET, "mode", "bridge", "reservations")}
+    """The values that a definition may be edited in: those of all properties in it, but for what replaces a network."""
+    return {
+        one.attribute: values[one.attribute]
+        for one in fields(Network).values()
+        if one.attribute in values and one.effect is not Effect.REPLACE
+    }
 
 
 def _read_dhcp(element: Element) -> Dhcp:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from jvp.core.facts import At, Changes, Computed, Effect, Output
 from jvp.core.handler import ResourceType
-from jvp.core.model import Rule, Spec
+from jvp.core.model import Rule, Spec, attributes
 from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
 from jvp.core.values import known, surely
 from jvp.resources.network.addresses import Dhcp, Subnet, undecided
@@ -21,8 +21,17 @@ IPV6_MTU = 1280
 Mode = Literal["nat", "route", "isolated", "bridge"]
 _KERNELS = ("all", "default")
 """Source: /proc/sys/net/ipv4/conf, where each interface has a folder of its name beside these."""
-OWN_BRIDGE = ("cidr", "gateway", "dhcp", "reservations", "ipv6", "domain", "mtu")
-"""What a network has only where libvirt makes its bridge: none of it on a bridge of the node."""
+
+
+class OwnBridge:
+    """A fact of a property that a network has only where libvirt makes its bridge, and not on a bridge of the node."""
+
+
+class Needs:
+    """A fact of a property that is of use only beside one of these."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
 
 def _interface(text: str) -> str:
@@ -74,26 +83,40 @@ class Network(Spec):
     ] = "nat"
     cidr: Annotated[
         Cidr | None,
+        OwnBridge(),
         Changes(Effect.NETWORK_RESTART),
         Field(description="The IPv4 range of the network. Required for nat and route without IPv6."),
     ] = None
     gateway: Annotated[
         Address | None,
+        OwnBridge(),
+        Needs("cidr"),
         Changes(Effect.NETWORK_RESTART),
         Field(description="The node's address in the network; by default the first of the CIDR."),
     ] = None
-    dhcp: Annotated[Dhcp | None, Field(description="Address assignment; by default on, over the whole CIDR.")] = None
+    dhcp: Annotated[
+        Dhcp | None,
+        OwnBridge(),
+        Needs("cidr"),
+        Field(description="Address assignment; by default on, over the whole CIDR."),
+    ] = None
     reservations: Annotated[
-        list[Reservation], Field(description="Addresses kept for cards that the program knows by their MAC.")
+        list[Reservation],
+        OwnBridge(),
+        Needs("cidr"),
+        Field(description="Addresses kept for cards that the program knows by their MAC."),
     ] = []
     ipv6: Annotated[
         Ipv6 | None,
+        OwnBridge(),
         Changes(Effect.NETWORK_RESTART),
         Field(description="IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too."),
     ] = None
     domain: Annotated[
         DomainName | None,
         At("domain/@name"),
+        OwnBridge(),
+        Needs("cidr", "ipv6"),
         Changes(Effect.NETWORK_RESTART),
         Field(description="The DNS domain of the guests; names in it are answered by the network and never asked for "
               "elsewhere."),
@@ -101,6 +124,7 @@ class Network(Spec):
     mtu: Annotated[
         int | None,
         At("mtu/@size"),
+        OwnBridge(),
         Changes(Effect.NETWORK_RESTART),
         Field(ge=68, le=65535, description="The largest packet of the network, in bytes; by default the kernel's."),
     ] = None
@@ -130,18 +154,21 @@ class Network(Spec):
     def _bridge_rules(self) -> Iterator[Rule]:
         if self.bridge is None:
             yield ("bridge",), 'is required for a network in mode "bridge": a bridge that the node has already'
-        for name in OWN_BRIDGE:
-            if surely(getattr(self, name)):
-                yield (name,), 'is the business of the node\'s bridge; leave it out in mode "bridge"'
+        for name, field in attributes(type(self)).items():
+            if field.fact(OwnBridge) is not None and surely(getattr(self, name)):
+                yield (field.name,), 'is the business of the node\'s bridge; leave it out in mode "bridge"'
 
     def _no_ipv4_rules(self) -> Iterator[Rule]:
         if self.mode in ("nat", "route") and self.ipv6 is None:
             yield ("cidr",), f'is required for a network in mode "{self.mode}"'
-        for name in ("gateway", "dhcp", "reservations"):
-            if surely(getattr(self, name)):
-                yield (name,), "needs a cidr"
-        if surely(self.domain) and self.ipv6 is None:
-            yield ("domain",), "needs a cidr"
+        for name, field in attributes(type(self)).items():
+            needs = field.fact(Needs)
+            if (
+                needs is not None
+                and surely(getattr(self, name))
+                and all(getattr(self, one) is None for one in needs.names)
+            ):
+                yield (field.name,), "needs a cidr"
 
     def _subnets(self) -> Iterator[Subnet]:
         if self.cidr is not None and known(self.cidr):
