@@ -176,6 +176,12 @@ def attributes(model: type[BaseModel]) -> dict[str, FieldFacts]:
 
 
 @cache
+def having(model: type[BaseModel], kind: type) -> frozenset[str]:
+    """The properties of a model that have a fact of this kind."""
+    return frozenset(name for name, field in fields(model).items() if field.fact(kind) is not None)
+
+
+@cache
 def hides(model: type[BaseModel]) -> bool:
     """Whether a property of the model is always secret, or one inside it."""
     return any(facts.hides for facts in fields(model).values())

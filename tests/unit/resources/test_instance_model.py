@@ -16,12 +16,13 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Path, dotted
 from jvp.core.facts import Effect
+from jvp.core.model import fields, having
 from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN, Secret, walk
 from jvp.core.work import Work
 from jvp.libvirt.link.node import Node
 from jvp.resources.instance.handler import Instances
-from jvp.resources.instance.model import Instance
+from jvp.resources.instance.model import Beside, ByType, Instance, InstanceState, OfTheGuest
 from jvp.resources.provider import Provider
 
 KERNEL = {"kernel": "/k"}
@@ -490,3 +491,15 @@ def test_the_memory_is_foretold_in_bytes_as_the_guest_has_it() -> None:
     more = check(Instance, {**BASE, "memory": "2GiB", "maxMemory": "2GiB"}).inputs
     bag = offline().preview_update("Instance", Stored("i", inputs, state), more, Work())
     assert (bag["memoryBytes"], bag["maxMemoryBytes"]) == (2 << 30, 2 << 30)
+
+
+def test_what_each_property_is_for_is_told_by_the_property() -> None:
+    beside = {"powerState", "autostart", "updatePolicy", "shutdownTimeout", "waitFor", "waitTimeout"}
+    assert having(Instance, Beside) == beside
+    assert having(Instance, OfTheGuest) == {"memory", "cpus", "disks", "nics"}
+    assert having(Instance, ByType) == {"firmware", "machine", "cpuMode", "rootDisk"}
+    for name in ("pending", "pendingRestart"):
+        output = fields(InstanceState)[name].output
+        assert output is not None
+        waits = set(fields(Instance)) - beside - {"name", "template"}
+        assert set(output.follows) == waits | {"powerState", "updatePolicy"}

@@ -15,6 +15,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, NotFound
 from jvp.core.handler import Outcome
 from jvp.core.identity import Bearing
+from jvp.core.model import having
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.domain.domains import Defined, DomainApi, runs
@@ -43,13 +44,10 @@ from jvp.resources.instance import (
 )
 from jvp.resources.instance.bearing import bearing_of, put_back
 from jvp.resources.instance.definition import DiskSource, Resolved, comparable, iso_of, names_of
-from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.model import ByType, Instance, InstanceState
 from jvp.resources.instance.patching import add_root, patch
 from jvp.resources.instance.update import Draft, Update
 from jvp.resources.provider import Provider
-
-_BY_TYPE = {"firmware", "machine", "cpuMode", "rootDisk"}
-"""What KVM and emulation can each do in their own way."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _refuse_machine(update: Update, type: str | None) -> None:
     asked = update.changed()
     if type is not None:
         tried.set("type", type)
-        asked |= _BY_TYPE
+        asked |= having(Instance, ByType)
     machine.refuse_unsupported(update.api, tried, spec, asked)
     machine.refuse_too_large(update.api, tried, spec, asked)
 

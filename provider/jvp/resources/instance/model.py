@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from jvp.core.facts import Changes, Computed, Effect, Later, Output, Sentences, Unit, WriteOnly
 from jvp.core.handler import ResourceType
-from jvp.core.model import Rule, Spec
+from jvp.core.model import FieldFacts, Rule, Spec, fields
 from jvp.core.types import (
     Address,
     DomainName,
@@ -35,6 +35,22 @@ MAX_DEVICES = 200
 """A root port for each: a PCI Express bus has room for some 240 of them (tried)."""
 PowerState = Literal["running", "stopped", "paused", "unmanaged"]
 VirtType = Literal["auto", "kvm", "qemu"]
+
+
+class Beside:
+    """A fact of a property that is no part of the machine, but says how it is run. With `ends_wait` its change may end
+    the wait for a power cycle."""
+
+    def __init__(self, *, ends_wait: bool = False) -> None:
+        self.ends_wait = ends_wait
+
+
+class OfTheGuest:
+    """A fact of a property that a running guest has to take or to let go of: trying alone tells whether it does."""
+
+
+class ByType:
+    """A fact of a property of which KVM and emulation can each do what they can."""
 
 
 def _machine(text: str) -> str:
@@ -103,9 +119,9 @@ class Instance(Spec):
         Changes(Effect.REPLACE),
         Field(description="The template that the root disk is a copy-on-write child of, by id or name."),
     ] = None
-    root_disk: Annotated[RootDisk | None, Computed(), Field(description="The disk that the instance boots from.")] = (
-        None
-    )
+    root_disk: Annotated[
+        RootDisk | None, Computed(), ByType(), Field(description="The disk that the instance boots from.")
+    ] = None
     iso: Annotated[
         Reference | None,
         Field(
@@ -113,20 +129,22 @@ class Instance(Spec):
             "root disk has nothing to boot."
         ),
     ] = None
-    cpus: Annotated[int, Field(ge=1, le=512, description="Virtual CPUs.")] = 1
+    cpus: Annotated[int, OfTheGuest(), Field(ge=1, le=512, description="Virtual CPUs.")] = 1
     max_cpus: Annotated[
         int | None,
         Changes(Effect.NEXT_BOOT),
         Field(ge=1, le=512, description="How many CPUs it can have without a reboot; by default what it has."),
     ] = None
-    memory: Annotated[MemorySize, Field(description="Memory, rounded up to whole MiB.")] = "1GiB"
+    memory: Annotated[MemorySize, OfTheGuest(), Field(description="Memory, rounded up to whole MiB.")] = "1GiB"
     max_memory: Annotated[
         MemorySize | None,
         Changes(Effect.NEXT_BOOT),
         Field(description="How far memory can grow without a reboot; by default what it has."),
     ] = None
-    disks: Annotated[list[Disk], Field(description="Further disks: volumes, plugged in and out live.")] = []
-    nics: Annotated[list[Nic], Field(description="Network cards, plugged in and out live.")] = []
+    disks: Annotated[
+        list[Disk], OfTheGuest(), Field(description="Further disks: volumes, plugged in and out live.")
+    ] = []
+    nics: Annotated[list[Nic], OfTheGuest(), Field(description="Network cards, plugged in and out live.")] = []
     cloud_init: Annotated[
         CloudInit | None,
         WriteOnly(),
@@ -140,6 +158,7 @@ class Instance(Spec):
     ] = None
     firmware: Annotated[
         Literal["bios", "uefi"],
+        ByType(),
         Changes(Effect.NEXT_BOOT),
         Field(
             description="What starts the boot loader. uefi: without secure boot, with variables of its own in the root "
@@ -148,12 +167,14 @@ class Instance(Spec):
     ] = "bios"
     machine: Annotated[
         Annotated[str, AfterValidator(_machine)] | None,
+        ByType(),
         Changes(Effect.NEXT_BOOT),
         Computed(),
         Field(description="The machine type, q35 (on ARM virt) or one of its versions; by default the newest."),
     ] = None
     cpu_mode: Annotated[
         Annotated[str, AfterValidator(_cpu)] | None,
+        ByType(),
         Changes(Effect.NEXT_BOOT),
         Computed(),
         Field(
@@ -170,11 +191,13 @@ class Instance(Spec):
     ] = None
     power_state: Annotated[
         PowerState,
+        Beside(ends_wait=True),
         Later("unmanaged"),
         Field(description="What the instance should be doing; unmanaged leaves it as it is found."),
     ] = "running"
     update_policy: Annotated[
         Literal["live", "restart"],
+        Beside(ends_wait=True),
         WriteOnly(),
         Later(),
         Field(
@@ -184,13 +207,15 @@ class Instance(Spec):
     ] = "live"
     shutdown_timeout: Annotated[
         Duration,
+        Beside(),
         WriteOnly(),
         Later(),
         Field(description="How long the guest may take to shut down before it is cut off."),
     ] = "60s"
-    autostart: Annotated[bool, Field(description="Whether the instance starts with the node.")] = False
+    autostart: Annotated[bool, Beside(), Field(description="Whether the instance starts with the node.")] = False
     wait_for: Annotated[
         Literal["none", "ip", "agent"],
+        Beside(),
         WriteOnly(),
         Later(),
         Field(
@@ -198,7 +223,9 @@ class Instance(Spec):
             "agent: until the QEMU guest agent answers."
         ),
     ] = "none"
-    wait_timeout: Annotated[Duration, WriteOnly(), Later(), Field(description="How long to wait for it.")] = "5m"
+    wait_timeout: Annotated[Duration, Beside(), WriteOnly(), Later(), Field(description="How long to wait for it.")] = (
+        "5m"
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from self._room_rules()
@@ -284,11 +311,13 @@ class GuestAddress(Spec):
     source: Annotated[str, Field(description="How it was first known: lease (of the network) or agent (in the guest).")]
 
 
-_POWER_CYCLED = (
-    "rootDisk", "iso", "cpus", "maxCpus", "memory", "maxMemory", "disks", "nics", "directKernel", "firmware", "machine",
-    "cpuMode", "virtType", "cloudInit", "powerState", "updatePolicy",
-)  # fmt: skip
-"""What can wait for the next power cycle, and what ends the wait."""
+def _may_wait(field: FieldFacts) -> bool:
+    """Whether a change of it can wait for the next power cycle, or ends that wait."""
+    beside = field.fact(Beside)
+    return field.effect in (Effect.LIVE, Effect.NEXT_BOOT) if beside is None else beside.ends_wait
+
+
+_POWER_CYCLED = tuple(name for name, field in fields(Instance).items() if _may_wait(field))
 
 
 class InstanceState(Instance):

@@ -9,6 +9,7 @@ from typing import Any
 from jvp.core.diff import Change, Kind
 from jvp.core.errors import Path, Rejected
 from jvp.core.facts import Effect
+from jvp.core.model import having
 from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
 from jvp.libvirt.link.xml import Element
@@ -20,16 +21,13 @@ from jvp.resources.instance.definition import (
     nic_key,
 )
 from jvp.resources.instance.disk import RootDisk
-from jvp.resources.instance.model import Instance, InstanceState, Nic
+from jvp.resources.instance.model import Instance, InstanceState, Nic, OfTheGuest
 
 ON_CHANGE = ("cloudInit", "onChange")
 OTHER_NAME = (
     "choose another name, or have that one take another first: two that exchange theirs need a third name for one run"
 )
 """What to do where a new name is taken: whether what has it is about to give it up, nothing tells."""
-
-_ASKED = {"memory", "cpus", "disks", "nics"}
-"""What a running guest has to take or to let go of: whether it does is known only after trying."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def _note(path: Path, effect: Effect | None, *, off: bool, running: bool) -> str
             return "cloud-init runs most of its modules at a guest's first boot only"
         return "most of cloud-init's modules ran at the first boot and do not run again"
     kept = path[0] == "nics" and path[-1] in ("address", "hostname")  # by the network: nobody asks the guest
-    if path[0] in _ASKED and not kept and effect is Effect.LIVE and running and not off:
+    if path[0] in having(Instance, OfTheGuest) and not kept and effect is Effect.LIVE and running and not off:
         return "live if the guest agrees, else at its next power cycle"
     return ""
 

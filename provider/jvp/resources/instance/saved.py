@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from jvp.core.diff import Change
 from jvp.core.errors import Rejected
+from jvp.core.model import having
 from jvp.core.work import Work
 from jvp.libvirt.domain import guest
 from jvp.libvirt.link import handles
@@ -19,10 +20,7 @@ from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at
 from jvp.resources.instance.definition import source_of
-from jvp.resources.instance.model import Instance
-
-_NOT_IN_IT = {"powerState", "autostart", "updatePolicy", "shutdownTimeout", "waitFor", "waitTimeout"}
-"""Properties that nothing of the saved machine holds."""
+from jvp.resources.instance.model import Beside, Instance
 
 
 def settle(work: Work, node: Node, domain: handles.Domain, spec: Instance, changes: Sequence[Change]) -> None:
@@ -35,7 +33,7 @@ def settle(work: Work, node: Node, domain: handles.Domain, spec: Instance, chang
         return
     name = domain.name()
     if spec.power_state == "unmanaged":
-        if any(change.path[0] not in _NOT_IN_IT for change in changes):
+        if any(change.path[0] not in having(Instance, Beside) for change in changes):
             raise Rejected(
                 f'"{name}" was saved to disk and would go on as it was before the change; start it, or drop what was '
                 f"saved with `virsh managedsave-remove {name}`, and run again"
