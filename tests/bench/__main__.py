@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
-from bench import engines, rows, works
+from bench import engines, lists, rows, works
 from bench.contestants import NOBODY, VARIABLES, ours
 from bench.racing import hear_signals, node, race
 from bench.report import NAMES
@@ -17,7 +17,7 @@ from hosts.engine import ROOT
 RUNS = 3
 GROUPS = {
     "plugin": (), "stack": ("stack",), "volumes": (f"volumes{works.FEW}", f"volumes{works.MANY}"),
-    "networks": (f"networks{works.NETWORKS}",), "images": tuple(works.IMAGES), "address": ("lease",),
+    "networks": (f"networks{works.NETWORKS}",), "images": tuple(works.IMAGES), "address": ("lease",), "lists": (),
 }  # fmt: skip
 """Works by the words that ask for them. The provider's process is always measured."""
 
@@ -41,7 +41,8 @@ def main() -> int:
     wanted = [work for group in GROUPS if group in asked for work in GROUPS[group]]
     with node(wanted) as (host, folder):
         results = race(contestants, wanted, RUNS, host, folder)
-    found = list(rows.all_of(results))
+        listed = list(lists.rows(host.uri)) if "lists" in asked else []
+    found = [*rows.all_of(results), *listed]
     print()
     show(found)
     for failure in rows.failures(results):

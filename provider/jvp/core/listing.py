@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, create_model
 
 from jvp.core.identity import DeclaredBy
-from jvp.core.model import Spec
+from jvp.core.model import Spec, fields
 from jvp.core.types import Text
 from jvp.core.work import Work
 
@@ -50,7 +51,11 @@ class Filters(Spec):
     def takes(self, **known: Any) -> bool:
         """Whether an object of which this is known may be one of those: of texts `name` and `declared_by` are
         patterns."""
-        return all(_fits(name, getattr(self, name), value) for name, value in known.items())
+        for name, value in known.items():
+            wanted = getattr(self, name)
+            if wanted is not None and not _fits(name, wanted, value):
+                return False
+        return True
 
     def takes_declarer(self, by: str | None) -> bool:
         """The same of who declares it."""
@@ -72,10 +77,30 @@ class Item(Spec):
         ),
     ] = None
 
+    @classmethod
+    def of(cls, **known: Any) -> Self:
+        """From what was read, without a check.
+
+        As `model_construct` makes it, in a quarter of the time, which would be most of what a list takes.
+        """
+        item = cls.__new__(cls)
+        _put(item, "__dict__", {**_unset(cls), **known})
+        _put(item, "__pydantic_fields_set__", {*known})
+        _put(item, "__pydantic_extra__", None)
+        _put(item, "__pydantic_private__", None)
+        return item
+
+
+_put = object.__setattr__
+"""Of what pydantic keeps from being set. Source: BaseModel.model_construct."""
+
+
+@cache
+def _unset(model: type[Item]) -> dict[str, Any]:
+    return {facts.attribute: facts.default for facts in fields(model).values()}
+
 
 def _fits(name: str, wanted: Any, value: Any) -> bool:
-    if wanted is None:
-        return True
     if name in ("name", "declared_by"):
         return value is not None and fnmatchcase(value, wanted)
     return bool(value == wanted)

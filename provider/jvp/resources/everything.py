@@ -5,6 +5,7 @@ Those then find everything there, and share its memory.
 
 from __future__ import annotations
 
+from jvp.core import calls as calls
 from jvp.core.model import build
 from jvp.resources import registry
 

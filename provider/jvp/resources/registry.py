@@ -1,6 +1,7 @@
 """Everything that JVP can declare and answer. Adding a resource: its files, and its line here.
 
-A process imports those of them that its calls are about, and what works on the host only when a verb needs it.
+A process imports those of them that its calls are about, and what works on the host only when a verb needs it. The
+names alone cost nothing: a list of commands is made of them.
 """
 
 from __future__ import annotations
@@ -9,18 +10,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jvp.core.action import AnyAction
-from jvp.core.calls import Calls
-from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
 from jvp.core.later import Lazily, Once
-from jvp.core.listing import function_of, token_of
-from jvp.core.outlook import Outlook, Plans
-from jvp.core.values import known
-from jvp.resources.provider import Provider
 
 if TYPE_CHECKING:
+    from jvp.core.action import AnyAction
+    from jvp.core.calls import Calls
+    from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
     from jvp.core.objects import Objects
     from jvp.libvirt.link.node import Node
+    from jvp.resources.provider import Provider
 
 _TYPES = {
     "StoragePool": ("storage.pool_model.StoragePoolType", "storage.pool.StoragePools"),
@@ -40,7 +38,7 @@ _FUNCTIONS = {
     "getTemplate": "storage.functions.GetTemplate",
     "getVolume": "storage.functions.GetVolume",
 }
-_LISTS = {token_of(token): token for token in _TYPES}
+_LISTS = {f"get{token}s": token for token in _TYPES}
 """The functions that list a kind, and which."""
 _ACTIONS = {
     "pauseInstance": ("instance.actions.PauseInstance", ""),
@@ -75,7 +73,11 @@ def import_all() -> None:
 
 
 def _function(token: str) -> type[AnyFunction]:
-    return function_of(TYPES[_LISTS[token]]) if token in _LISTS else _imported(_FUNCTIONS[token])
+    if token not in _LISTS:
+        return _imported(_FUNCTIONS[token])  # type: ignore[no-any-return]
+    from jvp.core.listing import function_of
+
+    return function_of(TYPES[_LISTS[token]])
 
 
 TYPES: Mapping[str, type[ResourceType[Any, Any]]] = Lazily(_TYPES, lambda token: _imported(_TYPES[token][0]))
@@ -103,6 +105,8 @@ RESOURCES: Mapping[str, type[ResourceType[Any, Any]]] = Lazily((*_TYPES, *_STAND
 
 def calls(provider: Provider) -> Calls:
     """The engines' calls over one node. Connects only when a verb needs the host."""
+    from jvp.core.calls import Calls
+
     parts = _Parts(provider)
     return Calls(parts.handlers, parts.functions, parts.host, parts.outlook, parts.actions)
 
@@ -120,6 +124,9 @@ class _Parts:
     """What works on one node, each made when it is first needed."""
 
     def __init__(self, provider: Provider) -> None:
+        from jvp.core.outlook import Outlook, Plans
+        from jvp.core.values import known
+
         self.provider = provider
         plans = Plans()
         self.outlook = Outlook(plans, asks=known(provider.uri))

@@ -17,21 +17,21 @@ from jvp.resources.instance.items import InstanceFilters, InstanceItem
 def items(node: Node, work: Work, filters: InstanceFilters) -> Iterator[InstanceItem]:
     """Raises NotFound for a network or template that is not there, libvirtError."""
     network, roots = _network(node, filters), _roots(node, filters)
-    leases = bulk.Leases(node.connection)
-    for one in bulk.domains(
-        node.connection, lambda name, state: filters.takes(name=name, state=state), looks=filters.looks
-    ):
-        work.check()
+    leases, takes = bulk.Leases(node.connection), None
+    if filters.name is not None or filters.state is not None:
+        takes = lambda name, state: filters.takes(name=name, state=state)  # noqa: E731
+    for one in bulk.domains(node.connection, takes, looks=filters.looks):
         if roots is not None and root_name(one.id) not in roots:
             continue
         if one.root is None:
-            yield InstanceItem.model_construct(id=one.id, name=one.name, state=one.state)
+            yield InstanceItem.of(id=one.id, name=one.name, state=one.state)
             continue
+        work.check()
         by = marks.declarer_of(one.root)
         networks = list(dict.fromkeys(name for name, _ in one.cards))
         if not filters.takes_declarer(by) or (network is not None and network not in networks):
             continue
-        yield InstanceItem.model_construct(
+        yield InstanceItem.of(
             id=one.id,
             name=one.name,
             state=one.state,

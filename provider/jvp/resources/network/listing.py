@@ -21,13 +21,13 @@ def items(node: Node, work: Work, filters: NetworkFilters) -> Iterator[NetworkIt
     ):
         work.check()
         if one.root is None:
-            yield NetworkItem.model_construct(id=one.id, name=one.name, state=_word(one.active))
+            yield NetworkItem.of(id=one.id, name=one.name, state=_word(one.active))
             continue
         by, mode = marks.declarer_of(one.root), mode_of(one.root)
         if not filters.takes_declarer(by) or not filters.takes(mode=mode):
             continue
         ranges = sorted(ranges_of(one.root), key=lambda network: network.version)
-        yield NetworkItem.model_construct(
+        yield NetworkItem.of(
             id=one.id,
             name=one.name,
             state=_word(one.active),

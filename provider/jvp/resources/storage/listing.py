@@ -28,7 +28,7 @@ def pools(node: Node, work: Work, filters: StoragePoolFilters) -> Iterator[Stora
         if one.root is not None and not (filters.takes_declarer(one.declared_by) and filters.takes(type=type_)):
             continue
         room = one.room
-        yield StoragePoolItem.model_construct(
+        yield StoragePoolItem.of(
             id=one.id,
             name=one.name,
             state=one.state,
@@ -54,7 +54,7 @@ def volumes(node: Node, work: Work, filters: VolumeFilters) -> Iterator[VolumeIt
             continue
         if filters.attached not in (None, bool(attached_to)):
             continue
-        yield VolumeItem.model_construct(
+        yield VolumeItem.of(
             id=one.id,
             name=one.name,
             pool=one.pool,
@@ -73,12 +73,12 @@ def templates(node: Node, work: Work, filters: TemplateFilters) -> Iterator[Temp
         work.check()
         if one.record is None:
             if not filters.looks or (filters.os is None and filters.takes_declarer(one.declared_by)):
-                yield TemplateItem.model_construct(id=one.id, name=one.name, pool=one.pool, declared_by=one.declared_by)
+                yield TemplateItem.of(id=one.id, name=one.name, pool=one.pool, declared_by=one.declared_by)
             continue
         record = Record.of(one.record)
         if not filters.takes_declarer(one.declared_by) or not filters.takes(os=record.os):
             continue
-        yield TemplateItem.model_construct(
+        yield TemplateItem.of(
             id=one.id,
             name=one.name,
             pool=one.pool,
