@@ -162,6 +162,18 @@ assert not answer.diagnostics, answer.diagnostics
     assert imported(program, (*HOST, *OF_KINDS)) == [own]
 
 
+@pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["warm", "status"]])
+def test_a_command_that_asks_no_node_needs_no_models(words: list[str]) -> None:
+    program = f"""
+import contextlib, io, sys
+from jvp.doors.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main({words!r})
+"""
+    found = imported(program, ("pydantic", "yaml", "grpc", "jvp.core.calls", *HOST, *OF_KINDS))
+    assert found == []
+
+
 def test_a_process_that_forks_plugins_has_imported_and_built_all() -> None:
     program = f"""
 import importlib, sys

@@ -6,18 +6,23 @@ something is wrong, which is said in one sentence. What argparse refuses ends wi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jvp
 from jvp.core.errors import JvpError
-from jvp.doors.cli import pulumi, terraform, warm
+from jvp.doors.cli import completion, kinds, pulumi, terraform, warm
+from jvp.doors.cli.late import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parsed = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    root = parser()
+    if given[:1] == [completion.ASK]:
+        return completion.answer(root, given[1:])
+    parsed = root.parse_args(given)
     try:
         return int(parsed.run(parsed))
     except JvpError as error:
@@ -27,14 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All commands."""
-    root = argparse.ArgumentParser(prog="jvp", description="Virtual machines on libvirt as code.")
+    root = Parser(prog="jvp", description="Virtual machines on libvirt as code.")
     root.add_argument("--version", action="version", version=f"jvp {jvp.__version__}")
-    commands = root.add_subparsers(metavar="command", required=True)
+    commands: Any = root.add_subparsers(metavar="command", required=True, parser_class=Parser)
+    kinds.add_to(commands)
     pulumi.add_to(commands)
     terraform.add_to(commands)
     warm.add_to(commands)
+    completion.add_to(commands)
     return root
 
 

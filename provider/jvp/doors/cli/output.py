@@ -1,0 +1,130 @@
+"""What commands print: tables for people, JSON and YAML for programs, names for shells."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jvp.core.errors import Invalid
+from jvp.core.types import size_text
+from jvp.core.values import UNKNOWN, Bag, Secret
+from jvp.doors.cli.known import kebab
+
+FORMATS = ("table", "wide", "json", "yaml", "name")
+NONE = "-"
+"""In a table, what is not known or not there."""
+_COLOURS = {"running": 32, "active": 32, "paused": 33, "suspended": 33, "stopping": 33, "degraded": 33, "crashed": 31,
+            "inaccessible": 31, "stopped": 2, "inactive": 2}  # fmt: skip
+"""States and their colours on a terminal."""
+_BYTES = "Bytes"
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """The option for the form of what is printed."""
+    parser.add_argument(
+        "-o", "--output", choices=FORMATS, metavar="|".join(FORMATS), help="the form; by default $JVP_OUTPUT, or table"
+    )
+
+
+def chosen(parsed: argparse.Namespace) -> str:
+    """The form that is asked for. Raises Invalid."""
+    found = parsed.output or os.environ.get("JVP_OUTPUT") or FORMATS[0]
+    if found not in FORMATS:
+        raise Invalid(f'"{found}" is no form of output; there are {", ".join(FORMATS)}', path=("JVP_OUTPUT",))
+    return str(found)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and YAML have it: no secret is shown, nor what is not known yet."""
+    if value is UNKNOWN:
+        return None
+    if isinstance(value, Secret):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def structured(value: Any, format: str) -> None:
+    """Print a value as JSON or YAML."""
+    if format == "json":
+        print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+        return
+    print(as_yaml(value), end="")
+
+
+def as_yaml(value: Any) -> str:
+    """A value as YAML."""
+    import yaml
+
+    return yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True, width=120)
+
+
+def table(columns: Sequence[str], rows: Iterable[Bag]) -> None:
+    """Print rows under the names of their properties."""
+    head = [kebab(name.removesuffix(_BYTES)).upper() for name in columns]
+    body = [[_cell(name, row.get(name)) for name in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    print(_line(head, widths))
+    coloured = _is_coloured()
+    for cells in body:
+        line = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        if coloured and "state" in columns:
+            at = columns.index("state")
+            line[at] = f"\x1b[{_COLOURS.get(cells[at], 0)}m{line[at]}\x1b[0m"
+        print("  ".join(line).rstrip())
+
+
+def properties(bag: Bag) -> None:
+    """Print one object: a line for each value."""
+    rows = list(_flat(bag, ""))
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        print(f"{name.ljust(width)}  {text}".rstrip())
+
+
+def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, one in value.items():
+            yield from _flat(one, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        for index, one in enumerate(value):
+            yield from _flat(one, f"{path}[{index}]")
+    else:
+        yield path, _cell(path.rpartition(".")[2], value)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or value in ([], {}, ""):
+        return NONE
+    if value is UNKNOWN:
+        return "(known later)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith(_BYTES) and isinstance(value, int):
+        return short_size(value)
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return " ".join(str(value).splitlines())
+
+
+def short_size(size: int) -> str:
+    """A size as people read it: three digits and a unit."""
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size >= 1024**power:
+            found = size / 1024**power
+            return f"{found:.0f}{unit}" if found >= 100 or found == int(found) else f"{found:.1f}{unit}"
+    return size_text(size) if size else "0"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _is_coloured() -> bool:
+    """Source: no-color.org; TERM=dumb is a terminal without colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,82 @@
+"""The commands that change nothing: `list`, `show`, and the functions."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jvp.core.errors import NotFound
+from jvp.core.model import fields
+from jvp.core.values import Bag
+from jvp.doors.cli import exits, known, options, output
+from jvp.doors.cli.session import Session
+
+
+def list_(parsed: argparse.Namespace) -> int:
+    """All objects of a kind, or those that the filters take. People and programs get the details, shells a name."""
+    kind = known.type_of(parsed.token)
+    format = output.chosen(parsed)
+    filters: Bag = {"details": format != "name", **options.given(parsed, kind.filters)}
+    session = Session(parsed)
+    objects = session.objects()
+    with session.work() as work:
+        items = objects.list(parsed.token, filters, work)
+    if format in ("json", "yaml"):
+        output.structured(items, format)
+    elif format == "name":
+        for item in items:
+            print(f"{item['pool']}/{item['name']}" if "pool" in item else item["name"])
+    else:
+        output.table(_columns(kind.item, items, whole=format == "wide"), items)
+    return exits.DONE
+
+
+def _columns(item: Any, items: list[Bag], *, whole: bool) -> list[str]:
+    """The properties of items, who declares it last; in a plain table without ids and what no item has."""
+    names = [name for name in fields(item) if name not in ("id", "declaredBy")]
+    found = [name for name in names if whole or name == "name" or any(one.get(name) is not None for one in items)]
+    return [*found, "declaredBy", *(["id"] if whole else [])]
+
+
+def show(parsed: argparse.Namespace) -> int:
+    """One object as it is, with what its function tells beside its state, and who declares it."""
+    session, function = Session(parsed), known.function_for(parsed.token)
+    objects = session.objects()
+    with session.work() as work:
+        found = objects.get(parsed.token, parsed.reference, work)
+    if found is None:
+        raise NotFound(f'{known.type_of(parsed.token).kind} "{parsed.reference}" is gone')
+    bag = {"id": found.id, **found.state}
+    if function is not None and (subject := known.subject_of(known.function(function).args, parsed.token)):
+        bag |= asked(session, function, {subject: found.id})
+    return _print(parsed, {**bag, "declaredBy": str(found.declared_by) if found.declared_by else found.holder})
+
+
+def ask(parsed: argparse.Namespace) -> int:
+    """What a function answers."""
+    args = options.given(parsed, known.function(parsed.function).args)
+    if parsed.subject is not None:
+        args[parsed.subject] = parsed.reference
+    return _print(parsed, asked(Session(parsed), parsed.function, args))
+
+
+def asked(session: Session, function: str, args: Bag) -> Bag:
+    """A function's result. Raises Invalid for arguments that break a rule."""
+    objects = session.objects()
+    with session.work() as work:
+        result, failures = objects.invoke(function, args, work)
+    for failure in failures:
+        raise exits.invalid(failure)
+    assert isinstance(result, dict)
+    return result
+
+
+def _print(parsed: argparse.Namespace, bag: Bag) -> int:
+    format = output.chosen(parsed)
+    if format in ("json", "yaml"):
+        output.structured(bag, format)
+    elif format == "name":
+        print(bag.get("name", ""))
+    else:
+        output.properties(bag)
+    return exits.DONE
