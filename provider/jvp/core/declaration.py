@@ -133,7 +133,9 @@ def _names(model: type[Spec], inputs: Bag, place: Name) -> Iterator[Name]:
         if value is None or facts.fact(Derived) is not None:
             continue
         inside = [] if facts.write_only else [
-            one for parts, item in _parts(facts, value) for one in _names(_item(facts), item, (*here, *parts))
+            one
+            for parts, item in _parts(facts, value)
+            for one in list(_names(_item(facts), item, (*here, *parts))) or ([(*here, *parts)] if parts else [])
         ]  # fmt: skip
         yield from inside or [here]
 
@@ -199,7 +201,7 @@ def _valid(model: type[Spec], settings: Bag) -> Bag:
         value, later = settings.get(name), facts.fact(Later)
         if later is not None and later.keeps(value) and _is_one(facts, value):
             found[name] = value
-        elif later is None and facts.item is not None and isinstance(value, dict):
+        elif later is None and facts.item is not None and not facts.holds_many and isinstance(value, dict):
             inside = _valid(facts.item, value)
             found.update({name: inside} if inside else {})
     return found
@@ -221,7 +223,9 @@ def _leads(model: type[Spec], name: Name) -> bool:
     """Whether a name leads to a property."""
     facts = fields(model).get(name[0]) if name else None
     inside = name[2:] if facts is not None and facts.holds_many else name[1:]
-    return facts is not None and (not name[1:] or (facts.item is not None and _leads(facts.item, inside)))
+    if facts is None or not name[1:]:
+        return facts is not None
+    return facts.item is not None and (not inside or _leads(facts.item, inside))
 
 
 def _at(model: type[Spec], name: Name) -> FieldFacts | None:

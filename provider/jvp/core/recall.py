@@ -153,7 +153,7 @@ def _filled(
         elif facts.write_only:
             value = _unreadable(root, facts, noted, _part(settings, name), (given or {}).get(name), here)
             found = {**found, name: value} if value is not None else {one: v for one, v in found.items() if one != name}
-        elif facts.item is not None and not facts.is_list and isinstance(opened(found.get(name)), dict):
+        elif facts.item is not None and not facts.holds_many and isinstance(opened(found.get(name)), dict):
             inner = _part(given, name) if given is not None else None
             found[name] = _filled(root, facts.item, opened(found[name]), noted, _part(settings, name), inner, here)
     return found
@@ -169,8 +169,8 @@ def _unreadable(
     if wanted is None or ".".join(place) not in noted.digests:
         return None
     same = wanted is not _DROPPED and noted.matches(root, place, wanted)
-    if facts.item is None or facts.is_list:
-        return wanted if same else [] if facts.is_list else Secret("")
+    if facts.item is None or facts.holds_many:
+        return wanted if same else [] if facts.is_list else {} if facts.is_map else Secret("")
     inside = {name: one for name, one in fields(facts.item).items() if one.fact(Later) is not None}
     return {
         **(opened(wanted) if same else {}),
@@ -210,6 +210,11 @@ def _named_in(facts: FieldFacts, value: Any, names: Collection[Name]) -> Any:
         key = facts.item.key
         found = [(item, [one[1:] for one in names if one[0] == opened(item).get(key)]) for item in plain]
         return [{**_named(facts.item, opened(item), inner), key: opened(item)[key]} for item, inner in found if inner]
+    if facts.is_map and isinstance(plain, dict):
+        inside = {key: [one[1:] for one in names if one[0] == key] for key in plain}
+        return {
+            key: _named(facts.item, opened(plain[key]), filter(None, inner)) for key, inner in inside.items() if inner
+        }
     return _named(facts.item, plain, names) if isinstance(plain, dict) else value
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 from toys import Car
 
+from jvp.core import recall
 from jvp.core.check import check
 from jvp.core.declaration import Declaration, Noted
 from jvp.core.facts import Later, WriteOnly
@@ -180,3 +181,40 @@ def test_a_mark_notes_it_and_a_change_by_another_door_leaves_the_names() -> None
     assert Noted.of(Mark("k", 0).updated(None, second), Car).declaration == second.nameless()
     assert Noted.of(Mark("k", 0), Car) == Noted(Mark("k", 0))
     assert Noted.of(None, Car) == Noted()
+
+
+class Kitchen(Spec):
+    """A toy with a map of objects."""
+
+    kettles: Annotated[dict[str, Kettle], Field(description="By their colour.")] = {}
+
+
+class Cupboard(Kitchen):
+    """A toy whose map cannot be read back."""
+
+    kettles: Annotated[dict[str, Kettle], WriteOnly(), Field(description="By their colour.")] = {}
+
+
+def test_items_of_a_map_are_named_by_its_keys() -> None:
+    raw = {"kettles": {"red": {"mode": "quick"}, "blue": {}}}
+    found = declared(Kitchen, raw)
+    assert found.names == (("kettles", "blue"), ("kettles", "red", "mode"))
+    assert Declaration.read(found.text) == found.known_to(Kitchen) == found
+    assert found.settings == {}
+    odd = Declaration.read({"settings": {"kettles": {"mode": "quick"}}})
+    assert odd is not None
+    assert odd.known_to(Kitchen).settings == {}
+    hidden = declared(Cupboard, raw)
+    assert hidden.names == (("kettles",),)
+    whole = check(Cupboard, raw).sound().whole["kettles"]
+    assert hidden.matches(Cupboard, ("kettles",), whole)
+    assert not hidden.matches(Cupboard, ("kettles",), {"red": whole["red"]})
+
+
+def test_a_recalled_map_has_what_was_named_and_no_settings_of_its_items() -> None:
+    names = declared(Kitchen, {"kettles": {"red": {"mode": "quick"}, "blue": {}}}).names
+    bag = {"kettles": {"red": {"mode": "quick"}, "blue": {"mode": "slow"}, "new": {"mode": "slow"}}}
+    assert recall._named(Kitchen, bag, names) == {"kettles": {"red": {"mode": "quick"}, "blue": {}}}
+    assert recall._filled(Kitchen, Kitchen, bag, Declaration(), {}, None, ()) == bag
+    noted = Declaration(digests={"kettles": "a$b"})
+    assert recall._filled(Cupboard, Cupboard, bag, noted, {}, bag, ()) == {"kettles": {}}
