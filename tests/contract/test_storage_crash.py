@@ -440,7 +440,6 @@ def test_what_is_made_anew_while_the_old_one_is_removed_keeps_its_record(
             maker.join(0.2 if in_time else None)
 
     monkeypatch.setattr(volume_claim, "remove_when_free", remove_and_make)
-    monkeypatch.setattr("jvp.libvirt.storage.volumes.remove_when_free", remove_and_make)
     kept("delete", verbs, old)
     maker.join()
     (new,) = found

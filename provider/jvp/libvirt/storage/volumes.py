@@ -1,15 +1,13 @@
-"""Volumes through libvirt: finding one and what is known of it, growing, and removing."""
+"""Volumes through libvirt: finding one, what is known of it, and our record of it."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import libvirt
 
-from jvp.core.errors import JvpError, Rejected, Undefined
+from jvp.core.errors import JvpError, Undefined
 from jvp.core.identity import Mark
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
@@ -17,7 +15,7 @@ from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
 from jvp.libvirt.storage import copy_volume, lookup, pool_mark, templates, volume_record
-from jvp.libvirt.storage.volume_claim import remove_when_free, untaken
+from jvp.libvirt.storage.volume_claim import untaken
 from jvp.libvirt.storage.volume_record import Sidecar
 
 WAY_OUT = "delete it by hand, or remove it from the state and import it"
@@ -157,32 +155,6 @@ class VolumeApi:
                 return replace(found, record=record)
         return found
 
-    def remove(self, work: Work, object_id: str, *, nonce: str | None, release: Callable[[Found], None]) -> None:
-        """Delete the volume and our record of it, and what of its template nobody uses any more.
-
-        Whoever uses it is made to let go of it by `release` first, which raises where somebody does not.
-        `nonce` tells whether it is still the volume that was made: another one is left alone.
-        Raises Rejected, Busy when a guest does not let go. Again: yes, missing is fine.
-        """
-        since, found = time.monotonic(), self.find(work, object_id)
-        if found is None:
-            since = float("-inf")
-            pool, name = self.pool(object_id)
-            record = volume_record.get(pool, name)
-        else:
-            pool, name, record = found.pool, found.name, found.record
-            if (why := found.fault(nonce)) is not None:
-                raise Rejected(f'volume "{name}" {why}; {WAY_OUT}')
-        if record is not None and nonce and record.nonce != nonce:
-            if found is not None:
-                work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')
-            return
-        if found is not None:
-            release(found)
-            remove_when_free(work, found.volume)
-        if record is not None:
-            self._forget(work, pool, name, record, since)
-
     def forget(self, work: Work, object_id: str, nonce: str) -> None:
         """Remove our record of a volume that is surely gone: nothing will ever ask for its deletion again. Best effort.
 
@@ -192,12 +164,13 @@ class VolumeApi:
             pool, name = self.pool(object_id)
             record = volume_record.get(pool, name)
             if record is not None and record.nonce == nonce:
-                self._forget(work, pool, name, record, float("-inf"))
+                self.drop_record(work, pool, name, record, float("-inf"))
 
-    def _forget(self, work: Work, pool: handles.StoragePool, name: str, record: Sidecar, since: float) -> None:
-        """Remove the record; the template's generation first, because nothing else knows of it.
+    def drop_record(self, work: Work, pool: handles.StoragePool, name: str, record: Sidecar, since: float) -> None:
+        """Remove the record of a volume that is gone; the template's generation first: nothing else knows of it.
 
-        Not one that has been another volume's since: under the name a new one may be made as soon as the old is gone.
+        `since` is when the volume was last looked for, by `time.monotonic`. A record that has been another volume's
+        since stays: under the name a new one may be made as soon as the old is gone.
         """
         template: str | None = record.facts.get("template_file")
         if template:

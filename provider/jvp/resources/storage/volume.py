@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from jvp.core.declaration import Noted
@@ -116,9 +115,8 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
     def delete(self, work: Work, object_id: str, prior: VolumeState | None) -> None:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             nonce, detach = (prior.nonce, prior.detach_on_delete) if prior else (None, True)
-            release = partial(volume_use.release, work, self.node, detach=detach is not False)
             try:
-                self.api.remove(work, object_id, nonce=nonce, release=release)
+                volume_use.remove(work, self.api, object_id, nonce=nonce, detach=detach is not False)
             except Undefined:
                 # An imported program names its pool, so no engine knows that the pool must go last.
                 if prior is None or nonce:

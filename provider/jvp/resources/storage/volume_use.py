@@ -1,8 +1,9 @@
-"""A volume that is in use: growing it where a guest runs from it, and having its users let go before it is deleted."""
+"""A volume that is in use: growing it where a guest runs from it, and deleting it once its users have let go."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from jvp.core.errors import Invalid, Path, Rejected
 from jvp.core.types import size_text
@@ -15,8 +16,8 @@ from jvp.libvirt.domain.disks import DomainDisk
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_kind
-from jvp.libvirt.storage.volumes import Found, VolumeApi
+from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_kind, volume_claim, volume_record
+from jvp.libvirt.storage.volumes import WAY_OUT, Found, VolumeApi
 
 
 def grow(work: Work, api: VolumeApi, found: Found, size: int) -> Found:
@@ -41,7 +42,34 @@ def grow(work: Work, api: VolumeApi, found: Found, size: int) -> Found:
     return api.found(found.pool, found.volume, found.record)
 
 
-def release(work: Work, node: Node, found: Found, *, detach: bool) -> None:
+def remove(work: Work, api: VolumeApi, object_id: str, *, nonce: str | None, detach: bool) -> None:
+    """Delete the volume and our record of it, and what of its template nobody uses any more.
+
+    Our own instances let go of it first (with `detach`); other users are an error that names them.
+    `nonce` tells whether it is still the volume that was made: another one is left alone.
+    Raises Rejected, Busy when a guest does not let go; libvirtError. Again: yes, missing is fine.
+    """
+    since, found = time.monotonic(), api.find(work, object_id)
+    if found is None:
+        since = float("-inf")
+        pool, name = api.pool(object_id)
+        record = volume_record.get(pool, name)
+    else:
+        pool, name, record = found.pool, found.name, found.record
+        if (why := found.fault(nonce)) is not None:
+            raise Rejected(f'volume "{name}" {why}; {WAY_OUT}')
+    if record is not None and nonce and record.nonce != nonce:
+        if found is not None:
+            work.warn(f'volume "{name}" is left alone: it was made by another resource after ours was gone')
+        return
+    if found is not None:
+        _release(work, api.node, found, detach=detach)
+        volume_claim.remove_when_free(work, found.volume)
+    if record is not None:
+        api.drop_record(work, pool, name, record, since)
+
+
+def _release(work: Work, node: Node, found: Found, *, detach: bool) -> None:
     """Have our own instances let go of the volume (with `detach`). Raises Rejected for other users, and for what stands
     on it; Busy when a guest does not let go; libvirtError. Again: yes."""
     connection, view = node.connection, View(node)
