@@ -16,7 +16,7 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import pool_mark, volume_record
+from jvp.libvirt.storage import kinds, pool_mark, volume_record
 from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, pool_at, refresh, unless_lost
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import cards, machine
@@ -124,7 +124,7 @@ def _refuse_unreachable(work: Work, view: View, path: str) -> None:
     """Raise Rejected when it cannot be told whether the disk at `path` is still there: its pool must be asked."""
     if view.volume(path) is not None:
         return
-    folder, _, name = path.rpartition("/")
+    folder, name = kinds.folder_of(path), kinds.name_of(path)
     pool = pool_at(view.node, folder)
     if pool is None:
         raise Rejected(

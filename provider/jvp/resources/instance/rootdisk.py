@@ -10,7 +10,7 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import copy_volume, kinds, lookup
+from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_kind
 from jvp.resources.instance import planning
 from jvp.resources.instance.definition import FORMAT as MADE_AS
 from jvp.resources.instance.definition import DiskSource, root_disk, root_format
@@ -45,8 +45,8 @@ def damage(work: Work, view: View, inactive: Element, prior: InstanceState) -> s
 
 
 def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:
-    """Raise Invalid for less than the disk has, Rejected where it is damaged, or another tool's layer would have to
-    grow.
+    """Raise Invalid for less than the disk has, Rejected where it is damaged, or cannot grow: its pool's volumes keep
+    their size, or another tool's layer would have to.
 
     Raises libvirtError.
     """
@@ -61,6 +61,8 @@ def refuse_size(view: View, domain: handles.Domain, inactive: Element, spec: Ins
         raise Invalid(planning.less(wanted, now), path=("rootDisk", "size"))
     if wanted and now is not None and disk_bytes(wanted) > now:
         refuse_covered(view, domain, inactive, own)
+        if own is not None and (volume := view.volume(own)) is not None:
+            pool_kind.require(volume.pool, "resize", ("rootDisk", "size"))
 
 
 def grow_root(view: View, domain: handles.Domain, inactive: Element, spec: Instance, prior: InstanceState) -> None:

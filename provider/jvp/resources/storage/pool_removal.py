@@ -29,6 +29,8 @@ def remove(work: Work, api: PoolApi, pool: handles.StoragePool, *, data: bool = 
         if mark is not None:
             _remove_ours(work, api, pool, mark, data=data)
         else:
+            if pool.isActive():
+                pool_start.refuse_in_use(pool, api.xml(pool))
             if data and (pool.isActive() or pool_start.can_start(pool)) and not _is_shared(work, api, pool):
                 _remove_data(work, pool)
             if pool.isActive():
