@@ -13,19 +13,18 @@ import pytest
 from tests.contract.conftest import Bench
 from tests.contract.storage_support import (
     MARKER,
-    Killed,
     Lines,
     Provider,
+    cuts,
     key,
     pool_spec,
     raw_image,
-    spying,
     template_spec,
     volume_spec,
 )
 from tests.loop_device import MIB, formatted, loop_device
 
-from jvp.core.errors import JvpError, NameTaken, Rejected
+from jvp.core.errors import NameTaken, Rejected
 from jvp.core.work import Work
 from jvp.libvirt.link.xml import parse, put, text_of
 from jvp.libvirt.storage.pool_mark import inactive_xml
@@ -255,20 +254,33 @@ def test_a_guest_that_runs_from_it_keeps_it_mounted(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("at", range(6))
 def test_a_create_that_was_cut_off_is_finished(
-    provider: Provider, prefix: str, folder: Path, device: str, at: int
+    provider: Provider, prefix: str, folder: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it is defined, formatted, started, marked."""
-    one = Provider()
-    with spying(at), contextlib.suppress(Killed, JvpError):
-        create(one, device, name=f"{prefix}m", path=str(folder))
-    one.exit()
-    made = create(provider, device, name=f"{prefix}m", path=str(folder))
-    assert provider.pools.read(Work(), made.id, made.state).active
-    assert (folder / MARKER).exists()
+    """Before it is defined, noted, formatted, started, marked."""
+    monkeypatch.setattr("jvp.libvirt.storage.volume_record._ABANDONED_S", 0.3)
+    bag = {"name": f"{prefix}m", "path": str(folder)}
+    for where in cuts(lambda one: create(one, device, **bag)):
+        made = create(provider, device, **bag)
+        assert provider.pools.read(Work(), made.id, made.state).active, where
+        assert (folder / MARKER).exists(), where
+        provider.pools.delete(Work(), made.id, made.state)
+        assert not folder.exists(), where
+        subprocess.run(["wipefs", "--all", "--quiet", device], check=True)
+
+
+def test_a_delete_that_was_cut_off_is_finished(provider: Provider, prefix: str, folder: Path, device: str) -> None:
+    bag = {"name": f"{prefix}m", "path": str(folder)}
+    made = create(provider, device, **bag)
+
+    def delete(one: Provider) -> None:
+        one.pools.delete(Work(), made.id, made.state)
+
+    for where in cuts(delete):
+        provider.pools.delete(Work(), made.id, made.state)
+        assert (folder.exists(), is_mounted(device)) == (False, False), where
+        made = create(provider, device, **bag)
     provider.pools.delete(Work(), made.id, made.state)
-    assert not folder.exists()
 
 
 def test_a_source_that_is_not_known_yet(bench: Bench) -> None:
