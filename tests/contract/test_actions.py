@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,50 @@ def test_an_engine_that_died_before_it_saved_its_state_restarts_nothing_twice(be
     bench.delete("RestartInstance", two)
     assert [one.since for one in noted(bench, stored)] == [None]
     assert runs(bench, stored) == twice
+
+
+def test_a_request_that_comes_twice_at_once_is_done_once(bench: Bench, made: Made) -> None:
+    stored = made(bare(bench, "twice"))
+    told: list[Any] = []
+
+    def restart() -> None:
+        told.append(act(bench, "restartInstance", stored.id, request="one", timeout="1s"))
+
+    threads = [threading.Thread(target=restart) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert told == [{"state": "running"}] * 3
+    assert len(starts(stored)) == 2
+
+
+def starts(stored: Stored) -> list[str]:
+    """When QEMU was started for the guest, as its log has it."""
+    text = Path(f"/var/log/libvirt/qemu/{stored.state['name']}.log").read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.splitlines() if "starting up" in line]
+
+
+def test_the_dynamic_form_has_the_resource_that_stands_for_it(bench: Bench, made: Made) -> None:
+    from jvp.doors.dynamic.reference import RESOURCE
+    from jvp.doors.dynamic.verbs import Verbs
+
+    stored = made(bare(bench, "dynamic"))
+    settings: dict[str, str] = {}
+    verbs = Verbs("RestartInstance", settings.get, threading.Event())
+    who = {"address": f"urn:pulumi:dev::{bench.prefix}::::restart", "name": "restart", "secrets": []}
+    given = {"instance": stored.id, "timeout": "0s", "triggers": {"word": "a"}, RESOURCE: who}
+    before = runs(bench, stored)
+    one = verbs.create(verbs.check(given).inputs)
+    assert one.outs is not None
+    once = runs(bench, stored)
+    assert once > before
+    news = verbs.check({**given, "triggers": {"word": "b"}}).inputs
+    assert verbs.diff(one.id, one.outs, news).changes
+    two = verbs.update(one.id, one.outs, news)
+    assert two.outs is not None
+    assert runs(bench, stored) > once
+    verbs.delete(one.id, two.outs)
 
 
 @pytest.fixture
