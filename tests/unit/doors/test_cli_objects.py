@@ -402,6 +402,24 @@ def test_a_shell_is_told_the_words_that_may_follow(jvp: Jvp, cars: Cars) -> None
         assert completion.ASK in jvp("completion", shell)
 
 
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (ImportError("No module named 'yaml'"), exits.FAILED, "this installation of jvp is not complete: No module"),
+        (KeyboardInterrupt(), exits.INTERRUPTED, ""),
+    ],
+)
+def test_nothing_before_a_command_runs_shows_a_traceback(
+    jvp: Jvp, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, said: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr("jvp.doors.cli.commands.of_kind", fail)
+    jvp("car", "list", code=code)
+    assert said in jvp.err
+
+
 def test_every_error_has_a_code() -> None:
     def below(kind: type[JvpError]) -> set[type[JvpError]]:
         return {kind}.union(*map(below, kind.__subclasses__()))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jvp
-from jvp.core.errors import JvpError
+from jvp.core.errors import JvpError, incomplete
 from jvp.doors.cli import completion, kinds, pulumi, terraform, warm
 from jvp.doors.cli.late import Parser
 
@@ -19,14 +19,17 @@ from jvp.doors.cli.late import Parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    root = parser()
-    if given[:1] == [completion.ASK]:
-        return completion.answer(root, given[1:])
-    parsed = root.parse_args(given)
     try:
+        root = parser()
+        if given[:1] == [completion.ASK]:
+            return completion.answer(root, given[1:])
+        parsed = root.parse_args(given)
         return int(parsed.run(parsed))
     except JvpError as error:
         print(f"jvp: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"jvp: {incomplete(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
