@@ -137,9 +137,28 @@ def test_a_network_is_looked_up_once_however_many_cards_are_on_it(crowded: Bench
     raw["nics"] = [{**raw["nics"][0], "name": f"eth{number}"} for number in range(cards)]
     planned = plan(crowded, raw)
     created, stored = create(crowded, raw)
-    with counting() as read:
-        crowded.read("Instance", stored)
+    read = reading(crowded, stored)
     crowded.delete("Instance", stored)
     lookup = "virNetworkLookupByUUIDString"
     # A create reads what it has made as well.
     assert (planned[lookup], created[lookup], read[lookup]) == (1, 2, 1)
+
+
+def test_what_a_network_keeps_is_read_once_however_many_cards_have_an_address(crowded: Bench) -> None:
+    asked = []
+    for cards in (1, 3):
+        raw = instance(crowded, 0)
+        raw["nics"] = [{**raw["nics"][0], "name": f"c{n}", "address": f"10.93.7.{20 + n}"} for n in range(cards)]
+        _, stored = create(crowded, raw)
+        asked.append(reading(crowded, stored))
+        crowded.delete("Instance", stored)
+    assert asked[1] == asked[0], asked[1] - asked[0]
+    assert asked[0]["virNetworkGetXMLDesc"] == 2
+
+
+def reading(bench: Bench, stored: Stored) -> Counter[str]:
+    """What a read asks, after the one that notes that a state has the object."""
+    bench.read("Instance", stored)
+    with counting() as counted:
+        bench.read("Instance", stored)
+    return counted

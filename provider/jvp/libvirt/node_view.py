@@ -15,7 +15,7 @@ from jvp.libvirt.domain.domains import Defined, DomainApi
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, number, value, volume_xml
+from jvp.libvirt.link.xml import Element, number, parse, value, volume_xml
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import copy_volume, kinds, lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
@@ -103,6 +103,7 @@ class View:
         self._definitions: list[tuple[handles.Domain, Element]] | None = None
         self._found: dict[str, Defined | None] = {}
         self._networks: dict[str, handles.Network] = {}
+        self._network_roots: dict[str, tuple[Element, ...]] = {}
 
     @classmethod
     def of(cls, work: Work, node: Node) -> View:
@@ -142,6 +143,20 @@ class View:
         if reference not in self._networks:
             self._networks[reference] = NetworkApi(self.node).by_reference(reference, path)
         return self._networks[reference]
+
+    def network_roots(self, name: str) -> tuple[Element, ...]:
+        """How the network of this name is defined and, while it runs, how it runs; nothing where there is none.
+
+        Nobody may change them.
+        """
+        if name not in self._network_roots:
+            api = NetworkApi(self.node)
+            found = api.named(name)
+            roots = [] if found is None else [api.inactive(found)]
+            if found is not None and found.isActive():
+                roots.append(parse(found.XMLDesc(0)))
+            self._network_roots[name] = tuple(roots)
+        return self._network_roots[name]
 
     def pool(self, reference: str, path: Path = ()) -> handles.StoragePool:
         """The pool of a uuid or name, which runs. Raises NotFound, Stopped."""

@@ -98,18 +98,15 @@ NOTHING = "0.0.0.0"
 program that gave one up in the middle of a crash would have nothing left to change.)"""
 
 
-def kept(node: Node, card: Card) -> Host:
+def kept(view: View, card: Card) -> Host:
     """What a card's network keeps for it. NOTHING also where it runs unlike its definition: drift."""
     nothing = Host(card[1], NOTHING)
-    network = NetworkApi(node).named(card[0])
-    if network is None:
-        return nothing
-    found = {_kept(parse(network.XMLDesc(reservations.INACTIVE)), card[1])}
-    if network.isActive():
-        found.add(_kept(parse(network.XMLDesc(0)), card[1]))
+    found = {_kept(root, card[1]) for root in view.network_roots(card[0])}
     same = {host.address for host in found}
+    if len(same) != 1:
+        return nothing
     one = found.pop()
-    return dataclasses.replace(one, name=None if found else one.name) if len(same) == 1 else nothing
+    return dataclasses.replace(one, name=None if found else one.name)
 
 
 def _kept(root: Element, mac: str) -> Host:

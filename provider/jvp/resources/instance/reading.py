@@ -332,7 +332,7 @@ def _nic(
     before = next((nic for nic in prior.nics if nic.name == key), None) if prior else None
     address = hostname = None
     if card in noted or (before is not None and before.address is not None):
-        host = cards.kept(view.node, card)
+        host = cards.kept(view, card)
         address = host.address
         # A name that nobody declared is not ours to tell.
         is_named = (before is not None and before.hostname is not None) or (card in noted and noted[card].name)
