@@ -27,10 +27,7 @@ THERE = DeclaredBy.of("terraform", "default", "jvp_it it")
 SETTING: dict[str, tuple[Bag, Bag]] = {
     "StoragePool": ({"deleteData": True}, {"deleteData": True}),
     "Volume": ({"detachOnDelete": False}, {"detachOnDelete": False}),
-    "Instance": (
-        {"shutdownTimeout": "71s", "updatePolicy": "restart", "powerState": "unmanaged"},
-        {"shutdownTimeout": "71s", "updatePolicy": "restart", "powerState": "unmanaged"},
-    ),
+    "Instance": ({"shutdownTimeout": "1s", "updatePolicy": "restart"},) * 2,
 }
 """Of a kind, settings that act later, and how they are noted."""
 ONE_OF_EACH = [kind for kind in KINDS if kind.id != "running instance"]
