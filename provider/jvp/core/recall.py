@@ -16,6 +16,7 @@ from jvp.core.facts import Later
 from jvp.core.handler import AnyHandler, Partial
 from jvp.core.model import FieldFacts, Spec, fields, load
 from jvp.core.stored import Stored
+from jvp.core.tree import parts
 from jvp.core.values import Bag, Secret, opened
 from jvp.core.wanted import unmanaged
 from jvp.core.work import Work, running
@@ -193,7 +194,7 @@ def _at(whole: Bag, name: str) -> Any:
 def _named(model: type[Spec], bag: Bag, names: Iterable[Name]) -> Bag:
     """The values of these names."""
     inside: dict[str, list[Name]] = {}
-    for name in names:
+    for name in filter(None, names):
         inside.setdefault(name[0], []).append(name[1:])
     return {
         name: _named_in(fields(model)[name], bag[name], inner)
@@ -203,19 +204,16 @@ def _named(model: type[Spec], bag: Bag, names: Iterable[Name]) -> Bag:
 
 
 def _named_in(facts: FieldFacts, value: Any, names: Collection[Name]) -> Any:
-    plain = opened(value)
-    if facts.item is None or () in names:
+    if facts.item is None or () in names or not isinstance(plain := opened(value), dict | list):
         return value
-    if isinstance(plain, list):
-        key = facts.item.key
-        found = [(item, [one[1:] for one in names if one[0] == opened(item).get(key)]) for item in plain]
-        return [{**_named(facts.item, opened(item), inner), key: opened(item)[key]} for item, inner in found if inner]
-    if facts.is_map and isinstance(plain, dict):
-        inside = {key: [one[1:] for one in names if one[0] == key] for key in plain}
-        return {
-            key: _named(facts.item, opened(plain[key]), filter(None, inner)) for key, inner in inside.items() if inner
-        }
-    return _named(facts.item, plain, names) if isinstance(plain, dict) else value
+    if not facts.holds_many:
+        return _named(facts.item, plain, names) if isinstance(plain, dict) else value
+    found = [
+        (place[0], item, [one[len(place) :] for one in names if one[: len(place)] == place])
+        for _, place, item in parts(facts, plain)
+    ]
+    kept = {key: _named(facts.item, item, inner) for key, item, inner in found if inner}
+    return kept if facts.is_map else [{**item, facts.item.key: key} for key, item in kept.items()]
 
 
 def _unlike_defaults(model: type[Spec], bag: Bag) -> Bag:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import Field
 from tests.unit.core.toys import Wheel
 
-from jvp.core import tree
+from jvp.core import recall, tree
 from jvp.core.check import check, hide, veiled
+from jvp.core.declaration import Declaration
 from jvp.core.diff import Kind, completed, declared, diff, respelled
 from jvp.core.errors import dotted
 from jvp.core.facts import Changes, Computed, Effect, Output
@@ -181,6 +182,16 @@ def test_what_an_import_found_stays_until_it_is_set() -> None:
     assert set_alone(Bus, {"name": "b", "seats": {"ann": {"width": "1GiB", "colour": "x"}}}) == {
         "name": "b", "seats": {"ann": {"colour": "x"}},
     }  # fmt: skip
+
+
+def test_a_mark_names_what_was_set_of_each_item() -> None:
+    inputs = check(Bus, {**INPUTS, "seats": {**INPUTS["seats"], "cy": {}}}).inputs
+    declaration = Declaration.of(Bus, inputs, check(Bus, inputs).whole, "u")
+    assert {("seats", "bo", "straps", "x", "size"), ("seats", "ann", "code"), ("seats", "cy")} <= {*declaration.names}
+    found = Declaration.read(declaration.note())
+    assert found is not None
+    assert found.known_to(Bus) == declaration
+    assert recall._named(Bus, inputs, declaration.names) == inputs
 
 
 def test_secrets_follow_their_item() -> None:
