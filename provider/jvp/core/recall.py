@@ -212,8 +212,10 @@ def _named_in(facts: FieldFacts, value: Any, names: Collection[Name]) -> Any:
         (place[0], item, [one[len(place) :] for one in names if one[: len(place)] == place])
         for _, place, item in parts(facts, plain)
     ]
-    kept = {key: _named(facts.item, item, inner) for key, item, inner in found if inner}
-    return kept if facts.is_map else [{**item, facts.item.key: key} for key, item in kept.items()]
+    if facts.is_map:
+        return {key: _named(facts.item, item, inner) for key, item, inner in found if inner}
+    name = facts.item.key
+    return [{**_named(facts.item, item, inner), name: item[name]} for _, item, inner in found if inner]
 
 
 def _unlike_defaults(model: type[Spec], bag: Bag) -> Bag:

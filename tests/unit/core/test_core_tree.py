@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 from tests.unit.core.toys import Wheel
+from tools import gen_docs
 
 from jvp.core import recall, tree
 from jvp.core.check import check, hide, veiled
@@ -227,6 +228,7 @@ def test_pulumis_schema_has_a_map_of_the_named_type() -> None:
 def test_hcls_schema_has_a_nested_map() -> None:
     (seats,) = (one for one in terraform.resource(BusType).block.attributes if one.name == "seats")
     assert seats.nested_type.nesting == MAP
+    assert gen_docs._type(seats) == "Map of Object"
     inner = {one.name: one for one in seats.nested_type.attributes}
     assert {"serial_number", "code_wo", "code_wo_version"} <= set(inner)
     assert inner["code"].sensitive

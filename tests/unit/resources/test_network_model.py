@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.resources import test_network_xml
 
 from jvp.core.check import check
 from jvp.core.diff import diff
@@ -194,6 +195,7 @@ def test_unknown_anywhere_is_neither_an_error_nor_lost(raw: dict[str, Any]) -> N
 
 
 FULL: dict[str, Any] = {
+    **test_network_xml.GOLDEN["network-full"],  # with what else a network may have
     "name": "a", "mode": "nat", "cidr": NET, "gateway": "192.168.50.1", "bridge": "br9", "autostart": True,
     "active": True, "dhcp": {"enabled": True, "start": "192.168.50.9", "end": "192.168.50.10", "leaseTime": "2h"},
     "domain": "lab.example", "mtu": 1400, "reservations": [KEPT],

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.contract.one_more_property import asked, copied
+from tests.unit.core.test_core_tree import BusType
 from tools import gen_sdk
+
+from jvp.doors.pulumi import schema as pulumi
 
 SCRIPT = """
 import json
@@ -38,3 +42,11 @@ def test_the_generators_show_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gen_sdk, "SCHEMA", schema)
     sdk = gen_sdk.generate(tmp_path)
     assert "def name_service(" in (sdk / "pulumi_jvp" / "network.py").read_text(encoding="utf-8")
+
+
+def test_a_map_of_objects_is_one_in_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(pulumi.schema([BusType], [])), encoding="utf-8")
+    monkeypatch.setattr(gen_sdk, "SCHEMA", schema)
+    text = (gen_sdk.generate(tmp_path) / "pulumi_jvp" / "bus.py").read_text(encoding="utf-8")
+    assert "Mapping[str, pulumi.Input['BusSeatArgs']]" in text
