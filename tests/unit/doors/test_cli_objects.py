@@ -200,6 +200,11 @@ def test_forms_of_output(jvp: Jvp, cars: Cars, monkeypatch: pytest.MonkeyPatch) 
     assert jvp("car", "list", "-o", "name") == "a\nb\n"
     assert [one["name"] for one in json.loads(jvp("car", "list", "-o", "json"))] == ["a", "b"]
     assert [one["name"] for one in yaml.safe_load(jvp("car", "list", "--output", "yaml"))] == ["a", "b"]
+    assert jvp("car", "list", "--sort", "name", "--reverse", "--fields", "name") == "NAME\nb\na\n"
+    told = json.loads(jvp("car", "list", "--fields", "name,id", "-o", "json"))
+    assert [[*one] for one in told] == [["name", "id"]] * 2
+    jvp("car", "list", "--sort", "wings", code=exits.USAGE)
+    assert 'there is no "wings" in this list; there are id, name, declaredBy' in jvp.err
     monkeypatch.setenv("JVP_OUTPUT", "json")
     shown = json.loads(jvp("car", "show", "a"))
     assert (shown["name"], shown["labels"], shown["declaredBy"]) == ("a", {"x": "y"}, "the command line, car a")

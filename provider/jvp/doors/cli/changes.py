@@ -103,7 +103,7 @@ def act(parsed: argparse.Namespace) -> int:
     if format in ("json", "yaml"):
         output.structured(result, format)
     else:
-        told = ", ".join(str(value) for value in result.values())
+        told = output.in_words(result)
         print(f'{kind.kind} "{parsed.reference}"{f": {told}" if told else f" {action.word}: done"}')
     return exits.DONE
 

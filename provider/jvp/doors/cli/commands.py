@@ -123,6 +123,10 @@ def of_documents(word: str, parser: Parser) -> None:
 
 def _fill_list(token: str, parser: Parser) -> None:
     _common(parser)
+    parser.add_argument("--sort", metavar="PROPERTY", help="by which property; by default the name")
+    parser.add_argument("--reverse", action="store_true", help="from the last to the first")
+    about = "the properties to tell, in their order: name,state"
+    parser.add_argument("--fields", metavar="PROPERTY,…", help=about)
     options.add(parser, known.type_of(token).filters)
     _finish(parser, reading.list_, token=token)
 

@@ -66,7 +66,7 @@ def as_yaml(value: Any) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Bag]) -> None:
     """Print rows under the names of their properties."""
-    head = [kebab(name.removesuffix(_BYTES)).upper() for name in columns]
+    head = [heading(name) for name in columns]
     body = [[_cell(name, row.get(name)) for name in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     print(_line(head, widths))
@@ -77,6 +77,17 @@ def table(columns: Sequence[str], rows: Iterable[Bag]) -> None:
             at = columns.index("state")
             line[at] = f"\x1b[{_COLOURS.get(cells[at], 0)}m{line[at]}\x1b[0m"
         print("  ".join(line).rstrip())
+
+
+def heading(name: str) -> str:
+    """A property at the head of a column."""
+    return kebab(name.removesuffix(_BYTES)).upper()
+
+
+def in_words(bag: Bag) -> str:
+    """A few values in a sentence: one alone, several with their names."""
+    told = [(heading(name).lower(), _cell(name, value)) for name, value in bag.items()]
+    return told[0][1] if len(told) == 1 else ", ".join(f"{name} {text}" for name, text in told)
 
 
 def properties(bag: Bag) -> None:

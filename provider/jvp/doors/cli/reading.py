@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jvp.core.errors import NotFound
+from jvp.core.errors import Invalid, NotFound
 from jvp.core.model import fields
 from jvp.core.values import Bag
 from jvp.doors.cli import exits, known, options, output
@@ -19,16 +19,31 @@ def list_(parsed: argparse.Namespace) -> int:
     filters: Bag = {"details": format != "name", **options.given(parsed, kind.filters)}
     session = Session(parsed)
     objects = session.objects()
+    chosen = [_member(kind.item, name) for name in parsed.fields.split(",")] if parsed.fields else None
+    by = _member(kind.item, parsed.sort or "name")
     with session.work() as work:
         items = objects.list(parsed.token, filters, work)
+    # What has no such value comes last, either way.
+    having = sorted((one for one in items if by in one), key=lambda one: one[by], reverse=parsed.reverse)
+    items = having + [one for one in items if by not in one]
+    if chosen is not None and format in ("json", "yaml"):
+        items = [{name: one[name] for name in chosen if name in one} for one in items]
     if format in ("json", "yaml"):
         output.structured(items, format)
     elif format == "name":
         for item in items:
             print(f"{item['pool']}/{item['name']}" if "pool" in item else item["name"])
     else:
-        output.table(_columns(kind.item, items, whole=format == "wide"), items)
+        output.table(chosen or _columns(kind.item, items, whole=format == "wide"), items)
     return exits.DONE
+
+
+def _member(item: Any, text: str) -> str:
+    """The property of an item that is meant, as it is spelled or as a table's head has it. Raises Invalid."""
+    for name in fields(item):
+        if text.strip() in (name, known.kebab(name), output.heading(name), output.heading(name).lower()):
+            return name
+    raise Invalid(f'there is no "{text}" in this list; there are {", ".join(fields(item))}')
 
 
 def _columns(item: Any, items: list[Bag], *, whole: bool) -> list[str]:
