@@ -57,7 +57,7 @@ def _install(libvirt: str) -> None:
     if CONSTRAINTS.exists():
         constraints += ["-c", str(CONSTRAINTS)]
     run(
-        [PYTHON, "-m", "pip", "install", "-q", "--no-input", *constraints, "-e", f"{ROOT}[dev]"],
+        [PYTHON, "-m", "pip", "install", "-q", "--no-input", *constraints, "-e", f"{ROOT}[dev,serve]"],
         why="could not install the Python packages",
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"},
     )

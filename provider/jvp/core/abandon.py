@@ -35,7 +35,8 @@ class LeftBehind(BaseException):
 class Seat:
     """What one thread does for one call of a door."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = float("inf")) -> None:
+        self.deadline = deadline
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -112,10 +113,14 @@ def leavable(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def run(work: Work | None, call: Callable[[], T]) -> T:
-    """What `call` returns. Raises Cancelled or Unreachable instead of waiting for what does not return, see above."""
-    if work is None or seat() is not None:
+    """What `call` returns. Raises Cancelled or Unreachable instead of waiting for what does not return, see above.
+
+    Within another one it is waited for apart only where its own time is over earlier.
+    """
+    here = seat()
+    if work is None or (here is not None and work.deadline >= here.deadline):
         return call()
-    place = Seat()
+    place = Seat(work.deadline)
     with _lock:
         thread = _idle.pop() if _idle else _Thread()
     thread.take(place, work, call)

@@ -82,6 +82,10 @@ class Later:
         return not self.words or value in self.words
 
 
+class LocalFile:
+    """Names a file of the machine where the provider runs, which is not that of every caller."""
+
+
 class Sensitive:
     """Always a secret, whoever set it."""
 

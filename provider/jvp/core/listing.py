@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, create_model
 
 from jvp.core.identity import DeclaredBy
-from jvp.core.model import Spec, fields
+from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.types import Text
 from jvp.core.work import Work
 
@@ -98,6 +98,11 @@ _put = object.__setattr__
 @cache
 def _unset(model: type[Item]) -> dict[str, Any]:
     return {facts.attribute: facts.default for facts in fields(model).values()}
+
+
+def is_detail(field: FieldFacts) -> bool:
+    """Whether a field of an item takes a look at each object: its description says so."""
+    return field.description.startswith("With details: ")
 
 
 def _fits(name: str, wanted: Any, value: Any) -> bool:

@@ -28,6 +28,7 @@ from jvp.core.outlook import Asked, Outlook
 from jvp.core.ownership import holder
 from jvp.core.recall import Document
 from jvp.core.stored import Result, Stored
+from jvp.core.taken import name_taken
 from jvp.core.values import Bag
 from jvp.core.verbs import Verbs, refuse_id
 from jvp.core.words import listed
@@ -157,12 +158,14 @@ class Objects(Verbs):
         force: bool = False,
         adopt: bool = False,
         reference: str | None = None,
+        new: bool = False,
     ) -> Applied:
         """Make or change the object of the declared name, or change that of the reference. Never a replacement.
 
-        Raises Rejected where only a new object could be as declared, and for what others have without `force`; by
-        force its values change, and who declares it does not. With `adopt` what nobody of ours made is declared here
-        from now on, whole. Again: yes, with the same properties.
+        With `new` it is made alone: raises NameTaken for what is there. Raises Rejected where only a new object could
+        be as declared, and for what others have without `force`; by force its values change, and who declares it does
+        not. With `adopt` what nobody of ours made is declared here from now on, whole. Again: yes, with the same
+        properties.
         """
         handler, document = self.handlers[token], Document.of(self.handlers[token], properties)
         with self._guarded(document.checked.inputs, work=work) as work:
@@ -170,6 +173,9 @@ class Objects(Verbs):
             there = self._declared(handler, reference, document, work)
             if there is None:
                 return self._made(handler, key, document.checked, work)
+            if new:
+                name = there.known.state["name"]
+                raise name_taken(handler.kind, name, id=there.id, holder=there.noted.mark)
             who = holder(there.noted.mark, self.owner)
             if adopt and there.noted.mark is None:
                 who, there = None, replace(there, known=replace(there.known, private={}))

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-from jvp.core.facts import Same, Unit
+from jvp.core.facts import LocalFile, Same, Unit
 from jvp.core.text import shortened as shortened
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -320,7 +320,7 @@ HostName = Annotated[str, AfterValidator(partial(_dns_name, "host"))]
 NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
 NodeFile = Annotated[NodePath, AfterValidator(_of_file)]
 GuestFile = Annotated[str, AfterValidator(_absolute), AfterValidator(_of_file), Unit("absolute path in the guest")]
-LocalPath = Annotated[str, AfterValidator(_local)]
+LocalPath = Annotated[str, AfterValidator(_local), LocalFile()]
 """A file on the machine where the provider runs."""
 Text = Annotated[str, AfterValidator(clean)]
 Label = Annotated[str, AfterValidator(_label)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import jvp
 from jvp.core.errors import JvpError, incomplete
-from jvp.doors.cli import completion, kinds, pulumi, terraform, warm
+from jvp.doors.cli import completion, kinds, pulumi, serve, terraform, warm
 from jvp.doors.cli.late import Parser
 
 
@@ -42,6 +42,7 @@ def parser() -> Parser:
     commands: Any = root.add_subparsers(metavar="command", required=True, parser_class=Parser)
     kinds.add_to(commands)
     pulumi.add_to(commands)
+    serve.add_to(commands)
     terraform.add_to(commands)
     warm.add_to(commands)
     completion.add_to(commands)

@@ -1,0 +1,42 @@
+"""`jvp serve`: the REST API. The server is a door of its own, in a module that this one only starts."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import runpy
+import sys
+from typing import TYPE_CHECKING
+
+from jvp.core.errors import Rejected
+from jvp.doors.cli.words import sentence
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+MODULE = "jvp.doors.rest.server"
+NEEDED = ("fastapi", "uvicorn")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    about = "serve the REST API on a unix socket"
+    command = commands.add_parser("serve", help=about, description=sentence(about))
+    command.add_argument(
+        "--uri", help="the libvirt connection; by default JVP_URI, LIBVIRT_DEFAULT_URI or qemu:///system"
+    )
+    command.add_argument("--socket", help="where to listen, by default /run/jvp/jvp.sock, or in the runtime folder")
+    command.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Serve until a signal ends it. Raises Rejected where the extra is not installed."""
+    if not all(map(importlib.util.find_spec, NEEDED)):
+        raise Rejected('the server is not installed; install it with: pip install "pulumi-jvp[serve]"')
+    given = [f"--{name}={getattr(parsed, name)}" for name in ("uri", "socket") if getattr(parsed, name)]
+    sys.argv = ["jvp serve", *given]
+    try:
+        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

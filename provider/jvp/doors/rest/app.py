@@ -1,0 +1,134 @@
+"""The application: every registered kind, function and action under `/api`, and the operations under way."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import jvp
+from jvp.core.check import Failure
+from jvp.core.errors import Bug, JvpError
+from jvp.core.objects import Objects
+from jvp.doors.rest import functions, kinds, openapi, problems
+from jvp.doors.rest.operations import Operations
+from jvp.doors.rest.problems import Refused
+from jvp.doors.rest.requests import WAIT, Door, seconds, shown
+from jvp.resources import registry
+from jvp.resources.provider import Provider
+
+THREADS = 100
+"""So many requests may wait at once; libvirt's own workers are spared by the core."""
+BODY_MAX = 4 * 1024**2
+
+
+def make_app(objects: Objects, provider: Provider, operations: Operations) -> FastAPI:
+    """The application over one node. Connects only when a request needs it."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> Any:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+
+    app = FastAPI(
+        title="JVP", version=jvp.__version__, summary="Virtual machines on libvirt.", lifespan=lifespan,
+        openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
+        telemetry={"tracing": False},
+    )  # fmt: skip
+    door = Door(objects, provider, operations)
+    for token, kind in registry.TYPES.items():
+        kinds.add_to(app, door, token, kind)
+    functions.add_to(app, door)
+    _add_operations(app, operations)
+    _add_errors(app)
+    app.add_middleware(_Edge)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _add_operations(app: FastAPI, operations: Operations) -> None:
+    @app.get("/api/operations", tags=["operations"], summary="Operations, the newest first.")
+    def listed() -> dict[str, Any]:
+        return {"items": [one.document() for one in operations.all()]}
+
+    @app.get("/api/operations/{id}", tags=["operations"], summary="One operation; `wait` waits for its end.")
+    def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> dict[str, Any]:
+        found = operations.get(id)
+        found.done.wait(seconds(wait))
+        return found.document()
+
+    @app.delete("/api/operations/{id}", tags=["operations"], status_code=202, summary="Cancel an operation.")
+    def cancel(id: str) -> dict[str, Any]:
+        found = operations.get(id)
+        found.work.cancelled.set()
+        return found.document()
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> Response:
+        return shown(error.problem)
+
+    @app.exception_handler(JvpError)
+    async def failed(_request: Request, error: JvpError) -> Response:
+        return shown(problems.of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> Response:
+        failures = [Failure(tuple(one["loc"][1:]), _sentence(one)) for one in error.errors()]
+        return shown({**problems.of_failures(failures), "status": 400, "type": "urn:jvp:malformed"})
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        kind = {404: "not-found", 413: "too-large"}.get(error.status_code, "malformed")
+        detail = f"{request.method} {request.url.path}: {str(error.detail).lower()}"
+        response = shown({**Refused(error.status_code, kind, detail).problem})
+        response.headers.update(error.headers or {})
+        return response
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "json_invalid":
+        return "is not JSON"
+    return str(error["msg"][:1].lower() + error["msg"][1:])
+
+
+class _Edge:
+    """Refuses a body that is too large while it is read, and makes a problem document of an error that nobody expected,
+    of which the log says where it was."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun, length = False, 0
+
+        async def receiving() -> Message:
+            nonlocal length
+            message = await receive()
+            length += len(message.get("body", b""))
+            if length > BODY_MAX:
+                raise HTTPException(413, f"a body has at most {BODY_MAX} bytes")
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receiving, sending)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            text = f"this is a defect of jvp, please report it: {type(error).__name__} at {place}"
+            logging.getLogger("jvp").error(text)
+            if scope["type"] == "http" and not begun:
+                await shown(problems.of(Bug(text)))(scope, receive, send)

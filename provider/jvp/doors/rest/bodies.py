@@ -1,0 +1,87 @@
+"""What requests and answers hold: declarations, objects, plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jvp.core.diff import Change
+from jvp.core.errors import Invalid, dotted
+from jvp.core.facts import LocalFile, Output
+from jvp.core.handler import AnyType
+from jvp.core.model import Spec, fields
+from jvp.core.objects import Found, Planned
+from jvp.doors.rest.problems import pointer
+from jvp.doors.rest.requests import plain
+
+Bag = dict[str, Any]
+
+
+def document(found: Found) -> Bag:
+    """An object as it is shown: what is declared and what the host tells, without secrets."""
+    by = found.declared_by.note() if found.declared_by is not None else None
+    return {"id": found.id, **plain(found.state), "declaredBy": by}
+
+
+def planned(plan: Planned, warnings: Iterable[str]) -> Bag:
+    """A plan as it is shown."""
+    action = "create" if plan.id is None else "replace" if plan.replaces else "update" if plan.changes else "none"
+    return {
+        "action": action,
+        "id": plan.id,
+        "changes": [_change(change) for change in plan.changes],
+        "warnings": [*warnings],
+        "state": plain(plan.state),
+        **({"holder": plan.holder} if plan.holder is not None else {}),
+    }
+
+
+def _change(change: Change) -> Bag:
+    return {
+        "property": dotted(change.path),
+        "pointer": pointer(change.path),
+        "kind": change.kind.value,
+        "effect": change.effect.words,
+        "note": change.note or None,
+    }
+
+
+def declarable(kind: AnyType, body: Bag) -> Bag:
+    """What a program may declare of what a client read and sends back: outputs are dropped."""
+    given, outputs = fields(kind.spec), fields(kind.state)
+    ours = {name for name in outputs if name not in given} | {"id", "declaredBy"}
+    return {name: value for name, value in body.items() if name not in ours}
+
+
+def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> Bag:
+    """A JSON merge patch. Source: RFC 7396."""
+    found = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        elif isinstance(value, dict):
+            inner = found.get(name)
+            found[name] = merged(inner if isinstance(inner, dict) else {}, value)
+        else:
+            found[name] = value
+    return found
+
+
+def refuse_local_files(model: type[Spec], body: Any, path: tuple[str | int, ...] = ()) -> None:
+    """Raise Invalid for a property that names a file of the machine where the provider runs: that is the server's."""
+    for name, facts in fields(model).items():
+        value = body.get(name) if isinstance(body, dict) else None
+        if value is None or facts.fact(Output) is not None:
+            continue
+        if facts.fact(LocalFile) is not None:
+            raise Invalid("names a file of the server; upload the image, or give its url", path=(*path, name))
+        if facts.item is not None:
+            for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
+                refuse_local_files(facts.item, item, (*path, name) if index is None else (*path, name, index))
+
+
+def refuse_parts(model: type[Spec], patch: Bag) -> None:
+    """Raise Invalid for a part of what cannot be read back: merged into nothing, it would lose the rest."""
+    for name, facts in fields(model).items():
+        if facts.write_only and facts.item is not None and isinstance(patch.get(name), dict):
+            raise Invalid("cannot be read back, so no part of it can be changed; give all of it with PUT", path=(name,))

@@ -1,0 +1,30 @@
+"""The routes of functions: read-only questions, `POST /api/functions/getInstance` with the arguments as the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI
+from starlette.responses import JSONResponse
+
+from jvp.doors.rest import problems
+from jvp.doors.rest.requests import Door, plain, shown
+from jvp.resources import registry
+
+
+def add_to(app: FastAPI, door: Door) -> None:
+    """Add a route for each registered function."""
+    for token, function in registry.FUNCTIONS.items():
+        app.add_api_route(
+            f"/api/functions/{token}", _asking(door, token), methods=["POST"], tags=["functions"],
+            operation_id=token, summary=" ".join((function.__doc__ or "").split()),
+        )  # fmt: skip
+
+
+def _asking(door: Door, token: str) -> Callable[..., JSONResponse]:
+    def ask(body: Annotated[dict[str, Any] | None, Body()] = None) -> JSONResponse:
+        result, failures = door.objects.invoke(token, body or {}, door.reading())
+        return shown(problems.of_failures(failures)) if result is None else JSONResponse(plain(result))
+
+    return ask

@@ -1,0 +1,134 @@
+"""A list as a page: filtered by the core, sorted, cut, and with the fields that were asked for.
+
+`sort` names a field of the items, `-` before it turns the order around; `limit` and `after` page; `fields` picks.
+All other names in the query are filters of the kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jvp.core.check import unknown_property
+from jvp.core.errors import Invalid
+from jvp.core.handler import AnyType
+from jvp.core.listing import is_detail
+from jvp.core.model import FieldFacts, fields
+from jvp.doors.rest.requests import Door, plain
+
+LIMIT, LIMIT_MAX = 1000, 10_000
+PAGING = {
+    "sort": "The field to sort by, by default name; with a - before it the other way round.",
+    "limit": f"How many at most, by default {LIMIT}, no more than {LIMIT_MAX}.",
+    "after": "Where to go on: `next` of the page before.",
+    "fields": "The fields to tell, with commas between; by default all.",
+}
+Bag = dict[str, Any]
+
+
+def page(door: Door, token: str, kind: AnyType, query: Mapping[str, str]) -> Bag:
+    """One page of a list. Raises Invalid for what the query says wrong."""
+    known = fields(kind.item)
+    by, backwards = _sort(query.get("sort", "name"), known)
+    wanted = _fields(query.get("fields"), known)
+    limit = _limit(query.get("limit"))
+    after = _after(query.get("after"))
+    filters = _filters(kind, query)
+    if any(is_detail(known[name]) for name in {by, *(wanted or ())}):
+        filters.setdefault("details", True)
+    items = [plain(one) for one in door.objects.list(token, filters, door.reading())]
+    placed = sorted(
+        ((_place(one.get(by)), one["id"], one) for one in items), key=lambda one: one[:2], reverse=backwards
+    )
+    if after is not None:
+        placed = [one for one in placed if (one[:2] < after if backwards else one[:2] > after)]
+    cut = placed[:limit]
+    found: Bag = {"items": [_picked(one, wanted) for *_, one in cut]}
+    if len(placed) > limit:
+        found["next"] = _cursor(*cut[-1][:2])
+    return found
+
+
+def _sort(text: str, known: Mapping[str, FieldFacts]) -> tuple[str, bool]:
+    name = text.removeprefix("-")
+    if name not in known:
+        raise Invalid(unknown_property(name, [*known]), path=("sort",))
+    return name, text.startswith("-")
+
+
+def _fields(text: str | None, known: Mapping[str, FieldFacts]) -> set[str] | None:
+    if text is None:
+        return None
+    names = {name.strip() for name in text.split(",")}
+    for name in names - known.keys():
+        raise Invalid(unknown_property(name, [*known]), path=("fields",))
+    return names
+
+
+def _picked(item: Bag, wanted: set[str] | None) -> Bag:
+    return item if wanted is None else {name: value for name, value in item.items() if name in wanted}
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= LIMIT_MAX:
+        raise Invalid(f"must be a number from 1 to {LIMIT_MAX}", path=("limit",))
+    return int(text)
+
+
+def _place(value: Any) -> tuple[int, Any]:
+    """Where a value stands in a list: what is not there first, then numbers, then texts."""
+    if value is None:
+        return (0, 0)
+    return (1, value) if isinstance(value, int | float) else (2, value if isinstance(value, str) else json.dumps(value))
+
+
+def _cursor(place: tuple[int, Any], id_: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([place, id_]).encode()).decode()
+
+
+def _after(text: str | None) -> tuple[tuple[int, Any], str] | None:
+    if text is None:
+        return None
+    try:
+        (kind, value), id_ = json.loads(base64.urlsafe_b64decode(text))
+        if kind in (0, 1, 2) and isinstance(value, str if kind == 2 else int | float) and isinstance(id_, str):
+            return (kind, value), id_
+    except (ValueError, TypeError):
+        pass
+    raise Invalid('must be what "next" of a page said', path=("after",))
+
+
+def _filters(kind: AnyType, query: Mapping[str, str]) -> Bag:
+    """The filters with the types of their fields: a query has texts alone."""
+    known = fields(kind.filters)
+    found: Bag = {}
+    for name, text in query.items():
+        if name in PAGING:
+            continue
+        facts = known.get(name)
+        if facts is None:
+            raise Invalid(unknown_property(name, [*known, *PAGING]), path=(name,))
+        found[name] = _typed(facts, text)
+    return found
+
+
+def settings(kind: AnyType, query: Mapping[str, str]) -> Bag:
+    """What the query of a delete says otherwise than the declaration: `deleteData=true`."""
+    known = fields(kind.spec)
+    return {
+        name: _typed(known[name], text) if name in known else text
+        for name, text in query.items()
+        if name not in ("plan", "force", "wait")
+    }
+
+
+def _typed(facts: FieldFacts, text: str) -> Any:
+    if facts.annotation is bool and text in ("true", "false"):
+        return text == "true"
+    if facts.annotation is int and text.lstrip("-").isdecimal():
+        return int(text[:20])
+    return text.split(",") if facts.is_list else text

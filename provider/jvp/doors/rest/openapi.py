@@ -1,0 +1,172 @@
+"""The OpenAPI document: FastAPI's paths, with the bodies, answers and filters of the registered models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from jvp.core.handler import AnyType
+from jvp.core.model import FieldFacts, Spec, fields
+from jvp.doors.rest.listing import PAGING
+from jvp.doors.rest.schemas import OPERATION, PLAN, PROBLEM
+from jvp.resources import registry
+
+Json = dict[str, Any]
+
+
+def document(app: FastAPI) -> Json:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _made(app)
+    return app.openapi_schema
+
+
+def _made(app: FastAPI) -> Json:
+    found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    schemas = found["components"]["schemas"] = {**_models(), "Problem": PROBLEM, "Operation": OPERATION, "Plan": PLAN}
+    calls = {call["operationId"]: call for path in found["paths"].values() for call in path.values()}
+    for token, kind in registry.TYPES.items():
+        schemas[f"{token}Object"] = _object(kind)
+        _describe_kind(calls, token, kind)
+    for token, action in registry.ACTIONS.items():
+        _body(calls[token], action.args, required=False)
+        _answers(calls[token], {"200": _reference(action.result.__name__)}, changes=True)
+    for token, function in registry.FUNCTIONS.items():
+        _body(calls[token], function.args, required=False)
+        _answers(calls[token], {"200": _reference(function.result.__name__)}, changes=False)
+    for call in calls.values():
+        if "operations" in call["tags"]:
+            _answers(call, {}, changes=False)
+            for code in ("200", "202"):
+                if code in call["responses"] and call["operationId"] not in ("listed_api_operations_get",):
+                    call["responses"][code] = _answer(_reference("Operation"))
+    return found
+
+
+def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
+    whole, name = _reference(f"{token}Object"), kind.spec.__name__
+    page = {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": _reference(kind.item.__name__)},
+            "next": {"type": "string", "description": "Where the next page begins; absent on the last one."},
+        },
+        "required": ["items"],
+    }
+    listed = calls[f"list{token}s"]
+    listed["parameters"] = [*_filters(kind.filters), *(_parameter(one, text) for one, text in PAGING.items())]
+    _answers(listed, {"200": page}, changes=False)
+    _answers(calls[f"read{token}"], {"200": whole}, changes=False)
+    changed = {"200": {"anyOf": [whole, _reference("Plan")]}, "201": whole}
+    for verb in ("create", "apply", "change"):
+        call = calls[f"{verb}{token}"]
+        media = "application/merge-patch+json" if verb == "change" else "application/json"
+        call["requestBody"] = {"required": True, "content": {media: {"schema": _reference(name)}}}
+        if verb == "change":  # a patch takes a property out with null, and need not say what is required
+            call["requestBody"]["content"] = {media: {"schema": {"type": "object", "additionalProperties": True}}}
+        _answers(call, changed, changes=True)
+    _answers(calls[f"delete{token}"], {"200": _reference("Plan"), "204": None}, changes=True)
+
+
+def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> None:
+    kept = {code: one for code, one in call["responses"].items() if code not in ("200", "422")} if good else {
+        code: one for code, one in call["responses"].items() if code != "422"
+    }  # fmt: skip
+    accepted = {"202": _answer(_reference("Operation"), "It goes on as an operation; Location says where.")}
+    call["responses"] = {
+        **kept,
+        **{code: _answer(schema) for code, schema in good.items()},
+        **(accepted if changes else {}),
+        "default": {
+            "description": "A problem.",
+            "content": {"application/problem+json": {"schema": _reference("Problem")}},
+        },
+    }
+
+
+def _answer(schema: Json | None, description: str = "As asked.") -> Json:
+    content = {"content": {"application/json": {"schema": schema}}} if schema is not None else {}
+    return {"description": description, **content}
+
+
+def _body(call: Json, model: type[Spec], *, required: bool) -> None:
+    call["requestBody"] = {
+        "required": required, "content": {"application/json": {"schema": _reference(model.__name__)}}
+    }  # fmt: skip
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parameter(name: str, text: str, schema: Json | None = None) -> Json:
+    return {"name": name, "in": "query", "description": text, "required": False, "schema": schema or {"type": "string"}}
+
+
+def _filters(model: type[Spec]) -> Iterator[Json]:
+    properties = model.model_json_schema()["properties"]
+    for name, facts in fields(model).items():
+        schema = {key: value for key, value in properties[name].items() if key not in ("description", "title")}
+        yield _parameter(name, facts.description, schema)
+
+
+def _models() -> Json:
+    """Each model that a call takes or gives, with the units of its numbers."""
+    models: dict[type[BaseModel], None] = {}
+    for kind in registry.TYPES.values():
+        models |= dict.fromkeys((kind.spec, kind.state, kind.item))
+    for action in registry.ACTIONS.values():
+        models |= dict.fromkeys((action.args, action.result))
+    for function in registry.FUNCTIONS.values():
+        models |= dict.fromkeys((function.args, function.result))
+    _, found = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    schemas: Json = found["$defs"]
+    for model in _every(models):
+        for name, facts in fields(model).items():
+            _annotate(schemas[model.__name__]["properties"][name], facts)
+    return schemas
+
+
+def _every(models: Iterable[type[BaseModel]]) -> set[type[Spec]]:
+    found: set[type[Spec]] = set()
+    waiting = [model for model in models if issubclass(model, Spec)]
+    while waiting:
+        model = waiting.pop()
+        if model not in found:
+            found.add(model)
+            waiting += [facts.item for facts in fields(model).values() if facts.item is not None]
+    return found
+
+
+def _annotate(schema: Json, facts: FieldFacts) -> None:
+    if facts.unit is not None:
+        schema["x-unit"] = facts.unit
+    if facts.sensitive or facts.write_only:
+        schema["writeOnly"] = True
+    if facts.output is not None:
+        schema["readOnly"] = True
+    if schema.get("default", 0) is None:
+        del schema["default"]
+
+
+def _object(kind: AnyType) -> Json:
+    """An object as it is shown. What is secret is not in it, so nothing is required but its id."""
+    state = kind.state.model_json_schema(ref_template="#/components/schemas/{model}")
+    by = {
+        "description": "Who declares it; null where none of jvp does, or an older version noted nothing.",
+        "type": ["object", "null"],
+        "properties": {name: {"type": "string"} for name in ("door", "label", "address")},
+    }
+    return {
+        "type": "object",
+        "description": state.get("description", ""),
+        "properties": {"id": {"type": "string"}, **state["properties"], "declaredBy": by},
+        "required": ["id"],
+    }

@@ -1,0 +1,151 @@
+"""Operations: what takes longer than a request may wait. Each runs in a thread of its own, and can be cancelled.
+
+They are kept in memory: those that are over for an hour, at most `KEPT` of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jvp.core.errors import Bug, Cancelled, JvpError
+from jvp.core.types import utc_text
+from jvp.core.work import Work
+from jvp.doors.rest import problems
+from jvp.doors.rest.problems import Refused
+
+KEPT, KEPT_S = 1000, 3600.0
+RUNNING_MAX = 50
+"""So many operations of one caller may run."""
+MESSAGES_MAX = 100
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation comes to: a status of HTTP, its body, and where the object is."""
+
+    status: int
+    body: Body | None = None
+    location: str | None = None
+    etag: str | None = None
+
+
+@dataclass
+class Operation:
+    """One change under way. Safe to read from any thread."""
+
+    id: str
+    what: str
+    """The call: `PUT /api/instances/web`."""
+    caller: str
+    work: Work = field(repr=False)
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+    progress: str = ""
+    messages: list[str] = field(default_factory=list)
+    answer: Answer | None = None
+    problem: Body | None = None
+    done: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def state(self) -> str:
+        if not self.done.is_set():
+            return "cancelling" if self.work.cancelled.is_set() else "running"
+        if self.problem is None:
+            return "succeeded"
+        return "cancelled" if self.problem["type"] == "urn:jvp:cancelled" else "failed"
+
+    def document(self) -> Body:
+        """As it is shown."""
+        found: Body = {
+            "id": self.id, "what": self.what, "caller": self.caller, "state": self.state,
+            "startedAt": utc_text(self.started), "messages": [*self.messages],
+        }  # fmt: skip
+        if self.progress and not self.done.is_set():
+            found["progress"] = self.progress
+        if self.ended is not None:
+            found["endedAt"] = utc_text(self.ended)
+        if self.problem is not None:
+            found["problem"] = self.problem
+        elif self.answer is not None and self.answer.body is not None:
+            found["result"] = self.answer.body
+        if self.answer is not None and self.answer.location is not None:
+            found["location"] = self.answer.location
+        return found
+
+
+class Operations:
+    """All operations of one server. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, Operation] = {}
+        self._lock = threading.Lock()
+
+    def start(self, what: str, caller: str, run: Callable[[Work], Answer], timeout_s: float) -> Operation:
+        """Begin `run` in a thread. Raises Refused when the caller has too many under way."""
+        operation = Operation(str(uuid.uuid4()), what, caller, Work(deadline=time.monotonic() + timeout_s))
+        operation.work.status = lambda line: setattr(operation, "progress", line)
+        operation.work.warn = lambda line: _note(operation, line)
+        with self._lock:
+            self._forget()
+            running = sum(1 for one in self._all.values() if one.caller == caller and not one.done.is_set())
+            if running >= RUNNING_MAX:
+                raise Refused(429, "too-many", f"{RUNNING_MAX} operations of yours are running; wait for one of them")
+            self._all[operation.id] = operation
+        threading.Thread(target=_run, args=(operation, run), name=f"operation {operation.id}", daemon=True).start()
+        return operation
+
+    def get(self, operation_id: str) -> Operation:
+        """Raises Refused when there is none."""
+        with self._lock:
+            found = self._all.get(operation_id)
+        if found is None:
+            raise Refused(404, "not-found", "there is no such operation; it may have ended long ago")
+        return found
+
+    def all(self) -> list[Operation]:
+        """The newest first."""
+        with self._lock:
+            return sorted(self._all.values(), key=lambda one: one.started, reverse=True)
+
+    def stop(self, limit_s: float) -> None:
+        """Cancel what runs, and wait for it."""
+        running = [one for one in self.all() if not one.done.is_set()]
+        for one in running:
+            one.work.cancelled.set()
+        end = time.monotonic() + limit_s
+        for one in running:
+            one.done.wait(max(0.0, end - time.monotonic()))
+
+    def _forget(self) -> None:
+        over = sorted((one for one in self._all.values() if one.ended is not None), key=lambda one: one.ended or 0.0)
+        for number, one in enumerate(over):
+            if len(over) - number > KEPT or time.time() - (one.ended or 0.0) > KEPT_S:
+                del self._all[one.id]
+
+
+def _note(operation: Operation, line: str) -> None:
+    if len(operation.messages) < MESSAGES_MAX and line not in operation.messages:
+        operation.messages.append(line)
+
+
+def _run(operation: Operation, run: Callable[[Work], Answer]) -> None:
+    try:
+        operation.answer = run(operation.work)
+    except Refused as error:
+        operation.problem = error.problem
+    except JvpError as error:
+        operation.problem = problems.of(error)
+    except Exception as error:  # the core has made a sentence of all that it raises
+        operation.problem = problems.of(Bug(f"this is a defect of jvp, please report it: {type(error).__name__}"))
+    finally:
+        if operation.answer is None and operation.problem is None:
+            operation.problem = problems.of(Cancelled("this was left behind; ask again"))
+        operation.ended = time.time()
+        operation.done.set()

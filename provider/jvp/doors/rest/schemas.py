@@ -1,0 +1,79 @@
+"""The schemas of what is no model: problems, operations, plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+_TEXT: Json = {"type": "string"}
+_TIME: Json = {"type": "string", "format": "date-time"}
+PROBLEM: Json = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "properties": {
+        "type": {"type": "string", "description": "The kind of the problem, like urn:jvp:invalid."},
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "One sentence for people."},
+        "operation": {"type": "string", "description": "The path of the operation that failed."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "detail": _TEXT,
+                    "pointer": {"type": "string", "description": "The property, as a JSON pointer (RFC 6901)."},
+                },
+                "required": ["detail", "pointer"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+OPERATION: Json = {
+    "type": "object",
+    "description": "A change under way, or over.",
+    "properties": {
+        "id": _TEXT,
+        "what": {"type": "string", "description": "The request."},
+        "caller": _TEXT,
+        "state": {"enum": ["running", "cancelling", "succeeded", "failed", "cancelled"]},
+        "startedAt": _TIME,
+        "endedAt": _TIME,
+        "progress": {"type": "string", "description": "What it does now."},
+        "messages": {"type": "array", "items": _TEXT, "description": "What it warned of."},
+        "location": {"type": "string", "description": "The path of the object."},
+        "result": {"description": "What the request would have answered."},
+        "problem": {"$ref": "#/components/schemas/Problem"},
+    },
+    "required": ["id", "what", "caller", "state", "startedAt", "messages"],
+}
+PLAN: Json = {
+    "type": "object",
+    "description": "What a request would do.",
+    "properties": {
+        "action": {"enum": ["none", "create", "update", "replace", "delete"]},
+        "id": {"type": ["string", "null"]},
+        "changes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "property": _TEXT,
+                    "pointer": _TEXT,
+                    "kind": {"enum": ["add", "update", "delete"]},
+                    "effect": {
+                        "type": "string",
+                        "description": "How it takes effect: live, next boot, network restart, power off, replace.",
+                    },
+                    "note": {"type": ["string", "null"]},
+                },
+                "required": ["property", "pointer", "kind", "effect"],
+            },
+        },
+        "warnings": {"type": "array", "items": _TEXT},
+        "state": {"type": "object", "description": "As the object would be; null where only the host will tell."},
+        "holder": {"type": "string", "description": "Who else has the object: a change takes force."},
+    },
+    "required": ["action", "changes", "warnings"],
+}

@@ -1,0 +1,162 @@
+"""`jvp serve`: the server on a unix socket.
+
+Whoever may open the socket may do all that libvirt lets its group do: it belongs to the group libvirt where there is
+one, and nobody else may open it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import grp
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+import jvp
+from jvp.core.check import check, failures_text
+from jvp.core.errors import Invalid, JvpError
+from jvp.doors.rest.app import make_app
+from jvp.doors.rest.caller import SocketProtocol
+from jvp.doors.rest.operations import Operations
+from jvp.resources import registry
+from jvp.resources.provider import Provider
+
+GROUP = "libvirt"
+MODE = 0o660
+STOP_S = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal ends it."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return serve(settings(parsed.uri), Path(parsed.socket))
+    except JvpError as error:
+        print(f"jvp: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `jvp serve`."""
+    found = argparse.ArgumentParser(prog="jvp serve", description="Serve the REST API on a unix socket.")
+    found.add_argument("--uri", help="the libvirt connection; by default LIBVIRT_DEFAULT_URI, else qemu:///system")
+    found.add_argument(
+        "--socket", default=default_socket(), help="the socket to listen on; systemd's own wins (default: %(default)s)"
+    )
+    return found
+
+
+def default_socket() -> str:
+    """`/run/jvp/jvp.sock` for root, in the runtime folder for others."""
+    if os.geteuid() == 0:
+        return "/run/jvp/jvp.sock"
+    return f"{os.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.geteuid()}'}/jvp/jvp.sock"
+
+
+def settings(uri: str | None) -> Provider:
+    """The settings of the provider. Raises Invalid."""
+    checked = check(Provider, {"uri": uri} if uri else {})
+    if checked.spec is None:
+        raise Invalid(failures_text(checked.failures))
+    return checked.spec
+
+
+def serve(provider: Provider, path: Path) -> int:
+    """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
+    operations = Operations()
+    with listening(path) as listener:
+        app = make_app(registry.objects(provider), provider, operations)
+        config = uvicorn.Config(
+            app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S
+        )
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+        print(f"jvp {jvp.__version__} serves {path}", file=sys.stderr, flush=True)
+        _Server(config).run([listener])
+        operations.stop(STOP_S)
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends by a signal as by its own end: uvicorn's own raises the signal again, and nothing after it would happen."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """A listening socket: systemd's where it gives one, else at `path`. Raises Invalid when a server listens there."""
+    given = _from_systemd()
+    if given is not None:
+        yield given
+        return
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _refuse_taken(path)
+    with socket.socket(socket.AF_UNIX) as made:
+        before = os.umask(0o177)  # nobody else opens it before it has its group
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+        inode = path.stat().st_ino
+        _give_to_group(path)
+        made.listen(128)
+        try:
+            yield made
+        finally:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == inode:  # else it is another server's by now
+                    path.unlink()
+
+
+def _from_systemd() -> socket.socket | None:
+    """Source: sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        return None
+    return socket.socket(fileno=3)
+
+
+def _refuse_taken(path: Path) -> None:
+    """Remove the socket of a server that is no more."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Invalid(f'"{path}" is there already, and is no socket; choose another path')
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise Invalid(f'"{path}" cannot be used: {error.strerror}') from None
+    raise Invalid(f'a server listens on "{path}" already; end that one, or choose another path')
+
+
+def _give_to_group(path: Path) -> None:
+    try:
+        group = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return  # there is no such group here: its user alone opens it
+    with contextlib.suppress(PermissionError):
+        os.chown(path, -1, group)
+        path.chmod(MODE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""A server of `jvp serve` in a process of its own, and a client on its socket."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+START_S, END_S = 60.0, 30.0
+
+
+@contextmanager
+def server(folder: Path, *options: str, **environment: str) -> Iterator[Rest]:
+    """A running server; it is ended, and its log is in `server.log`."""
+    socket, log = folder / "jvp.sock", folder / "server.log"
+    with log.open("wb") as into:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jvp.doors.cli.main", "serve", "--socket", str(socket), *options],
+            stderr=into,
+            stdout=into,
+            env={**os.environ, **environment},
+        )
+    try:
+        end = time.monotonic() + START_S
+        while b"serves" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://jvp", timeout=120) as client:
+            yield Rest(client, process, log)
+    finally:
+        process.terminate()
+        process.wait(END_S)
+
+
+class Rest:
+    """The client. Each call answers with the status and the body."""
+
+    def __init__(self, client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.client, self.process, self.log = client, process, log
+
+    def ask(self, method: str, path: str, body: Any = None, **given: Any) -> httpx.Response:
+        return self.client.request(method, f"/api/{path}", json=body, **given)
+
+    def done(self, method: str, path: str, body: Any = None, **given: Any) -> Any:
+        """The body of a call that comes to a good end, whether soon or as an operation."""
+        answer = self.ask(method, path, body, params={"wait": "2m", **given.pop("params", {})}, **given)
+        assert answer.status_code in (200, 201, 204), answer.text
+        return answer.json() if answer.content else None
+
+    def problem(self, method: str, path: str, body: Any = None, **given: Any) -> dict[str, Any]:
+        """The problem document of a call that is refused."""
+        answer = self.ask(method, path, body, **given)
+        assert answer.status_code >= 400, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        found: dict[str, Any] = answer.json()
+        assert found["status"] == answer.status_code
+        return found
