@@ -129,6 +129,11 @@ def kind_of(type: str | None) -> Kind:
     return _KINDS.get(type or "", DIR)
 
 
+def always(ability: Ability) -> bool:
+    """Whether every kind can do it: then nobody has to ask of which one a pool is."""
+    return not any(ability in kind.cannot for kind in _KINDS.values())
+
+
 def with_source() -> list[str]:
     """The types that take a source."""
     return [kind.type for kind in _KINDS.values() if kind.source]

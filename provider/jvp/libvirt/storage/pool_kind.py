@@ -36,7 +36,8 @@ def layout_of(pool: handles.StoragePool) -> Layout:
 
 def require(pool: handles.StoragePool, ability: Ability, path: Path = ()) -> None:
     """Raise Rejected where pools of this kind cannot do it. Raises libvirtError."""
-    layout_of(pool).kind.require(ability, path)
+    if not kinds.always(ability):
+        layout_of(pool).kind.require(ability, path)
 
 
 def volumes_of(root: Element) -> Volumes:

@@ -25,7 +25,7 @@ from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import lookup, pool_kind, volume_claim
+from jvp.libvirt.storage import kinds, lookup, pool_kind, volume_claim
 from jvp.libvirt.storage.clone_source import FORMATS
 from jvp.libvirt.storage.content import Content
 from jvp.libvirt.storage.copy_volume import damage, format_of
@@ -207,7 +207,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             least = prior.size_bytes
             if disk_bytes(spec.size) < least:
                 yield f'volume "{prior.name}" has {size_text(least)} and cannot shrink to {spec.size}: this will fail'
-            elif disk_bytes(spec.size) > least:
+            elif disk_bytes(spec.size) > least and not kinds.always("resize"):
                 yield from map(str, obstacles(f'volume "{prior.name}"', lambda: self._refuse_growth(prior)))
 
     def _refuse_growth(self, prior: VolumeState) -> None:
