@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import jvp
 from jvp.core.check import Failure
-from jvp.core.errors import Bug, JvpError
+from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
+from jvp.core.text import sentence
 from jvp.doors.rest import functions, kinds, openapi, problems
 from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
-from jvp.doors.rest.requests import WAIT, Door, seconds, shown
+from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
+from jvp.doors.rest.waiting import Pending
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 
 THREADS = 100
-"""So many requests may wait at once; libvirt's own workers are spared by the core."""
+"""So many requests may look at the node at once; who waits for an operation holds no thread."""
 BODY_MAX = 4 * 1024**2
 
 
@@ -40,7 +42,7 @@ def make_app(objects: Objects, provider: Provider, operations: Operations) -> Fa
     app = FastAPI(
         title="JVP", version=jvp.__version__, summary="Virtual machines on libvirt.", lifespan=lifespan,
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
-        telemetry={"tracing": False},
+        telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
     door = Door(objects, provider, operations)
     for token, kind in registry.TYPES.items():
@@ -54,18 +56,30 @@ def make_app(objects: Objects, provider: Provider, operations: Operations) -> Fa
 
 
 def _add_operations(app: FastAPI, operations: Operations) -> None:
-    @app.get("/api/operations", tags=["operations"], summary="Operations, the newest first.")
-    def listed() -> dict[str, Any]:
+    strictly = [Depends(strict)]
+
+    @app.get(
+        "/api/operations",
+        dependencies=strictly,
+        operation_id="listOperations",
+        tags=["operations"],
+        summary="Operations, the newest first.",
+    )
+    async def listed() -> dict[str, Any]:
         return {"items": [one.document() for one in operations.all()]}
 
-    @app.get("/api/operations/{id}", tags=["operations"], summary="One operation; `wait` waits for its end.")
-    def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> dict[str, Any]:
-        found = operations.get(id)
-        found.done.wait(seconds(wait))
-        return found.document()
+    @app.get(
+        "/api/operations/{id}", dependencies=strictly, operation_id="readOperation", tags=["operations"],
+        summary="One operation; `wait` waits for its end.",
+    )  # fmt: skip
+    async def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> Response:
+        return Pending(operations.get(id), seconds(wait), lambda found: JSONResponse(found.document()))
 
-    @app.delete("/api/operations/{id}", tags=["operations"], status_code=202, summary="Cancel an operation.")
-    def cancel(id: str) -> dict[str, Any]:
+    @app.delete(
+        "/api/operations/{id}", dependencies=strictly, operation_id="cancelOperation", tags=["operations"],
+        status_code=202, summary="Cancel an operation.",
+    )  # fmt: skip
+    async def cancel(id: str) -> dict[str, Any]:
         found = operations.get(id)
         found.work.cancelled.set()
         return found.document()
@@ -82,7 +96,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        failures = [Failure(tuple(one["loc"][1:]), _sentence(one)) for one in error.errors()]
+        failures = [Failure(_place(one), _sentence(one)) for one in error.errors()]
         return shown({**problems.of_failures(failures), "status": 400, "type": "urn:jvp:malformed"})
 
     @app.exception_handler(HTTPException)
@@ -94,6 +108,10 @@ def _add_errors(app: FastAPI) -> None:
         return response
 
 
+def _place(error: Any) -> tuple[str | int, ...]:
+    return () if error["type"] == "json_invalid" else tuple(error["loc"][1:])
+
+
 def _sentence(error: Any) -> str:
     if error["type"] == "json_invalid":
         return "is not JSON"
@@ -101,14 +119,21 @@ def _sentence(error: Any) -> str:
 
 
 class _Edge:
-    """Refuses a body that is too large while it is read, and makes a problem document of an error that nobody expected,
-    of which the log says where it was."""
+    """What surrounds every request.
+
+    Refuses a body that is too large while it is read, makes a problem document of an error that nobody expected, lets a
+    HEAD be a GET whose body the server leaves out, and logs a line: neither query nor body, which may hold a secret.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun, length = False, 0
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        status, length, method = 0, 0, scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
 
         async def receiving() -> Message:
             nonlocal length
@@ -119,16 +144,16 @@ class _Edge:
             return message
 
         async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal status
+            status = status or message["status"]
             await send(message)
 
         try:
             await self._app(scope, receiving, sending)
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-            text = f"this is a defect of jvp, please report it: {type(error).__name__} at {place}"
-            logging.getLogger("jvp").error(text)
-            if scope["type"] == "http" and not begun:
-                await shown(problems.of(Bug(text)))(scope, receive, send)
+            problem = problems.defect(error)
+            if not status:
+                await shown(problem)(scope, receive, sending)
+        finally:
+            who = (scope.get("client") or ("nobody",))[0]
+            logging.getLogger("jvp").info("%s", sentence(f"{who}: {method} {scope['path']} {status or 'went away'}"))

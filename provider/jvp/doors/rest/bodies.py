@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Body
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from jvp.core.diff import Change
 from jvp.core.errors import Invalid, dotted
@@ -15,6 +19,25 @@ from jvp.doors.rest.problems import pointer
 from jvp.doors.rest.requests import plain
 
 Bag = dict[str, Any]
+DEPTH_MAX = 50
+
+
+def shallow(body: Bag | None) -> Bag | None:
+    """A body that every walk through it can end. Raises PydanticCustomError."""
+    level: list[Any] = [body]
+    for _ in range(DEPTH_MAX):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]
+        if not level:
+            return body
+    raise PydanticCustomError("depth", "is nested deeper than {limit} levels", {"limit": DEPTH_MAX})
+
+
+def _inside(value: Bag | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+Declared = Annotated[Bag, AfterValidator(shallow), Body()]
+Arguments = Annotated[Bag | None, AfterValidator(shallow), Body()]
 
 
 def document(found: Found) -> Bag:

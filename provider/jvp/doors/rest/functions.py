@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
-from fastapi import Body, FastAPI
+from fastapi import Depends, FastAPI
 from starlette.responses import JSONResponse
 
 from jvp.doors.rest import problems
-from jvp.doors.rest.requests import Door, plain, shown
+from jvp.doors.rest.bodies import Arguments
+from jvp.doors.rest.requests import Door, plain, shown, strict
 from jvp.resources import registry
 
 
@@ -18,12 +18,12 @@ def add_to(app: FastAPI, door: Door) -> None:
     for token, function in registry.FUNCTIONS.items():
         app.add_api_route(
             f"/api/functions/{token}", _asking(door, token), methods=["POST"], tags=["functions"],
-            operation_id=token, summary=" ".join((function.__doc__ or "").split()),
+            dependencies=[Depends(strict)], operation_id=token, summary=" ".join((function.__doc__ or "").split()),
         )  # fmt: skip
 
 
 def _asking(door: Door, token: str) -> Callable[..., JSONResponse]:
-    def ask(body: Annotated[dict[str, Any] | None, Body()] = None) -> JSONResponse:
+    def ask(body: Arguments = None) -> JSONResponse:
         result, failures = door.objects.invoke(token, body or {}, door.reading())
         return shown(problems.of_failures(failures)) if result is None else JSONResponse(plain(result))
 

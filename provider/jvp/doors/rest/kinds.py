@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from jvp.core.errors import Invalid, NotFound
@@ -16,14 +17,23 @@ from jvp.core.identity import DeclaredBy
 from jvp.core.objects import Found
 from jvp.core.work import Work
 from jvp.doors.rest import bodies, listing
-from jvp.doors.rest.bodies import Bag
+from jvp.doors.rest.bodies import Arguments, Bag, Declared
 from jvp.doors.rest.names import plural
 from jvp.doors.rest.operations import Answer
-from jvp.doors.rest.requests import WAIT, Door, caller_of, etag_of, plain, refuse_changed
+from jvp.doors.rest.requests import (
+    WAIT,
+    Door,
+    caller_of,
+    etag_of,
+    is_conditional,
+    is_known,
+    path_of,
+    plain,
+    refuse_changed,
+    strict,
+)
 from jvp.resources import registry
 
-Declared = Annotated[dict[str, Any], Body()]
-Arguments = Annotated[dict[str, Any] | None, Body()]
 Wait = Annotated[str, Query(description=WAIT)]
 Force = Annotated[bool, Query(description="Also where another program declares the object, or none of jvp does.")]
 Adopt = Annotated[bool, Query(description="Declare it here from now on, where no program of jvp does.")]
@@ -35,11 +45,12 @@ def add_to(app: FastAPI, door: Door, token: str, kind: AnyType) -> None:
     routes = Routes(door, token, kind)
     all_, one = f"/api/{plural(token)}", f"/api/{plural(token)}/{{ref:path}}"
     tags: list[str | Enum] = [plural(token)]
+    strictly = [Depends(strict)]  # a list and a delete look at the query themselves
     for action_token, action in registry.ACTIONS.items():
         if action.on == token:
             app.add_api_route(
                 f"{one}/actions/{action.word}", routes.acting(action_token), methods=["POST"], tags=tags,
-                operation_id=action_token, summary=" ".join((action.__doc__ or "").split()),
+                dependencies=strictly, operation_id=action_token, summary=" ".join((action.__doc__ or "").split()),
             )  # fmt: skip
     app.add_api_route(f"{one}/actions/{{action}}", routes.no_action, methods=["POST"], include_in_schema=False)
     for path, endpoint, method, verb, summary in (
@@ -52,8 +63,11 @@ def add_to(app: FastAPI, door: Door, token: str, kind: AnyType) -> None:
     ):
         app.add_api_route(
             path, endpoint, methods=[method], tags=tags, operation_id=f"{verb}{token}{'s' * (verb == 'list')}",
-            summary=summary,
+            summary=summary, dependencies=[] if verb in ("list", "delete") else strictly,
         )  # fmt: skip
+
+
+Guard = Callable[[Work], AbstractContextManager[None]]
 
 
 class Routes:
@@ -68,7 +82,7 @@ class Routes:
     def get(self, ref: str, request: Request) -> Response:
         found = self._found(ref, self.door.reading())
         etag = etag_of(found.inputs)
-        if request.headers.get("if-none-match") == etag:
+        if is_known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         return JSONResponse(bodies.document(found), headers={"ETag": etag})
 
@@ -85,7 +99,7 @@ class Routes:
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
         declared = bodies.declarable(self.kind, body)
-        there = self._checked(ref, request)
+        there, unchanged = self._checked(ref, request)
         if there is None and "name" not in declared:
             declared = self._named(ref, declared)
         target = None if there is None else ref
@@ -93,35 +107,40 @@ class Routes:
         if plan:
             return self._plan(target, declared)
         verb = "create" if there is None else "update"
-        return self.door.change(
-            request, verb, wait, lambda work: self._applied(request, target, declared, work, force=force, adopt=adopt)
-        )
+
+        def run(work: Work) -> Answer:
+            with unchanged(work):
+                return self._applied(request, target, declared, work, force=force, adopt=adopt)
+
+        return self.door.change(request, verb, wait, run)
 
     def patch(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
-        self._checked(ref, request)
+        _, unchanged = self._checked(ref, request)
         bodies.refuse_local_files(self.kind.spec, body)
         bodies.refuse_parts(self.kind.spec, body)
         if plan:
             return self._plan(ref, bodies.merged(self._found(ref, self.door.reading()).inputs, body))
 
         def run(work: Work) -> Answer:
-            declared = bodies.merged(self._found(ref, work).inputs, body)
-            return self._applied(request, ref, declared, work, force=force, adopt=adopt)
+            with unchanged(work):
+                declared = bodies.merged(self._found(ref, work).inputs, body)
+                return self._applied(request, ref, declared, work, force=force, adopt=adopt)
 
         return self.door.change(request, "update", wait, run)
 
     def delete(
         self, ref: str, request: Request, plan: Planned = False, force: Force = False, wait: Wait = "0s"
     ) -> Response:
-        there, options = self._checked(ref, request), listing.settings(self.kind, request.query_params)
+        options = listing.settings(self.kind, request.query_params)
+        there, unchanged = self._checked(ref, request)
         if plan:
             return JSONResponse({"action": "none" if there is None else "delete", "changes": [], "warnings": []})
 
         def run(work: Work) -> Answer:
-            with contextlib.suppress(NotFound):
+            with unchanged(work), contextlib.suppress(NotFound):
                 self.door.objects.delete(self.token, ref, work, force=force, options=options)
             return Answer(204)
 
@@ -161,11 +180,27 @@ class Routes:
             raise NotFound(f'{self.kind.kind} "{ref}" is gone')
         return found
 
-    def _checked(self, ref: str, request: Request) -> Found | None:
-        """The object. Raises Refused when it is not what If-Match says."""
+    def _checked(self, ref: str, request: Request) -> tuple[Found | None, Guard]:
+        """The object, and a look at it again before its change. Both raise Refused where it is not what If-Match says.
+
+        Of two changes that both go by the same tag one is made: the second look is one after the other.
+        """
         found = self._there(ref, self.door.reading())
+        self._refuse_changed(request, found)
+
+        @contextlib.contextmanager
+        def unchanged(work: Work) -> Iterator[None]:
+            if not is_conditional(request):
+                yield
+                return
+            with self.door.turns.of(f"{self.token} {ref if found is None else found.id}", work):
+                self._refuse_changed(request, self._there(ref, work))
+                yield
+
+        return found, unchanged
+
+    def _refuse_changed(self, request: Request, found: Found | None) -> None:
         refuse_changed(request, None if found is None else etag_of(found.inputs))
-        return found
 
     def _named(self, ref: str, declared: Bag) -> Bag:
         """A declaration with the name of its path. Raises Invalid for an id of nothing."""
@@ -187,5 +222,5 @@ class Routes:
         for reason in result.reasons:
             work.warn(reason)
         found = self._found(result.stored.id, work)
-        place = f"/api/{plural(self.token)}/{found.id}"
+        place = path_of(plural(self.token), found.id)
         return Answer(201 if result.created else 200, bodies.document(found), place, etag_of(found.inputs))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from jvp.core.check import unknown_property
 from jvp.core.errors import Invalid
+from jvp.core.facts import Later
 from jvp.core.handler import AnyType
 from jvp.core.listing import is_detail
 from jvp.core.model import FieldFacts, fields
@@ -74,7 +76,7 @@ def _picked(item: Bag, wanted: set[str] | None) -> Bag:
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= LIMIT_MAX:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= LIMIT_MAX:
         raise Invalid(f"must be a number from 1 to {LIMIT_MAX}", path=("limit",))
     return int(text)
 
@@ -117,18 +119,20 @@ def _filters(kind: AnyType, query: Mapping[str, str]) -> Bag:
 
 
 def settings(kind: AnyType, query: Mapping[str, str]) -> Bag:
-    """What the query of a delete says otherwise than the declaration: `deleteData=true`."""
-    known = fields(kind.spec)
-    return {
-        name: _typed(known[name], text) if name in known else text
-        for name, text in query.items()
-        if name not in ("plan", "force", "wait")
-    }
+    """What the query of a delete says otherwise than the declaration: `deleteData=true`. Raises Invalid."""
+    known = {name: facts for name, facts in fields(kind.spec).items() if facts.fact(Later) is not None}
+    found: Bag = {}
+    for name, text in query.items():
+        if name not in (ours := ("plan", "force", "wait")):
+            if name not in known:
+                raise Invalid(unknown_property(name, [*known, *ours]), path=(name,))
+            found[name] = _typed(known[name], text)
+    return found
 
 
 def _typed(facts: FieldFacts, text: str) -> Any:
     if facts.annotation is bool and text in ("true", "false"):
         return text == "true"
-    if facts.annotation is int and text.lstrip("-").isdecimal():
+    if facts.annotation is int and re.fullmatch("-?[0-9]+", text):
         return int(text[:20])
     return text.split(",") if facts.is_list else text

@@ -5,6 +5,7 @@ They are kept in memory: those that are over for an hour, at most `KEPT` of them
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jvp.core.errors import Bug, Cancelled, JvpError
+from jvp.core.errors import Cancelled, JvpError
 from jvp.core.types import utc_text
 from jvp.core.work import Work
 from jvp.doors.rest import problems
@@ -52,6 +53,31 @@ class Operation:
     answer: Answer | None = None
     problem: Body | None = None
     done: threading.Event = field(default_factory=threading.Event, repr=False)
+    _listeners: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Have `told` called at the end, from any thread; at once when it is over."""
+        with self._lock:
+            if not self.done.is_set():
+                self._listeners.append(told)
+                return
+        told()
+
+    def unlisten(self, told: Callable[[], None]) -> None:
+        """Have it called no more."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._listeners.remove(told)
+
+    def end(self) -> None:
+        """Say that it is over. What its work has seen of the node is let go."""
+        self.work = Work(cancelled=self.work.cancelled)
+        self.ended = time.time()
+        with self._lock:
+            self.done.set()
+            listeners, self._listeners = self._listeners, []
+        for told in listeners:
+            told()
 
     @property
     def state(self) -> str:
@@ -85,6 +111,7 @@ class Operations:
 
     def __init__(self) -> None:
         self._all: dict[str, Operation] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def start(self, what: str, caller: str, run: Callable[[Work], Answer], timeout_s: float) -> Operation:
@@ -93,6 +120,8 @@ class Operations:
         operation.work.status = lambda line: setattr(operation, "progress", line)
         operation.work.warn = lambda line: _note(operation, line)
         with self._lock:
+            if self._closed:
+                raise Refused(503, "interrupted", "the server is being stopped; ask again when it is back")
             self._forget()
             running = sum(1 for one in self._all.values() if one.caller == caller and not one.done.is_set())
             if running >= RUNNING_MAX:
@@ -114,11 +143,18 @@ class Operations:
         with self._lock:
             return sorted(self._all.values(), key=lambda one: one.started, reverse=True)
 
-    def stop(self, limit_s: float) -> None:
-        """Cancel what runs, and wait for it."""
+    def close(self) -> list[Operation]:
+        """Cancel what runs, and begin no more. What that is."""
+        with self._lock:
+            self._closed = True
         running = [one for one in self.all() if not one.done.is_set()]
         for one in running:
             one.work.cancelled.set()
+        return running
+
+    def stop(self, limit_s: float) -> None:
+        """Close, and wait for what runs."""
+        running = self.close()
         end = time.monotonic() + limit_s
         for one in running:
             one.done.wait(max(0.0, end - time.monotonic()))
@@ -143,9 +179,8 @@ def _run(operation: Operation, run: Callable[[Work], Answer]) -> None:
     except JvpError as error:
         operation.problem = problems.of(error)
     except Exception as error:  # the core has made a sentence of all that it raises
-        operation.problem = problems.of(Bug(f"this is a defect of jvp, please report it: {type(error).__name__}"))
+        operation.problem = problems.defect(error)
     finally:
         if operation.answer is None and operation.problem is None:
             operation.problem = problems.of(Cancelled("this was left behind; ask again"))
-        operation.ended = time.time()
-        operation.done.set()
+        operation.end()

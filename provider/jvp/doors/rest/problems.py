@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jvp.core.check import Failure, failures_text
+from jvp.core.check import Failure
 from jvp.core.errors import (
     Bug,
     Busy,
@@ -18,7 +20,9 @@ from jvp.core.errors import (
     Path,
     Rejected,
     Unreachable,
+    dotted,
 )
+from jvp.core.text import sentence
 
 MEDIA_TYPE = "application/problem+json"
 _KINDS: tuple[tuple[type[JvpError], int, str, str], ...] = (
@@ -40,7 +44,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
         super().__init__(detail)
-        self.problem = {"type": f"urn:jvp:{kind}", "title": _TITLES[kind], "status": status, "detail": detail}
+        self.problem = {"type": f"urn:jvp:{kind}", "title": _TITLES[kind], "status": status, "detail": sentence(detail)}
 
 
 _TITLES = {
@@ -68,10 +72,23 @@ def of(error: JvpError) -> dict[str, Any]:
     return document
 
 
+def defect(error: Exception) -> dict[str, Any]:
+    """The problem document of an error that nobody expected; the log says where it was."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    found = Bug(f"this is a defect of jvp, please report it: {type(error).__name__} at {place}")
+    logging.getLogger("jvp").error("%s", found.message)
+    return of(found)
+
+
 def of_failures(failures: Sequence[Failure]) -> dict[str, Any]:
     """The problem document of input that breaks rules: all of them."""
-    errors = [{"detail": failure.message, "pointer": pointer(failure.path)} for failure in failures]
-    detail = failures_text(tuple(failures))
+    whole = ("",)  # as the core has the path of what is about the input as a whole
+    paths = [() if failure.path == whole else failure.path for failure in failures]
+    errors = [{"detail": one.message, "pointer": pointer(path)} for one, path in zip(failures, paths, strict=True)]
+    detail = "; ".join(
+        f"{dotted(path)}: {one.message}" if path else one.message for one, path in zip(failures, paths, strict=True)
+    )
     return {
         "type": "urn:jvp:invalid", "title": "The input is wrong", "status": 422, "detail": detail, "errors": errors
     }  # fmt: skip

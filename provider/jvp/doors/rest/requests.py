@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
+from jvp.core.check import unknown_property
 from jvp.core.errors import Invalid
 from jvp.core.objects import Objects
+from jvp.core.text import sentence
 from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Secret
 from jvp.core.work import Work
 from jvp.doors.rest import problems
 from jvp.doors.rest.operations import Answer, Operation, Operations
 from jvp.doors.rest.problems import Refused
+from jvp.doors.rest.turns import Turns
+from jvp.doors.rest.waiting import Pending
 from jvp.resources.provider import Provider
 
 SOON_S = 1.0
@@ -36,21 +42,19 @@ class Door:
     objects: Objects
     provider: Provider
     operations: Operations
+    turns: Turns = field(default_factory=Turns)
 
     def reading(self) -> Work:
         """The work of a question."""
-        import time
-
         return Work(deadline=time.monotonic() + READ_S)
 
     def change(self, request: Request, verb: str, wait: str, run: Callable[[Work], Answer]) -> Response:
         """Run a change as an operation, and answer with its end when that comes soon."""
         limit_s = max(SOON_S, seconds(wait))
         timeout_s = duration_s(getattr(self.provider.timeouts, verb))
-        what = f"{request.method} {request.url.path}"
+        what = sentence(f"{request.method} {request.url.path}")
         operation = self.operations.start(what, caller_of(request), run, timeout_s)
-        operation.done.wait(limit_s)
-        return _answered(operation)
+        return Pending(operation, limit_s, _answered)
 
 
 def _answered(operation: Operation) -> Response:
@@ -104,11 +108,47 @@ def etag_of(declared: Mapping[str, Any]) -> str:
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has this already. Source: RFC 9110, If-None-Match, which compares weakly."""
+    tags = {tag.removeprefix("W/") for tag in _tags(request, "if-none-match")}
+    return etag in tags or "*" in tags
+
+
+def is_conditional(request: Request) -> bool:
+    """Whether it is to be done to what the client has seen alone."""
+    return bool(_tags(request, "if-match") or _tags(request, "if-none-match"))
+
+
 def refuse_changed(request: Request, etag: str | None) -> None:
-    """Raise Refused when the object is not what the request thinks. Source: RFC 9110, If-Match."""
-    asked = request.headers.get("if-match")
-    if asked is None:
-        return
-    tags = {tag.strip() for tag in asked.split(",")}
-    if etag is None or (etag not in tags and "*" not in tags):
+    """Raise Refused when the object is not what the request thinks. Source: RFC 9110, If-Match and If-None-Match."""
+    tags = _tags(request, "if-match")
+    if tags and (etag is None or (etag not in tags and "*" not in tags)):
         raise Refused(412, "precondition", "the object is not what If-Match says; read it again")
+    if etag is not None and is_known(request, etag):
+        raise Refused(412, "precondition", "the object is there, which If-None-Match refuses")
+
+
+def _tags(request: Request, name: str) -> set[str]:
+    return {tag for given in request.headers.getlist(name) for one in given.split(",") if (tag := one.strip())}
+
+
+def path_of(*parts: str) -> str:
+    """A path under `/api` as a header has it: a name may hold any letter."""
+    return quote("/".join(("/api", *parts)))
+
+
+def once(request: Request) -> None:
+    """Raise Invalid for a name that the query has twice: which one is meant, nobody could tell."""
+    seen = set[str]()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise Invalid("is given twice", path=(name,))
+        seen.add(name)
+
+
+def strict(request: Request) -> None:
+    """Raise Invalid for a name in the query that the route does not know: `?paln=true` must not act."""
+    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            raise Invalid(unknown_property(name, known), path=(name,))

@@ -75,17 +75,26 @@ def serve(provider: Provider, path: Path) -> int:
     with listening(path) as listener:
         app = make_app(registry.objects(provider), provider, operations)
         config = uvicorn.Config(
-            app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S
-        )
+            app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S,
+            access_log=False, proxy_headers=False,  # the app logs; the kernel alone tells who calls
+        )  # fmt: skip
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-        print(f"jvp {jvp.__version__} serves {path}", file=sys.stderr, flush=True)
-        _Server(config).run([listener])
+        print(f"jvp {jvp.__version__} serves {listener.getsockname()}", file=sys.stderr, flush=True)
+        _Server(config, operations).run([listener])
         operations.stop(STOP_S)
     return 0
 
 
 class _Server(uvicorn.Server):
     """Ends by a signal as by its own end: uvicorn's own raises the signal again, and nothing after it would happen."""
+
+    def __init__(self, config: uvicorn.Config, operations: Operations) -> None:
+        super().__init__(config)
+        self._operations = operations
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._operations.close()  # else who waits for one would hold the end up
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,17 +113,13 @@ def listening(path: Path) -> Iterator[socket.socket]:
     if given is not None:
         yield given
         return
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _refuse_taken(path)
     with socket.socket(socket.AF_UNIX) as made:
-        before = os.umask(0o177)  # nobody else opens it before it has its group
         try:
-            made.bind(str(path))
-        finally:
-            os.umask(before)
-        inode = path.stat().st_ino
-        _give_to_group(path)
-        made.listen(128)
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _refuse_taken(path)
+            inode = _bound(made, path)
+        except OSError as error:
+            raise Invalid(f'cannot listen on "{path}": {error.strerror or error}; choose another path') from None
         try:
             yield made
         finally:
@@ -123,11 +128,26 @@ def listening(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
+def _bound(made: socket.socket, path: Path) -> int:
+    """Listen on the path; its inode."""
+    before = os.umask(0o177)  # nobody else opens it before it has its group
+    try:
+        made.bind(str(path))
+    finally:
+        os.umask(before)
+    _give_to_group(path)
+    made.listen(128)
+    return path.stat().st_ino
+
+
 def _from_systemd() -> socket.socket | None:
     """Source: sd_listen_fds(3)."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
         return None
-    return socket.socket(fileno=3)
+    given = socket.socket(fileno=3)
+    if given.family != socket.AF_UNIX:  # anybody could call
+        raise Invalid("systemd gives a socket that is none of this machine's alone; ListenStream= takes a path")
+    return given
 
 
 def _refuse_taken(path: Path) -> None:
@@ -149,6 +169,8 @@ def _refuse_taken(path: Path) -> None:
 
 
 def _give_to_group(path: Path) -> None:
+    if os.geteuid() != 0:
+        return  # an ordinary user's server may have a session that is nobody else's
     try:
         group = grp.getgrnam(GROUP).gr_gid
     except KeyError:
