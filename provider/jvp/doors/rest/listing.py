@@ -120,7 +120,7 @@ def _filters(kind: AnyType, query: Mapping[str, str]) -> Bag:
 
 def settings(kind: AnyType, query: Mapping[str, str]) -> Bag:
     """What the query of a delete says otherwise than the declaration: `deleteData=true`. Raises Invalid."""
-    known = {name: facts for name, facts in fields(kind.spec).items() if facts.fact(Later) is not None}
+    known = later(kind)
     found: Bag = {}
     for name, text in query.items():
         if name not in (ours := ("plan", "force", "wait")):
@@ -128,6 +128,11 @@ def settings(kind: AnyType, query: Mapping[str, str]) -> Bag:
                 raise Invalid(unknown_property(name, [*known, *ours]), path=(name,))
             found[name] = _typed(known[name], text)
     return found
+
+
+def later(kind: AnyType) -> dict[str, FieldFacts]:
+    """The settings that a delete goes by."""
+    return {name: facts for name, facts in fields(kind.spec).items() if facts.fact(Later) is not None}
 
 
 def _typed(facts: FieldFacts, text: str) -> Any:

@@ -12,11 +12,18 @@ from pydantic.json_schema import models_json_schema
 
 from jvp.core.handler import AnyType
 from jvp.core.model import FieldFacts, Spec, fields
-from jvp.doors.rest.listing import PAGING
+from jvp.doors.rest.examples import EXAMPLES
+from jvp.doors.rest.listing import PAGING, later
 from jvp.doors.rest.schemas import OPERATION, PLAN, PROBLEM
 from jvp.resources import registry
 
 Json = dict[str, Any]
+CONDITIONS = ("If-Match", "If-None-Match")
+HEADERS = {
+    "If-Match": "The ETag that the object must have; else 412.",
+    "If-None-Match": "The ETag that the object must not have; * where there must be none.",
+    "Idempotency-Key": "Any text of yours: with the same one an action is done once.",
+}
 
 
 def document(app: FastAPI) -> Json:
@@ -35,6 +42,8 @@ def _made(app: FastAPI) -> Json:
         _describe_kind(calls, token, kind)
     for token, action in registry.ACTIONS.items():
         _body(calls[token], action.args, required=False)
+        calls[token]["parameters"].append(_header("Idempotency-Key"))
+        _describe_reference(calls[token])
         _answers(calls[token], {"200": _reference(action.result.__name__)}, changes=True)
     for token, function in registry.FUNCTIONS.items():
         _body(calls[token], function.args, required=False)
@@ -66,11 +75,18 @@ def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
     for verb in ("create", "apply", "change"):
         call = calls[f"{verb}{token}"]
         media = "application/merge-patch+json" if verb == "change" else "application/json"
-        call["requestBody"] = {"required": True, "content": {media: {"schema": _reference(name)}}}
+        example = {"example": EXAMPLES[token]} if token in EXAMPLES else {}
+        call["requestBody"] = {"required": True, "content": {media: {"schema": _reference(name), **example}}}
         if verb == "change":  # a patch takes a property out with null, and need not say what is required
             call["requestBody"]["content"] = {media: {"schema": {"type": "object", "additionalProperties": True}}}
         _answers(call, changed, changes=True)
-    _answers(calls[f"delete{token}"], {"200": _reference("Plan"), "204": None}, changes=True)
+    gone = calls[f"delete{token}"]
+    gone["parameters"] += _queried(kind.spec, later(kind))
+    _answers(gone, {"200": _reference("Plan"), "204": None}, changes=True)
+    for verb in ("apply", "change", "delete"):
+        calls[f"{verb}{token}"]["parameters"] += map(_header, CONDITIONS)
+    for verb in ("read", "apply", "change", "delete"):
+        _describe_reference(calls[f"{verb}{token}"])
 
 
 def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> None:
@@ -108,9 +124,23 @@ def _parameter(name: str, text: str, schema: Json | None = None) -> Json:
     return {"name": name, "in": "query", "description": text, "required": False, "schema": schema or {"type": "string"}}
 
 
+def _header(name: str) -> Json:
+    return {**_parameter(name, HEADERS[name]), "in": "header"}
+
+
+def _describe_reference(call: Json) -> None:
+    for one in call["parameters"]:
+        if one["name"] == "ref":
+            one["description"] = "The id or the name; of a volume or template POOL/NAME."
+
+
 def _filters(model: type[Spec]) -> Iterator[Json]:
+    return _queried(model, fields(model))
+
+
+def _queried(model: type[Spec], names: Mapping[str, FieldFacts]) -> Iterator[Json]:
     properties = model.model_json_schema()["properties"]
-    for name, facts in fields(model).items():
+    for name, facts in names.items():
         schema = {key: value for key, value in properties[name].items() if key not in ("description", "title")}
         yield _parameter(name, facts.description, schema)
 
@@ -167,6 +197,10 @@ def _object(kind: AnyType) -> Json:
     return {
         "type": "object",
         "description": state.get("description", ""),
-        "properties": {"id": {"type": "string"}, **state["properties"], "declaredBy": by},
+        "properties": {
+            "id": {"type": "string", "description": "Its id, which `ref` takes."},
+            **state["properties"],
+            "declaredBy": by,
+        },
         "required": ["id"],
     }

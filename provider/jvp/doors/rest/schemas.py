@@ -12,12 +12,13 @@ PROBLEM: Json = {
     "description": "What went wrong (RFC 9457).",
     "properties": {
         "type": {"type": "string", "description": "The kind of the problem, like urn:jvp:invalid."},
-        "title": _TEXT,
-        "status": {"type": "integer"},
+        "title": {"type": "string", "description": "The kind in words."},
+        "status": {"type": "integer", "description": "The status of HTTP."},
         "detail": {"type": "string", "description": "One sentence for people."},
         "operation": {"type": "string", "description": "The path of the operation that failed."},
         "errors": {
             "type": "array",
+            "description": "The properties that it is about.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -34,12 +35,16 @@ OPERATION: Json = {
     "type": "object",
     "description": "A change under way, or over.",
     "properties": {
-        "id": _TEXT,
+        "id": {"type": "string", "description": "The last part of its path."},
         "what": {"type": "string", "description": "The request."},
-        "caller": _TEXT,
-        "state": {"enum": ["running", "cancelling", "succeeded", "failed", "cancelled"]},
-        "startedAt": _TIME,
-        "endedAt": _TIME,
+        "caller": {"type": "string", "description": "Who asked."},
+        "state": {
+            "enum": ["running", "cancelling", "succeeded", "failed", "cancelled"],
+            "type": "string",
+            "description": "The last three are over.",
+        },
+        "startedAt": {**_TIME, "description": "When it began."},
+        "endedAt": {**_TIME, "description": "When it was over."},
         "progress": {"type": "string", "description": "What it does now."},
         "messages": {"type": "array", "items": _TEXT, "description": "What it warned of."},
         "location": {"type": "string", "description": "The path of the object."},
@@ -52,16 +57,21 @@ PLAN: Json = {
     "type": "object",
     "description": "What a request would do.",
     "properties": {
-        "action": {"enum": ["none", "create", "update", "replace", "delete"]},
-        "id": {"type": ["string", "null"]},
+        "action": {
+            "enum": ["none", "create", "update", "replace", "delete"],
+            "type": "string",
+            "description": "A replacement is told and never done.",
+        },
+        "id": {"type": ["string", "null"], "description": "Of the object that is there."},
         "changes": {
             "type": "array",
+            "description": "The properties that would change.",
             "items": {
                 "type": "object",
                 "properties": {
                     "property": _TEXT,
                     "pointer": _TEXT,
-                    "kind": {"enum": ["add", "update", "delete"]},
+                    "kind": {"enum": ["add", "update", "delete"], "type": "string"},
                     "effect": {
                         "type": "string",
                         "description": "How it takes effect: live, next boot, network restart, power off, replace.",
@@ -71,7 +81,7 @@ PLAN: Json = {
                 "required": ["property", "pointer", "kind", "effect"],
             },
         },
-        "warnings": {"type": "array", "items": _TEXT},
+        "warnings": {"type": "array", "items": _TEXT, "description": "What a preview warns of."},
         "state": {"type": "object", "description": "As the object would be; null where only the host will tell."},
         "holder": {"type": "string", "description": "Who else has the object: a change takes force."},
     },
