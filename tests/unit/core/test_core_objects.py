@@ -10,6 +10,7 @@ from tests.unit.core.toys import Car, Cars
 
 from jvp.core.calls import Calls
 from jvp.core.check import check
+from jvp.core.declaration import Declaration
 from jvp.core.errors import Invalid, NotFound, Rejected, dotted
 from jvp.core.identity import DeclaredBy, Key, Mark
 from jvp.core.objects import Objects
@@ -234,3 +235,14 @@ def test_what_an_older_version_noted_nothing_of_is_as_after_an_import(objects: O
     assert planned(objects, without("colour", "doors", "note", "pin")) == []
     apply(objects, {**RAW, "doors": 4})
     assert planned(objects, without("colour")) == ["colour", "doors"]
+
+
+def test_a_mark_that_somebody_edited_may_name_an_item_alone(objects: Objects, cars: Cars) -> None:
+    made = apply(objects, RAW).stored
+    mark, *rest = cars.cars[made.id]
+    edited = Declaration((("name",), ("wheels", "x"), ("wheels", "z"))).text
+    cars.cars[made.id] = (replace(mark, declared=edited), *rest)
+    found = objects.get("Car", "a", Work())
+    assert found is not None
+    assert sorted(wheel["name"] for wheel in found.inputs["wheels"]) == ["x", "y"]
+    assert planned(objects, found.inputs) == []
