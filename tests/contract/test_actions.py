@@ -13,7 +13,7 @@ from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.kinds import foreign_network
 from tests.contract.test_instance_power import bare, crash
 
-from jvp.core.action import KEPT, Request
+from jvp.core.action import KEPT, Request, digest
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
@@ -123,9 +123,9 @@ def test_a_request_to_restart_is_done_once(bench: Bench, made: Made) -> None:
     assert runs(bench, stored) != once
     act(bench, "restartInstance", stored.id, timeout="0s")  # without an id it is done each time
     assert [one.since for one in noted(bench, stored)] == [None, None]
-    for number in range(KEPT):
-        act(bench, "restartInstance", stored.id, request=f"more {number}", timeout="0s")
-    assert len(noted(bench, stored)) == KEPT
+    others = tuple(Request(digest("restartInstance", f"more {number}")) for number in range(KEPT))
+    Guest(Node("qemu:///system"), stored.id).write(others)
+    assert noted(bench, stored) == others
     again = runs(bench, stored)
     act(bench, "restartInstance", stored.id, request="one", timeout="0s")  # so long ago that nobody remembers it
     assert runs(bench, stored) != again
@@ -178,8 +178,8 @@ def test_a_request_is_noted_on_a_mark_that_anybody_may_write_to(bench: Bench, ma
         marks.set_fact(root, REQUESTS, text)
         bench.connection.defineXML(str(tostring(root)))
         assert noted(bench, stored) == ()
-        assert act(bench, "restartInstance", stored.id, request=text, timeout="0s") == {"state": "running"}
-        assert len(noted(bench, stored)) == 1
+    assert act(bench, "restartInstance", stored.id, request="x", timeout="0s") == {"state": "running"}
+    assert len(noted(bench, stored)) == 1
 
 
 def tostring(root: Any) -> str:

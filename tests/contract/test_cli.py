@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -14,6 +17,7 @@ from tests.contract.conftest import Bench
 from tests.contract.kinds import IMAGE, foreign_domain, foreign_network
 
 from jvp.doors.cli import exits
+from jvp.doors.cli.main import main
 
 JVP = Path(sys.executable).with_name("jvp")
 DOCUMENTS = """
@@ -45,17 +49,34 @@ properties: {{path: {FOLDER}}}
 """
 
 
-def jvp(*words: str, code: int = 0, **variables: str) -> tuple[str, str]:
-    """What it prints: standard output and standard error."""
-    ours = {name: text for name, text in os.environ.items() if not name.startswith("JVP_")}
+OURS = {name: text for name, text in os.environ.items() if not name.startswith("JVP_")} | {"JVP_VIRT_TYPE": "qemu"}
+
+
+def installed(*words: str, code: int = 0, **variables: str) -> tuple[str, str]:
+    """What the installed command prints: standard output and standard error."""
     done = subprocess.run(
-        [JVP, *words], env={**ours, "JVP_VIRT_TYPE": "qemu", **variables}, capture_output=True, text=True, check=False,
-        timeout=120, stdin=subprocess.DEVNULL,
+        [JVP, *words], env={**OURS, **variables}, capture_output=True, text=True, check=False, timeout=120,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == code, (words, done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    assert "not-to-be-shown" not in done.stdout + done.stderr
-    return done.stdout, done.stderr
+    return harmless(words, done.stdout, done.stderr, done.returncode, code)
+
+
+def jvp(*words: str, code: int = 0) -> tuple[str, str]:
+    """The same in this process, which has all imported."""
+    with (
+        mock.patch.dict(os.environ, OURS, clear=True),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        done = main(words)
+    return harmless(words, out.getvalue(), err.getvalue(), done, code)
+
+
+def harmless(words: tuple[str, ...], out: str, err: str, done: int, code: int) -> tuple[str, str]:
+    assert done == code, (words, out, err)
+    assert "Traceback" not in err
+    assert "not-to-be-shown" not in out + err
+    return out, err
 
 
 @pytest.fixture
@@ -69,9 +90,9 @@ def names(plain_bench: Bench, leftovers: None, tmp_path: Path) -> dict[str, str]
 def test_a_file_of_documents_from_nothing_to_nothing(plain_bench: Bench, names: dict[str, str], tmp_path: Path) -> None:
     file, name = tmp_path / "all.yaml", names["P"]
     file.write_text(DOCUMENTS.format(**names))
-    planned, warned = jvp("plan", "-f", str(file))
+    planned, warned = installed("plan", "-f", str(file))
     assert [line[0] for line in planned.splitlines()] == ["+"] * 5, warned
-    made, _ = jvp("apply", "-f", str(file))
+    made, _ = installed("apply", "-f", str(file))
     assert made.splitlines() == [
         f'storage pool "{name}pool" created', f'template "{name}image" created', 'volume "data" created',
         f'network "{name}net" created', f'instance "{name}vm" created',
@@ -94,7 +115,7 @@ def test_a_file_of_documents_from_nothing_to_nothing(plain_bench: Bench, names: 
 
     assert jvp("instance", "start", f"{name}vm")[0] == f'instance "{name}vm": running\n'
     assert jvp("instance", "stop", f"{name}vm", "--force")[0] == f'instance "{name}vm": stopped\n'
-    gone = [line.rpartition(" ")[2] for line in jvp("delete", "-f", str(file))[0].splitlines()]
+    gone = [line.rpartition(" ")[2] for line in installed("delete", "-f", str(file))[0].splitlines()]
     assert gone == ["deleted"] * 5
     assert all(line.endswith("is not there") for line in jvp("delete", "-f", str(file))[0].splitlines())
 
@@ -146,7 +167,7 @@ def test_what_others_have_is_shown_and_left_alone(plain_bench: Bench, names: dic
 
 
 def test_an_address_that_nothing_listens_on_has_its_own_code() -> None:
-    _, said = jvp("instance", "list", code=exits.UNREACHABLE, JVP_URI="qemu+tcp://127.0.0.1:1/system")
+    _, said = installed("instance", "list", code=exits.UNREACHABLE, JVP_URI="qemu+tcp://127.0.0.1:1/system")
     assert said.startswith("jvp: cannot connect to")
     _, said = jvp("instance", "show", "no-such-instance", code=exits.NOT_FOUND)
     assert said.count("\n") == 1
