@@ -19,6 +19,7 @@ from jvp.core.declaration import Declaration, Noted
 from jvp.core.identity import DeclaredBy, Key
 from jvp.core.stored import Stored
 from jvp.core.work import Work
+from jvp.libvirt.domain import devices
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, parse, put, text_of, value
 
@@ -282,6 +283,10 @@ def test_a_renamed_instance_keeps_it_and_a_copy_of_one_is_nobodys(bench: Bench) 
     copy = bench.connection.defineXML(text_of(root))
     try:
         assert noted(bench, "Instance", copy.UUIDString()) == Noted()
+        assert not devices.is_ours(devices.inactive_xml(copy))
+        found, _ = bench.calls.invoke("getInstances", {"name": copy.name(), "ours": False, "details": True}, Work())
+        assert found is not None
+        assert [one.get("declaredBy") for one in found["instances"]] == [None]
     finally:
         copy.undefine()
     bench.delete("Instance", stored)

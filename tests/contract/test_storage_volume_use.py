@@ -45,7 +45,9 @@ def domains(daemon: Any, prefix: str) -> Iterator[Any]:
         )
         put(root, "name", prefix + name)
         if ours:
-            marks.put(root, marks.element_of(Mark("k", 0)))
+            mine = key("instance", name)
+            put(root, "uuid", mine.uuid(0))
+            marks.put(root, marks.element_of(Mark.new(mine, 0)))
         devices = sub(root, "devices")
         for index, (path, format) in enumerate(disks.items()):
             disk = sub(devices, "disk", type="file", device="disk")

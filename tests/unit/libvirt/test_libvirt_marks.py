@@ -8,6 +8,9 @@ from jvp.core.declaration import Declaration
 from jvp.core.identity import DeclaredBy, Key, Mark
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, parse, same_xml, text_of
+from jvp.libvirt.storage import pool_mark
+from jvp.libvirt.storage.bulk import SeenPool
+from jvp.libvirt.storage.pool_mark import PoolMark
 
 MARK = Mark(Key("", "network", "n").digest, 2, owner='alice <&">')
 FOREIGN = "<network><name>a</name><metadata><x:y xmlns:x='urn:x'>kept</x:y></metadata></network>"
@@ -95,8 +98,10 @@ def test_a_copy_of_an_object_is_declared_by_nobody() -> None:
         found = marks.bearer(mine)
         assert found is not None
         assert found.declared
+        assert marks.declarer_of(mine) == "cli"
         copy.append(mine.find("metadata"))
         assert marks.bearer(copy) is None
+        assert marks.declarer_of(copy) is None
         mark_there = marks.mark_of(copy)
         assert mark_there is None or not mark_there.declared
     assert marks.bearer(domain("a")) is None
@@ -116,3 +121,11 @@ def test_what_is_declared_gives_way_in_a_long_mark_the_names_first(room: int, ke
     element = marks.find(root)
     assert element is not None
     assert len(text_of(element)) <= marks.MOST
+
+
+def test_a_copied_definition_of_a_pool_is_listed_as_nobodys() -> None:
+    key = Key("me", "storage pool", "a", declared_by=DeclaredBy("cli"))
+    for uuid, by in ((key.uuid(0), "cli"), (key.uuid(1), None)):
+        root = parse(f"<pool><name>p</name><uuid>{uuid}</uuid><source/></pool>")
+        pool_mark.write(root, PoolMark(Mark.new(key, 0)))
+        assert SeenPool(uuid, "p", "running", None, root).declared_by == by

@@ -179,8 +179,11 @@ def running(connection: handles.Connection) -> Iterator[tuple[handles.Domain, El
 
 
 def is_ours(root: Element) -> bool:
-    """Whether a program has the domain, by its XML: what an engine's state holds is ours to plug in and out."""
-    return marks.is_held(root)
+    """Whether a program has the domain, by its XML: what an engine's state holds is ours to plug in and out.
+
+    A copy of such a domain bears its mark too, as virt-clone makes one, and is somebody else's.
+    """
+    return marks.bearer(root) is not None
 
 
 def alias_of(device: Element) -> str | None:

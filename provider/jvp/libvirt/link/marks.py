@@ -124,8 +124,8 @@ def stack_of(root: Element) -> str:
 
 def declarer_of(root: Element) -> str | None:
     """Who has an object, for lists; None where no program of ours has it."""
-    element = find(root)
-    return declarer(parsed(element).declared_by) if element is not None and is_held(root) else None
+    mark = bearer(root)
+    return declarer(mark.declared_by) if mark is not None else None
 
 
 def pending_of(root: Element) -> dict[str, str]:

@@ -33,8 +33,8 @@ class SeenPool:
 
     @property
     def declared_by(self) -> str | None:
-        noted = None if self.root is None else pool_mark.noted(self.root)
-        return None if noted is None else declarer(noted.mark.declared_by)
+        mark = None if self.root is None else pool_mark.bearer(self.root)
+        return None if mark is None else declarer(mark.declared_by)
 
 
 def pools(node: Node, takes: Callable[[str, str], bool], *, looks: bool) -> Iterator[SeenPool]:
