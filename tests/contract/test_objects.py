@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.contract.conftest import Bag, Bench
-from tests.contract.kinds import KINDS, Kind, foreign_network, pool, stopped, volume
+from tests.contract.kinds import KINDS, Kind, foreign_network, pool, running, stopped, volume
 from tests.contract.test_registry import definition, described
 
 from jvp.core.declaration import Noted
@@ -408,3 +408,19 @@ def test_actions_go_by_whose_the_object_is(bench: Bench, objects: Objects, gone:
     ):
         objects.act("refreshStoragePool", bench.pool.id, {}, Work())
     assert objects.act("refreshStoragePool", bench.pool.id, {}, Work(), force=True)["state"] == "running"
+
+
+def test_what_waits_for_an_address_and_was_stopped_since_is_exported_and_changed_as_it_is(
+    bench: Bench, objects: Objects, gone: Callable[[str, str], None]
+) -> None:
+    raw = {**running(bench, bench.name("waits")), "waitFor": "ip", "waitTimeout": "1s"}
+    made = objects.apply("Instance", raw, Work(), by=CLI)
+    gone("Instance", raw["name"])
+    assert made.reasons
+    objects.act("stopInstance", raw["name"], {"force": True}, Work())
+    export = got(objects, "Instance", raw["name"]).inputs
+    assert "waitFor" not in export
+    assert planned(objects, "Instance", export) == []
+    changed = objects.apply("Instance", {**export, "autostart": True}, Work(), by=CLI)
+    assert changed.stored.state["state"] == "stopped"
+    assert "powerState" in planned(objects, "Instance", raw)  # as it was declared, it runs

@@ -63,17 +63,36 @@ def read(
     if noted.mark is not None:
         private |= {"made": [noted.mark.key, noted.mark.generation]} if noted.mark.key else {"marked": True}
     if ours and noted_last.names:
-        return Stored(object_id, _named(handler.spec, bag, noted_last.names), bag, private)
-    private |= {"imported": True, "unmanaged": unmanaged(handler.spec, bag)}
-    return Stored(object_id, _unlike_defaults(handler.spec, bag), bag, private)
+        known = Stored(object_id, _named(handler.spec, bag, noted_last.names), bag, private)
+    else:
+        private |= {"imported": True, "unmanaged": unmanaged(handler.spec, bag)}
+        known = Stored(object_id, _unlike_defaults(handler.spec, bag), bag, private)
+    return _consistent(handler.spec, known, like.checked.inputs if like is not None else {})
 
 
 def exported(model: type[Spec], known: Stored) -> Bag:
     """What a document of the object declares: what was declared, and what else is unlike its default."""
+    return _exported(model, known).inputs
+
+
+def _exported(model: type[Spec], known: Stored) -> Checked[Any]:
     inputs = known.inputs
     if not known.imported:
         inputs = declared(model, known.state, inputs, check(model, inputs).whole)
-    return check(model, inputs).inputs
+    return check(model, inputs)
+
+
+def _consistent(model: type[Spec], known: Stored, given: Bag) -> Stored:
+    """Without the settings that the object as it is cannot be declared with, but for those that a document gives.
+
+    A guest that waits for an address was stopped since: declared as it is, it waits for none.
+    """
+    broken = {str(failure.path[0]) for failure in _exported(model, known).failures if len(failure.path) == 1}
+    lost = {name for name in broken - given.keys() if fields(model)[name].fact(Later) is not None}
+    if not lost:
+        return known
+    inputs = {name: value for name, value in known.inputs.items() if name not in lost}
+    return replace(known, inputs=inputs, state={**known.state, **{name: fields(model)[name].default for name in lost}})
 
 
 def declaring(model: type[Spec], noted: Noted, wants: Checked[Any], document: Document, identity: str) -> Declaration:
