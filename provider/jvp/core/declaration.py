@@ -199,7 +199,7 @@ def _valid(model: type[Spec], settings: Bag) -> Bag:
     found: Bag = {}
     for name, facts in fields(model).items():
         value, later = settings.get(name), facts.fact(Later)
-        if later is not None and later.keeps(value) and _is_one(facts, value):
+        if later is not None and later.keeps(value) and is_one(facts, value):
             found[name] = value
         elif later is None and facts.item is not None and not facts.holds_many and isinstance(value, dict):
             inside = _valid(facts.item, value)
@@ -207,7 +207,7 @@ def _valid(model: type[Spec], settings: Bag) -> Bag:
     return found
 
 
-def _is_one(facts: FieldFacts, value: Any) -> bool:
+def is_one(facts: FieldFacts, value: Any) -> bool:
     """Whether it is a value of this property."""
     if typing.get_origin(facts.annotation) is typing.Literal:
         return isinstance(value, str) and value in typing.get_args(facts.annotation)

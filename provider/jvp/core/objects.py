@@ -226,7 +226,10 @@ class Objects(Verbs):
     def _declared(self, handler: AnyHandler, reference: str | None, document: Document, work: Work) -> _There | None:
         """The object that a declaration is about; None where it is to be made, or goes on being made."""
         if reference is not None:
-            return self._there(handler, reference, work, document)
+            there = self._there(handler, reference, work, document)
+            if there is None:
+                raise NotFound(f'{handler.kind} "{reference}" is gone')
+            return there
         checked = document.checked
         key = self._key(handler, checked, DeclaredBy(""))
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from jvp.core import bags
 from jvp.core.bags import Given
 from jvp.core.check import Checked, check
-from jvp.core.declaration import Declaration, Name, Noted
+from jvp.core.declaration import Declaration, Name, Noted, is_one
 from jvp.core.diff import declared
 from jvp.core.errors import Invalid
 from jvp.core.facts import Later
@@ -127,17 +127,23 @@ def is_noted(model: type[Spec], noted: Noted, new: Declaration, whole: Bag) -> b
 
 def with_options(handler: AnyHandler, known: Stored, options: Bag) -> Stored:
     """The object with other settings than its declaration's. Raises Invalid for what is none."""
-    settings = [name for name, facts in fields(handler.spec).items() if facts.fact(Later) is not None]
+    settings = {name: facts for name, facts in fields(handler.spec).items() if facts.fact(Later) is not None}
     for name in options:
         if name not in settings:
-            raise Invalid(
-                f"is no setting of a {handler.kind}; there are: {', '.join(settings) or 'none'}", path=(name,)
-            )
+            what = f"{'an' if handler.kind[0] in 'aeiou' else 'a'} {handler.kind}"
+            raise Invalid(f"is no setting of {what}; there are: {', '.join(settings) or 'none'}", path=(name,))
     checked = check(handler.spec, {**known.inputs, **options})
     for failure in checked.failures:
         if failure.path and failure.path[0] in options:
             raise Invalid(failure.message, path=failure.path)
-    return replace(known, state={**known.state, **options})
+    # As the check has them: a text like "no" must not count as true. What breaks a rule elsewhere is not read by it.
+    values = checked.whole if checked.spec is not None else options
+    meant = {name: settings[name].default if values.get(name) is None else values[name] for name in options}
+    for name, value in meant.items():
+        if not is_one(settings[name], value):
+            words = "must be true or false" if settings[name].annotation is bool else "is none of its values"
+            raise Invalid(words, path=(name,))
+    return replace(known, state={**known.state, **meant})
 
 
 def _is_unreadable(facts: FieldFacts) -> bool:

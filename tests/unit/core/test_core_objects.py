@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from tests.unit.core.toys import Car, Cars
 
+from jvp.core import recall
 from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.declaration import Declaration
 from jvp.core.errors import Invalid, NotFound, Rejected, dotted
 from jvp.core.identity import DeclaredBy, Key, Mark
 from jvp.core.objects import Objects
+from jvp.core.stored import Stored
 from jvp.core.values import UNKNOWN, Secret
 from jvp.core.work import Work
+from jvp.resources import registry
 
 CLI, REST = DeclaredBy("cli"), DeclaredBy("rest")
 RAW: dict[str, Any] = {
@@ -246,3 +249,34 @@ def test_a_mark_that_somebody_edited_may_name_an_item_alone(objects: Objects, ca
     assert found is not None
     assert sorted(wheel["name"] for wheel in found.inputs["wheels"]) == ["x", "y"]
     assert planned(objects, found.inputs) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("false", False), ("No", False), (False, False), (None, False), ("true", True)]
+)
+def test_a_setting_for_a_delete_is_what_the_check_makes_of_it(said: Any, meant: bool) -> None:
+    known = Stored("i", {"name": "a", "deleteData": True}, {"name": "a", "deleteData": True}, {})
+    kind: Any = registry.TYPES["StoragePool"]
+    found = recall.with_options(kind, known, {"deleteData": said})
+    assert found.state["deleteData"] is meant
+
+
+def test_a_setting_for_a_delete_is_never_guessed() -> None:
+    """Where what else is declared breaks a rule, the check converts nothing."""
+    known = Stored("i", {"name": "a", "path": "/proc"}, {"name": "a", "deleteData": False}, {})
+    kind: Any = registry.TYPES["StoragePool"]
+    with pytest.raises(Invalid, match="must be true or false") as caught:
+        recall.with_options(kind, known, {"deleteData": "no"})
+    assert caught.value.path == ("deleteData",)
+    assert recall.with_options(kind, known, {"deleteData": True}).state["deleteData"] is True
+
+
+def test_what_goes_between_two_looks_is_not_made_anew_by_its_reference(
+    objects: Objects, cars: Cars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = apply(objects, RAW).stored.id
+    monkeypatch.setattr(Cars, "noted", lambda *_: None)
+    for call in (objects.plan, lambda *given: objects.apply("Car", given[2], given[3], by=CLI, reference=given[1])):
+        with pytest.raises(NotFound, match=f'car "{uuid}" is gone'):
+            call("Car", uuid, RAW, Work())
+    assert list(cars.cars) == [uuid]
