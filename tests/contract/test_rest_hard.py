@@ -137,6 +137,19 @@ def test_put_and_delete_at_once_end_in_one_of_both(bench: Bench, rest: Rest) -> 
     assert all(one.name() != raw["name"] for one in bench.connection.listAllNetworks(0))
 
 
+def test_a_put_that_leaves_the_name_to_its_path_may_come_again(bench: Bench, rest: Rest) -> None:
+    assert bench.pool is not None
+    name = bench.name("again")
+    for path, body in (
+        (f"networks/{name}", {"mode": "isolated"}),
+        (f"volumes/{bench.pool.state['name']}/{name}", {"size": "1MiB"}),
+    ):
+        ids = {rest.done("PUT", path, body)["id"] for _ in range(2)}
+        ids.add(rest.done("PUT", f"{path.partition('/')[0]}/{next(iter(ids))}", body)["id"])
+        assert len(ids) == 1
+        rest.done("DELETE", path)
+
+
 def test_fifty_creates_at_once(bench: Bench, rest: Rest) -> None:
     assert bench.pool is not None
     stem = bench.name("many")

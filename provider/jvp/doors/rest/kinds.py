@@ -100,8 +100,8 @@ class Routes:
     ) -> Response:  # fmt: skip
         declared = bodies.declarable(self.kind, body)
         there, unchanged = self._checked(ref, request)
-        if there is None and "name" not in declared:
-            declared = self._named(ref, declared)
+        if "name" not in declared:
+            declared = self._named(ref, declared) if there is None else {**self._place(there), **declared}
         target = None if there is None else ref
         bodies.refuse_local_files(self.kind.spec, declared)
         if plan:
@@ -201,6 +201,10 @@ class Routes:
 
     def _refuse_changed(self, request: Request, found: Found | None) -> None:
         refuse_changed(request, None if found is None else etag_of(found.inputs))
+
+    def _place(self, there: Found) -> Bag:
+        """What an object that is there is called, and in what it is."""
+        return {name: there.inputs[name] for name in ("pool", "name") if name in there.inputs}
 
     def _named(self, ref: str, declared: Bag) -> Bag:
         """A declaration with the name of its path. Raises Invalid for an id of nothing."""

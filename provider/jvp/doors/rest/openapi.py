@@ -48,12 +48,10 @@ def _made(app: FastAPI) -> Json:
     for token, function in registry.FUNCTIONS.items():
         _body(calls[token], function.args, required=False)
         _answers(calls[token], {"200": _reference(function.result.__name__)}, changes=False)
-    for call in calls.values():
-        if "operations" in call["tags"]:
-            _answers(call, {}, changes=False)
-            for code in ("200", "202"):
-                if code in call["responses"] and call["operationId"] not in ("listOperations",):
-                    call["responses"][code] = _answer(_reference("Operation"))
+    operations = {"type": "object", "properties": {"items": {"type": "array", "items": _reference("Operation")}}}
+    _answers(calls["listOperations"], {"200": {**operations, "required": ["items"]}}, changes=False)
+    _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
+    _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
     return found
 
 
@@ -71,7 +69,7 @@ def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
     listed["parameters"] = [*_filters(kind.filters), *(_parameter(one, text) for one, text in PAGING.items())]
     _answers(listed, {"200": page}, changes=False)
     _answers(calls[f"read{token}"], {"200": whole}, changes=False)
-    changed = {"200": {"anyOf": [whole, _reference("Plan")]}, "201": whole}
+    changed = {"200": {"anyOf": [_reference("Plan"), whole]}, "201": whole}
     for verb in ("create", "apply", "change"):
         call = calls[f"{verb}{token}"]
         media = "application/merge-patch+json" if verb == "change" else "application/json"

@@ -49,7 +49,7 @@ OPERATION: Json = {
         "messages": {"type": "array", "items": _TEXT, "description": "What it warned of."},
         "location": {"type": "string", "description": "The path of the object."},
         "result": {"description": "What the request would have answered."},
-        "problem": {"$ref": "#/components/schemas/Problem"},
+        "problem": {"$ref": "#/components/schemas/Problem", "description": "Why it failed."},
     },
     "required": ["id", "what", "caller", "state", "startedAt", "messages"],
 }
