@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
-from bench import engines, lists, rows, works
+from bench import engines, lists, rows, serving, works
 from bench.contestants import NOBODY, VARIABLES, ours
 from bench.racing import hear_signals, node, race
 from bench.report import NAMES
@@ -18,6 +18,7 @@ RUNS = 3
 GROUPS = {
     "plugin": (), "stack": ("stack",), "volumes": (f"volumes{works.FEW}", f"volumes{works.MANY}"),
     "networks": (f"networks{works.NETWORKS}",), "images": tuple(works.IMAGES), "address": ("lease",), "lists": (),
+    "rest": (),
 }  # fmt: skip
 """Works by the words that ask for them. The provider's process is always measured."""
 
@@ -42,7 +43,8 @@ def main() -> int:
     with node(wanted) as (host, folder):
         results = race(contestants, wanted, RUNS, host, folder)
         listed = list(lists.rows(host.uri)) if "lists" in asked else []
-    found = [*rows.all_of(results), *listed]
+        served = list(serving.rows(host.uri, folder)) if "rest" in asked else []
+    found = [*rows.all_of(results), *listed, *served]
     print()
     show(found)
     for failure in rows.failures(results):
