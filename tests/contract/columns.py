@@ -1,4 +1,5 @@
-"""The doors as their engines use them: one column of the parity table each, over real gRPC.
+"""The doors as their engines use them: one column of the parity table each, over real gRPC. Those without an engine
+are in `plain_columns.py`.
 
 A column keeps what its engine keeps between two runs, and makes the calls of a run: refresh, check, plan, apply. What a
 run did comes back as `Told`, in the same words for every door. Properties are in the core's spelling.
@@ -60,6 +61,8 @@ class Column(Protocol):
 
     name: str
     kept: dict[str, Kept]
+    is_engine: bool
+    """Whether something between a person and the door keeps a state, imports, and makes anew what is replaced."""
 
     def plan(self, token: str, label: str, raw: Bag) -> Told: ...
 
@@ -89,6 +92,7 @@ class Pulumi:
     """The Pulumi engine, with refresh before update."""
 
     name = "pulumi"
+    is_engine = True
 
     def __init__(self, _folder: Path) -> None:
         self.kept: dict[str, Kept] = {}
@@ -267,6 +271,7 @@ class Terraform:
     """Terraform or OpenTofu: a failed create is tainted, and so replaced by the next run."""
 
     name = "terraform"
+    is_engine = True
 
     def __init__(self, folder: Path) -> None:
         self.kept: dict[str, Kept] = {}
@@ -408,7 +413,7 @@ class Terraform:
         return stub(request(**given), timeout=120)
 
 
-COLUMNS: tuple[Callable[[Path], Column], ...] = (Pulumi, Terraform)
+ENGINES: tuple[Callable[[Path], Column], ...] = (Pulumi, Terraform)
 
 
 def _errors(reply: Any) -> list[str]:

@@ -140,7 +140,10 @@ def test_single_objects_by_options(plain_bench: Bench, names: dict[str, str], tm
         # What is not said stays: the seed with its password, too.
         assert jvp("instance", "set", f"{name}vm", "--cpus", "2")[0] == f'instance "{name}vm" is as declared\n'
         assert domain.UUIDString() in jvp("instance", "xml", f"{name}vm")[0]
-        jvp("instance", "delete", f"{name}vm")
+        renamed = jvp("instance", "set", f"{name}vm", "--name", f"{name}other")[0]
+        assert renamed == f'instance "{name}vm" changed: name\n'
+        assert domain.UUIDString() == connection.lookupByName(f"{name}other").UUIDString()
+        jvp("instance", "delete", f"{name}other")
         jvp("volume", "delete", f"{name}pool/v")
     finally:
         jvp("pool", "delete", f"{name}pool")

@@ -105,6 +105,9 @@ def test_wrong_input_is_told_with_a_pointer_before_anything_is_made(bench: Bench
         found = rest.problem("POST", "instances", {**raw, **wrong}, params={"wait": "1m"})
         assert pointer in [one["pointer"] for one in found["errors"]], found
     assert rest.problem("POST", "instances", {**raw, "memory": "2 Gb"}, params={"plan": "true"})["status"] == 422
+    both = rest.problem("POST", "instances", {**raw, "memory": "2 Gb", "cpus": 0}, params={"wait": "1m"})
+    assert sorted(one["pointer"] for one in both["errors"]) == ["/cpus", "/memory"]
+    assert both["detail"].startswith("cpus: must be at least 1, not 0; memory: ")
     assert all(one.name() != raw["name"] for one in bench.connection.listAllDomains(0))
 
 

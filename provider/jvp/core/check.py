@@ -46,9 +46,10 @@ class Checked(Generic[S]):
     """The same as a bag: `inputs` with defaults filled in."""
 
     def sound(self) -> Self:
-        """Itself. Raises Invalid for inputs that break a rule."""
-        for first in self.failures:
-            raise Invalid(first.message, path=first.path)
+        """Itself. Raises Invalid for inputs that break rules, with all of them."""
+        if self.failures:
+            first, *others = self.failures
+            raise Invalid(first.message, path=first.path, others=tuple((one.path, one.message) for one in others))
         return self
 
 

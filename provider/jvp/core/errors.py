@@ -63,7 +63,14 @@ class JvpError(Exception):
 
 
 class Invalid(JvpError):
-    pass
+    """Input that breaks a rule, or several: `others` has the place and the sentence of each further one."""
+
+    def __init__(self, message: str, *, path: Path = (), others: tuple[tuple[Path, str], ...] = ()) -> None:
+        super().__init__(message, path=path)
+        self.others = others
+
+    def __str__(self) -> str:
+        return "; ".join((super().__str__(), *(f"{dotted(path)}: {message}" for path, message in self.others)))
 
 
 class NotFound(JvpError):

@@ -82,7 +82,7 @@ def _fill_set(token: str, parser: Parser) -> None:
     parser.add_argument("--unset", action="append", metavar="PROPERTY", help=about)
     _changing(parser)
     _common(parser)
-    options.add(parser, known.type_of(token).spec, skip=("name",))
+    options.add(parser, known.type_of(token).spec)
     _finish(parser, changes.set_, token=token)
 
 

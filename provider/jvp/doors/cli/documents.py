@@ -44,6 +44,8 @@ class Document:
     def at(self, error: JvpError) -> JvpError:
         """An error with the document that it is about."""
         error.message, error.path = f'{self.where}, {self.kind.kind} "{self.name}": {error}', ()
+        if isinstance(error, Invalid):
+            error.others = ()  # they stand in the sentence
         return error
 
 

@@ -26,7 +26,9 @@ class Plan:
     def verb(self) -> str:
         if self.planned.id is None:
             return "create"
-        return "replace" if self.planned.replaces else "change" if self.planned.changes else "nothing"
+        if self.planned.replaces:
+            return "replace"
+        return "change" if self.planned.changes or self.planned.unfinished else "nothing"
 
     def bag(self) -> Bag:
         """For programs."""
@@ -41,6 +43,7 @@ class Plan:
             for change in self.planned.changes
         ]
         found = {"kind": self.kind.token, "name": self.name, "plan": self.verb, "changes": changes}
+        found |= {"unfinished": [*self.planned.unfinished]} if self.planned.unfinished else {}
         return found | ({"declaredBy": self.planned.holder} if self.planned.holder else {})
 
 
@@ -65,6 +68,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f'{sign} {plan.kind.kind} "{plan.name}" {words}'
     if plan.planned.holder and plan.verb != "nothing":
         yield f"    is {plan.planned.holder}, and takes --force"
+    for reason in plan.planned.unfinished:
+        yield f"    {reason}"
     for change in plan.planned.changes:
         values = _values(plan.kind.spec, change)
         told = f": {_shown(values['old'])} -> {_shown(values['new'])}" if values else ""

@@ -40,21 +40,24 @@ Declared = Annotated[Bag, AfterValidator(shallow), Body()]
 Arguments = Annotated[Bag | None, AfterValidator(shallow), Body()]
 
 
-def document(found: Found) -> Bag:
-    """An object as it is shown: what is declared and what the host tells, without secrets."""
+def document(found: Found, unfinished: Iterable[str] = ()) -> Bag:
+    """An object as it is shown: what is declared and what the host tells, without secrets. And what is left undone."""
     by = found.declared_by.note() if found.declared_by is not None else None
-    return {"id": found.id, **plain(found.state), "declaredBy": by}
+    left = [*unfinished]
+    return {"id": found.id, **plain(found.state), "declaredBy": by, **({"unfinished": left} if left else {})}
 
 
 def planned(plan: Planned, warnings: Iterable[str]) -> Bag:
     """A plan as it is shown."""
-    action = "create" if plan.id is None else "replace" if plan.replaces else "update" if plan.changes else "none"
+    changed = "update" if plan.changes or plan.unfinished else "none"
+    action = "create" if plan.id is None else "replace" if plan.replaces else changed
     return {
         "action": action,
         "id": plan.id,
         "changes": [_change(change) for change in plan.changes],
         "warnings": [*warnings],
         "state": plain(plan.state),
+        **({"unfinished": [*plan.unfinished]} if plan.unfinished else {}),
         **({"holder": plan.holder} if plan.holder is not None else {}),
     }
 
@@ -72,7 +75,7 @@ def _change(change: Change) -> Bag:
 def declarable(kind: AnyType, body: Bag) -> Bag:
     """What a program may declare of what a client read and sends back: outputs are dropped."""
     given, outputs = fields(kind.spec), fields(kind.state)
-    ours = {name for name in outputs if name not in given} | {"id", "declaredBy"}
+    ours = {name for name in outputs if name not in given} | {"id", "declaredBy", "unfinished"}
     return {name: value for name, value in body.items() if name not in ours}
 
 

@@ -226,5 +226,5 @@ class Routes:
         for reason in result.reasons:
             work.warn(reason)
         found = self._found(result.stored.id, work)
-        place = path_of(plural(self.token), found.id)
-        return Answer(201 if result.created else 200, bodies.document(found), place, etag_of(found.inputs))
+        place, body = path_of(plural(self.token), found.id), bodies.document(found, result.reasons)
+        return Answer(201 if result.created else 200, body, place, etag_of(found.inputs))

@@ -192,6 +192,11 @@ def _object(kind: AnyType) -> Json:
         "type": ["object", "null"],
         "properties": {name: {"type": "string"} for name in ("door", "label", "address")},
     }
+    left = {
+        "description": "What the change that answers left undone: ask again, and it goes on. Absent when it is done.",
+        "type": "array",
+        "items": {"type": "string"},
+    }
     return {
         "type": "object",
         "description": state.get("description", ""),
@@ -199,6 +204,7 @@ def _object(kind: AnyType) -> Json:
             "id": {"type": "string", "description": "Its id, which `ref` takes."},
             **state["properties"],
             "declaredBy": by,
+            "unfinished": left,
         },
         "required": ["id"],
     }

@@ -65,6 +65,8 @@ def pointer(path: Path) -> str:
 
 def of(error: JvpError) -> dict[str, Any]:
     """The problem document of an error."""
+    if isinstance(error, Invalid) and error.others:
+        return of_failures([Failure(path, text) for path, text in ((error.path, error.message), *error.others)])
     _, status, kind, title = next(found for found in _KINDS if isinstance(error, found[0]))
     document = {"type": f"urn:jvp:{kind}", "title": title, "status": status, "detail": error.message}
     if error.path:

@@ -83,6 +83,7 @@ PLAN: Json = {
         },
         "warnings": {"type": "array", "items": _TEXT, "description": "What a preview warns of."},
         "state": {"type": "object", "description": "As the object would be; null where only the host will tell."},
+        "unfinished": {"type": "array", "items": _TEXT, "description": "What it goes on with, though nothing differs."},
         "holder": {"type": "string", "description": "Who else has the object: a change takes force."},
     },
     "required": ["action", "changes", "warnings"],
