@@ -239,3 +239,85 @@ print(json.dumps([made.stored.state, one.state["blinks"], two.state["blinks"],
         [{"name": "porch", "colour": "red", "blinks": 3}, None],
     ]
     assert (done, blinks) == ({"blinks": 3}, {"blinks": 5})
+
+
+NOWHERE = """
+from jvp.resources.provider import Provider
+objects = registry.objects(Provider())
+objects.host = lambda: "no host"
+"""
+
+
+def test_it_is_a_command(folder: Path) -> None:
+    about, options, made, again, changed, listed, shown, acted, planned, gone = told(folder, NOWHERE + """
+import contextlib, io
+from jvp.doors.cli.main import main
+registry.objects = lambda _: objects
+def jvp(*words):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main(words)
+    return printed.getvalue()
+print(json.dumps([
+    jvp("lamp", "--help"), jvp("lamp", "create", "--help"),
+    jvp("lamp", "create", "porch", "--colour", "red"), jvp("lamp", "set", "porch", "--colour", "red"),
+    jvp("lamp", "set", "porch", "--unset", "colour"), jvp("lamp", "list", "-o", "name"),
+    json.loads(jvp("lamp", "show", "porch", "-o", "json")), jvp("lamp", "blink", "porch", "--times", "3"),
+    jvp("lamp", "blink", "porch", "--plan"), jvp("lamp", "delete", "porch"),
+]))
+""")  # fmt: skip
+    assert [word for word in ("list", "show", "create", "set", "delete", "blink") if word not in about] == []
+    assert "lets a lamp blink" in about
+    assert "--colour COLOUR" in options
+    assert made == 'lamp "porch" created\n'
+    assert again == 'lamp "porch" is as declared\n'
+    assert changed == 'lamp "porch" changed: colour\n'
+    assert listed == "porch\n"
+    assert (shown["name"], shown["colour"], shown["blinks"]) == ("porch", "white", 0)
+    assert acted == 'lamp "porch": 3\n'
+    assert planned == 'lamp "porch": wakes who sleeps\n'
+    assert gone == 'lamp "porch" deleted\n'
+
+
+def test_it_is_in_the_rest_api(folder: Path) -> None:
+    document, answers = told(folder, NOWHERE + """
+import asyncio
+import httpx
+from jvp.doors.rest.app import make_app
+from jvp.doors.rest.operations import Operations
+app = make_app(objects, Provider(), Operations())
+async def ask():
+    found = []
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://jvp/api") as client:
+        document = (await client.get("/openapi.json")).json()
+        for method, path, body in (
+            ("POST", "/lamps", {"name": "porch", "colour": "red"}), ("POST", "/lamps", {"name": "porch"}),
+            ("GET", "/lamps", None), ("PATCH", "/lamps/porch", {"colour": None}), ("GET", "/lamps/porch", None),
+            ("POST", "/lamps/porch/actions/blink", {"times": 3}), ("POST", "/lamps/porch/actions/blink", {"times": 0}),
+            ("POST", "/functions/getLamps", {}), ("DELETE", "/lamps/porch", None),
+        ):
+            waits = method != "GET" and path.startswith("/lamps")
+            answer = await client.request(method, path, json=body, params={"wait": "30s"} if waits else {})
+            found.append([answer.status_code, answer.json() if answer.content else None])
+    return document, found
+print(json.dumps(asyncio.run(ask())))
+""")  # fmt: skip
+    schemas = document["components"]["schemas"]
+    assert {path: sorted(calls) for path, calls in document["paths"].items() if "amp" in path} == {
+        "/api/lamps": ["get", "post"], "/api/lamps/{ref}": ["delete", "get", "patch", "put"],
+        "/api/lamps/{ref}/actions/blink": ["post"], "/api/functions/getLamps": ["post"],
+    }  # fmt: skip
+    assert schemas["Lamp"]["properties"]["colour"]["description"] == "Of its light."
+    assert sorted(schemas["LampObject"]["properties"]) == [
+        "blinks", "colour", "declaredBy", "id", "name", "unfinished",
+    ]  # fmt: skip
+    assert schemas["Blinking"]["properties"]["times"]["description"] == "How often."
+
+    assert [status for status, _ in answers] == [201, 409, 200, 200, 200, 200, 422, 200, 204]
+    made, taken, listed, changed, read, acted, wrong, asked, _ = [body for _, body in answers]
+    assert (made["name"], made["colour"], made["declaredBy"]["door"]) == ("porch", "red", "rest")
+    assert taken["type"] == "urn:jvp:name-taken"
+    assert [one["name"] for one in listed["items"]] == ["porch"]
+    assert (changed, read["colour"], acted) == (read, "white", {"blinks": 3})
+    assert [one["pointer"] for one in wrong["errors"]] == ["/times"]
+    assert [one["name"] for one in asked["lamps"]] == ["porch"]
