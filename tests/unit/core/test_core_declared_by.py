@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from jvp.core.identity import ADDRESS_BYTES, LABEL_BYTES, DeclaredBy, Key, Mark, maker
 from jvp.core.work import Work
 from jvp.libvirt.link import marks
-from jvp.libvirt.link.xml import Element, parse, text_of
+from jvp.libvirt.link.xml import Element, parse, put, text_of
 from jvp.libvirt.storage import pool_mark
 from jvp.libvirt.storage.pool_mark import PoolMark
 
@@ -70,18 +71,21 @@ def test_an_update_notes_who_declares_it_and_keeps_the_rest() -> None:
 
 
 def test_the_program_is_the_stack_or_the_owner() -> None:
+    k, other_key = KEY.digest, Key("me", "Network", "b").digest
+
     def stack(mark: Mark) -> str:
         root = network()
+        put(root, "uuid", str(uuid.uuid5(uuid.UUID(mark.key), str(mark.generation))))
         marks.put(root, marks.element_of(mark))
         return marks.stack_of(root)
 
     other = replace(STACK, address="urn:pulumi:dev::shop::::other")
-    assert stack(Mark("k", 1, declared_by=STACK)) == stack(Mark("l", 2, declared_by=other)) != ""
-    assert stack(Mark("k", 1, declared_by=STACK)) != stack(Mark("k", 1, declared_by=replace(STACK, label="shop/prod")))
-    assert stack(Mark("k", 1, declared_by=STACK)) != stack(Mark("k", 1, owner="me", declared_by=STACK))
+    assert stack(Mark(k, 1, declared_by=STACK)) == stack(Mark(other_key, 2, declared_by=other)) != ""
+    assert stack(Mark(k, 1, declared_by=STACK)) != stack(Mark(k, 1, declared_by=replace(STACK, label="shop/prod")))
+    assert stack(Mark(k, 1, declared_by=STACK)) != stack(Mark(k, 1, owner="me", declared_by=STACK))
     workspace = DeclaredBy.of("terraform", "default", "jvp_network lan")
-    assert stack(Mark("k", 1, declared_by=workspace)) == stack(Mark("k", 1)) == marks.stack_of(network()) == ""
-    assert stack(Mark("k", 1, owner="tf-1", declared_by=workspace)) == "tf-1"
+    assert stack(Mark(k, 1, declared_by=workspace)) == stack(Mark(k, 1)) == marks.stack_of(network()) == ""
+    assert stack(Mark(k, 1, owner="tf-1", declared_by=workspace)) == "tf-1"
 
 
 def test_an_imported_object_gets_a_mark_that_owns_nothing() -> None:

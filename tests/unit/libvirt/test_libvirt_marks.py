@@ -99,9 +99,11 @@ def test_a_copy_of_an_object_is_declared_by_nobody() -> None:
         assert found is not None
         assert found.declared
         assert marks.declarer_of(mine) == "cli"
+        assert marks.stack_of(mine) == mark.stack
         copy.append(mine.find("metadata"))
         assert marks.bearer(copy) is None
         assert marks.declarer_of(copy) is None
+        assert marks.stack_of(copy) == ""
         mark_there = marks.mark_of(copy)
         assert mark_there is None or not mark_there.declared
     assert marks.bearer(domain("a")) is None

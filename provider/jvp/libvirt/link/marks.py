@@ -118,8 +118,8 @@ def is_held(root: Element) -> bool:
 
 def stack_of(root: Element) -> str:
     """Which program declares an object, to be compared, as far as its mark tells; empty when it does not."""
-    element = find(root)
-    return parsed(element).stack if element is not None else ""
+    mark = bearer(root)
+    return mark.stack if mark is not None else ""
 
 
 def declarer_of(root: Element) -> str | None:
