@@ -221,6 +221,42 @@ def test_a_place_where_nothing_can_listen_is_one_sentence(path: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_server_that_hangs_does_not_hang_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jvp.core.errors import Invalid
+    from jvp.doors.rest import server as served
+
+    monkeypatch.setattr(served, "PROBE_S", 0.2)
+    path = tmp_path / "jvp.sock"
+    with contextlib.ExitStack() as open_:
+        hanging = open_.enter_context(socket.socket(socket.AF_UNIX))
+        hanging.bind(str(path))
+        hanging.listen(0)
+        for _ in range(3):  # it accepts nobody
+            waiter = open_.enter_context(socket.socket(socket.AF_UNIX))
+            waiter.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiter.connect(str(path))
+        with pytest.raises(Invalid, match="cannot be used"), served.listening(path):
+            pass
+    assert path.exists()
+
+
+def test_where_no_thread_can_begin_nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from jvp.doors.rest.operations import Answer, Operations
+    from jvp.doors.rest.problems import Refused
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    operations = Operations()
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(Refused, match="nothing more"):
+        operations.start("PUT /x", "somebody", lambda _work: Answer(204), 60)
+    assert operations.all() == []
+
+
 def activated(listener: socket.socket) -> subprocess.Popen[str]:
     """A server that is given its socket as systemd gives it."""
     script = f'exec 3<&{listener.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'

@@ -66,7 +66,7 @@ def _add_operations(app: FastAPI, operations: Operations) -> None:
         summary="Operations, the newest first.",
     )
     async def listed() -> dict[str, Any]:
-        return {"items": [one.document() for one in operations.all()]}
+        return {"items": [one.document(whole=False) for one in operations.all()]}
 
     @app.get(
         "/api/operations/{id}", dependencies=strictly, operation_id="readOperation", tags=["operations"],

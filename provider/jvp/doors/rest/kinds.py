@@ -76,8 +76,9 @@ class Routes:
     def __init__(self, door: Door, token: str, kind: AnyType) -> None:
         self.door, self.token, self.kind = door, token, kind
 
-    def list(self, request: Request) -> Bag:
-        return listing.page(self.door, self.token, self.kind, request.query_params)
+    def list(self, request: Request) -> Response:
+        # Written in this thread: thousands of items would hold up all others in the loop.
+        return JSONResponse(listing.page(self.door, self.token, self.kind, request.query_params))
 
     def get(self, ref: str, request: Request) -> Response:
         found = self._found(ref, self.door.reading())

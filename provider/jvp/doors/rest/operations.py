@@ -87,8 +87,8 @@ class Operation:
             return "succeeded"
         return "cancelled" if self.problem["type"] == "urn:jvp:cancelled" else "failed"
 
-    def document(self) -> Body:
-        """As it is shown."""
+    def document(self, *, whole: bool = True) -> Body:
+        """As it is shown; in a list without its result, which may be large."""
         found: Body = {
             "id": self.id, "what": self.what, "caller": self.caller, "state": self.state,
             "startedAt": utc_text(self.started), "messages": [*self.messages],
@@ -99,7 +99,7 @@ class Operation:
             found["endedAt"] = utc_text(self.ended)
         if self.problem is not None:
             found["problem"] = self.problem
-        elif self.answer is not None and self.answer.body is not None:
+        elif whole and self.answer is not None and self.answer.body is not None:
             found["result"] = self.answer.body
         if self.answer is not None and self.answer.location is not None:
             found["location"] = self.answer.location
@@ -127,7 +127,13 @@ class Operations:
             if running >= RUNNING_MAX:
                 raise Refused(429, "too-many", f"{RUNNING_MAX} operations of yours are running; wait for one of them")
             self._all[operation.id] = operation
-        threading.Thread(target=_run, args=(operation, run), name=f"operation {operation.id}", daemon=True).start()
+        thread = threading.Thread(target=_run, args=(operation, run), name=f"operation {operation.id}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads
+            with self._lock:
+                del self._all[operation.id]
+            raise Refused(503, "too-many", "the server can begin nothing more at this moment; ask again") from None
         return operation
 
     def get(self, operation_id: str) -> Operation:

@@ -32,6 +32,7 @@ from jvp.resources.provider import Provider
 GROUP = "libvirt"
 MODE = 0o660
 STOP_S = 20
+PROBE_S = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,13 +159,14 @@ def _refuse_taken(path: Path) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_S)  # a server that hangs takes nobody in
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
         except OSError as error:
-            raise Invalid(f'"{path}" cannot be used: {error.strerror}') from None
+            raise Invalid(f'"{path}" cannot be used: {error.strerror or error}') from None
     raise Invalid(f'a server listens on "{path}" already; end that one, or choose another path')
 
 
