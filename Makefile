@@ -13,7 +13,7 @@ ARGS ?=
 # JVP_TEST_START=warm or plain has engines start the provider in this way alone: tests/starting.py
 
 .NOTPARALLEL:
-.PHONY: help setup demo test test-all lab lint format schema dist bench race clean
+.PHONY: help setup demo test test-all lab lint format schema features dist bench race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,10 @@ demo: ## from nothing to a running guest, and back to nothing
 	@$(PYTHON) tools/demo.py
 
 test: setup lint ## linters and all tests that this machine can run; of what is exhaustive a sample
-	@$(PYTHON) -m pytest -ra --durations=10 $(ARGS)
+	@$(PYTHON) -m pytest -ra --durations=10 --junitxml=build/tests.xml $(ARGS)
 
 test-all: setup lint ## the same with every kill point and longer races
-	@JVP_TESTS=all $(PYTHON) -m pytest -ra --durations=10 $(ARGS)
+	@JVP_TESTS=all $(PYTHON) -m pytest -ra --durations=10 --junitxml=build/tests.xml $(ARGS)
 
 lab: setup ## tests with a whole Debian system and cloud-init; builds its image, two minutes, once
 	@$(PYTHON) -m tests.lab.cloud
@@ -50,6 +50,9 @@ schema: ## schema.json, the stored schemas, the Python SDK and docs/, from the d
 	@$(PYTHON) -m tools.gen_schemas
 	@$(PYTHON) -m tools.gen_sdk
 	@$(PYTHON) -m tools.gen_docs
+
+features: ## which function works through which door, by the tests of the last make test
+	@$(PYTHON) -m tools.features
 
 dist: ## the wheel and the source archive of pulumi-jvp, in dist/; makes .venv where it is missing
 	@test -x .venv/bin/pyproject-build || python3 -m tools.setup check packages venv

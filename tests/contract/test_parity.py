@@ -5,130 +5,25 @@ A column is a door (`columns.py`, `plain_columns.py`); where another one comes, 
 
 from __future__ import annotations
 
-import difflib
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
-import libvirt
 import pytest
 from tests.contract import kinds
 from tests.contract.columns import Column, Told
 from tests.contract.conftest import Bench
 from tests.contract.plain_columns import COLUMNS
+from tests.contract.scenes import ENGINES_ALONE, SCENARIOS, Run, Scene, as_told_by, differences, engines_alone, scenario
+from tests.contract.storage_support import serving
 from tests.loop_device import loop_device
 
 from jvp.core.values import UNKNOWN
 
 Bag = dict[str, Any]
-GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-@dataclass
-class Scene:
-    """What a scenario works with. `told` collects what was done, `seen` what is on the host, step by step."""
-
-    bench: Bench
-    column: Column
-    name: str
-    told: list[Any]
-    seen: list[dict[str, str]]
-
-    def up(self, token: str, raw: Bag, label: str = "one") -> Told:
-        return self.note(self.column.up(token, label, raw))
-
-    def plan(self, token: str, raw: Bag, label: str = "one") -> Told:
-        return self.note(self.column.plan(token, label, raw))
-
-    def note(self, told: Told) -> Told:
-        self.told.append(replace(told, sentence=_same(told.sentence)))
-        self.seen.append(self.objects())
-        return told
-
-    def objects(self) -> dict[str, str]:
-        """The objects of this scenario as XML, without what differs by the key."""
-        return {_same(name): _same(text) for name, text in self._ours()}
-
-    def _ours(self) -> Iterator[tuple[str, str]]:
-        connection, pool = self.bench.connection, self.bench.pool
-        assert pool is not None
-        holder = connection.storagePoolLookupByUUIDString(pool.id)
-        holder.refresh(0)
-        for kind, found, inactive in (
-            ("domain", connection.listAllDomains(0), libvirt.VIR_DOMAIN_XML_INACTIVE),
-            ("network", connection.listAllNetworks(0), libvirt.VIR_NETWORK_XML_INACTIVE),
-            ("pool", connection.listAllStoragePools(0), libvirt.VIR_STORAGE_XML_INACTIVE),
-            ("volume", holder.listAllVolumes(0), 0),
-        ):
-            for one in found:
-                if self.name in one.name():
-                    state = f"{one.isActive()} {one.autostart()} " if kind != "volume" else ""
-                    text = one.XMLDesc(inactive)
-                    if kind == "pool":  # of a stopped one libvirt may still tell what its last look found, or nothing
-                        text = re.sub(r"<capacity\b.*?</capacity>", "", text)
-                    yield f"{kind} {one.name()}", state + text
-
-    @property
-    def outputs(self) -> Bag:
-        return self.column.outputs("one")
-
-
-def _same(text: str) -> str:
-    """Without uuids, what is made of them, and each engine's own command of an import."""
-    text = re.sub(r", or import it.*? import .* ", ", or import ", text)
-    text = GUID.sub("UUID", text)
-    # Of a mark, what was declared: each door says in its own way who declares it.
-    text = re.sub(r"<metadata>.*?(<jvp:declared|</metadata>)", r"<metadata>\1", text, flags=re.DOTALL)
-    text = re.sub(r"[0-9a-f]{16}\$[0-9a-f]{32}", "DIGEST", text)
-    # A pool says in its source who declares it; each door says so in its own way.
-    text = re.sub(r"&quot;declaredBy&quot;:\{.*?\},|&quot;owner&quot;:&quot;[^&]*&quot;", "", text)
-    # An engine acknowledges what it made by its next read, and without one the create does: a record's length tells it.
-    text = re.sub(r"(<capacity unit='bytes'>)409[67]<", r"\1LENGTH<", text)
-    text = re.sub(r"&quot;acknowledged&quot;:(true|false),", "", text)
-    text = re.sub(r"52:54:00(:[0-9a-f]{2}){3}", "MAC", text)
-    text = re.sub(r"<(timestamps|physical|allocation|available)\b.*?</\1>", "", text, flags=re.DOTALL)
-    return re.sub(r"jvp-?[0-9a-f]{7,10}\b", "DERIVED", text)
-
-
-def _differences(first: list[dict[str, str]], other: list[dict[str, str]]) -> list[str]:
-    """The lines by which what one door made differs from what another made, step by step."""
-    found = [f"{len(first)} and {len(other)} steps"] if len(first) != len(other) else []
-    for step, (one, two) in enumerate(zip(first, other, strict=False)):
-        for name in sorted(one.keys() | two.keys()):
-            lines = difflib.unified_diff(
-                one.get(name, "").splitlines(), two.get(name, "").splitlines(), n=0, lineterm=""
-            )
-            found += [f"step {step}, {name}: {line}" for line in lines if not line.startswith(("---", "+++", "@@"))]
-    return found
-
-
-def _as_told_by(column: Column, told: list[Any]) -> list[Any]:
-    """What a door tells: the plan of the command line is of what is declared, and says nothing of outputs."""
-    if column.name != "cli":
-        return told
-    return [replace(one, unknown=frozenset()) if isinstance(one, Told) else one for one in told]
-
-
-Run = Callable[[Scene], None]
-SCENARIOS: dict[str, Run] = {}
-ENGINES_ALONE: dict[str, str] = {}
-"""Scenarios that need an engine, and why."""
-
-
-def scenario(run: Run) -> Run:
-    SCENARIOS[run.__name__] = run
-    return run
-
-
-def engines_alone(reason: str) -> Callable[[Run], Run]:
-    def note(run: Run) -> Run:
-        ENGINES_ALONE[run.__name__] = reason
-        return scenario(run)
-
-    return note
 
 
 @scenario
@@ -395,6 +290,81 @@ def a_mounted_pool(scene: Scene) -> None:
             device.unlink()
 
 
+@scenario
+def an_instance_is_renamed_and_its_devices_come_and_go(scene: Scene) -> None:
+    raw = kinds.stopped(scene.bench, scene.name)
+    bare = {name: value for name, value in raw.items() if name not in ("disks", "nics")}
+    scene.up("Instance", bare)
+    assert scene.outputs["disks"] == []
+    assert scene.up("Instance", raw) == Told("update", frozenset({"disks", "nics"}))
+    assert [one["name"] for one in scene.outputs["disks"]] == ["data"]
+    assert scene.up("Instance", bare) == Told("update", frozenset({"disks", "nics"}))
+    uuid = scene.outputs["uuid"]
+    assert scene.up("Instance", {**bare, "name": f"{scene.name}-b"}) == Told("update", frozenset({"name"}))
+    assert scene.outputs["uuid"] == uuid
+
+
+@scenario
+def power_as_declared(scene: Scene) -> None:
+    raw = kinds.running(scene.bench, scene.name)
+    for state in ("running", "paused", "running", "stopped", "running"):
+        scene.up("Instance", {**raw, "powerState": state})
+        assert scene.outputs["state"] == state
+
+
+@scenario
+def a_pool_and_a_network_that_are_stopped(scene: Scene) -> None:
+    pool = kinds.pool(scene.bench, f"{scene.name}-p")
+    network = kinds.network(scene.bench, f"{scene.name}-n")
+    for token, raw in (("StoragePool", pool), ("Network", network)):
+        assert scene.up(token, raw, token).action == "create"
+        assert scene.up(token, {**raw, "active": False}, token) == Told("update", frozenset({"active"}))
+        assert scene.up(token, raw, token) == Told("update", frozenset({"active"}))
+        assert scene.column.outputs(token)["active"] is True
+
+
+@scenario
+def addresses_that_are_reserved(scene: Scene) -> None:
+    network = kinds.network(scene.bench, f"{scene.name}-n")
+    base = network["cidr"].rpartition(".")[0]
+    card = {"name": "eth0", "network": network["name"], "address": f"{base}.77", "mac": "52:54:00:77:77:77"}
+    raw = {**kinds.stopped(scene.bench, scene.name), "nics": [card]}
+    scene.up("Network", network, "net")
+    assert scene.up("Instance", raw).action == "create"
+    moved = {**raw, "nics": [{**card, "address": f"{base}.78"}]}
+    assert scene.up("Instance", moved) == Told("update", frozenset({"nics"}))
+    assert scene.column.destroy("one").action == "gone"
+
+
+@scenario
+def what_stands_on_a_template(scene: Scene) -> None:
+    """A volume and its clone; an image that is fetched, a guest over it, and a volume that is a copy of it."""
+    assert scene.bench.pool is not None
+    pool, name = scene.bench.pool.id, scene.name
+    place = f"{scene.bench.pool.state['name']}/{name}"
+    image = scene.bench.folder / f"{name}.img"
+    image.write_bytes(kinds.IMAGE)
+    bare = {key: value for key, value in kinds.stopped(scene.bench, name).items() if key not in ("nics", "disks")}
+    with serving(scene.bench.folder) as address:
+        steps: list[tuple[str, Bag]] = [
+            ("Volume", kinds.volume(scene.bench, f"{name}-v")),
+            ("Volume", {"name": f"{name}-c", "pool": pool, "volume": f"{place}-v"}),
+            ("Template", {"name": f"{name}-t", "pool": pool, "source": {"url": f"{address}/{image.name}"}}),
+            ("Instance", {**bare, "rootDisk": {"pool": pool}, "template": f"{place}-t"}),
+            ("Volume", {"name": f"{name}-f", "pool": pool, "template": f"{place}-t", "fullClone": True}),
+        ]
+        for label, (token, raw) in enumerate(steps):
+            assert scene.up(token, raw, str(label)).action == "create", scene.told[-1]
+            assert scene.up(token, raw, str(label)).action == "none"
+        assert scene.column.destroy("2").action == "refused"
+        image.write_bytes(kinds.IMAGE[:-1] + b"x")
+        source = {**steps[2][1]["source"], "checksum": f"sha256:{sha256(image.read_bytes()).hexdigest()}"}
+        assert scene.up("Template", {**steps[2][1], "source": source}, "2").action == "update"
+    for label in reversed(range(len(steps))):
+        assert scene.column.destroy(str(label)).action == "gone"
+    image.unlink()
+
+
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Column]]:
     made = [column(tmp_path_factory.mktemp("door")) for column in COLUMNS]
@@ -406,8 +376,7 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Column]]:
 def test_what_needs_an_engine_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\nparity: {len(SCENARIOS)} scenarios, through the engines alone {len(ENGINES_ALONE)} of them:")
-        for name, reason in ENGINES_ALONE.items():
-            print(f"  {name}: {reason}")
+        print("\n".join(f"  {name}: {reason}" for name, reason in ENGINES_ALONE.items()))
     assert [column.__name__ for column in COLUMNS] == ["Pulumi", "Terraform", "Rest", "Cli"]
 
 
@@ -427,5 +396,5 @@ def test_every_door_does_the_same(bench: Bench, columns: list[Column], run: Run)
         assert scene.objects() == {}
     first, *others = scenes
     for other in others:
-        assert other.told == _as_told_by(other.column, first.told), other.column.name
-        assert _differences(first.seen, other.seen) == [], other.column.name
+        assert other.told == as_told_by(other.column, first.told), other.column.name
+        assert differences(first.seen, other.seen) == [], other.column.name

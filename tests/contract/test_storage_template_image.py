@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import lzma
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.storage_support import MARKER, MIB, Lines, Provider, key, raw_image, template_spec, volume_spec
+from tests.contract.storage_support import (
+    MARKER,
+    MIB,
+    Lines,
+    Provider,
+    key,
+    raw_image,
+    serving,
+    template_spec,
+    volume_spec,
+)
 from tests.unit.images.conftest import Server
 
 from jvp.core.calls import Calls
@@ -37,17 +44,8 @@ def image(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """An HTTP server over `tmp_path`; its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture
