@@ -352,6 +352,25 @@ def test_what_instances_use_is_deleted_by_force_alone(
     objects.delete("Instance", raw["name"], Work())
 
 
+def test_a_pool_with_a_disk_of_an_instance_is_deleted_by_force_alone(
+    bench: Bench, objects: Objects, gone: Callable[[str, str], None]
+) -> None:
+    place = pool(bench, bench.name("home"))
+    raw = {**stopped(bench, bench.name("lodger")), "rootDisk": {"pool": place["name"], "size": "1MiB"}}
+    for token, document in (("StoragePool", place), ("Instance", raw)):
+        gone(token, document["name"])
+        applied(objects, token, document)
+    for options in (None, {"deleteData": True}):
+        with pytest.raises(Rejected, match=f"is used by {raw['name']}, and is not deleted without force"):
+            objects.delete("StoragePool", place["name"], Work(), options=options)
+    objects.delete("StoragePool", place["name"], Work(), force=True)
+    assert Path(place["path"]).is_dir()
+    applied(objects, "StoragePool", place)
+    objects.delete("Instance", raw["name"], Work())
+    objects.delete("StoragePool", place["name"], Work())
+    Path(place["path"]).rmdir()  # it was there before the pool that was made last
+
+
 def test_what_cannot_be_read_is_taken_out_by_a_null(
     bench: Bench, objects: Objects, gone: Callable[[str, str], None]
 ) -> None:

@@ -93,11 +93,15 @@ def seen_domains(node: Node) -> Domains:
 
 def running_on(connection: handles.Connection, folder: str) -> list[str]:
     """The names of the running guests with a disk in a folder. Raises libvirtError."""
+    return sorted({disk.name for disk in disks_in(connection, folder) if disk.live is not None})
+
+
+def disks_in(connection: handles.Connection, folder: str) -> Iterator[DomainDisk]:
+    """The disks of domains, running or not, that lie in a folder or stand on a file in it. Raises libvirtError."""
     inside = f"{folder.rstrip('/')}/"
-    every = disk_users(connection).items()
-    return sorted(
-        {disk.name for path, users in every if path.startswith(inside) for disk in users if disk.live is not None}
-    )
+    for path, users in disk_users(connection).items():
+        if path.startswith(inside):
+            yield from users
 
 
 def _disks_of(

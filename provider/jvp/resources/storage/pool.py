@@ -29,7 +29,7 @@ from jvp.core.taken import device_taken, folder_taken, name_taken
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work, current
-from jvp.libvirt.domain.disks import running_on
+from jvp.libvirt.domain.disks import disks_in, running_on
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, libvirt_errors, seen_to_go
 from jvp.libvirt.link.node import Node
@@ -129,6 +129,12 @@ class StoragePools(StoragePoolType, Handler[StoragePool, StoragePoolState]):
         with libvirt_errors(f'storage pool "{object_id}"'):
             pool = self.api.find(object_id)
             return None if pool is None else Noted.of(pool_mark.bearer(self.api.xml(pool)), self.spec)
+
+    def users(self, work: Work, object_id: str) -> Sequence[str]:
+        with libvirt_errors(f'storage pool "{object_id}"'):
+            pool = self.api.find(object_id)
+            folder = self.api.path(pool) if pool is not None else None
+            return sorted({disk.name for disk in disks_in(self.node.connection, folder)}) if folder else ()
 
     def list(self, work: Work, filters: StoragePoolFilters | None = None) -> Iterator[StoragePoolItem]:
         with libvirt_errors("storage pools"):
