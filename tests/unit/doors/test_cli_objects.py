@@ -256,6 +256,11 @@ def test_what_is_wrong_is_one_sentence_and_a_code(jvp: Jvp, words: tuple[str, ..
     assert said in jvp.err
 
 
+def test_an_option_before_its_command_is_told_where_it_stands(jvp: Jvp) -> None:
+    assert jvp("--uri", "qemu:///system", "car", "list", code=exits.USAGE) == ""
+    assert 'options stand behind the command: "jvp instance list --uri …"' in jvp.err
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         root = parser()
         if given[:1] == [completion.ASK]:
             return completion.answer(root, given[1:])
+        if given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
+            root.error(f'options stand behind the command: "jvp instance list {given[0]} …"')
         parsed = root.parse_args(given)
         return int(parsed.run(parsed))
     except JvpError as error:

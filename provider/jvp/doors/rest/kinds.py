@@ -58,8 +58,8 @@ def add_to(app: FastAPI, door: Door, token: str, kind: AnyType) -> None:
         (all_, routes.create, "POST", "create", f"Make a new {kind.kind}."),
         (one, routes.get, "GET", "read", f"One {kind.kind}, by its id or name."),
         (one, routes.put, "PUT", "apply", f"Have the {kind.kind} as declared: make it, or change it."),
-        (one, routes.patch, "PATCH", "change", f"Change single properties of a {kind.kind} (RFC 7396)."),
-        (one, routes.delete, "DELETE", "delete", f"Delete a {kind.kind}. One that is gone is deleted."),
+        (one, routes.patch, "PATCH", "change", f"Change single properties of the {kind.kind} (RFC 7396)."),
+        (one, routes.delete, "DELETE", "delete", f"Delete the {kind.kind}. One that is gone is deleted."),
     ):
         app.add_api_route(
             path, endpoint, methods=[method], tags=tags, operation_id=f"{verb}{token}{'s' * (verb == 'list')}",
@@ -165,7 +165,7 @@ class Routes:
 
     def no_action(self, ref: str, action: str) -> Response:
         words = sorted(one.word for one in registry.ACTIONS.values() if one.on == self.token)
-        raise NotFound(f'there is no action "{action}" of a {self.kind.kind}; there are: {", ".join(words) or "none"}')
+        raise NotFound(f'the {self.kind.kind} has no action "{action}"; there are: {", ".join(words) or "none"}')
 
     # What they share
 
