@@ -97,7 +97,7 @@ def _starter(module: str, *always: str) -> Iterator[Callable[..., subprocess.Pop
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        command = [sys.executable, "-m", module, *always, *arguments]
+        command = [*options.pop("through", ()), sys.executable, "-m", module, *always, *arguments]
         path = f"{ROOT / 'provider'}:{ROOT / 'tests' / 'doors'}"
         environment = {**os.environ, "PYTHONPATH": path, **options.pop("env", {})}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, **options)
