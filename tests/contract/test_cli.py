@@ -30,6 +30,7 @@ properties:
   nics: [{{name: eth0, network: {P}net}}]
   disks: [{{name: data, volume: {P}pool/data}}]
   cloudInit: {{hostname: guest, users: [{{name: u, password: not-to-be-shown}}]}}
+  shutdownTimeout: 7s
 ---
 kind: volume
 name: data
@@ -105,7 +106,7 @@ def test_a_file_of_documents_from_nothing_to_nothing(plain_bench: Bench, names: 
     attached = jvp("volume", "list", "--pool", f"{name}pool", "--attached", "-o", "name")[0].split()
     assert {f"{name}pool/data", f"{name}pool/jvp-{listed[0]['id']}-root"} <= {*attached}
     shown = yaml.safe_load(jvp("instance", "show", f"{name}vm", "-o", "yaml")[0])
-    assert (shown["id"], shown["memory"]) == (listed[0]["id"], "32MiB")
+    assert (shown["id"], shown["memory"], shown["shutdownTimeout"]) == (listed[0]["id"], "32MiB", "7s")
     # What is there is a document that changes nothing, whoever has it.
     for kind, reference in (("instance", f"{name}vm"), ("volume", f"{name}pool/data"), ("pool", f"{name}pool"),
                             ("network", f"{name}net"), ("template", f"{name}pool/{name}image")):  # fmt: skip

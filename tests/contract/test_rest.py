@@ -118,6 +118,12 @@ def test_what_cannot_be_read_is_a_problem(rest: Rest, body: bytes) -> None:
     assert answer.json()["type"] == "urn:jvp:malformed"
 
 
+def test_a_body_without_its_type_is_told_which_it_needs(rest: Rest) -> None:
+    answer = rest.client.patch("/api/networks/x", content=b'{"mtu": 1400}')
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
 def test_a_body_that_is_too_large_and_a_path_that_is_none(rest: Rest) -> None:
     answer = rest.client.post("/api/networks", content=b" " * 5_000_000, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:jvp:too-large")

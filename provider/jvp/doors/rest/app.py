@@ -115,6 +115,8 @@ def _place(error: Any) -> tuple[str | int, ...]:
 def _sentence(error: Any) -> str:
     if error["type"] == "json_invalid":
         return "is not JSON"
+    if error["type"] == "dict_type":
+        return "must be a JSON object, with the header Content-Type: application/json"
     return str(error["msg"][:1].lower() + error["msg"][1:])
 
 
