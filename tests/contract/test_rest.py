@@ -81,6 +81,25 @@ def test_a_put_makes_what_is_not_there_under_the_name_of_its_path(bench: Bench, 
     rest.done("DELETE", f"volumes/{name}")
 
 
+def test_what_may_be_somewhere_else_is_never_said_to_be_deleted(bench: Bench, rest: Rest) -> None:
+    assert bench.pool is not None
+    assert rest.ask("DELETE", f"volumes/{bench.pool.state['name']}/no-such").status_code == 204
+    for ref in (
+        "volumes/no-such-pool/x",
+        "volumes/x",
+        "volumes//no/such/file",
+        "networks/other-node/x",
+        "networks/a/b/c",
+    ):
+        for plan in ("true", "false"):
+            found = rest.problem("DELETE", ref, params={"wait": "1m", "plan": plan})
+            assert found["status"] in (404, 409, 422), ref
+    raw = kinds.pool(bench, bench.name("halted"))
+    made = rest.done("POST", "storage-pools", {**raw, "active": False})
+    assert rest.problem("DELETE", f"volumes/{raw['name']}/x", params={"wait": "1m"})["status"] in (404, 409)
+    rest.done("DELETE", f"storage-pools/{made['id']}")
+
+
 def test_a_plan_tells_classes_and_warnings_and_a_replacement_is_never_done(network: Bag, rest: Rest) -> None:
     path = f"networks/{network['name']}"
     plan = rest.ask("PATCH", path, {"mtu": 1400}, params={"plan": "true"}).json()

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from jvp.core.errors import Invalid, NotFound
 from jvp.core.handler import AnyType
 from jvp.core.identity import DeclaredBy
+from jvp.core.model import fields
 from jvp.core.objects import Found
 from jvp.core.work import Work
 from jvp.doors.rest import bodies, listing
@@ -138,11 +139,17 @@ class Routes:
         options = listing.settings(self.kind, request.query_params)
         there, unchanged = self._checked(ref, request)
         if plan:
+            if there is None and not self._is_gone(ref, work := self.door.reading()):
+                self._found(ref, work)
             return JSONResponse({"action": "none" if there is None else "delete", "changes": [], "warnings": []})
 
         def run(work: Work) -> Answer:
-            with unchanged(work), contextlib.suppress(NotFound):
-                self.door.objects.delete(self.token, ref, work, force=force, options=options)
+            with unchanged(work):
+                try:
+                    self.door.objects.delete(self.token, ref, work, force=force, options=options)
+                except NotFound:
+                    if not self._is_gone(ref, work):
+                        raise
             return Answer(204)
 
         return self.door.change(request, "delete", wait, run)
@@ -173,6 +180,19 @@ class Routes:
         with contextlib.suppress(NotFound):
             return self.door.objects.get(self.token, ref, work)
         return None
+
+    def _is_gone(self, ref: str, work: Work) -> bool:
+        """Whether a reference that leads to nothing is surely to nothing: the pool that it names is there, and runs.
+
+        Another node, or a pool that is not there or stopped, tells nothing of what it may hold. Raises NotFound.
+        """
+        pool, slash, _ = ref.rpartition("/")
+        if "pool" not in fields(self.kind.spec):
+            return not slash
+        if not pool or "/" in pool:
+            return False
+        holder = self.door.objects.get("StoragePool", pool, work)
+        return holder is not None and holder.state["state"] == "running"
 
     def _found(self, ref: str, work: Work) -> Found:
         """Raises NotFound, naming those that exist."""
