@@ -40,6 +40,8 @@ PACKAGES = (
     # and have libvirt format devices
     "e2fsprogs",
     "xfsprogs",
+    # and keep the index in PostgreSQL
+    "postgresql",
 )
 
 
