@@ -19,6 +19,7 @@ from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
 from jvp.doors.rest import functions, kinds, openapi, problems
+from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
@@ -31,8 +32,8 @@ THREADS = 100
 BODY_MAX = 4 * 1024**2
 
 
-def make_app(objects: Objects, provider: Provider, operations: Operations) -> FastAPI:
-    """The application over one node. Connects only when a request needs it."""
+def make_app(objects: Objects, provider: Provider, operations: Operations, *, bus: Bus | None = None) -> FastAPI:
+    """The application over one node. Connects only when a request needs it. What happens is told on the bus."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> Any:
@@ -44,7 +45,7 @@ def make_app(objects: Objects, provider: Provider, operations: Operations) -> Fa
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
-    door = Door(objects, provider, operations)
+    door = Door(objects, provider, operations, bus=bus or Bus())
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)

@@ -21,6 +21,7 @@ from jvp.core.types import duration_s
 from jvp.core.values import UNKNOWN, Secret
 from jvp.core.work import Work
 from jvp.doors.rest import problems
+from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.operations import Answer, Operation, Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.turns import Turns
@@ -43,6 +44,7 @@ class Door:
     provider: Provider
     operations: Operations
     turns: Turns = field(default_factory=Turns)
+    bus: Bus = field(default_factory=Bus)
 
     def reading(self) -> Work:
         """The work of a question."""
