@@ -303,13 +303,14 @@ def test_without_its_packages_serve_says_how_to_get_them(
 
 
 def test_an_operation_that_is_over_keeps_nothing_of_its_work() -> None:
-    from jvp.core.work import Work
+    from jvp.core.work import Progress, Work
     from jvp.doors.rest.operations import Answer, Operations
 
     held: list[Work] = []
 
     def run(work: Work) -> Answer:
         work.seen["node"] = object()
+        work.transferred(Progress("copying", 5, 9, "copying 55% of 9 bytes"))
         held.append(work)
         return Answer(204)
 
@@ -318,6 +319,7 @@ def test_an_operation_that_is_over_keeps_nothing_of_its_work() -> None:
     assert operation.done.wait(60)
     assert operation.work is not held[0]
     assert operation.work.seen == {}
+    assert operation.document()["transferred"] == {"done": 5, "total": 9}
     operations.close()
     with pytest.raises(Exception, match="is being stopped"):
         operations.start("PUT /x", "somebody", run, 60)

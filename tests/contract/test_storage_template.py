@@ -16,7 +16,7 @@ from jvp.core.calls import Calls
 from jvp.core.check import check
 from jvp.core.errors import Busy, Cancelled, Invalid, JvpError, NameTaken, NotFound, Rejected
 from jvp.core.work import Work
-from jvp.images.segments import Progress
+from jvp.images.segments import Meter
 from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance.storage import root_name
 from jvp.resources.storage.template import Template
@@ -211,12 +211,12 @@ def test_cancel_takes_everything_back(
     spec = template_spec(name="t", pool=pool, source={"path": str(image)})
     work = Work()
 
-    def show(_: Progress) -> None:
+    def show(_: Meter) -> None:
         """Where a progress would be shown: not before there is something to take back."""
         if any(path.name.startswith("jvp-template-t-") for path in folder.iterdir()):
             work.cancelled.set()
 
-    monkeypatch.setattr(Progress, "show", show)
+    monkeypatch.setattr(Meter, "show", show)
     with pytest.raises(Cancelled):
         provider.templates.create(work, key("template", "t"), spec)
     assert {path.name for path in folder.iterdir()} == {MARKER}

@@ -27,10 +27,15 @@ def guarded(settings: set[str], *bags: Bag, work: Work | None = None) -> Iterato
     def secrets() -> set[str]:  # most calls say nothing
         return settings.union(*map(secret_texts, bags))
 
+    def safely(text: str) -> str:
+        return said(text, secrets())
+
+    show = given.progress
     safe = replace(
         given,
-        status=lambda line: given.status(said(line, secrets())),
-        warn=lambda line: given.warn(said(line, secrets())),
+        status=lambda line: given.status(safely(line)),
+        warn=lambda line: given.warn(safely(line)),
+        progress=show and (lambda one: show(replace(one, what=safely(one.what), line=safely(one.line)))),
     )
     try:
         with running(safe):

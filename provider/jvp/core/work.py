@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transfer is, in bytes."""
+
+    what: str
+    """What is done: `downloading`."""
+    done: int
+    total: int | None
+    """None where only the end tells it."""
+    line: str
+    """The same for who shows lines."""
+
+
 def _silent(_line: str) -> None:
     return None
 
@@ -35,6 +48,8 @@ class Work:
     cancelled: threading.Event = field(default_factory=threading.Event)
     status: Report = _silent
     warn: Report = _silent
+    progress: Callable[[Progress], None] | None = None
+    """Shows how far a transfer is, at most five times a second. Where it is None the line goes to `status`."""
     replans: bool = False
     """Whether the engine plans an object anew once all that it stands on was made: an id that was not known in the
     preview, and is the same as before, then replaces nothing."""
@@ -50,6 +65,13 @@ class Work:
     """What is declared of the object that is created or updated, for its mark; None leaves what is noted."""
     seen: dict[object, Any] = field(default_factory=dict)
     """What the call has seen of its nodes: see `View.of`."""
+
+    def transferred(self, progress: Progress) -> None:
+        """Show how far a transfer is."""
+        if self.progress is not None:
+            self.progress(progress)
+        else:
+            self.status(progress.line)
 
     def left(self, limit_s: float = float("inf")) -> float:
         """Seconds until the deadline, at most `limit_s`, never below 0."""

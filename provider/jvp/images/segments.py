@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from jvp.core.errors import Unreachable
-from jvp.core.work import Work
+from jvp.core.work import Progress, Work
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def size_text(count: float) -> str:
     return f"{count / 1024:.1f} TiB"
 
 
-class Progress:
+class Meter:
     """Says how far a transfer is, at most five times a second: `downloading 45% of 312 MiB, 80 MiB/s`.
 
     `done` and `held` may be set by another thread; `show` belongs to the thread that owns the work.
@@ -142,7 +142,8 @@ class Progress:
             how_far = f"{min(100, 100 * self.done // self._total)}% of {size_text(self._total)}"
         else:
             how_far = size_text(self.done)
-        self._work.status(f"{self._verb} {how_far}, {rate}/s")
+        line = f"{self._verb} {how_far}, {rate}/s"
+        self._work.transferred(Progress(self._verb, self.done, self._total, line))
 
 
 @dataclass(frozen=True, slots=True)

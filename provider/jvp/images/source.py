@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from jvp.core.errors import Invalid, NotFound, Unreachable
 from jvp.core.work import Work
-from jvp.images.segments import DATA_MAX, HEAD_BYTES, Hole, Progress, Segment, punched
+from jvp.images.segments import DATA_MAX, HEAD_BYTES, Hole, Meter, Segment, punched
 
 
 class Source(Protocol):
@@ -66,7 +66,7 @@ class FileSource:
 
     def segments(self) -> Iterator[Segment]:
         """Raises Invalid when the file changes meanwhile, Cancelled."""
-        progress = Progress("copying", self.total_bytes, self._work)
+        progress = Meter("copying", self.total_bytes, self._work)
         for segment in punched(self._parts()):
             self._work.check()
             if self._work.left() <= 0:

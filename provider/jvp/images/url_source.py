@@ -11,7 +11,7 @@ from jvp.core.errors import Invalid, Unreachable
 from jvp.core.work import Work
 from jvp.images.download_cache import Version, keeping, kept
 from jvp.images.http import Cut, Hiccup, Reply, get, shown
-from jvp.images.segments import HEAD_BYTES, Progress, Segment, ahead, aside, punched, rechunked, size_text
+from jvp.images.segments import HEAD_BYTES, Meter, Segment, ahead, aside, punched, rechunked, size_text
 from jvp.images.source import Source, open_path
 from jvp.images.unpack import without_encoding
 
@@ -35,7 +35,7 @@ class UrlSource:
         what = f"the download of {shown(url)}"
         self._reply = self._answered(work, what)
         self.total_bytes: int | None = self._reply.total
-        self._progress = Progress("downloading", self.total_bytes, work)
+        self._progress = Meter("downloading", self.total_bytes, work)
         try:
             if self._reply.status == 206:
                 raise Invalid(f"the server sends a part of {shown(url)} where all of it was asked for")

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jvp.core.errors import Cancelled, Invalid, Unreachable
-from jvp.core.work import Work
+from jvp.core.guard import guarded
+from jvp.core.work import Progress, Work
 from jvp.images.segments import (
     BLOCK,
     DATA_MAX,
     Data,
     Hole,
-    Progress,
+    Meter,
     ahead,
     aside,
     punched,
@@ -73,7 +74,7 @@ def test_sizes_for_people(count: int, text: str) -> None:
 
 def test_progress_is_sparing() -> None:
     lines: list[str] = []
-    progress = Progress("downloading", 100 << 20, Work(status=lines.append))
+    progress = Meter("downloading", 100 << 20, Work(status=lines.append))
     end = time.monotonic() + 0.5
     while time.monotonic() < end:
         progress.done += 1000
@@ -86,7 +87,7 @@ def test_progress_is_sparing() -> None:
 
 def test_progress_that_was_shown_ends_with_all_of_it() -> None:
     lines: list[str] = []
-    progress = Progress("copying", 100, Work(status=lines.append))
+    progress = Meter("copying", 100, Work(status=lines.append))
     progress.end()
     assert lines == []
     progress.done, progress._last = 94, 0.0
@@ -94,6 +95,20 @@ def test_progress_that_was_shown_ends_with_all_of_it() -> None:
     progress.done = 100
     progress.end()
     assert [line.partition(" of ")[0] for line in lines] == ["copying 94%", "copying 100%"]
+
+
+def test_who_shows_progress_gets_bytes_and_no_line_and_never_a_secret() -> None:
+    lines, shown = list[str](), list[Progress]()
+    with guarded({"hunter2"}, work=Work(status=lines.append, progress=shown.append)) as work:
+        progress = Meter("copying", 100, work)
+        progress.done, progress._last = 94, 0.0
+        progress.show()
+        work.transferred(Progress('volume "hunter2\x1b[2J"', 1, None, "hunter2: 1%"))
+    assert lines == []
+    assert (shown[0].what, shown[0].done, shown[0].total) == ("copying", 94, 100)
+    assert shown[0].line.startswith("copying 94% of 100 bytes, ")
+    assert "hunter2" not in str(shown)
+    assert "\x1b" not in shown[1].what
 
 
 def test_ahead_gives_items_and_errors_in_order() -> None:

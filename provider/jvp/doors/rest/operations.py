@@ -15,7 +15,7 @@ from typing import Any
 
 from jvp.core.errors import Cancelled, JvpError
 from jvp.core.types import utc_text
-from jvp.core.work import Work
+from jvp.core.work import Progress, Work
 from jvp.doors.rest import problems
 from jvp.doors.rest.problems import Refused
 
@@ -49,6 +49,8 @@ class Operation:
     started: float = field(default_factory=time.time)
     ended: float | None = None
     progress: str = ""
+    transferred: Progress | None = None
+    """Of the image that it moves, or has moved."""
     messages: list[str] = field(default_factory=list)
     answer: Answer | None = None
     problem: Body | None = None
@@ -95,6 +97,8 @@ class Operation:
         }  # fmt: skip
         if self.progress and not self.done.is_set():
             found["progress"] = self.progress
+        if self.transferred is not None:
+            found["transferred"] = {"done": self.transferred.done, "total": self.transferred.total}
         if self.ended is not None:
             found["endedAt"] = utc_text(self.ended)
         if self.problem is not None:
@@ -119,6 +123,7 @@ class Operations:
         operation = Operation(str(uuid.uuid4()), what, caller, Work(deadline=time.monotonic() + timeout_s))
         operation.work.status = lambda line: setattr(operation, "progress", line)
         operation.work.warn = lambda line: _note(operation, line)
+        operation.work.progress = lambda found: _moved(operation, found)
         with self._lock:
             if self._closed:
                 raise Refused(503, "interrupted", "the server is being stopped; ask again when it is back")
@@ -175,6 +180,10 @@ class Operations:
 def _note(operation: Operation, line: str) -> None:
     if len(operation.messages) < MESSAGES_MAX and line not in operation.messages:
         operation.messages.append(line)
+
+
+def _moved(operation: Operation, found: Progress) -> None:
+    operation.progress, operation.transferred = found.line, found
 
 
 def _run(operation: Operation, run: Callable[[Work], Answer]) -> None:

@@ -46,6 +46,12 @@ OPERATION: Json = {
         "startedAt": {**_TIME, "description": "When it began."},
         "endedAt": {**_TIME, "description": "When it was over."},
         "progress": {"type": "string", "description": "What it does now."},
+        "transferred": {
+            "type": "object",
+            "description": "How far the image is that it moves, in bytes.",
+            "properties": {"done": {"type": "integer"}, "total": {"type": ["integer", "null"]}},
+            "required": ["done", "total"],
+        },
         "messages": {"type": "array", "items": _TEXT, "description": "What it warned of."},
         "location": {"type": "string", "description": "The path of the object."},
         "result": {"description": "What the request would have answered."},

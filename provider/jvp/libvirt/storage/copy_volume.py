@@ -12,7 +12,7 @@ import libvirt
 
 from jvp.core.abandon import outside
 from jvp.core.errors import Cancelled, Rejected, Unreachable
-from jvp.core.work import Work
+from jvp.core.work import Progress, Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value, volume_xml
@@ -50,9 +50,10 @@ def copy(
                     done += upload.send(piece)
                 if time.monotonic() - shown > _STATUS_S:
                     shown = time.monotonic()
-                    work.status(f"{what}: copying, {100 * done // max(total, 1)}%")
+                    line = f"{what}: copying, {100 * done // max(total, 1)}%"
+                    work.transferred(Progress("copying", done, total, line))
             if shown != began:
-                work.status(f"{what}: copied")
+                work.transferred(Progress("copying", done, total, f"{what}: copied"))
         except BaseException:
             upload.abort()
             raise
