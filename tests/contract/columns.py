@@ -28,6 +28,8 @@ from jvp.resources import registry
 
 Bag = dict[str, Any]
 SETTINGS: Bag = {"virtType": "qemu"}
+LISTS = {f"get{token}s": token for token in registry.TYPES}
+"""The functions that list a kind, and which."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ class Column(Protocol):
 
     def outputs(self, label: str) -> Bag: ...
 
+    def ask(self, function: str, args: Bag) -> Bag:
+        """What a function answers."""
+        ...
+
+    def act(self, action: str, reference: str, args: Bag) -> Bag | None:
+        """What an action answers; None where this door has no form of it."""
+        ...
+
     def cancel(self) -> None: ...
 
     def close(self) -> None: ...
@@ -85,10 +95,25 @@ class Refused(Exception):
 
 def said(token: str, sentence: str) -> str:
     """A sentence in the spelling that doors differ in."""
-    return spelling.spoken(sentence, registry.TYPES[token].spec)
+    return spelling.spoken(sentence, registry.RESOURCES[token].spec)
 
 
-class Pulumi:
+class Acting:
+    """How an engine acts: by the resource that stands for the action, where one does."""
+
+    def act(self: Column, action: str, reference: str, args: Bag) -> Bag | None:
+        found = [token for token, one in registry.RESOURCES.items() if one.stands_for == action]
+        for token in found:
+            on = registry.ACTIONS[action].on
+            told = self.up(token, "act", {f"{on[:1].lower()}{on[1:]}": reference, **args})
+            assert told.action == "create", told
+            outputs = self.outputs("act")
+            self.destroy("act")
+            return {name: outputs[name] for name in fields(registry.ACTIONS[action].result)}
+        return None
+
+
+class Pulumi(Acting):
     """The Pulumi engine, with refresh before update."""
 
     name = "pulumi"
@@ -113,7 +138,7 @@ class Pulumi:
             if have is None:
                 reply = self._verb("Create", token, label, properties=encode(news), preview=True)
                 shown = public(decode(reply.properties))
-                outputs = set(fields(registry.TYPES[token].state)) - set(fields(registry.TYPES[token].spec))
+                outputs = set(fields(registry.RESOURCES[token].state)) - set(fields(registry.TYPES[token].spec))
                 return Told("create", unknown=frozenset(one for one in outputs if shown.get(one, UNKNOWN) is UNKNOWN))
             return self._planned(have, label, news)
         except Refused as error:
@@ -146,12 +171,17 @@ class Pulumi:
     def import_(self, token: str, label: str, reference: str) -> Told:
         reply = self._verb("Read", token, label, id=reference)
         if not reply.id:
-            return Told("refused", sentence=f'there is no {registry.TYPES[token].kind} "{reference}"')
+            return Told("refused", sentence=f'there is no {registry.RESOURCES[token].kind} "{reference}"')
         self.kept[label] = Kept(token, reply.id, decode(reply.inputs), decode(reply.properties))
         return Told("create")
 
     def outputs(self, label: str) -> Bag:
         return dict(reveal(public(self.kept[label].state)))
+
+    def ask(self, function: str, args: Bag) -> Bag:
+        reply = self._call("Invoke", tok=pulumi_type(function), args=encode(args))
+        assert not reply.failures, reply.failures
+        return dict(reveal(public(decode(getattr(reply, "return")))))
 
     def cancel(self) -> None:
         self._call("Cancel")
@@ -267,7 +297,7 @@ class Unfinished(Exception):
         self.detail = detail
 
 
-class Terraform:
+class Terraform(Acting):
     """Terraform or OpenTofu: a failed create is tainted, and so replaced by the next run."""
 
     name = "terraform"
@@ -316,7 +346,14 @@ class Terraform:
 
     def outputs(self, label: str) -> Bag:
         have = self.kept[label]
-        return dict(reveal(values.to_bag(registry.TYPES[have.token].state, have.state)))
+        return dict(reveal(values.to_bag(registry.RESOURCES[have.token].state, have.state)))
+
+    def ask(self, function: str, args: Bag) -> Bag:
+        declared, name = registry.FUNCTIONS[function], schema.type_name(function)
+        config = {**values.to_raw(declared.result, {}), **values.to_raw(declared.args, args)}
+        self._call("ValidateDataResourceConfig", type_name=name, config=values.encode(config))
+        reply = self._call("ReadDataSource", type_name=name, config=values.encode(config))
+        return dict(reveal(values.to_bag(declared.result, values.decode(reply.state))))
 
     def cancel(self) -> None:
         self._call("StopProvider")
@@ -327,7 +364,7 @@ class Terraform:
         self._server.stop(0).wait()
 
     def _run(self, token: str, label: str, raw: Bag, *, apply: bool) -> Told:
-        handler, kind = registry.TYPES[token], schema.type_name(token)
+        handler, kind = registry.RESOURCES[token], schema.type_name(token)
         config = {**values.to_raw(handler.spec, raw), **dict.fromkeys(("id", "unfinished", "timeouts", "adopt"))}
         config |= {facts.attribute: None for facts in fields(handler.state).values() if facts.output is not None}
         self._call("ValidateResourceConfig", type_name=kind, config=values.encode(config))
@@ -421,13 +458,13 @@ def _errors(reply: Any) -> list[str]:
 
 
 def _changed(token: str, prior: Bag, planned: Bag) -> Iterator[str]:
-    for name, facts in fields(registry.TYPES[token].spec).items():
+    for name, facts in fields(registry.RESOURCES[token].spec).items():
         if prior.get(facts.attribute) != planned.get(facts.attribute):
             yield name
 
 
 def _open(token: str, planned: Bag) -> Iterator[str]:
-    for name, facts in fields(registry.TYPES[token].state).items():
+    for name, facts in fields(registry.RESOURCES[token].state).items():
         if facts.output is not None and planned.get(facts.attribute) is UNKNOWN:
             yield name
 

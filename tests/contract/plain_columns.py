@@ -24,7 +24,7 @@ from urllib.parse import quote
 import httpx
 import uvicorn
 import yaml
-from tests.contract.columns import ENGINES, SETTINGS, Bag, Kept, Refused, Told, said
+from tests.contract.columns import ENGINES, LISTS, SETTINGS, Bag, Kept, Refused, Told, said
 
 from jvp.core.check import check
 from jvp.core.model import fields
@@ -126,6 +126,19 @@ class Rest(Plain):
         found: Bag = self._asked("GET", self._path(self.kept[label])).json()
         return found
 
+    def ask(self, function: str, args: Bag) -> Bag:
+        found: Bag = self._asked("POST", f"functions/{function}", args, asks=True).json()
+        if (token := LISTS.get(function)) is not None:
+            query = {name: str(value).lower() if value in (True, False) else value for name, value in args.items()}
+            assert [self._asked("GET", plural(token), **query).json()["items"]] == list(found.values())
+        return found
+
+    def act(self, action: str, reference: str, args: Bag) -> Bag:
+        declared = registry.ACTIONS[action]
+        path = f"{self._path(Kept(declared.on, reference))}/actions/{declared.word}"
+        found: Bag = self._asked("POST", path, args).json()
+        return found
+
     def cancel(self) -> None:
         for one in self._asked("GET", "operations").json()["items"]:
             if one["state"] == "running":
@@ -163,8 +176,9 @@ class Rest(Plain):
     def _path(have: Kept) -> str:
         return f"{plural(have.token)}/{quote(have.id, safe='')}"
 
-    def _asked(self, method: str, path: str, body: Any = None, **query: str) -> httpx.Response:
-        query |= {"wait": "2m"} if method != "GET" and not path.startswith("operations") else {}
+    def _asked(self, method: str, path: str, body: Any = None, *, asks: bool = False, **query: str) -> httpx.Response:
+        waits = method != "GET" and not asks and not path.startswith("operations")
+        query |= {"wait": "2m"} if waits else {}
         answer = self._client.request(method, f"/{path}", json=body, params=query)
         if answer.status_code >= 400:
             raise Refused(_told(answer.json()))
@@ -196,6 +210,31 @@ class Cli(Plain):
     def outputs(self, label: str) -> Bag:
         have = self.kept[label]
         found: Bag = json.loads(self._jvp(known.word_of(have.token), "show", have.id, "-o", "json")[1])
+        return found
+
+    def ask(self, function: str, args: Bag) -> Bag:
+        """Of one object `show` tells more than its function does."""
+        declared = registry.FUNCTIONS[function]
+        if (token := LISTS.get(function)) is not None:
+            assert args.get("details"), "a list for people and programs always has them"
+            filters = {name: value for name, value in args.items() if name != "details"}
+            found = json.loads(self._jvp(known.word_of(token), "list", *_options(filters), "-o", "json")[1])
+            return dict.fromkeys(fields(declared.result), found)
+        for token in registry.TYPES:
+            words = {function: word for word, function in known.functions_of(token)} | {f"get{token}": "show"}
+            if function in words:
+                command = [known.word_of(token), words[function], args[known.subject_of(declared.args, token)]]
+                return self._answered(function, *command)
+        return self._answered(function, known.kebab(function.removeprefix("get")))
+
+    def _answered(self, function: str, *words: str) -> Bag:
+        found = json.loads(self._jvp(*words, "-o", "json")[1])
+        return {name: found[name] for name in fields(registry.FUNCTIONS[function].result) if name in found}
+
+    def act(self, action: str, reference: str, args: Bag) -> Bag:
+        declared = registry.ACTIONS[action]
+        words = known.word_of(declared.on), declared.word, reference, *_options(args), "-o", "json"
+        found: Bag = json.loads(self._jvp(*words)[1])
         return found
 
     def cancel(self) -> None:
@@ -267,6 +306,15 @@ class Cli(Plain):
     def _plain(self, line: str) -> str:
         """A complaint without which document it is about."""
         return re.sub(rf'^jvp: ({re.escape(str(self._file))}, document 1, [a-z ]+ "[^"]*": )?', "", line)
+
+
+def _options(args: Bag) -> list[str]:
+    """Arguments as the command line takes them."""
+    words = []
+    for name, value in args.items():
+        word = known.kebab(name)
+        words += [f"--{word}" if value else f"--no-{word}"] if isinstance(value, bool) else [f"--{word}={value}"]
+    return words
 
 
 COLUMNS = (*ENGINES, Rest, Cli)

@@ -1,0 +1,121 @@
+"""What is asked, and what is done to an object that is there, through every door: the same answers about the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.contract import kinds
+from tests.contract.columns import LISTS, Column
+from tests.contract.conftest import Bench
+from tests.contract.plain_columns import COLUMNS
+
+from jvp.core.identity import DeclaredBy
+from jvp.core.model import fields
+from jvp.core.work import Work
+from jvp.resources import registry
+from jvp.resources.provider import Provider
+
+Bag = dict[str, Any]
+LEFT_OUT = {
+    *("availableBytes", "allocationBytes", "freeMemoryBytes"),  # the rest of the machine changes them in between
+    *("shutdownTimeout", "deleteData", "deleteWithInstance", "detachOnDelete"),  # `show` has them by the object's mark
+}
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Column]]:
+    made = [column(tmp_path_factory.mktemp("door")) for column in COLUMNS]
+    yield made
+    for column in made:
+        column.close()
+
+
+def test_every_door_answers_the_same(bench: Bench, columns: list[Column]) -> None:
+    """Each list by a filter of its own, and each function about one object, by its name and by its id."""
+    assert bench.pool is not None
+    assert bench.network is not None
+    name = bench.name("asked")
+    made = [
+        ("Template", bench.create("Template", name, {**kinds.template(bench, f"{name}-t"), "os": "debian"}).stored),
+        ("Instance", bench.create("Instance", name, kinds.running(bench, name)).stored),
+    ]
+    places = [(one.id, f"{bench.pool.state['name']}/{one.state['name']}") for one in (made[0][1], bench.volumes[0])]
+    subjects = {
+        "instance": (made[1][1].id, name), "network": (bench.network.id, bench.network.state["name"]),
+        "storagePool": (bench.pool.id, bench.pool.state["name"]), "template": places[0], "volume": places[1],
+    }  # fmt: skip
+    filters: dict[str, Bag] = {
+        "getInstances": {"state": "running", "network": bench.network.id}, "getNetworks": {"mode": "nat"},
+        "getStoragePools": {"state": "running"}, "getTemplates": {"os": "debian"},
+        "getVolumes": {"attached": True, "pool": bench.pool.id},
+    }  # fmt: skip
+    try:
+        for function in registry.FUNCTIONS:
+            for args in _questions(function, subjects, filters, bench.prefix):
+                first, *others = ((column.name, _still(column.ask(function, args))) for column in columns)
+                assert function not in LISTS or all(first[1].values()), (function, first)
+                for door, answer in others:
+                    assert answer == first[1], (function, door)
+    finally:
+        for token, stored in reversed(made):
+            bench.delete(token, stored)
+
+
+def _questions(function: str, subjects: Any, filters: dict[str, Bag], prefix: str) -> list[Bag]:
+    if function in LISTS:
+        return [{"name": f"{prefix}*", "details": True, **filters[function]}]
+    about = [subject for subject in subjects if subject in fields(registry.FUNCTIONS[function].args)]
+    return [{subject: reference} for subject in about for reference in subjects[subject]] or [{}]
+
+
+def _still(answer: Any) -> Any:
+    """Without what doors may tell differently."""
+    if isinstance(answer, list):
+        return [_still(one) for one in answer]
+    if isinstance(answer, dict):
+        return {name: _still(value) for name, value in answer.items() if name not in LEFT_OUT}
+    return answer
+
+
+ACTS: list[tuple[str, Bag, str]] = [
+    ("startInstance", {}, "running"),
+    ("pauseInstance", {}, "paused"),
+    ("resumeInstance", {}, "running"),
+    ("restartInstance", {"timeout": "0s"}, "running"),
+    ("stopInstance", {"force": True}, "stopped"),
+    ("stopStoragePool", {}, "inactive"),
+    ("startStoragePool", {}, "running"),
+    ("refreshStoragePool", {}, "running"),
+    ("stopNetwork", {}, "inactive"),
+    ("startNetwork", {}, "active"),
+]
+
+
+def test_every_door_acts_the_same(bench: Bench, columns: list[Column]) -> None:
+    """On the same objects, one door after the other: each act is seen on the node."""
+    name = bench.name("acted")
+    bare = {key: value for key, value in kinds.stopped(bench, name).items() if key not in ("disks", "nics")}
+    by = DeclaredBy.of("cli", "x", "")
+    objects = registry.objects(Provider(virt_type="qemu"))
+    raws = {"Instance": bare, "StoragePool": kinds.pool(bench, name), "Network": kinds.network(bench, name)}
+    made = {token: objects.apply(token, raw, Work(), by=by).stored for token, raw in raws.items()}
+    assert {action for action, *_ in ACTS} == set(registry.ACTIONS)
+    try:
+        for action, args, state in ACTS:
+            token = registry.ACTIONS[action].on
+            doors = set()
+            for column in columns:
+                run = bench.connection.lookupByUUIDString(made["Instance"].id).ID()
+                if (told := column.act(action, made[token].id, args)) is not None:
+                    found = objects.get(token, made[token].id, Work())
+                    assert found is not None
+                    assert (told["state"], found.state["state"]) == (state, state), (action, column.name)
+                    assert action != "restartInstance" or run != bench.connection.lookupByName(name).ID()
+                    doors.add(column.name)
+            stands = any(one.stands_for == action for one in registry.RESOURCES.values())
+            assert doors == {"rest", "cli"} | ({"pulumi", "terraform"} if stands else set())
+    finally:
+        for token, stored in made.items():
+            bench.delete(token, stored)
