@@ -92,6 +92,20 @@ def test_the_wheel_holds_provider_and_sdk_both_typed_and_nothing_else(dist: Path
     assert [path.name for path in dist.glob("*.tar.gz")] == [f"pulumi_jvp-{jvp.__version__}.tar.gz"]
 
 
+def test_the_wheel_opens_an_index(wheel: Path, tmp_path: Path) -> None:
+    """What brings a database to this version is in it, too."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "wheel")
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "wheel")!r})
+from jvp.index import store, tokens
+index = store.Index({f"sqlite:///{tmp_path}/jvp.db"!r})
+print(store.__file__, len(tokens.all_of(index)))
+"""
+    assert run(sys.executable, "-c", program) == f"{tmp_path}/wheel/jvp/index/store.py 0\n"
+
+
 @pytest.mark.both_ways
 def test_a_user_of_the_wheel_needs_no_line_in_the_project_and_no_active_environment(
     installed: Path, make_stack: Callable[[], Stack], tmp_path: Path, started: Start

@@ -1,0 +1,99 @@
+"""The tables. Times are seconds since 1970, in UTC; documents are JSON.
+
+A change here needs a migration in `migrations/versions`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Double, Index, MetaData, String, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Document = JSON().with_variant(JSONB(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    # So that migrations can name what they change.
+    metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
+    type_annotation_map = {dict[str, Any]: Document, dict[str, list[str]]: Document, list[str]: Document, float: Double}
+
+
+class TokenRow(Base):
+    """A token of the REST API. Its text is nowhere, only a hash of it."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """The first part of the token's text, by which it is found."""
+    hash: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(20))
+    scope: Mapped[dict[str, list[str]]]
+    created: Mapped[float]
+    expires: Mapped[float | None]
+    once: Mapped[bool]
+    """Whether it is taken once alone."""
+    used: Mapped[float | None]
+    """When it was taken last; written once a minute at most."""
+
+
+class OperationRow(Base):
+    """A change under way, or over."""
+
+    __tablename__ = "operations"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    request: Mapped[str | None] = mapped_column(String(200), index=True)
+    """The digest of the caller's Idempotency-Key."""
+    what: Mapped[str] = mapped_column(String(500))
+    caller: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(20))
+    call: Mapped[dict[str, Any] | None]
+    """What is needed to run it again; None where that would keep a secret, or cannot be."""
+    document: Mapped[dict[str, Any]]
+    """As it was shown last."""
+    server: Mapped[str] = mapped_column(String(36))
+    """Which server runs it."""
+    heartbeat: Mapped[float]
+    """When that server said last that it does."""
+    started: Mapped[float] = mapped_column(index=True)
+    ended: Mapped[float | None]
+
+
+class AuditRow(Base):
+    """One change that somebody asked for. Rows are added, never changed."""
+
+    __tablename__ = "audit"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[float] = mapped_column(index=True)
+    who: Mapped[str] = mapped_column(String(200))
+    door: Mapped[str] = mapped_column(String(20))
+    verb: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(40))
+    object_id: Mapped[str] = mapped_column(String(300))
+    name: Mapped[str] = mapped_column(String(300))
+    properties: Mapped[list[str]]
+    """The names of the properties that were given, never their values."""
+    outcome: Mapped[str] = mapped_column(String(20))
+    detail: Mapped[str] = mapped_column(String(2000))
+    """The sentence of an error."""
+    seconds: Mapped[float]
+
+
+class InventoryRow(Base):
+    """An object as a list told of it last."""
+
+    __tablename__ = "inventory"
+    __table_args__ = (Index("ix_inventory_node_kind", "node", "kind"),)
+
+    node: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[str] = mapped_column(String(300), primary_key=True)
+    name: Mapped[str] = mapped_column(String(300))
+    item: Mapped[dict[str, Any]]
+    words: Mapped[str] = mapped_column(Text)
+    """What a search goes by, in lower case: name, id, addresses, tags."""
+    seen: Mapped[float]
