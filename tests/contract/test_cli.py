@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -119,6 +120,33 @@ def test_a_file_of_documents_from_nothing_to_nothing(plain_bench: Bench, names: 
     gone = [line.rpartition(" ")[2] for line in installed("delete", "-f", str(file))[0].splitlines()]
     assert gone == ["deleted"] * 5
     assert all(line.endswith("is not there") for line in jvp("delete", "-f", str(file))[0].splitlines())
+
+
+def test_an_image_of_this_machine_is_a_file(
+    plain_bench: Bench, names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, right = f"{names['P']}pool", hashlib.sha256(IMAGE).hexdigest()
+    jvp("pool", "create", place, "--path", names["FOLDER"])
+    monkeypatch.chdir(tmp_path)
+    try:
+        create = ("template", "create", f"{place}/t", "--file", "./image")
+        _, said = jvp(*create, "--sha256", "0" * 64, code=exits.USAGE)
+        assert said.startswith(f"jvp: source.path: the image's checksum does not match: expected sha256:{'0' * 64}")
+        assert "source.path: is given twice" in jvp(*create, "--source", "path=/x", code=exits.USAGE)[1]
+        assert "source.path: there is no file" in jvp(*create[:-1], "other", code=exits.NOT_FOUND)[1]
+        assert "standard input is none" in jvp(*create[:-1], "-", code=exits.USAGE)[1]
+        jvp(*create, "--sha256", right.upper(), "--source", "format=raw")
+        made = json.loads(jvp("template", "show", f"{place}/t", "-o", "json")[0])
+        assert (made["source"]["path"], made["source"]["checksum"]) == (names["IMAGE"], f"sha256:{right}")
+        assert Path(made["path"]).read_bytes() == IMAGE
+        again = jvp("template", "set", f"{place}/t", *create[3:], "--sha256", right, "--source", "format=raw")[0]
+        assert again == f'template "{place}/t" is as declared\n'
+        jvp("volume", "create", f"{place}/v", "--file", "image", "--format", "raw")
+        assert json.loads(jvp("volume", "show", f"{place}/v", "-o", "json")[0])["imagePath"] == names["IMAGE"]
+        jvp("volume", "delete", f"{place}/v")
+        jvp("template", "delete", f"{place}/t")
+    finally:
+        jvp("pool", "delete", place)
 
 
 def test_single_objects_by_options(plain_bench: Bench, names: dict[str, str], tmp_path: Path) -> None:

@@ -170,8 +170,32 @@ from jvp.doors.cli.main import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main({words!r})
 """
-    found = imported(program, ("pydantic", "yaml", "grpc", "jvp.core.calls", *HOST, *OF_KINDS))
+    found = imported(program, ("pydantic", "yaml", "rich", "grpc", "jvp.core.calls", *HOST, *OF_KINDS))
     assert found == []
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_rich_is_imported_for_what_is_drawn_on_a_terminal_alone(terminal: bool) -> None:
+    program = f"""
+import io, sys
+from jvp.core.work import Progress
+from jvp.doors.cli import output
+from jvp.doors.cli.session import Lines
+class Out(io.StringIO):
+    def isatty(self):
+        return {terminal}
+real, sys.stdout, sys.stderr = sys.stdout, Out(), Out()
+if not {terminal}:
+    output.table(["name"], [{{"name": "a"}}])
+    output.properties({{"name": "a"}})
+    Lines().progress(Progress("copying", 1, 2, "copying 50%"))
+output.structured({{"name": "a"}}, "json")
+output.structured({{"name": "a"}}, "yaml")
+assert "rich" not in sys.modules
+output.table(["name"], [{{"name": "a"}}])
+sys.stdout = real
+"""
+    assert imported(program, ("rich",)) == ["rich"] * terminal
 
 
 def test_a_process_that_forks_plugins_has_imported_and_built_all() -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 import yaml
 from pydantic import Field
+from rich.cells import cell_len
 from tests.unit.core.toys import Cars
 
 from jvp.core.action import Action
@@ -22,9 +23,10 @@ from jvp.core.identity import Mark
 from jvp.core.listing import function_of
 from jvp.core.model import Spec
 from jvp.core.objects import Objects
-from jvp.core.work import Work, current
+from jvp.core.work import Progress, Work, current
 from jvp.doors.cli import completion, exits, output
 from jvp.doors.cli.main import main
+from jvp.doors.cli.session import Lines
 from jvp.resources import registry
 
 HUSH = "hunter2"
@@ -229,6 +231,55 @@ def test_a_table_has_colours_on_a_terminal_alone(
     monkeypatch.setenv("NO_COLOR", "1")
     output.table(["name", "state"], rows)
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_table_on_a_terminal_is_as_wide_as_that_and_harmless(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")
+    strange = "[red]x[/red] :smile: \x1b[2J\u202e"
+    output.table(["name", "declaredBy"], [{"name": "日本" * 20, "declaredBy": strange}])
+    head, first, *more = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "DECLARED-BY"]
+    assert max(map(cell_len, (head, first, *more))) <= 40
+    told = "".join(line[line.index("  ") if "  " in line else 0 :].strip() for line in (first, *more))
+    assert "[red]x" in told
+    assert ":smile:" in told
+    output.properties({"id": "[b]", "path": "/" + "x" * 60, "labels": {"\x07[i]": strange}})
+    text = capsys.readouterr().out
+    assert text.count("x") >= 60
+    assert "[b]" in text
+    assert not {"\x1b", "\x07", "\u202e"} & {*text}
+    # What cannot be squeezed any more the terminal itself wraps.
+    output.table([f"column{number}" for number in range(9)], [])
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_progress_has_bytes_rate_and_time_left_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for shown, variables in ((Terminal(), {"TERM": "xterm", "COLUMNS": "120"}), (io.StringIO(), {"TERM": "xterm"}),
+                             (Terminal(), {"TERM": "dumb"})):  # fmt: skip
+        monkeypatch.setattr(sys, "stderr", shown)
+        for name, text in variables.items():
+            monkeypatch.setenv(name, text)
+        lines = Lines()
+        for done in (10 << 20, 20 << 20):
+            lines.progress(Progress("copying [red]", done, 40 << 20, "copying 25%"))
+        lines.status("the rest")
+        lines.warn("careful")
+        told = shown.getvalue()
+        assert told.endswith("warning: careful\n")
+        drawn = "copying [red]" in told and "20 MiB of 40 MiB" in told and "iB/s" in told and "the rest" in told
+        assert drawn == ("COLUMNS" in variables), told
+        if drawn:
+            # The bar and the line are taken away before what stays.
+            assert "\x1b[2K" in told
+            assert "the rest\r\x1b[Kwarning" in told
 
 
 @pytest.mark.parametrize(

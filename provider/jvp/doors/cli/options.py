@@ -5,6 +5,7 @@
     lists                      once for each item: --nic network=lan --nic network=dmz
     what has properties        --root-disk size=20GiB,pool=fast; anything deeper as YAML, --cloud-init @user.yaml
     secrets                    from a file, or from standard input: --password-file FILE, --password-file -
+    an image                   --file FILE for the property that names a local file, --sha256 HEX for its checksum
 
 A list can be given by the name of one item, too: --nic is --nics.
 """
@@ -12,12 +13,14 @@ A list can be given by the name of one item, too: --nic is --nics.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import typing
 from pathlib import Path
 from typing import Any
 
 from jvp.core.errors import Invalid, dotted
+from jvp.core.facts import LocalFile
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.values import Bag, Secret
 from jvp.doors.cli.known import kebab
@@ -25,6 +28,7 @@ from jvp.doors.cli.known import kebab
 PREFIX = "property:"
 """Before the names of properties among the parsed arguments."""
 _INPUT = "-"
+_FILE, _SHA256 = "file", "sha256"
 
 
 def add(parser: argparse.ArgumentParser, model: type[Spec], skip: tuple[str, ...] = ()) -> None:
@@ -35,6 +39,23 @@ def add(parser: argparse.ArgumentParser, model: type[Spec], skip: tuple[str, ...
             # What every command has keeps its word.
             words = [word for word in _words(name, facts) if word not in taken] or [f"--property-{kebab(name)}"]
             parser.add_argument(*words, dest=PREFIX + name, default=argparse.SUPPRESS, **_form(facts))
+    place = _local_file(model)
+    if place is not None:
+        about = f"the image, a file on this machine: {dotted(place)}"
+        parser.add_argument("--file", dest=_FILE, metavar="FILE", help=about)
+        if len(place) > 1:
+            about = f"what the image must hash to: {dotted((*place[:-1], 'checksum'))}"
+            parser.add_argument("--sha256", dest=_SHA256, metavar="HEX", help=about)
+
+
+def _local_file(model: type[Spec]) -> tuple[str, ...] | None:
+    """The property of a model, or of a part of it, that names a file of this machine."""
+    for name, facts in fields(model).items():
+        if facts.fact(LocalFile) is not None:
+            return (name,)
+        if facts.item is not None and not facts.is_list and (inner := _local_file(facts.item)) is not None:
+            return (name, *inner)
+    return None
 
 
 def _words(name: str, facts: FieldFacts) -> list[str]:
@@ -68,7 +89,25 @@ def given(parsed: argparse.Namespace, model: type[Spec]) -> Bag:
         value = getattr(parsed, PREFIX + name, None)
         if value is not None:
             found[name] = _value(facts, value, (name,))
+    place = _local_file(model)
+    if place is not None and (file := getattr(parsed, _FILE, None)) is not None:
+        if file == _INPUT:
+            raise Invalid("an image comes from a file, for it is read twice; standard input is none", path=place)
+        _put(found, place, os.path.abspath(file))  # noqa: PTH100 (a link stays one)
+    if place is not None and (digits := getattr(parsed, _SHA256, None)) is not None:
+        _put(found, (*place[:-1], "checksum"), f"sha256:{digits.lower().removeprefix('sha256:')}")
     return found
+
+
+def _put(bag: Bag, path: tuple[str, ...], value: str) -> None:
+    *above, name = path
+    for one in above:
+        bag = bag.setdefault(one, {})
+    if not isinstance(bag, dict):
+        return  # the check says what is wrong with it
+    if name in bag:
+        raise Invalid("is given twice", path=path)
+    bag[name] = value
 
 
 def _value(facts: FieldFacts, value: Any, path: tuple[str | int, ...]) -> Any:

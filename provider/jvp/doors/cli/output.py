@@ -1,4 +1,7 @@
-"""What commands print: tables for people, JSON and YAML for programs, names for shells."""
+"""What commands print: tables for people, JSON and YAML for programs, names for shells.
+
+On a terminal rich draws the tables. Elsewhere they are plain columns, for its import takes as long as a short list.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ from jvp.doors.cli.known import kebab
 FORMATS = ("table", "wide", "json", "yaml", "name")
 NONE = "-"
 """In a table, what is not known or not there."""
-_COLOURS = {"running": 32, "active": 32, "paused": 33, "suspended": 33, "stopping": 33, "degraded": 33, "crashed": 31,
-            "inaccessible": 31, "stopped": 2, "inactive": 2}  # fmt: skip
-"""States and their colours on a terminal."""
+_STYLES = {"running": "green", "active": "green", "paused": "yellow", "suspended": "yellow", "stopping": "yellow",
+           "degraded": "yellow", "crashed": "red", "inaccessible": "red", "stopped": "dim",
+           "inactive": "dim"}  # fmt: skip
+"""States and their styles on a terminal."""
 _BYTES = "Bytes"
 
 
@@ -68,15 +72,14 @@ def table(columns: Sequence[str], rows: Iterable[Bag]) -> None:
     """Print rows under the names of their properties."""
     head = [heading(name) for name in columns]
     body = [[_cell(name, row.get(name)) for name in columns] for row in rows]
+    if sys.stdout.isatty():
+        from jvp.doors.cli import terminal
+
+        terminal.table(head, [[*map(_styled, columns, cells)] for cells in body])
+        return
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    print(_line(head, widths))
-    coloured = _is_coloured()
-    for cells in body:
-        line = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        if coloured and "state" in columns:
-            at = columns.index("state")
-            line[at] = f"\x1b[{_COLOURS.get(cells[at], 0)}m{line[at]}\x1b[0m"
-        print("  ".join(line).rstrip())
+    for cells in (head, *body):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def heading(name: str) -> str:
@@ -93,6 +96,11 @@ def in_words(bag: Bag) -> str:
 def properties(bag: Bag) -> None:
     """Print one object: a line for each value."""
     rows = list(_flat(bag, ""))
+    if sys.stdout.isatty():
+        from jvp.doors.cli import terminal
+
+        terminal.pairs([(name, _styled(name, text)) for name, text in rows])
+        return
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         print(f"{name.ljust(width)}  {text}".rstrip())
@@ -132,10 +140,5 @@ def short_size(size: int) -> str:
     return size_text(size) if size else "0"
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-
-
-def _is_coloured() -> bool:
-    """Source: no-color.org; TERM=dumb is a terminal without colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _styled(name: str, text: str) -> tuple[str, str]:
+    return text, _STYLES.get(text, "") if name == "state" else ""

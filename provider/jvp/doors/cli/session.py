@@ -19,7 +19,7 @@ from jvp.core.model import fields
 from jvp.core.text import harmless
 from jvp.core.types import duration_s
 from jvp.core.values import Bag
-from jvp.core.work import Work
+from jvp.core.work import Progress, Work
 from jvp.doors.cli.known import kebab
 from jvp.resources import registry
 
@@ -78,7 +78,8 @@ class Session:
         before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             warn = (lambda _line: None) if quiet else self._lines.warn
-            yield Work(time.monotonic() + self._limit_s(verb), cancelled, self._lines.status, warn)
+            lines = self._lines
+            yield Work(time.monotonic() + self._limit_s(verb), cancelled, lines.status, warn, lines.progress)
         finally:
             self._lines.close()
             for number, handler in before.items():
@@ -98,17 +99,30 @@ class Lines:
     """Progress and warnings on standard error: progress on a terminal alone, where the next line takes its place."""
 
     def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
+        self._shows = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._open = False
+        self._bar: Any = None
         self._lock = threading.Lock()
 
     def status(self, line: str) -> None:
         if self._shows:
             width = shutil.get_terminal_size().columns - 1
             with self._lock:
-                sys.stderr.write(f"\r\x1b[K{harmless(line)[:width]}")
+                self._clear()
+                sys.stderr.write(harmless(line)[:width])
                 sys.stderr.flush()
                 self._open = True
+
+    def progress(self, found: Progress) -> None:
+        """Show how far a transfer is."""
+        if self._shows:
+            from jvp.doors.cli import terminal
+
+            with self._lock:
+                if self._bar is None:
+                    self._clear()
+                    self._bar = terminal.Bar(sys.stderr)
+                self._bar.show(found)
 
     def warn(self, line: str) -> None:
         self.close()
@@ -117,7 +131,13 @@ class Lines:
     def close(self) -> None:
         """Take the last line of progress away."""
         with self._lock:
-            if self._open:
-                sys.stderr.write("\r\x1b[K")
-                sys.stderr.flush()
-                self._open = False
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._open:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._open = False
