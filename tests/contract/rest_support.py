@@ -25,7 +25,7 @@ def server(folder: Path, *options: str, **environment: str) -> Iterator[Rest]:
             [sys.executable, "-m", "jvp.doors.cli.main", "serve", "--socket", str(socket), *options],
             stderr=into,
             stdout=into,
-            env={**os.environ, **environment},
+            env={**os.environ, "JVP_INDEX": f"sqlite:///{folder}/index.db", **environment},
         )
     try:
         end = time.monotonic() + START_S

@@ -210,7 +210,7 @@ def test_the_log_has_one_line_for_a_request_and_nothing_of_its_query(rest: Rest)
 
 
 def serving(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "jvp.doors.cli.main", "serve", *arguments]
+    return [sys.executable, "-m", "jvp.doors.cli.main", "serve", "--index", "none", *arguments]
 
 
 @pytest.mark.parametrize("path", ["/proc/none/jvp.sock", f"/tmp/{'x' * 120}.sock"])
@@ -323,3 +323,14 @@ def test_an_operation_that_is_over_keeps_nothing_of_its_work() -> None:
     operations.close()
     with pytest.raises(Exception, match="is being stopped"):
         operations.start("PUT /x", "somebody", run, 60)
+
+
+def test_an_index_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    url = "postgresql://jvp:sesame@127.0.0.1:1/jvp"
+    done = subprocess.run(
+        serving("--socket", str(tmp_path / "jvp.sock"), "--index", url), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("jvp: the index postgresql://jvp:***@127.0.0.1:1/jvp does not answer: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "jvp.sock").exists()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 MODULE = "jvp.doors.rest.server"
-NEEDED = ("fastapi", "uvicorn")
+NEEDED = ("fastapi", "sqlalchemy", "uvicorn")
 
 
 def add_to(commands: Commands) -> None:
@@ -26,6 +26,10 @@ def add_to(commands: Commands) -> None:
         "--uri", help="the libvirt connection; by default JVP_URI, LIBVIRT_DEFAULT_URI or qemu:///system"
     )
     command.add_argument("--socket", help="where to listen, by default /run/jvp/jvp.sock, or in the runtime folder")
+    command.add_argument(
+        "--index", metavar="URL",
+        help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
+    )  # fmt: skip
     command.set_defaults(run=run)
 
 
@@ -33,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Serve until a signal ends it. Raises Rejected where the extra is not installed."""
     if not all(map(importlib.util.find_spec, NEEDED)):
         raise Rejected('the server is not installed; install it with: pip install "pulumi-jvp[serve]"')
-    given = [f"--{name}={getattr(parsed, name)}" for name in ("uri", "socket") if getattr(parsed, name)]
+    given = [f"--{name}={getattr(parsed, name)}" for name in ("uri", "socket", "index") if getattr(parsed, name)]
     sys.argv = ["jvp serve", *given]
     try:
         runpy.run_module(MODULE, run_name="__main__", alter_sys=True)

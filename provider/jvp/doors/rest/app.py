@@ -24,6 +24,7 @@ from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
 from jvp.doors.rest.waiting import Pending
+from jvp.index.store import Index
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 
@@ -32,7 +33,9 @@ THREADS = 100
 BODY_MAX = 4 * 1024**2
 
 
-def make_app(objects: Objects, provider: Provider, operations: Operations, *, bus: Bus | None = None) -> FastAPI:
+def make_app(
+    objects: Objects, provider: Provider, operations: Operations, *, index: Index | None = None, bus: Bus | None = None
+) -> FastAPI:
     """The application over one node. Connects only when a request needs it. What happens is told on the bus."""
 
     @asynccontextmanager
@@ -45,7 +48,7 @@ def make_app(objects: Objects, provider: Provider, operations: Operations, *, bu
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
-    door = Door(objects, provider, operations, bus=bus or Bus())
+    door = Door(objects, provider, operations, index=index, bus=bus or Bus())
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)

@@ -26,6 +26,7 @@ from jvp.doors.rest.operations import Answer, Operation, Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.turns import Turns
 from jvp.doors.rest.waiting import Pending
+from jvp.index.store import Index
 from jvp.resources.provider import Provider
 
 SOON_S = 1.0
@@ -43,6 +44,8 @@ class Door:
     objects: Objects
     provider: Provider
     operations: Operations
+    index: Index | None = None
+    """None where the server has none: then it serves the socket alone."""
     turns: Turns = field(default_factory=Turns)
     bus: Bus = field(default_factory=Bus)
 

@@ -26,10 +26,12 @@ from jvp.core.errors import Invalid, JvpError
 from jvp.doors.rest.app import make_app
 from jvp.doors.rest.caller import SocketProtocol
 from jvp.doors.rest.operations import Operations
+from jvp.index.store import Index, default_url
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 
 GROUP = "libvirt"
+NO_INDEX = "none"
 MODE = 0o660
 STOP_S = 20
 PROBE_S = 5.0
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it."""
     parsed = parser().parse_args(arguments)
     try:
-        return serve(settings(parsed.uri), Path(parsed.socket))
+        return serve(settings(parsed.uri), Path(parsed.socket), parsed.index or default_url())
     except JvpError as error:
         print(f"jvp: {error}", file=sys.stderr)
         return 1
@@ -52,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--socket", default=default_socket(), help="the socket to listen on; systemd's own wins (default: %(default)s)"
     )
+    found.add_argument(
+        "--index", metavar="URL",
+        help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
+    )  # fmt: skip
     return found
 
 
@@ -70,17 +76,22 @@ def settings(uri: str | None) -> Provider:
     return checked.spec
 
 
-def serve(provider: Provider, path: Path) -> int:
+def serve(provider: Provider, path: Path, url: str) -> int:
     """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
     operations = Operations()
-    with listening(path) as listener:
-        app = make_app(registry.objects(provider), provider, operations)
+    with contextlib.ExitStack() as stack:
+        index = None if url == NO_INDEX else Index(url)
+        if index is not None:
+            stack.callback(index.close)
+        listener = stack.enter_context(listening(path))
+        app = make_app(registry.objects(provider), provider, operations, index=index)
         config = uvicorn.Config(
             app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S,
             access_log=False, proxy_headers=False,  # the app logs; the kernel alone tells who calls
         )  # fmt: skip
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-        print(f"jvp {jvp.__version__} serves {listener.getsockname()}", file=sys.stderr, flush=True)
+        without = "" if index is not None else ", without an index"
+        print(f"jvp {jvp.__version__} serves {listener.getsockname()}{without}", file=sys.stderr, flush=True)
         _Server(config, operations).run([listener])
         operations.stop(STOP_S)
     return 0
