@@ -16,9 +16,11 @@ from tests.contract.storage_support import Lines
 from jvp.core.errors import Rejected
 from jvp.core.identity import Mark
 from jvp.core.stored import Stored
+from jvp.core.work import Work
 from jvp.libvirt.link.xml import parse, put, sub, text_of, value
 from jvp.libvirt.storage import volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
+from jvp.libvirt.storage.volumes import LAYER
 
 PLAIN = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 
@@ -225,6 +227,10 @@ def layered(machine: Machine, name: str) -> list[Path]:
         put(disk, "driver/@type", "qcow2")
         made.append(layer)
     connection.defineXML(text_of(root))
+    volume = machine.volume.state["name"]
+    record = volume_record.get(pool, volume)
+    assert record is not None
+    volume_record.put(pool, volume, record.having(facts={**record.facts, LAYER: made[1].name}))
     pool.refresh()
     return made
 
@@ -252,9 +258,15 @@ def test_layers_of_ours_are_where_a_disk_goes_on(make: Any, bench: Bench, runnin
     machine.stored = bench.update("Instance", read, raw).stored
     assert machine.stored.state["rootDiskBytes"] == 2 << 20
     assert machine.stored.state["rootDiskPath"] == read.state["rootDiskPath"]
+    larger = {**machine.volume_raw, "size": "3MiB"}
     for _ in range(2):
-        grown = bench.update("Volume", machine.volume, {**machine.volume_raw, "size": "3MiB"}).stored
+        grown = bench.update("Volume", machine.volume, larger).stored
         assert grown.state["sizeBytes"] == 3 << 20
+    # And so it is read: by its record, which names the layer.
+    assert bench.converged("Volume", grown, larger).state["path"] == machine.volume.state["path"]
+    told, _ = bench.calls.invoke("getVolume", {"volume": machine.volume.id}, Work())
+    assert told is not None
+    assert (told["sizeBytes"], told["attachedTo"]) == (3 << 20, [machine.raw["name"]])
     bases = [Path(read.state["rootDiskPath"]), Path(machine.volume.state["path"])]
     assert [virtual_size(path) for path in (*layers, *bases)] == [2 << 20, 3 << 20, 1 << 20, 1 << 20]
     # Nothing else is done to the volume below.

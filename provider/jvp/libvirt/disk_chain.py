@@ -16,13 +16,14 @@ from functools import cached_property
 import libvirt
 
 from jvp.core.errors import NotFound
+from jvp.core.words import listed
 from jvp.core.work import current
 from jvp.libvirt.domain import disk_source
 from jvp.libvirt.domain.disks import DomainDisk
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.libvirt.storage import kinds, lookup, templates, volume_record
+from jvp.libvirt.storage import kinds, layer_names, lookup, templates, volume_record
 
 DECLARED = "volume"
 """The kind of the record of a volume that a program declares."""
@@ -65,6 +66,8 @@ class Layer:
         volume = self.volume
         if volume is None:
             return Whose.UNKNOWN
+        if layer_names.is_layer(volume.name):
+            return Whose.LAYER
         if (record := volume.record) is not None:
             return Whose.VOLUME if record.kind == DECLARED else Whose.LAYER
         if (made := _MADE.fullmatch(volume.name)) and made[1] == "root":
@@ -212,12 +215,23 @@ def may_hold_layers(files: Collection[str]) -> bool:
     return any(map(_is_layers_name, names)) or any(volume_record.volume_name(name) not in names for name in others)
 
 
-def covered(domain: str, target: str) -> str:
-    """What lies over the disk of a domain, and what to do about it."""
+def covered(chain: Chain, domain: handles.Domain, path: str | None) -> str:
+    """What lies over the disk `path` of a domain, whose chain this is, and what to do about it. Raises libvirtError."""
+    name = domain.name()
+    if path is not None and chain.stands_for(path):
+        return f"{under(chain.view, name, domain.UUIDString())}; delete that first, which merges it into the disk below"
+    target = value(chain.disk, "target/@dev") or ""
     return (
-        f'lies under an overlay of "{domain}", as another tool\'s external snapshot makes one; merge that first: while '
-        f'the guest runs, "virsh blockcommit {domain} {target} --active --pivot", then delete the overlay\'s file'
+        f'lies under an overlay of "{name}", as another tool\'s external snapshot makes one; merge that first: while '
+        f'the guest runs, "virsh blockcommit {name} {target} --active --pivot", then delete the overlay\'s file'
     )
+
+
+def under(view: View, domain: str, uuid: str) -> str:
+    """That a disk lies under snapshots of ours, and under which. Raises libvirtError."""
+    names = (view.names(pool) for pool in lookup.active_pools(view.node.connection))
+    found = [name for files in names for instance, name in layer_names.snapshots(files) if instance == uuid]
+    return f'lies under a snapshot of "{domain}"' + (f" ({listed(found)})" if found else "")
 
 
 def _is_layers_name(name: str) -> bool:

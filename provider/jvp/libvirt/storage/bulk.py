@@ -17,7 +17,7 @@ from jvp.libvirt.link.xml import Element, volume_xml
 from jvp.libvirt.storage import lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.volume_record import Sidecar
-from jvp.libvirt.storage.volumes import Found
+from jvp.libvirt.storage.volumes import Found, seen_size
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ def _looked_at(
             return seen
         raise
     record, by = _recorded(pool, name) if volume_record.volume_name(name) in names else (None, None)
-    return SeenFile(seen.id, name, seen.pool, Found(pool, volume, root, record), None, by)
+    known = Found(pool, volume, root, record, seen_size(pool, record))
+    return SeenFile(seen.id, name, seen.pool, known, None, by)
 
 
 def _recorded(pool: handles.StoragePool, name: str) -> tuple[Sidecar | None, str | None]:

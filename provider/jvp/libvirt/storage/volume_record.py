@@ -351,7 +351,7 @@ def _loaded(raw: bytes) -> Any:
 
 
 _TEXTS = ("template_id", "template_pool", "template_file", "volume_id", "volume_pool", "image_path", "birth", "current",
-          "next", "digest", "source_key", "created", "os")  # fmt: skip
+          "next", "digest", "source_key", "created", "os", "layer")  # fmt: skip
 _LISTS = {"superseded": str, "going": str, "shapes": list}
 
 

@@ -11,10 +11,10 @@ from jvp.core.errors import JvpError, Undefined
 from jvp.core.identity import Mark
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
-from jvp.libvirt.link.errors import Gone, is_gone
+from jvp.libvirt.link.errors import Gone, is_gone, unless_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, pool_mark, templates, volume_record
+from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.volume_claim import untaken
 from jvp.libvirt.storage.volume_record import Sidecar
 
@@ -31,7 +31,12 @@ class Found:
     root: Element
     record: Sidecar | None
     seen: int | None = None
-    """What a guest sees of it where layers of ours lie over it."""
+    """What a guest sees of it where layers of ours lie over it: the record names the one that it writes to."""
+
+    @classmethod
+    def of(cls, pool: handles.StoragePool, volume: handles.StorageVol, record: Sidecar | None) -> Found:
+        """Raises libvirtError."""
+        return cls(pool, volume, volume_xml(volume), record, seen_size(pool, record))
 
     @property
     def name(self) -> str:
@@ -40,6 +45,12 @@ class Found:
     @property
     def path(self) -> str:
         return value(self.root, "target/path") or ""
+
+    @property
+    def active(self) -> str:
+        """The file that a guest which has the volume writes to."""
+        layer = self.record.facts.get(LAYER) if self.record is not None and self.seen is not None else None
+        return f"{kinds.folder_of(self.path)}/{layer}" if layer else self.path
 
     @property
     def format(self) -> str:
@@ -81,6 +92,22 @@ class Found:
         return None
 
 
+LAYER = "layer"
+"""A fact of the record: the name of the layer of ours over the volume that a guest writes to, in the same pool."""
+
+
+def seen_size(pool: handles.StoragePool, record: Sidecar | None) -> int | None:
+    """The size of the layer that the record names; None without one, and where its merge was cut off at the end.
+
+    Raises libvirtError.
+    """
+    name = record.facts.get(LAYER) if record is not None else None
+    layer = lookup.find_volume(pool, name) if name else None
+    with unless_gone(Gone.VOLUME):
+        return number(volume_xml(layer), "capacity") if layer is not None else None
+    return None
+
+
 class VolumeApi:
     """The calls on volumes of one node. Raise libvirtError unless they say otherwise."""
 
@@ -107,20 +134,19 @@ class VolumeApi:
         try:
             volume = lookup.find_volume(pool, name)
             if volume is not None:
-                root = volume_xml(volume)
-                return Found(pool, volume, root, volume_record.get(pool, name))
+                root, record = volume_xml(volume), volume_record.get(pool, name)
+                return Found(pool, volume, root, record, seen_size(pool, record))
         except libvirt.libvirtError as error:
             # A file that was removed behind libvirt's back is found by name, and then has no XML.
             if not is_gone(error, Gone.VOLUME):
                 raise self._stopped(pool, error) from None
         if pool_mark.is_gone(work, pool, name):
             return None
-        volume = pool.storageVolLookupByName(name)
-        return Found(pool, volume, volume_xml(volume), volume_record.get(pool, name))
+        return Found.of(pool, pool.storageVolLookupByName(name), volume_record.get(pool, name))
 
     def found(self, pool: handles.StoragePool, volume: handles.StorageVol, record: Sidecar | None) -> Found:
         """A volume that was just made or looked up, as it is."""
-        return Found(pool, volume, volume_xml(volume), record)
+        return Found.of(pool, volume, record)
 
     def acknowledge(self, found: Found) -> None:
         """Note that an engine's state has the volume. Best effort; nothing when that is noted, or it is foreign."""

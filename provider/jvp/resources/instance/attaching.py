@@ -96,6 +96,9 @@ def _refuse_base(view: View, wish: Wish, user: str) -> None:
         return
     tops = disk_chain.standing(view, pool, wish.where)
     if tops and not any(disk.domain.UUIDString() == user for top in tops for disk in users.get(top, ())):
+        if (disk := disk_chain.under_ours(view, wish.where)) is not None:
+            why = disk_chain.under(view, disk.name, disk.domain.UUIDString())
+            raise Rejected(f'volume "{name}" {why}, which writing to it would break; delete that first', path=wish.path)
         raise Rejected(
             f'volume "{name}" lies under {listed(tops)}, which writing to it would break; merge that into it '
             '("qemu-img commit"), or delete it',

@@ -9,7 +9,7 @@ from jvp.libvirt import disk_chain
 from jvp.libvirt.disk_chain import Chain
 from jvp.libvirt.domain import disk_source
 from jvp.libvirt.link import handles
-from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
 from jvp.resources.instance.definition import DiskSource, Names, disk_key, is_declared, names_of, source_of, told_format
 from jvp.resources.instance.model import Instance, InstanceState
@@ -38,13 +38,13 @@ def refuse_moved(view: View, domain: handles.Domain, inactive: Element, spec: In
         index, reference = wanted.get(key, (None, None))
         if key not in had or reference == had[key] or not is_declared(device, known):
             continue
-        going = False
+        chain, path, going = Chain(view, device), "", False
         with contextlib.suppress(JvpError):  # of what cannot be found nothing is known
             path = view.meant(had[key]).path
             if reference is not None and path == view.meant(reference).path:
                 continue
-            going = bool(Chain(view, device).over(path))
+            going = bool(chain.over(path))
         if going:
-            why = disk_chain.covered(domain.name(), value(device, "target/@dev") or "")
+            why = disk_chain.covered(chain, domain, path)
             where = ("disks",) if index is None else ("disks", index, "volume")
             raise Rejected(f'the volume "{had[key]}" of the disk "{key}" {why}', path=where)

@@ -88,5 +88,5 @@ def refuse_covered(view: View, domain: handles.Domain, root: Element, own: str |
     """Raise Rejected when the root disk `own` lies under another tool's layer, which would have to grow with it."""
     chain = root_chain(view, root)
     if chain is not None and chain.path != own and (own is None or not chain.stands_for(own)):
-        why = disk_chain.covered(domain.name(), value(chain.disk, "target/@dev") or "")
+        why = disk_chain.covered(chain, domain, own)
         raise Rejected(f"the root disk {own} {why}", path=("rootDisk", "size"))

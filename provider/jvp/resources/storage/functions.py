@@ -110,7 +110,7 @@ class GetVolume:
             if found is None:
                 raise NotFound(f'volume "{args.volume}" is gone', path=("volume",))
             allocation = number(found.root, "allocation")
-            disks = seen_domains(self.node).users.get(found.path, ())
+            disks = seen_domains(self.node).users.get(found.active, ())
             return VolumeFound(
                 id=object_id,
                 name=found.name,

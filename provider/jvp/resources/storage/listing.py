@@ -48,7 +48,7 @@ def volumes(node: Node, work: Work, filters: VolumeFilters) -> Iterator[VolumeIt
         work.check()
         found = one.volume
         path = found.path if found is not None else None
-        having = users.get(path or "", ()) if users is not None else ()
+        having = users.get(found.active, ()) if users is not None and found is not None else ()
         attached_to = sorted({disk.name for disk in having if not disk.backing})
         if filters.looks and not filters.takes_declarer(one.declared_by):
             continue

@@ -137,7 +137,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
     def users(self, work: Work, object_id: str) -> Sequence[str]:
         with libvirt_errors(f'volume "{object_id.partition("/")[2]}"'):
             found = self.api.find(work, object_id)
-            users = seen_domains(self.node).users.get(found.path, ()) if found is not None else ()
+            users = seen_domains(self.node).users.get(found.active, ()) if found is not None else ()
             return sorted({disk.name for disk in users})
 
     def list(self, work: Work, filters: VolumeFilters | None = None) -> Iterator[VolumeItem]:

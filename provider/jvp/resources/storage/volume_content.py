@@ -96,8 +96,8 @@ class CheckedClone(Clone):
         self.original.refuse_unsteady(view.users)
         if (disk := disk_chain.under_ours(view, self.original.path)) is not None:
             raise Rejected(
-                f'volume "{self.original.name}" lies under a snapshot of "{disk.name}", and cannot be cloned before '
-                "that is merged",
+                f'volume "{self.original.name}" {disk_chain.under(view, disk.name, disk.domain.UUIDString())}, and '
+                "cannot be cloned before that is merged",
                 path=("volume",),
             )
         super().refuse(pool)

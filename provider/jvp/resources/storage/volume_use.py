@@ -77,7 +77,7 @@ def _release(work: Work, node: Node, found: Found, *, detach: bool) -> None:
     lookup.remember_base(found.pool, found.name, found.root)
     covering, is_base = disk_chain.covering(view, found.pool, found.path)
     if covering:
-        raise _covered(found, covering[0])
+        raise _covered(view, found, covering[0])
     users = disks.disk_users(connection).get(found.path, []) if found.path in seen else []
     foreign = sorted({disk.name for disk in users if not disk.ours})
     if foreign:
@@ -100,7 +100,7 @@ def _grown_above(view: View, found: Found, covering: list[DomainDisk], size: int
     alone = active is not None and {chain.path for chain in chains} == {active.path}
     volume = active.volume if active is not None else None
     if active is None or volume is None or not alone or not all(chain.stands_for(found.path) for chain in chains):
-        raise _covered(found, covering[0], ("size",))
+        raise _covered(view, found, covering[0], ("size",))
     now = active.size or 0
     _refuse_less(found, now, size)
     if size > now:
@@ -125,6 +125,6 @@ def _refuse_less(found: Found, now: int, size: int) -> None:
         )
 
 
-def _covered(found: Found, disk: DomainDisk, where: Path = ()) -> Rejected:
-    name = kinds.name_of(found.path)
-    return Rejected(f'volume "{name}" {disk_chain.covered(disk.name, disk.target)}', path=where)
+def _covered(view: View, found: Found, disk: DomainDisk, where: Path = ()) -> Rejected:
+    why = disk_chain.covered(Chain(view, disk.element), disk.domain, found.path)
+    return Rejected(f'volume "{kinds.name_of(found.path)}" {why}', path=where)
