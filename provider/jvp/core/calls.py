@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from jvp.core import bags
+from jvp.core import audit, bags
 from jvp.core.abandon import leavable
 from jvp.core.action import AnyAction
+from jvp.core.audit import Sink
 from jvp.core.bags import Given
 from jvp.core.check import failures_text
 from jvp.core.diff import declared
@@ -43,8 +45,9 @@ class Calls(Verbs):
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
         actions: Mapping[str, AnyAction] | None = None,
+        audit: Sink | None = None,
     ) -> None:
-        super().__init__(handlers, functions, host, outlook, actions)
+        super().__init__(handlers, functions, host, outlook, actions, audit)
         self._adopters: dict[tuple[str, str], str] = {}
         """Which key has adopted an object since this began, by token and id: the object itself bears no mark of it."""
 
@@ -68,12 +71,15 @@ class Calls(Verbs):
         handler = self.handlers[token]
         return self._foreseen(handler, self._upgraded(handler, stored), new, work, plan, defaults=defaults)
 
-    @leavable
     def create(self, token: str, key: Key, inputs: Given, work: Work, *, adopt: bool = False) -> Result:
         """Make the object. Raises a JvpError when nothing was left behind.
 
         With `adopt` an object that is there already under the declared name is taken over: imported and updated.
         """
+        about = partial(self._about, "create", self.handlers[token], inputs, name=key.label)
+        return self._change(about, work, lambda work: self._made(token, key, inputs, work, adopt=adopt))
+
+    def _made(self, token: str, key: Key, inputs: Given, work: Work, *, adopt: bool) -> Result:
         handler, bag = self.handlers[token], bags.bag_of(inputs)
         with self._guarded(bag, work=work) as work:
             self.host()  # before anything is made: what cannot be recorded would be lost
@@ -110,6 +116,7 @@ class Calls(Verbs):
                 f'{handler.kind} "{name}" is not adopted, for another resource of this program has just done so'
             )
         work.warn(f'{handler.kind} "{name}" was there already and is adopted')
+        audit.learn(work, id=found.id)
         return self.update(token, found, inputs, work, key)
 
     @leavable
@@ -155,9 +162,12 @@ class Calls(Verbs):
                 )
             return Stored(object_id, checked.inputs, bag, private)
 
-    @leavable
     def update(self, token: str, stored: Stored, new: Given, work: Work, key: Key | None = None) -> Result:
         """Apply what `diff` says. Raises a JvpError when the stored state still holds. The key says who declares it."""
+        about = partial(self._about, "update", self.handlers[token], new, id=stored.id)
+        return self._change(about, work, lambda work: self._updated(token, stored, new, work, key))
+
+    def _updated(self, token: str, stored: Stored, new: Given, work: Work, key: Key | None) -> Result:
         handler, bag = self.handlers[token], bags.bag_of(new)
         work = replace(work, key=key, mark=borne(stored.id, stored.private, key))
         with self._guarded(stored.inputs, bag, work=work) as work:
@@ -169,14 +179,18 @@ class Calls(Verbs):
             kept |= {**noted(found.id, key, work.mark), **({"unmanaged": left} if left else {})}
             return Result(replace(found, private={**found.private, **kept}))
 
-    @leavable
     def delete(self, token: str, stored: Stored, work: Work) -> None:
         """Remove the object. Missing is success."""
         handler = self.handlers[token]
-        with self._guarded(stored.inputs, stored.state, work=work) as work, self._going.leaves(token, stored.id):
-            self._refuse_other_host(handler, stored, work)
-            self._delete(handler, stored, work)
-            self._adopters.pop((token, stored.id), None)
+
+        def delete(work: Work) -> None:
+            with self._guarded(stored.inputs, stored.state, work=work) as work, self._going.leaves(token, stored.id):
+                self._refuse_other_host(handler, stored, work)
+                self._delete(handler, stored, work)
+                self._adopters.pop((token, stored.id), None)
+
+        name = stored.state.get(handler.named_by) or ""
+        self._change(partial(self._about, "delete", handler, {}, id=stored.id, name=name), work, delete)
 
     @leavable
     def list(self, token: str, work: Work) -> Iterator[Listed]:

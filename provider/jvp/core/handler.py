@@ -60,6 +60,8 @@ class ResourceType(Generic[S, T]):
     """The type's name in programs: "Network"."""
     spec: ClassVar[type[Spec]]
     state: ClassVar[type[Spec]]
+    named_by: ClassVar[str] = "name"
+    """The property by which people know one of them."""
     auto_named: ClassVar[bool] = True
     """Whether `name` may be left out."""
     filters: ClassVar[type[Filters]] = Filters

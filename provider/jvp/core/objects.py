@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from jvp.core import recall
+from jvp.core import audit, recall
 from jvp.core.abandon import leavable
 from jvp.core.action import AnyAction
+from jvp.core.audit import Sink
 from jvp.core.bags import Given
 from jvp.core.check import Checked
 from jvp.core.declaration import Noted
@@ -100,10 +102,11 @@ class Objects(Verbs):
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
         actions: Mapping[str, AnyAction] | None = None,
+        audit: Sink | None = None,
         *,
         owner: str = OWNER,
     ) -> None:
-        super().__init__(handlers, functions, host, outlook, actions)
+        super().__init__(handlers, functions, host, outlook, actions, audit)
         self.owner = owner
 
     @leavable
@@ -147,7 +150,6 @@ class Objects(Verbs):
             state = self._foreseen(handler, there.known, checked, work, plan, defaults=True)
             return Planned(there.id, plan.changes, state, holder(there.noted.mark, self.owner), there.known.unfinished)
 
-    @leavable
     def apply(
         self,
         token: str,
@@ -167,6 +169,25 @@ class Objects(Verbs):
         not. With `adopt` what nobody of ours made is declared here from now on, whole. Again: yes, with the same
         properties.
         """
+
+        def apply(work: Work) -> Applied:
+            return self._applied(token, properties, work, by, reference, force=force, adopt=adopt, new=new)
+
+        about = partial(self._about, "apply", self.handlers[token], properties, name=reference or "")
+        return self._change(about, work, apply)
+
+    def _applied(
+        self,
+        token: str,
+        properties: Given,
+        work: Work,
+        by: DeclaredBy,
+        reference: str | None,
+        *,
+        force: bool,
+        adopt: bool,
+        new: bool,
+    ) -> Applied:
         handler, document = self.handlers[token], Document.of(self.handlers[token], properties)
         with self._guarded(document.checked.inputs, work=work) as work:
             key = self._key(handler, document.checked, by)
@@ -186,7 +207,6 @@ class Objects(Verbs):
                 raise Rejected(f'{handler.kind} "{there.known.state["name"]}" is {who}, whose run is not over')
             return self._changed(handler, there, document, work, key if who is None else None)
 
-    @leavable
     def delete(
         self, token: str, reference: str, work: Work, *, force: bool = False, options: Bag | None = None
     ) -> None:
@@ -195,18 +215,22 @@ class Objects(Verbs):
         Raises NotFound with the names that exist; Rejected for what others have or use, without `force`.
         """
         handler = self.handlers[token]
-        with self._guarded(options or {}, work=work) as work:
+        about = partial(self._about, "delete", handler, options or {}, name=reference)
+        self._change(about, work, lambda work: self._removed(handler, reference, work, options or {}, force=force))
+
+    def _removed(self, handler: AnyHandler, reference: str, work: Work, options: Bag, *, force: bool) -> None:
+        with self._guarded(options, work=work) as work:
             there = self._there(handler, reference, work)
             if there is None:
                 return
             who = holder(there.noted.mark, self.owner)
             if who is not None and not force:
                 raise _refused(handler, there.known.state["name"], who, "deleted")
-            known = recall.with_options(handler, there.known, options or {})
+            known = recall.with_options(handler, there.known, options)
             if not force and (users := handler.users(work, there.id)):
                 name = there.known.state["name"]
                 raise Rejected(f'{handler.kind} "{name}" is used by {listed(users)}, and is not deleted without force')
-            with self._going.leaves(token, known.id):
+            with self._going.leaves(handler.token, known.id):
                 self._delete(handler, known, work)
 
     def _refuse_others(self, handler: AnyHandler, work: Work, object_id: str, reference: str) -> None:
@@ -250,7 +274,10 @@ class Objects(Verbs):
             return None
         ours = holder(noted.mark, self.owner) is None
         known = recall.read(handler, object_id, noted, work, ours=ours, like=like)
-        return _There(object_id, noted, known) if known is not None else None
+        if known is None:
+            return None
+        audit.learn(work, id=object_id, name=str(known.state["name"]))
+        return _There(object_id, noted, known)
 
     def _made(self, handler: AnyHandler, key: Key, checked: Checked[Any], work: Work) -> Applied:
         made = self._create(handler, key, checked, work).stored

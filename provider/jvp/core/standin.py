@@ -53,7 +53,10 @@ def type_of(action: type[AnyAction], token: str) -> type[ResourceType[Any, Any]]
     }
     state = create_model(f"{token}State", __base__=spec, **told, request=(REQUEST, ...))
     state.__doc__ = "What was done last."
-    made = {"kind": f"{what} {action.word}", "token": token, "spec": spec, "state": state, "auto_named": False}
+    made = {
+        "kind": f"{what} {action.word}", "token": token, "spec": spec, "state": state, "auto_named": False,
+        "named_by": attributes(spec)[_reference(action)].name,
+    }  # fmt: skip
     return type(f"{token}Type", (ResourceType,), {**made, "stands_for": action.token, "__doc__": spec.__doc__})
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from jvp.core import bags
-from jvp.core.abandon import leavable
+from jvp.core import audit, bags
+from jvp.core.abandon import leavable, run
 from jvp.core.action import AnyAction, perform
+from jvp.core.audit import About, Audit, Sink
 from jvp.core.bags import Given
 from jvp.core.check import Checked, Failure, check, hide
 from jvp.core.declaration import Declaration
@@ -31,6 +33,8 @@ from jvp.core.types import reference as known_by
 from jvp.core.values import Bag, reveal, secret_texts
 from jvp.core.work import Work
 
+T = TypeVar("T")
+
 
 class Verbs:
     """The verbs over the handlers of one configured provider. Safe to use from many threads.
@@ -45,6 +49,7 @@ class Verbs:
         host: Callable[[], str] = lambda: "",
         outlook: Outlook | None = None,
         actions: Mapping[str, AnyAction] | None = None,
+        audit: Sink | None = None,
     ) -> None:
         self.handlers = handlers
         self.functions = functions
@@ -53,6 +58,7 @@ class Verbs:
         """Texts of the provider's own settings that nobody may see: a uri with a password."""
         self.host = host
         self.outlook = outlook or Outlook()
+        self.audit = Audit(audit)
         self._going = Going()
 
     def check(self, token: str, raw: Bag) -> Checked[Any]:
@@ -83,7 +89,6 @@ class Verbs:
             result: Spec = function.call(work, checked.spec)
             return hide(shown(result.bag(), raw), set(), function.result), ()
 
-    @leavable
     def act(
         self,
         token: str,
@@ -100,18 +105,51 @@ class Verbs:
         Again: yes, with the same `request_id` where the action is not idempotent.
         """
         action = self.actions[token]
-        handler, checked = self.handlers[action.on], check(action.args, raw).sound()
-        with self._guarded(raw, checked.inputs, work=work) as work:
-            refuse_id(reference)
-            object_id = handler.find(work, reference)
-            if not force:
-                self._refuse_others(handler, work, object_id, reference)
-            result: Spec = perform(action, work, object_id, checked.spec, request_id)
-            return hide(shown(result.bag(), raw), set(), action.result)
+        handler = self.handlers[action.on]
+
+        def act(work: Work) -> Bag:
+            checked = check(action.args, raw).sound()
+            with self._guarded(raw, checked.inputs, work=work) as work:
+                refuse_id(reference)
+                object_id = handler.find(work, reference)
+                audit.learn(work, id=object_id)
+                if not force:
+                    self._refuse_others(handler, work, object_id, reference)
+                result: Spec = perform(action, work, object_id, checked.spec, request_id)
+                return hide(shown(result.bag(), raw), set(), action.result)
+
+        about = partial(self._about, action.word, handler, raw, name=reference, model=action.args)
+        return self._change(about, work, act)
 
     def _refuse_others(self, handler: AnyHandler, work: Work, object_id: str, reference: str) -> None:
         """Raise Rejected for an object that is not to be acted on unasked. An engine's program names what it means."""
         refuse_foreign(handler, work, object_id, reference)
+
+    # What may change something
+
+    def _change(self, about: Callable[[], About], work: Work, call: Callable[[Work], T]) -> T:
+        """What `call` returns. The audit is told of it, and it is left behind when it hangs."""
+        return self.audit.run(about, work, lambda work: run(work, lambda: call(work)))
+
+    def _about(
+        self,
+        verb: str,
+        handler: AnyHandler,
+        given: Given,
+        *,
+        id: str = "",
+        name: object = "",
+        model: type[Spec] | None = None,
+    ) -> About:
+        """What the audit is told of a call at its begin. `given` are properties of the `model`, by default the kind's.
+
+        What bears no name of its own among them is known by `name`.
+        """
+        bag = bags.bag_of(given)
+        if model is None:
+            model, name = handler.spec, bag.get(handler.named_by) or name
+        secrets = self.secrets | secret_texts(hide(bag, set(), model))
+        return About(verb, handler.token, id, name, audit.names(model, bag), secrets)
 
     # Over what is known of one object
 
@@ -182,6 +220,7 @@ class Verbs:
         """Apply what a plan says. The object's mark is told the `declaration`; by default all that is set."""
         checked = bags.checked(handler, new)
         plan = self._plan(handler, known, checked, work, looks=False)
+        audit.learn(work, changed=tuple(dict.fromkeys(audit.name_of(handler.spec, one.path) for one in plan.changes)))
         spec = bags.to_apply(plan.wanted).spec
         if declaration is None:
             # What the create salted by, as far as that is known.

@@ -13,6 +13,7 @@ from jvp.core.errors import Busy, Cancelled
 from jvp.core.identity import Key, Mark
 
 if TYPE_CHECKING:
+    from jvp.core.audit import Call, Caller
     from jvp.core.declaration import Declaration
 
 Report = Callable[[str], None]
@@ -63,6 +64,10 @@ class Work:
     """What the object should bear, by what the state knows; None of one that was imported and not updated since."""
     declaration: Declaration | None = None
     """What is declared of the object that is created or updated, for its mark; None leaves what is noted."""
+    caller: Caller | None = None
+    """Who asks, for the audit. The door knows."""
+    call: Call | None = None
+    """What the audit is told of the call at its end; None of what changes nothing."""
     seen: dict[object, Any] = field(default_factory=dict)
     """What the call has seen of its nodes: see `View.of`."""
 
