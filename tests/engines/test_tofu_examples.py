@@ -14,7 +14,6 @@ import tofu_stack
 from tests.lab.conftest import BOOTS
 from tofu_stack import CHANGES, PLAN, Tofu
 
-PROGRAMS = tuple(tofu_stack.programs())
 MakeModule = Callable[..., Tofu]
 
 
@@ -55,7 +54,7 @@ def test_the_first_instance(make_module: MakeModule, image: Path, daemon: Any) -
     assert tofu.state() == {}
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", tofu_stack.drawn("fleet"))
 def test_a_small_fleet(make_module: MakeModule, tmp_path: Path, daemon: Any, run_folder: Path, program: str) -> None:
     """Modules, for_each, data sources, import and moved blocks, and the engine's own tests of the configuration."""
     tofu = make_module("02-small-fleet", program)

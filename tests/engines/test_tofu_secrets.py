@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tofu_stack import PLAN, Tofu, programs
+from tofu_stack import PLAN, Tofu, drawn
 
 from jvp.libvirt.storage.streams import read_small
 from jvp.resources.instance.storage import seed_name
@@ -60,7 +60,7 @@ def kept(tofu: Tofu) -> bytes:
     return b"\n".join(texts)
 
 
-@pytest.mark.parametrize("program", sorted(programs()))
+@pytest.mark.parametrize("program", drawn("password"))
 def test_a_password_reaches_the_guest_and_no_file_of_the_host(
     make_module: Callable[..., Tofu], daemon: Any, program: str
 ) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_stack import search_path
+from tests import extent
 from tools.setup import tofu
 
 from jvp.doors.cli.terraformmirror import LAUNCHER
@@ -44,6 +45,11 @@ CHANGES = 2
 def programs() -> dict[str, Path]:
     """OpenTofu and Terraform by their commands' names, as far as they are there and new enough."""
     return {program.name: program for program in tofu.find(search_path())}
+
+
+def drawn(test: str) -> list[str]:
+    """The programs that try a long test of this name: one of them, and each in `make test-all`."""
+    return extent.sample(sorted(programs()), f"program {test}", share=0.5, least=1)
 
 
 def missing() -> str | None:
