@@ -18,8 +18,10 @@ from jvp.core.check import Failure
 from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
-from jvp.doors.rest import functions, kinds, openapi, problems
+from jvp.doors.rest import functions, history, kinds, listing, openapi, problems
 from jvp.doors.rest.bus import Bus
+from jvp.doors.rest.changes import Changes
+from jvp.doors.rest.history import STATES
 from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
@@ -48,7 +50,7 @@ def make_app(
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
-    door = Door(objects, provider, operations, index=index, bus=bus or Bus())
+    door = Door(objects, provider, operations, Changes(objects), index=index, bus=bus or Bus())
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
@@ -69,24 +71,30 @@ def _add_operations(app: FastAPI, operations: Operations) -> None:
         tags=["operations"],
         summary="Operations, the newest first.",
     )
-    async def listed() -> dict[str, Any]:
-        return {"items": [one.document(whole=False) for one in operations.all()]}
+    def listed(
+        state: Annotated[str | None, Query(description=f"Those in one of these states: {', '.join(STATES)}.")] = None,
+        caller: Annotated[str | None, Query(description="Those that this caller asked for.")] = None,
+        kind: Annotated[str | None, Query(description="Those on objects of these kinds, like Instance.")] = None,
+        limit: Annotated[str | None, Query(description=listing.PAGING["limit"])] = None,
+        after: Annotated[str | None, Query(description=listing.PAGING["after"])] = None,
+    ) -> Response:
+        wanted, count = history.Filter.of(state, caller, kind), listing.limit_of(limit)
+        found = operations.page(wanted, count + 1, history.after(after))
+        return JSONResponse(history.page(found, count))
 
     @app.get(
         "/api/operations/{id}", dependencies=strictly, operation_id="readOperation", tags=["operations"],
         summary="One operation; `wait` waits for its end.",
     )  # fmt: skip
-    async def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> Response:
+    def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> Response:
         return Pending(operations.get(id), seconds(wait), lambda found: JSONResponse(found.document()))
 
     @app.delete(
         "/api/operations/{id}", dependencies=strictly, operation_id="cancelOperation", tags=["operations"],
         status_code=202, summary="Cancel an operation.",
     )  # fmt: skip
-    async def cancel(id: str) -> dict[str, Any]:
-        found = operations.get(id)
-        found.work.cancelled.set()
-        return found.document()
+    def cancel(id: str) -> dict[str, Any]:
+        return operations.cancel(operations.get(id)).document()
 
 
 def _add_errors(app: FastAPI) -> None:

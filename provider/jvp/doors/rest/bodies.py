@@ -13,7 +13,7 @@ from jvp.core.diff import Change
 from jvp.core.errors import Invalid, dotted
 from jvp.core.facts import LocalFile, Output
 from jvp.core.handler import AnyType
-from jvp.core.model import Spec, fields
+from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.objects import Found, Planned
 from jvp.doors.rest.problems import pointer
 from jvp.doors.rest.requests import plain
@@ -104,6 +104,32 @@ def refuse_local_files(model: type[Spec], body: Any, path: tuple[str | int, ...]
         if facts.item is not None:
             for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
                 refuse_local_files(facts.item, item, (*path, name) if index is None else (*path, name, index))
+
+
+def may_hide(model: type[Spec], value: Any) -> bool:
+    """Whether something in a body may be a secret: what the model hides, what it does not know, and the part of an
+    address that is shown to nobody."""
+    if not isinstance(value, dict):
+        return value is not None
+    known = fields(model)
+    return any(inner is not None and (name not in known or _hides(known[name], inner)) for name, inner in value.items())
+
+
+def _hides(facts: FieldFacts, value: Any) -> bool:
+    if facts.hides or facts.item is None:
+        return facts.hides or _has_login(value)
+    if facts.is_list:
+        return not isinstance(value, list) or any(may_hide(facts.item, one) for one in value)
+    if facts.is_map:
+        return not isinstance(value, dict) or any(may_hide(facts.item, one) for one in value.values())
+    return may_hide(facts.item, value)
+
+
+def _has_login(value: Any) -> bool:
+    """Whether an address is in it that may hold a password or a signature."""
+    if isinstance(value, dict | list):
+        return any(map(_has_login, _inside(value)))
+    return isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
 
 
 def refuse_parts(model: type[Spec], patch: Bag) -> None:

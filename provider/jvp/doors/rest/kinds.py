@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Annotated
 
@@ -13,26 +12,14 @@ from starlette.responses import JSONResponse
 
 from jvp.core.errors import Invalid, NotFound
 from jvp.core.handler import AnyType
-from jvp.core.identity import DeclaredBy
-from jvp.core.model import fields
 from jvp.core.objects import Found
 from jvp.core.work import Work
 from jvp.doors.rest import bodies, listing
 from jvp.doors.rest.bodies import Arguments, Bag, Declared
+from jvp.doors.rest.changes import Call
+from jvp.doors.rest.conditions import Conditions
 from jvp.doors.rest.names import plural
-from jvp.doors.rest.operations import Answer
-from jvp.doors.rest.requests import (
-    WAIT,
-    Door,
-    caller_of,
-    etag_of,
-    is_conditional,
-    is_known,
-    path_of,
-    plain,
-    refuse_changed,
-    strict,
-)
+from jvp.doors.rest.requests import WAIT, Door, etag_of, is_known, strict
 from jvp.resources import registry
 
 Wait = Annotated[str, Query(description=WAIT)]
@@ -68,9 +55,6 @@ def add_to(app: FastAPI, door: Door, token: str, kind: AnyType) -> None:
         )  # fmt: skip
 
 
-Guard = Callable[[Work], AbstractContextManager[None]]
-
-
 class Routes:
     """The endpoints of one kind."""
 
@@ -92,67 +76,40 @@ class Routes:
         bodies.refuse_local_files(self.kind.spec, body)
         if plan:
             return self._plan(None, body)
-        return self.door.change(
-            request, "create", wait, lambda work: self._applied(request, None, body, work, new=True)
-        )
+        return self.door.make(request, Call("create", self.token, given=body), wait)
 
     def put(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
-        declared = bodies.declarable(self.kind, body)
-        there, unchanged = self._checked(ref, request)
-        if "name" not in declared:
-            declared = self._named(ref, declared) if there is None else {**self._place(there), **declared}
-        target = None if there is None else ref
-        bodies.refuse_local_files(self.kind.spec, declared)
+        given, conditions = bodies.declarable(self.kind, body), Conditions.of(request)
+        call = Call("apply", self.token, ref, given, force, adopt, conditions)
         if plan:
-            return self._plan(target, declared)
-        verb = "create" if there is None else "update"
-
-        def run(work: Work) -> Answer:
-            with unchanged(work):
-                return self._applied(request, target, declared, work, force=force, adopt=adopt)
-
-        return self.door.change(request, verb, wait, run)
+            call = self._put(call)
+            return self._plan(call.ref, call.given)
+        return self.door.make(request, call, wait, self._put)
 
     def patch(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
-        _, unchanged = self._checked(ref, request)
-        bodies.refuse_local_files(self.kind.spec, body)
-        bodies.refuse_parts(self.kind.spec, body)
+        call = Call("change", self.token, ref, body, force, adopt, Conditions.of(request))
         if plan:
+            self._patched(call)
             return self._plan(ref, bodies.merged(self._found(ref, self.door.reading()).inputs, body))
-
-        def run(work: Work) -> Answer:
-            with unchanged(work):
-                declared = bodies.merged(self._found(ref, work).inputs, body)
-                return self._applied(request, ref, declared, work, force=force, adopt=adopt)
-
-        return self.door.change(request, "update", wait, run)
+        return self.door.make(request, call, wait, self._patched)
 
     def delete(
         self, ref: str, request: Request, plan: Planned = False, force: Force = False, wait: Wait = "0s"
     ) -> Response:
         options = listing.settings(self.kind, request.query_params)
-        there, unchanged = self._checked(ref, request)
+        call = Call("delete", self.token, ref, options, force, conditions=Conditions.of(request))
         if plan:
-            if there is None and not self._is_gone(ref, work := self.door.reading()):
+            there = self._checked(call)
+            if there is None and not self.door.changes.is_gone(self.token, ref, work := self.door.reading()):
                 self._found(ref, work)
             return JSONResponse({"action": "none" if there is None else "delete", "changes": [], "warnings": []})
-
-        def run(work: Work) -> Answer:
-            with unchanged(work):
-                try:
-                    self.door.objects.delete(self.token, ref, work, force=force, options=options)
-                except NotFound:
-                    if not self._is_gone(ref, work):
-                        raise
-            return Answer(204)
-
-        return self.door.change(request, "delete", wait, run)
+        return self.door.make(request, call, wait, lambda call: call.looked(self._checked(call)))
 
     def acting(self, action: str) -> Callable[..., Response]:
         """The endpoint of one action."""
@@ -160,13 +117,7 @@ class Routes:
         def act(
             ref: str, request: Request, body: Arguments = None, force: Force = False, wait: Wait = "0s"
         ) -> Response:
-            request_id = request.headers.get("idempotency-key")
-
-            def run(work: Work) -> Answer:
-                result = self.door.objects.act(action, ref, body or {}, work, request_id=request_id, force=force)
-                return Answer(200, plain(result))
-
-            return self.door.change(request, "update", wait, run)
+            return self.door.make(request, Call("act", action, ref, body or {}, force), wait)
 
         return act
 
@@ -176,52 +127,30 @@ class Routes:
 
     # What they share
 
-    def _there(self, ref: str, work: Work) -> Found | None:
-        with contextlib.suppress(NotFound):
-            return self.door.objects.get(self.token, ref, work)
-        return None
-
-    def _is_gone(self, ref: str, work: Work) -> bool:
-        """Whether a reference that leads to nothing is surely to nothing: the pool that it names is there, and runs.
-
-        Another node, or a pool that is not there or stopped, tells nothing of what it may hold. Raises NotFound.
-        """
-        pool, slash, _ = ref.rpartition("/")
-        if "pool" not in fields(self.kind.spec):
-            return not slash
-        if not pool or "/" in pool:
-            return False
-        holder = self.door.objects.get("StoragePool", pool, work)
-        return holder is not None and holder.state["state"] == "running"
-
     def _found(self, ref: str, work: Work) -> Found:
         """Raises NotFound, naming those that exist."""
-        found = self.door.objects.get(self.token, ref, work)
-        if found is None:
-            raise NotFound(f'{self.kind.kind} "{ref}" is gone')
+        return self.door.changes.found(self.token, ref, work)
+
+    def _checked(self, call: Call) -> Found | None:
+        """The object as it is before the change. Raises Refused where it is not what If-Match says."""
+        found = self.door.changes.there(call, self.door.reading())
+        call.conditions.refuse(None if found is None else etag_of(found.inputs))
         return found
 
-    def _checked(self, ref: str, request: Request) -> tuple[Found | None, Guard]:
-        """The object, and a look at it again before its change. Both raise Refused where it is not what If-Match says.
+    def _put(self, call: Call) -> Call:
+        """What a declaration under a path is about: the object that is there, or one to be made of that name."""
+        there, declared = self._checked(call), call.given
+        assert call.ref is not None
+        if "name" not in declared:
+            declared = self._named(call.ref, declared) if there is None else {**self._place(there), **declared}
+        bodies.refuse_local_files(self.kind.spec, declared)
+        return replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
 
-        Of two changes that both go by the same tag one is made: the second look is one after the other.
-        """
-        found = self._there(ref, self.door.reading())
-        self._refuse_changed(request, found)
-
-        @contextlib.contextmanager
-        def unchanged(work: Work) -> Iterator[None]:
-            if not is_conditional(request):
-                yield
-                return
-            with self.door.turns.of(f"{self.token} {ref if found is None else found.id}", work):
-                self._refuse_changed(request, self._there(ref, work))
-                yield
-
-        return found, unchanged
-
-    def _refuse_changed(self, request: Request, found: Found | None) -> None:
-        refuse_changed(request, None if found is None else etag_of(found.inputs))
+    def _patched(self, call: Call) -> Call:
+        call = call.looked(self._checked(call))
+        bodies.refuse_local_files(self.kind.spec, call.given)
+        bodies.refuse_parts(self.kind.spec, call.given)
+        return call
 
     def _place(self, there: Found) -> Bag:
         """What an object that is there is called, and in what it is."""
@@ -238,14 +167,3 @@ class Routes:
         work, lines = self.door.reading(), list[str]()
         work.warn = lines.append
         return JSONResponse(bodies.planned(self.door.objects.plan(self.token, ref, declared, work), lines))
-
-    def _applied(
-        self, request: Request, ref: str | None, declared: Bag, work: Work, **how: bool
-    ) -> Answer:  # fmt: skip
-        by = DeclaredBy.of("rest", caller_of(request), "")
-        result = self.door.objects.apply(self.token, declared, work, by=by, reference=ref, **how)
-        for reason in result.reasons:
-            work.warn(reason)
-        found = self._found(result.stored.id, work)
-        place, body = path_of(plural(self.token), found.id), bodies.document(found, result.reasons)
-        return Answer(201 if result.created else 200, body, place, etag_of(found.inputs))

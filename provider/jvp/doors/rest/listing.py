@@ -35,7 +35,7 @@ def page(door: Door, token: str, kind: AnyType, query: Mapping[str, str]) -> Bag
     known = fields(kind.item)
     by, backwards = _sort(query.get("sort", "name"), known)
     wanted = _fields(query.get("fields"), known)
-    limit = _limit(query.get("limit"))
+    limit = limit_of(query.get("limit"))
     after = _after(query.get("after"))
     filters = _filters(kind, query)
     if any(is_detail(known[name]) for name in {by, *(wanted or ())}):
@@ -73,7 +73,8 @@ def _picked(item: Bag, wanted: set[str] | None) -> Bag:
     return item if wanted is None else {name: value for name, value in item.items() if name in wanted}
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
+    """How many a page has. Raises Invalid."""
     if text is None:
         return LIMIT
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= LIMIT_MAX:

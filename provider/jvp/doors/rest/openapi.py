@@ -22,7 +22,7 @@ CONDITIONS = ("If-Match", "If-None-Match")
 HEADERS = {
     "If-Match": "The ETag that the object must have; else 412.",
     "If-None-Match": "The ETag that the object must not have; * where there must be none.",
-    "Idempotency-Key": "Any text of yours: with the same one an action is done once.",
+    "Idempotency-Key": "Any text of yours: the same request with the same one is done once, and answered alike.",
 }
 
 
@@ -42,14 +42,12 @@ def _made(app: FastAPI) -> Json:
         _describe_kind(calls, token, kind)
     for token, action in registry.ACTIONS.items():
         _body(calls[token], action.args, required=False)
-        calls[token]["parameters"].append(_header("Idempotency-Key"))
         _describe_reference(calls[token])
         _answers(calls[token], {"200": _reference(action.result.__name__)}, changes=True)
     for token, function in registry.FUNCTIONS.items():
         _body(calls[token], function.args, required=False)
         _answers(calls[token], {"200": _reference(function.result.__name__)}, changes=False)
-    operations = {"type": "object", "properties": {"items": {"type": "array", "items": _reference("Operation")}}}
-    _answers(calls["listOperations"], {"200": {**operations, "required": ["items"]}}, changes=False)
+    _answers(calls["listOperations"], {"200": _page("Operation")}, changes=False)
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
     _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
     return found
@@ -57,17 +55,9 @@ def _made(app: FastAPI) -> Json:
 
 def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
     whole, name = _reference(f"{token}Object"), kind.spec.__name__
-    page = {
-        "type": "object",
-        "properties": {
-            "items": {"type": "array", "items": _reference(kind.item.__name__)},
-            "next": {"type": "string", "description": "Where the next page begins; absent on the last one."},
-        },
-        "required": ["items"],
-    }
     listed = calls[f"list{token}s"]
     listed["parameters"] = [*_filters(kind.filters), *(_parameter(one, text) for one, text in PAGING.items())]
-    _answers(listed, {"200": page}, changes=False)
+    _answers(listed, {"200": _page(kind.item.__name__)}, changes=False)
     _answers(calls[f"read{token}"], {"200": whole}, changes=False)
     changed = {"200": {"anyOf": [_reference("Plan"), whole]}, "201": whole}
     for verb in ("create", "apply", "change"):
@@ -87,11 +77,25 @@ def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
         _describe_reference(calls[f"{verb}{token}"])
 
 
+def _page(item: str) -> Json:
+    """The schema of one page of a list."""
+    return {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": _reference(item)},
+            "next": {"type": "string", "description": "Where the next page begins; absent on the last one."},
+        },
+        "required": ["items"],
+    }
+
+
 def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> None:
     kept = {code: one for code, one in call["responses"].items() if code not in ("200", "422")} if good else {
         code: one for code, one in call["responses"].items() if code != "422"
     }  # fmt: skip
     accepted = {"202": _answer(_reference("Operation"), "It goes on as an operation; Location says where.")}
+    if changes:
+        call.setdefault("parameters", []).append(_header("Idempotency-Key"))
     call["responses"] = {
         **kept,
         **{code: _answer(schema) for code, schema in good.items()},

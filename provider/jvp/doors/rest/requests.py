@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -22,12 +23,15 @@ from jvp.core.values import UNKNOWN, Secret
 from jvp.core.work import Work
 from jvp.doors.rest import problems
 from jvp.doors.rest.bus import Bus
-from jvp.doors.rest.operations import Answer, Operation, Operations
-from jvp.doors.rest.problems import Refused
-from jvp.doors.rest.turns import Turns
+from jvp.doors.rest.conditions import Conditions, is_among
+from jvp.doors.rest.keys import Key
+from jvp.doors.rest.operations import Answer, Asked, Operation, Operations
 from jvp.doors.rest.waiting import Pending
 from jvp.index.store import Index
 from jvp.resources.provider import Provider
+
+if TYPE_CHECKING:
+    from jvp.doors.rest.changes import Call, Changes
 
 SOON_S = 1.0
 """What takes longer is answered as an operation."""
@@ -44,22 +48,38 @@ class Door:
     objects: Objects
     provider: Provider
     operations: Operations
+    changes: Changes
     index: Index | None = None
     """None where the server has none: then it serves the socket alone."""
-    turns: Turns = field(default_factory=Turns)
     bus: Bus = field(default_factory=Bus)
 
     def reading(self) -> Work:
         """The work of a question."""
         return Work(deadline=time.monotonic() + READ_S)
 
+    def make(self, request: Request, call: Call, wait: str, look: Callable[[Call], Call] | None = None) -> Response:
+        """Make a change as an operation, and answer with its end when that comes soon.
+
+        `look` decides what the change is about. It is not asked where the request came before with the same key.
+        """
+        limit_s, caller = max(SOON_S, seconds(wait)), caller_of(request)
+        key = Key.of(request, caller, call)
+        operation = self.operations.kept(key)
+        if operation is None:
+            id, call = str(uuid.uuid4()), look(call) if look is not None else call
+            call = replace(call, caller=caller, request=key.id if key is not None else id)
+            asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
+            operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)
+        return Pending(operation, limit_s, _answered)
+
     def change(self, request: Request, verb: str, wait: str, run: Callable[[Work], Answer]) -> Response:
-        """Run a change as an operation, and answer with its end when that comes soon."""
-        limit_s = max(SOON_S, seconds(wait))
+        """The same for what cannot be made again from what is written down: an upload."""
+        return Pending(self._begun(request, verb, run, Asked()), max(SOON_S, seconds(wait)), _answered)
+
+    def _begun(self, request: Request, verb: str, run: Callable[[Work], Answer], asked: Asked) -> Operation:
         timeout_s = duration_s(getattr(self.provider.timeouts, verb))
         what = sentence(f"{request.method} {request.url.path}")
-        operation = self.operations.start(what, caller_of(request), run, timeout_s)
-        return Pending(operation, limit_s, _answered)
+        return self.operations.start(what, caller_of(request), run, timeout_s, asked)
 
 
 def _answered(operation: Operation) -> Response:
@@ -114,27 +134,8 @@ def etag_of(declared: Mapping[str, Any]) -> str:
 
 
 def is_known(request: Request, etag: str) -> bool:
-    """Whether the client has this already. Source: RFC 9110, If-None-Match, which compares weakly."""
-    tags = {tag.removeprefix("W/") for tag in _tags(request, "if-none-match")}
-    return etag in tags or "*" in tags
-
-
-def is_conditional(request: Request) -> bool:
-    """Whether it is to be done to what the client has seen alone."""
-    return bool(_tags(request, "if-match") or _tags(request, "if-none-match"))
-
-
-def refuse_changed(request: Request, etag: str | None) -> None:
-    """Raise Refused when the object is not what the request thinks. Source: RFC 9110, If-Match and If-None-Match."""
-    tags = _tags(request, "if-match")
-    if tags and (etag is None or (etag not in tags and "*" not in tags)):
-        raise Refused(412, "precondition", "the object is not what If-Match says; read it again")
-    if etag is not None and is_known(request, etag):
-        raise Refused(412, "precondition", "the object is there, which If-None-Match refuses")
-
-
-def _tags(request: Request, name: str) -> set[str]:
-    return {tag for given in request.headers.getlist(name) for one in given.split(",") if (tag := one.strip())}
+    """Whether the client has this already."""
+    return is_among(Conditions.of(request).none_match, etag)
 
 
 def path_of(*parts: str) -> str:

@@ -38,10 +38,11 @@ OPERATION: Json = {
         "id": {"type": "string", "description": "The last part of its path."},
         "what": {"type": "string", "description": "The request."},
         "caller": {"type": "string", "description": "Who asked."},
+        "kind": {"type": "string", "description": "The kind of the object, like Instance."},
         "state": {
-            "enum": ["running", "cancelling", "succeeded", "failed", "cancelled"],
+            "enum": ["running", "cancelling", "succeeded", "failed", "cancelled", "interrupted"],
             "type": "string",
-            "description": "The last three are over.",
+            "description": "All but the first two are over.",
         },
         "startedAt": {**_TIME, "description": "When it began."},
         "endedAt": {**_TIME, "description": "When it was over."},
