@@ -14,10 +14,11 @@ from typing import Any
 import hypothesis
 import pytest
 from tests import extent, starting, timing
+from tests.postgres import postgres
 from tests.starting import started, warm_folder
 from tests.timing import pytest_terminal_summary
 
-__all__ = ["pytest_terminal_summary", "started", "warm_folder"]
+__all__ = ["postgres", "pytest_terminal_summary", "started", "warm_folder"]
 
 HERE = Path(__file__).parent
 TIERS = ("unit", "contract", "lab")
