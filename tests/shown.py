@@ -22,7 +22,7 @@ class Shown(NamedTuple):
 
 
 SHOWN = (
-    Shown(f"{_PARITY}[power_as_declared]", _FOUR, "V1 V2 V3 V5 V7"),
+    Shown(f"{_PARITY}[power_as_declared]", _FOUR, "V1 V2 V3 V4 V5 V7"),
     Shown(f"{_PARITY}[next_boot_and_live]", _FOUR, "V10"),
     Shown(f"{_PARITY}[an_instance_is_renamed_and_its_devices_come_and_go]", _FOUR, "V10 V11 V12"),
     Shown(f"{_PARITY}[a_pool_and_a_network_that_are_stopped]", _FOUR, "P1 P2 P4 P5 P6 N1 N2 N4 N5 N6"),

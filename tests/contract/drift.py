@@ -398,6 +398,7 @@ INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
     "virtType": "needs a node with KVM to be changed to anything else",
     "updatePolicy": "write-only: a setting of our own",
+    "restartTriggers": "write-only: words of the program's, which the guest has nothing of",
     "shutdownTimeout": "write-only: a setting of our own",
     "waitFor": "write-only: a setting of our own",
     "waitTimeout": "write-only: a setting of our own",

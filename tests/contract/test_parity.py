@@ -310,6 +310,12 @@ def power_as_declared(scene: Scene) -> None:
     for state in ("running", "paused", "running", "stopped", "running"):
         scene.up("Instance", {**raw, "powerState": state})
         assert scene.outputs["state"] == state
+    for triggers in ({"word": "a"}, {"word": "b"}):
+        before = scene.bench.connection.lookupByName(scene.name).ID()
+        raw |= {"restartTriggers": triggers}
+        assert scene.up("Instance", raw) == Told("update", frozenset({"restartTriggers"}))
+        assert scene.up("Instance", raw).action == "none"
+        assert scene.bench.connection.lookupByName(scene.name).ID() > before
 
 
 @scenario

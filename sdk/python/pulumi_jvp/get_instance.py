@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetInstanceResult:
-    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, max_memory_bytes=None, memory=None, memory_bytes=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
+    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, max_memory_bytes=None, memory=None, memory_bytes=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, restart_triggers=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
         if acceleration and not isinstance(acceleration, str):
             raise TypeError("Expected argument 'acceleration' to be a str")
         pulumi.set(__self__, "acceleration", acceleration)
@@ -104,6 +104,9 @@ class GetInstanceResult:
         if power_state and not isinstance(power_state, str):
             raise TypeError("Expected argument 'power_state' to be a str")
         pulumi.set(__self__, "power_state", power_state)
+        if restart_triggers and not isinstance(restart_triggers, dict):
+            raise TypeError("Expected argument 'restart_triggers' to be a dict")
+        pulumi.set(__self__, "restart_triggers", restart_triggers)
         if root_disk and not isinstance(root_disk, dict):
             raise TypeError("Expected argument 'root_disk' to be a dict")
         pulumi.set(__self__, "root_disk", root_disk)
@@ -350,6 +353,14 @@ class GetInstanceResult:
         return pulumi.get(self, "power_state")
 
     @_builtins.property
+    @pulumi.getter(name="restartTriggers")
+    def restart_triggers(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        Words of your own: where one changes, a running guest is shut down and started again.
+        """
+        return pulumi.get(self, "restart_triggers")
+
+    @_builtins.property
     @pulumi.getter(name="rootDisk")
     def root_disk(self) -> 'outputs.InstanceRootDisk':
         """
@@ -478,6 +489,7 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             pending=self.pending,
             pending_restart=self.pending_restart,
             power_state=self.power_state,
+            restart_triggers=self.restart_triggers,
             root_disk=self.root_disk,
             root_disk_bytes=self.root_disk_bytes,
             root_disk_path=self.root_disk_path,
@@ -531,6 +543,7 @@ def get_instance(instance: Optional[_builtins.str] = None,
         pending=pulumi.get(__ret__, 'pending'),
         pending_restart=pulumi.get(__ret__, 'pending_restart'),
         power_state=pulumi.get(__ret__, 'power_state'),
+        restart_triggers=pulumi.get(__ret__, 'restart_triggers'),
         root_disk=pulumi.get(__ret__, 'root_disk'),
         root_disk_bytes=pulumi.get(__ret__, 'root_disk_bytes'),
         root_disk_path=pulumi.get(__ret__, 'root_disk_path'),
@@ -581,6 +594,7 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         pending=pulumi.get(__response__, 'pending'),
         pending_restart=pulumi.get(__response__, 'pending_restart'),
         power_state=pulumi.get(__response__, 'power_state'),
+        restart_triggers=pulumi.get(__response__, 'restart_triggers'),
         root_disk=pulumi.get(__response__, 'root_disk'),
         root_disk_bytes=pulumi.get(__response__, 'root_disk_bytes'),
         root_disk_path=pulumi.get(__response__, 'root_disk_path'),

@@ -37,6 +37,7 @@ class InstanceArgs:
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceNicArgs']]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
+                 restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  root_disk: pulumi.Input[Optional['InstanceRootDiskArgs']] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
@@ -62,6 +63,7 @@ class InstanceArgs:
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceNicArgs']]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] restart_triggers: Words of your own: where one changes, a running guest is shut down and started again. A change needs the instance to be off.
         :param pulumi.Input['InstanceRootDiskArgs'] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
@@ -100,6 +102,8 @@ class InstanceArgs:
             pulumi.set(__self__, "nics", nics)
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if restart_triggers is not None:
+            pulumi.set(__self__, "restart_triggers", restart_triggers)
         if root_disk is not None:
             pulumi.set(__self__, "root_disk", root_disk)
         if shutdown_timeout is not None:
@@ -296,6 +300,18 @@ class InstanceArgs:
         pulumi.set(self, "power_state", value)
 
     @_builtins.property
+    @pulumi.getter(name="restartTriggers")
+    def restart_triggers(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        Words of your own: where one changes, a running guest is shut down and started again. A change needs the instance to be off.
+        """
+        return pulumi.get(self, "restart_triggers")
+
+    @restart_triggers.setter
+    def restart_triggers(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "restart_triggers", value)
+
+    @_builtins.property
     @pulumi.getter(name="rootDisk")
     def root_disk(self) -> pulumi.Input[Optional['InstanceRootDiskArgs']]:
         """
@@ -401,6 +417,7 @@ class Instance(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
+                 restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
@@ -429,6 +446,7 @@ class Instance(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] restart_triggers: Words of your own: where one changes, a running guest is shut down and started again. A change needs the instance to be off.
         :param pulumi.Input[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
@@ -476,6 +494,7 @@ class Instance(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
+                 restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
@@ -507,6 +526,7 @@ class Instance(pulumi.CustomResource):
             __props__.__dict__["name"] = name
             __props__.__dict__["nics"] = nics
             __props__.__dict__["power_state"] = power_state
+            __props__.__dict__["restart_triggers"] = restart_triggers
             __props__.__dict__["root_disk"] = root_disk
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
             __props__.__dict__["template"] = template
@@ -574,6 +594,7 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["pending"] = None
         __props__.__dict__["pending_restart"] = None
         __props__.__dict__["power_state"] = None
+        __props__.__dict__["restart_triggers"] = None
         __props__.__dict__["root_disk"] = None
         __props__.__dict__["root_disk_bytes"] = None
         __props__.__dict__["root_disk_path"] = None
@@ -779,6 +800,14 @@ class Instance(pulumi.CustomResource):
         What the instance should be doing; unmanaged leaves it as it is found.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter(name="restartTriggers")
+    def restart_triggers(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
+        """
+        Words of your own: where one changes, a running guest is shut down and started again.
+        """
+        return pulumi.get(self, "restart_triggers")
 
     @_builtins.property
     @pulumi.getter(name="rootDisk")

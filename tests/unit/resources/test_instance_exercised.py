@@ -31,6 +31,7 @@ OURS = {
     "waitFor",
     "waitTimeout",
     "powerState",
+    "restartTriggers",
     "autostart",
     "active",
 }
@@ -65,6 +66,9 @@ def said(raw: Any, prefix: str = "") -> set[str]:
 def test_models_and_golden_files(model: type[Spec], golden: dict[str, dict[str, Any]], full: dict[str, Any]) -> None:
     declared = leaves(model)
     exclusive = {"cloudInit.userData"}  # cannot stand beside the rest of cloudInit
+    words = {name for name, facts in fields(model).items() if facts.is_map and facts.item is None}
+    assert full.keys() >= words  # of the program's own, which no model has
+    exclusive |= words
     assert said(full) >= declared - exclusive
     shown = set().union(*(said(raw) for raw in golden.values()))
     top = {one for one in declared if not {one, one.partition(".")[0]} & (OURS | {"cloudInit"})}
@@ -126,6 +130,7 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
         "maxMemory": (BOOT, "4GiB"), "iso": (LIVE, "p/other"), "firmware": (BOOT, "bios"),
         "machine": (BOOT, "pc-q35-6.1"), "cpuMode": (BOOT, "Nehalem"), "virtType": (BOOT, "kvm"),
         "powerState": (LIVE, "unmanaged"), "autostart": (LIVE, False), "updatePolicy": (LIVE, "live"),
+        "restartTriggers": (OFF, {"kernel": "b"}),
         "waitFor": (LIVE, "agent"), "waitTimeout": (LIVE, "91s"), "shutdownTimeout": (LIVE, "6s"),
         "rootDisk.pool": (NEW, "q"), "rootDisk.size": (LIVE, "20GiB"), "rootDisk.format": (NEW, "qcow2"),
         "rootDisk.bus": (BOOT, "virtio"), "rootDisk.deleteWithInstance": (LIVE, False),

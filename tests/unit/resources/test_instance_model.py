@@ -44,6 +44,7 @@ FULL: dict[str, Any] = {
                   "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
     "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
+    "restartTriggers": {"kernel": "a"},
     "firmware": "uefi", "machine": "q35", "cpuMode": "host-model", "iso": "p/cd",
 }  # fmt: skip
 
@@ -494,7 +495,9 @@ def test_the_memory_is_foretold_in_bytes_as_the_guest_has_it() -> None:
 
 
 def test_what_each_property_is_for_is_told_by_the_property() -> None:
-    beside = {"powerState", "autostart", "updatePolicy", "shutdownTimeout", "waitFor", "waitTimeout"}
+    beside = {
+        "powerState", "autostart", "updatePolicy", "restartTriggers", "shutdownTimeout", "waitFor", "waitTimeout",
+    }  # fmt: skip
     assert having(Instance, Beside) == beside
     assert having(Instance, OfTheGuest) == {"memory", "cpus", "disks", "nics"}
     assert having(Instance, ByType) == {"firmware", "machine", "cpuMode", "rootDisk"}
@@ -502,4 +505,4 @@ def test_what_each_property_is_for_is_told_by_the_property() -> None:
         output = fields(InstanceState)[name].output
         assert output is not None
         waits = set(fields(Instance)) - beside - {"name", "template"}
-        assert set(output.follows) == waits | {"powerState", "updatePolicy"}
+        assert set(output.follows) == waits | {"powerState", "updatePolicy", "restartTriggers"}

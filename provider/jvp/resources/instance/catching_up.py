@@ -6,7 +6,7 @@ from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import start_errors
 from jvp.libvirt.storage.templates import release_template
-from jvp.resources.instance import finishing, live, machine, planning, reading, rootdisk
+from jvp.resources.instance import finishing, live, machine, planning, reading, restarting, rootdisk
 from jvp.resources.instance.definition import Names, iso_of, names_of
 from jvp.resources.instance.model import Instance
 from jvp.resources.instance.update import Draft, Update
@@ -39,13 +39,14 @@ def release_iso(update: Update, draft: Draft) -> None:
         release_template(update.work, update.node, draft.old_iso)
 
 
-def switched_off(update: Update, domain: handles.Domain, waits: bool) -> bool:
-    """Switch the guest off for what waits, where the program has it so; whether it is to be started again.
+def switched_off(update: Update, domain: handles.Domain, draft: Draft, waits: bool) -> bool:
+    """Switch the guest off for its triggers, or for what waits where the program has it so; whether it is to be started
+    again.
 
     Before: what waits is noted.
     """
     work, api, spec = update.work, update.api, update.spec
-    if not waits or not _restarts(spec, domain):
+    if not (waits and _restarts(spec, domain)) and not restarting.is_due(update, draft):
         return False
     guest.shut_down(work, domain, spec.shutdown_timeout)
     # While it is off, so that a death on either side of this leaves the same definition.

@@ -37,6 +37,7 @@ from jvp.resources.instance import (
     nocloud,
     planning,
     references,
+    restarting,
     rootdisk,
     saved,
     storage,
@@ -94,8 +95,9 @@ def change(
     catching_up.grow_root(update, domain, draft)
     waits = catching_up.converged(update, domain)
     catching_up.release_iso(update, draft)
-    restarts = catching_up.switched_off(update, domain, waits) or was_running
+    restarts = catching_up.switched_off(update, domain, draft, waits) or was_running
     catching_up.started(update, domain, restarts=restarts)
+    restarting.close(update, domain, draft)
     return finishing.finish(work, api, domain, spec, prior, restarted=restarts)
 
 
@@ -231,7 +233,7 @@ def _drafted(update: Update, found: _Checked, resolved: Resolved) -> Draft:
         marks.set_fact(root, storage.NVRAM, "yes")
     marks.update(root, update.work, comparable(root))
     marks.hold(root)
-    return Draft(root, cards.wanted(root, spec), old_iso)
+    return Draft(root, cards.wanted(root, spec), old_iso, restarting.note(update, root))
 
 
 def _seed(update: Update, name: str, inactive: Element) -> DiskSource | None:

@@ -32,6 +32,7 @@ from jvp.resources.instance import (
     prospects,
     reading,
     removal,
+    restarting,
     rootdisk,
     saved,
 )
@@ -74,9 +75,10 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
             state = reading.read(work, view, domain, root, prior)
             if prior is None and not work.looks:
                 reading.refuse_import(state)
-            if bears is Bearing.UNMARKED:
-                return Partial(object_id, state, (unmarked(f'instance "{state.name}"'),))
-            return state
+            reasons = [unmarked(f'instance "{state.name}"')] if bears is Bearing.UNMARKED else []
+            if (prior is not None or work.looks) and (why := restarting.left(domain, root)) is not None:
+                reasons.append(why)
+            return Partial(object_id, state, tuple(reasons)) if reasons else state
 
     def update(
         self, work: Work, object_id: str, prior: InstanceState, spec: Instance, changes: Sequence[Change]

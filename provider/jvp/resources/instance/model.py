@@ -205,6 +205,13 @@ class Instance(Spec):
             "cycle. restart: the guest is shut down and started again at once."
         ),
     ] = "live"
+    restart_triggers: Annotated[
+        dict[str, str] | None,
+        Beside(ends_wait=True),
+        WriteOnly(),
+        Changes(Effect.POWER_OFF),
+        Field(description="Words of your own: where one changes, a running guest is shut down and started again."),
+    ] = None
     shutdown_timeout: Annotated[
         Duration,
         Beside(),

@@ -12,6 +12,7 @@ from jvp.core.facts import Effect
 from jvp.core.model import having
 from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
+from jvp.libvirt.domain.guest import STANDING
 from jvp.libvirt.link.xml import Element
 from jvp.resources.instance import machine
 from jvp.resources.instance.definition import (
@@ -24,6 +25,7 @@ from jvp.resources.instance.disk import RootDisk
 from jvp.resources.instance.model import Instance, InstanceState, Nic, OfTheGuest
 
 ON_CHANGE = ("cloudInit", "onChange")
+TRIGGERS = ("restartTriggers",)
 OTHER_NAME = (
     "choose another name, or have that one take another first: two that exchange theirs need a third name for one run"
 )
@@ -51,6 +53,8 @@ def effects(
     for change in changes:
         effect = _effect(change, state, new)
         note = _note(change.path, effect, off=off, running=state.state == "running")
+        if change.path == TRIGGERS and effect is Effect.LIVE and _stands_still(state, new):
+            note = f"the guest is {state.state}, and is not restarted"
         if is_revival(change):
             note = _revival(state, seen)
         if effect in (Effect.NEXT_BOOT, Effect.POWER_OFF) and off:
@@ -108,6 +112,11 @@ def is_off(state: InstanceState, new: dict[str, Any]) -> bool:
     return ends_off(state, new) or state.state == "stopped"
 
 
+def _stands_still(state: InstanceState, new: dict[str, Any]) -> bool:
+    """Whether the guest does nothing, and an update leaves it so."""
+    return state.state in STANDING and new.get("powerState", "running") != "running"
+
+
 def ends_off(state: InstanceState, new: dict[str, Any]) -> bool:
     """Whether the update ends without the guest that there is, whatever it was saved with."""
     wanted = new.get("powerState", "running")
@@ -145,6 +154,8 @@ def _effect(change: Change, state: InstanceState, new: dict[str, Any]) -> Effect
     if change.path == ON_CHANGE:
         # Says what later changes do; of itself it does nothing.
         return Effect.LIVE
+    if change.path == TRIGGERS and (change.kind is Kind.DELETE or _stands_still(state, new)):
+        return Effect.LIVE  # to take them out asks for nothing; who answers no request would lose what it holds
     if first == "cloudInit":
         cloud_init = new.get("cloudInit")
         policy = cloud_init.get("onChange") if isinstance(cloud_init, dict) else None

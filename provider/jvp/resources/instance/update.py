@@ -60,3 +60,5 @@ class Draft:
     """What the networks are to keep for its cards."""
     old_iso: str | None
     """The CD image that the definition had so far."""
+    run: str | None
+    """The run of the guest that its triggers are to end."""
