@@ -43,7 +43,7 @@ def main() -> int:
     with node(wanted) as (host, folder):
         results = race(contestants, wanted, RUNS, host, folder)
         listed = list(lists.rows(host.uri)) if "lists" in asked else []
-        served = list(serving.rows(host.uri, folder)) if "rest" in asked else []
+        served = list(serving.rows(host, folder)) if "rest" in asked else []
     found = [*rows.all_of(results), *listed, *served]
     print()
     show(found)

@@ -42,7 +42,7 @@ def node(wanted: Sequence[str]) -> Iterator[tuple[Host, Path]]:
         }
         boot = (GUEST / "vmlinux", GUEST / "initrd")
         there = boot if all(path.exists() for path in boot) else None
-        yield Host(host.uri, connection, host.pools, images, there), folder
+        yield Host(host.uri, connection, host.pools, images, there, host.daemon.restart), folder
 
 
 def race(contestants: Sequence[Contestant], wanted: Sequence[str], runs: int, host: Host, folder: Path) -> Results:

@@ -35,6 +35,8 @@ class Host:
     """By the names of their works."""
     boot: tuple[Path, Path] | None
     """Kernel and initrd of a guest that asks for an address; None where there is none."""
+    restart: Callable[[], None]
+    """Restart the daemon, under whoever works on it."""
 
 
 def stack(racer: Engine, bare: Objects, host: Host, note: Note) -> None:

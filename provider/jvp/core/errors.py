@@ -102,7 +102,9 @@ class NameTaken(JvpError):
 
 
 class Unreachable(JvpError):
-    pass
+    """With `lost` the connection went while it was asked: the daemon restarts, or is gone."""
+
+    lost = False
 
 
 class Busy(JvpError):

@@ -15,6 +15,7 @@ from typing import Any
 from jvp.core import audit, recall
 from jvp.core.abandon import leavable
 from jvp.core.action import AnyAction
+from jvp.core.again import asked_again
 from jvp.core.audit import Sink
 from jvp.core.bags import Given
 from jvp.core.check import Checked
@@ -110,6 +111,7 @@ class Objects(Verbs):
         self.owner = owner
 
     @leavable
+    @asked_again
     def get(self, token: str, reference: str, work: Work) -> Found | None:
         """An object of anybody by id or name; None when it has just gone. Writes nothing.
 

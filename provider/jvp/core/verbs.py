@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from jvp.core import audit, bags
 from jvp.core.abandon import leavable, run
 from jvp.core.action import AnyAction, perform
+from jvp.core.again import asked_again
 from jvp.core.audit import About, Audit, Sink
 from jvp.core.bags import Given
 from jvp.core.check import Checked, Failure, check, hide
@@ -79,6 +80,7 @@ class Verbs:
         return bags.to_create(handler, wanted, work, self.secrets)
 
     @leavable
+    @asked_again
     def invoke(self, token: str, raw: Bag, work: Work) -> tuple[Bag | None, tuple[Failure, ...]]:
         """A function's result; or None and the failures of its arguments."""
         function = self.functions[token]

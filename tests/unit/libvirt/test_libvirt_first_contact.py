@@ -80,3 +80,13 @@ def test_a_daemon_that_goes_on_refusing_is_given_up(opened: Any) -> None:
     with pytest.raises(Unreachable, match="nothing listens on"):
         _ = Node("qemu:///system").connection
     assert len(tried) == 4
+
+
+def test_the_socket_of_a_daemon_that_was_there_is_waited_for(opened: Any) -> None:
+    opened()
+    node = Node("qemu:///system")
+    assert node.connection.isAlive()
+    tried = opened(LASTING[0], LASTING[0])
+    with node.job(Work()) as connection:
+        assert connection.isAlive()
+    assert len(tried) == 3

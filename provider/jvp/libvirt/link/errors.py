@@ -64,6 +64,8 @@ _PASSING = re.compile(
 )  # fmt: skip
 """What a daemon that restarts, or an sshd with too many logins at once, answers. That ssh ends for any other reason is
 a reset, too, to libvirt."""
+_NO_SOCKET = re.compile(r"socket to '[^']+': no such file", re.I)
+"""While a daemon restarts its socket is not there."""
 _GRPC = re.compile(r"\n?[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] [^\n]*?(?=\n|: Connection reset|$)")
 """A line of gRPC's log: in the fork of a process that is not ours it writes where ssh is to say why it ends."""
 _NO_FILE = re.compile(r"^volume path '.*' is a (fifo|socket|directory)$|^unexpected type for '.*'$", re.I)
@@ -129,7 +131,9 @@ def translated(error: libvirt.libvirtError, what: str, path: Path = ()) -> JvpEr
     code, text = error.get_error_code(), reason(error)
     cut = error.get_error_domain() == libvirt.VIR_FROM_RPC and _CUT.search(text)
     if cut or (code in _CONNECTION_LOST and _LOST.search(text)):
-        return Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
+        lost = Unreachable(f"{what}: lost the connection to libvirtd ({text}); run the command again", path=path)
+        lost.lost = True
+        return lost
     if _NO_SPACE.search(text):
         return NoSpace(f"{what}: {text}", path=path)
     if used := _IN_USE.search(text):
@@ -203,9 +207,11 @@ def start_errors(what: str, paths: Mapping[str, Path], files: Mapping[str, Path]
         raise
 
 
-def may_pass(error: libvirt.libvirtError) -> bool:
-    """Whether a connection that could not be opened may be had in a moment."""
-    return error.get_error_code() not in _REFUSED and _PASSING.search(reason(error)) is not None
+def may_pass(error: libvirt.libvirtError, *, met: bool = False) -> bool:
+    """Whether a connection that could not be opened may be had in a moment, as of a daemon that was `met` before."""
+    text = reason(error)
+    passes = _PASSING.search(text) is not None or (met and _NO_SOCKET.search(text) is not None)
+    return passes and error.get_error_code() not in _REFUSED
 
 
 def connect_error(uri: str, error: libvirt.libvirtError) -> JvpError:

@@ -113,6 +113,8 @@ class Node:
         self._opening: dict[str, Future[handles.Connection]] = {}
         self._silent_since = 0.0
         """While something opens: when the daemon was first asked, or last answered."""
+        self._met = False
+        """Whether the daemon was there once."""
         self._again = ""
         """For the status line, while a connection is tried again."""
         self._controls = CONTROLS_BY_SSH if "ssh" in self.uri.partition(":")[0] else CONTROLS
@@ -308,7 +310,7 @@ class Node:
                 try:
                     return self._opened()
                 except libvirt.libvirtError as error:
-                    if not may_pass(error):
+                    if not may_pass(error, met=self._met):
                         raise
                 which = f"{number + 2} of {len(PAUSES_S) + 1}"
                 self._again = f'"{self.shown}" does not answer yet; attempt {which} to connect follows'
@@ -319,4 +321,5 @@ class Node:
 
     def _opened(self) -> handles.Connection:
         opened: handles.Connection = libvirt.open(self.uri)
+        self._met = True
         return opened
