@@ -382,6 +382,7 @@ VOLUME_NOT_READ = {
     "format": "ours by the record: what a guest writes into its disk must not change it",
     "template": "what a volume was made from does not change: it is recorded",
     "volume": "what a volume was made from does not change: it is recorded",
+    "imageUpload": "what a volume was made from does not change: it is recorded",
     "imagePath": "what a volume was made from does not change: it is recorded",
     "fullClone": "what a volume was made from does not change: it is recorded",
     "detachOnDelete": "a setting of our own",

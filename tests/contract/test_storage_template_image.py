@@ -27,11 +27,12 @@ from tests.unit.images.conftest import Server
 
 from jvp.core.calls import Calls
 from jvp.core.check import check
-from jvp.core.errors import Invalid, JvpError, NoSpace, Unreachable
+from jvp.core.errors import Invalid, JvpError, NoSpace, Rejected, Unreachable
 from jvp.core.facts import Effect
 from jvp.core.work import Work
 from jvp.libvirt.storage import lookup
 from jvp.resources.storage.template import Template
+from jvp.resources.storage.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("leftovers")
 
@@ -333,3 +334,41 @@ def test_the_image_of_an_archive_is_raw_where_that_is_said(
     made = create(provider, pool, url=url, format="raw")
     assert (made.state.format, Path(made.state.path).read_bytes()) == ("raw", (tmp_path / "data").read_bytes())
     drop(provider, made)
+
+
+def test_what_was_uploaded_is_known_by_its_checksum_and_not_by_its_file(
+    provider: Provider, pool: str, folder: Path, image: Path
+) -> None:
+    calls = Calls({"Template": provider.templates, "Volume": provider.volumes}, {})
+    checksum = f"sha256:{hashlib.sha256(image.read_bytes()).hexdigest()}"
+    declared = {
+        "Template": {"name": "t", "pool": pool, "source": {"upload": checksum}},
+        "Volume": {"name": "v", "pool": pool, "format": "raw", "imageUpload": checksum},
+    }
+    made = {}
+    for token, raw in declared.items():
+        inputs, named = (
+            check({"Template": Template, "Volume": Volume}[token], raw).inputs,
+            key(token.lower(), raw["name"]),
+        )
+        with pytest.raises(Rejected, match=f"there is no upload {checksum}: upload the image") as missing:
+            calls.create(token, named, inputs, Work())
+        assert missing.value.path == (("source", "upload") if token == "Template" else ("imageUpload",))
+        made[token] = calls.create(token, named, inputs, Work(uploads={checksum: str(image)})).stored
+        assert Path(made[token].state["path"]).read_bytes() == image.read_bytes()
+        assert Path(made[token].state["path"]).stat().st_blocks * 512 < 2 * MIB
+        # Nothing is uploaded again for what is there.
+        assert calls.diff(token, made[token], inputs).changes == ()
+        assert calls.create(token, named, inputs, Work(uploads={checksum: "/nowhere"})).stored.id == made[token].id
+    # As who has no state reads it.
+    template, volume = (handler.read(Work(looks=True), made[token].id, None) for token, handler in (
+        ("Template", provider.templates), ("Volume", provider.volumes)))  # fmt: skip
+    assert (template.source.upload, template.source.path, volume.image_upload) == (checksum, None, checksum)
+    assert template.digest is not None
+    for record in folder.glob(".jvp-*.json"):
+        assert str(image.parent) not in record.read_text()
+    # The same content from a file is another origin, and an update like each.
+    inputs = check(Template, {**declared["Template"], "source": {"path": str(image)}}).inputs
+    assert calls.update("Template", made["Template"], inputs, Work()).stored.state["digest"] == template.digest
+    for token, stored in made.items():
+        calls.delete(token, stored, Work())

@@ -61,12 +61,13 @@ POOLS: dict[str, Raw] = {
     },
     "jvp_volume": {
         "name": ["disk"], "pool": ["p", "q"], "size": SIZES, "format": ["qcow2", "raw"], "template": ["t"],
-        "volume": ["p/v"], "image_path": ["/srv/no-such-image"], "full_clone": [True, False],
-        "detach_on_delete": [True, False], "timeouts": TIMEOUTS,
+        "volume": ["p/v"], "image_path": ["/srv/no-such-image"], "image_upload": ["sha256:" + 64 * "0"],
+        "full_clone": [True, False], "detach_on_delete": [True, False], "timeouts": TIMEOUTS,
     },
     "jvp_template": {
         "name": ["debian"], "pool": ["p", "q"], "os": ["debian-12", ""],
         "source": {"path": [str(Path(__file__)), "/srv/no-such-image"], "url": ["https://host.example/a.qcow2"],
+                   "upload": ["sha256:" + 64 * "0"],
                    "checksum": ["sha256:" + 64 * "0", "sha512:https://host.example/SHA512SUMS"],
                    "allow_private_redirects": [True, False]},
         "timeouts": TIMEOUTS,

@@ -86,6 +86,10 @@ class LocalFile:
     """Names a file of the machine where the provider runs, which is not that of every caller."""
 
 
+class Uploaded:
+    """Names an image that was uploaded, by its checksum; the door that took it takes its id, too."""
+
+
 class Sensitive:
     """Always a secret, whoever set it."""
 

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-from jvp.core.facts import LocalFile, Same, Unit
+from jvp.core.facts import LocalFile, Same, Unit, Uploaded
 from jvp.core.text import shortened as shortened
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -222,6 +222,12 @@ def _local(text: str) -> str:
     return clean(text)
 
 
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError("must be the checksum of an uploaded image: sha256: and 64 hexadecimal digits in lower case")
+    return text
+
+
 def _label(text: str) -> str:
     if len(text) > MAX_NAME:
         raise ValueError(f"is {len(text)} characters long; at most {MAX_NAME} are allowed")
@@ -322,6 +328,8 @@ NodeFile = Annotated[NodePath, AfterValidator(_of_file)]
 GuestFile = Annotated[str, AfterValidator(_absolute), AfterValidator(_of_file), Unit("absolute path in the guest")]
 LocalPath = Annotated[str, AfterValidator(_local), LocalFile()]
 """A file on the machine where the provider runs."""
+Upload = Annotated[str, AfterValidator(_sha256), Uploaded()]
+"""An image that was uploaded."""
 Text = Annotated[str, AfterValidator(clean)]
 Label = Annotated[str, AfterValidator(_label)]
 """A short free text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,9 @@ class Work:
 
     looks: bool = False
     """Whether a read only looks: `prior` says how to spell what is there, no state has it, and nothing is written."""
+
+    uploads: Mapping[str, str] = field(default_factory=dict)
+    """The files of uploaded images that the door has for this call, by their checksums, which it has verified."""
 
     mark: Mark | None = None
     """What the object should bear, by what the state knows; None of one that was imported and not updated since."""

@@ -1262,7 +1262,7 @@ class StoragePoolSourceArgs:
 
 class TemplateSourceArgsDict(TypedDict):
     """
-    Where an image comes from: `path` or `url`.
+    Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
     """
     allow_private_redirects: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -1284,6 +1284,10 @@ class TemplateSourceArgsDict(TypedDict):
     """
     A file on the machine where the provider runs.
     """
+    upload: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
+    """
     url: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
@@ -1297,15 +1301,17 @@ class TemplateSourceArgs:
                  digest: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
+                 upload: pulumi.Input[Optional[_builtins.str]] = None,
                  url: pulumi.Input[Optional[_builtins.str]] = None):
         """
-        Where an image comes from: `path` or `url`.
+        Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
 
         :param pulumi.Input[_builtins.bool] allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
         :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param pulumi.Input[_builtins.str] digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
         :param pulumi.Input[_builtins.str] path: A file on the machine where the provider runs.
+        :param pulumi.Input[_builtins.str] upload: The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
         :param pulumi.Input[_builtins.str] url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         if allow_private_redirects is not None:
@@ -1318,6 +1324,8 @@ class TemplateSourceArgs:
             pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if upload is not None:
+            pulumi.set(__self__, "upload", upload)
         if url is not None:
             pulumi.set(__self__, "url", url)
 
@@ -1380,6 +1388,18 @@ class TemplateSourceArgs:
     @path.setter
     def path(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "path", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def upload(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
+        """
+        return pulumi.get(self, "upload")
+
+    @upload.setter
+    def upload(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "upload", value)
 
     @_builtins.property
     @pulumi.getter

@@ -1453,7 +1453,7 @@ class TemplateItem(dict):
 @pulumi.output_type
 class TemplateSource(dict):
     """
-    Where an image comes from: `path` or `url`.
+    Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1478,15 +1478,17 @@ class TemplateSource(dict):
                  digest: Optional[_builtins.str] = None,
                  format: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
+                 upload: Optional[_builtins.str] = None,
                  url: Optional[_builtins.str] = None):
         """
-        Where an image comes from: `path` or `url`.
+        Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
 
         :param _builtins.bool allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
         :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
         :param _builtins.str digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
         :param Union[_builtins.str, 'VolumeFormat'] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
         :param _builtins.str path: A file on the machine where the provider runs.
+        :param _builtins.str upload: The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
         :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         if allow_private_redirects is not None:
@@ -1499,6 +1501,8 @@ class TemplateSource(dict):
             pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if upload is not None:
+            pulumi.set(__self__, "upload", upload)
         if url is not None:
             pulumi.set(__self__, "url", url)
 
@@ -1541,6 +1545,14 @@ class TemplateSource(dict):
         A file on the machine where the provider runs.
         """
         return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def upload(self) -> Optional[_builtins.str]:
+        """
+        The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
+        """
+        return pulumi.get(self, "upload")
 
     @_builtins.property
     @pulumi.getter

@@ -25,6 +25,7 @@ class VolumeArgs:
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_upload: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
@@ -37,6 +38,7 @@ class VolumeArgs:
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
         :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_upload: An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
@@ -51,6 +53,8 @@ class VolumeArgs:
             pulumi.set(__self__, "full_clone", full_clone)
         if image_path is not None:
             pulumi.set(__self__, "image_path", image_path)
+        if image_upload is not None:
+            pulumi.set(__self__, "image_upload", image_upload)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if size is not None:
@@ -121,6 +125,18 @@ class VolumeArgs:
         pulumi.set(self, "image_path", value)
 
     @_builtins.property
+    @pulumi.getter(name="imageUpload")
+    def image_upload(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it. A change replaces the resource.
+        """
+        return pulumi.get(self, "image_upload")
+
+    @image_upload.setter
+    def image_upload(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "image_upload", value)
+
+    @_builtins.property
     @pulumi.getter
     def name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -179,6 +195,7 @@ class Volume(pulumi.CustomResource):
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_upload: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
@@ -194,6 +211,7 @@ class Volume(pulumi.CustomResource):
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
         :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_upload: An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
@@ -228,6 +246,7 @@ class Volume(pulumi.CustomResource):
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_upload: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
@@ -246,6 +265,7 @@ class Volume(pulumi.CustomResource):
             __props__.__dict__["format"] = format
             __props__.__dict__["full_clone"] = full_clone
             __props__.__dict__["image_path"] = image_path
+            __props__.__dict__["image_upload"] = image_upload
             __props__.__dict__["name"] = name
             if pool is None and not opts.urn:
                 raise TypeError("Missing required property 'pool'")
@@ -290,6 +310,7 @@ class Volume(pulumi.CustomResource):
         __props__.__dict__["format"] = None
         __props__.__dict__["full_clone"] = None
         __props__.__dict__["image_path"] = None
+        __props__.__dict__["image_upload"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
         __props__.__dict__["path"] = None
@@ -345,6 +366,14 @@ class Volume(pulumi.CustomResource):
         An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again.
         """
         return pulumi.get(self, "image_path")
+
+    @_builtins.property
+    @pulumi.getter(name="imageUpload")
+    def image_upload(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it.
+        """
+        return pulumi.get(self, "image_upload")
 
     @_builtins.property
     @pulumi.getter

@@ -109,11 +109,12 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
         "name": (NEW, "b"), "pool": (NEW, "q"), "os": (LIVE, "debian-13"), "source.path": (LIVE, "/b"),
         "source.url": (LIVE, "https://example.org/b"), "source.checksum": (LIVE, "sha256:" + "b" * 64),
         "source.digest": (LIVE, "b" * 64), "source.allowPrivateRedirects": (LIVE, True),
-        "source.format": (LIVE, "raw"),
+        "source.format": (LIVE, "raw"), "source.upload": (LIVE, "sha256:" + "b" * 64),
     },
     "Volume": {
         "name": (NEW, "b"), "pool": (NEW, "q"), "size": (LIVE, "2GiB"), "format": (NEW, "raw"), "template": (NEW, "u"),
-        "volume": (NEW, "p/w"), "imagePath": (NEW, "/b"), "fullClone": (NEW, True), "detachOnDelete": (LIVE, False),
+        "volume": (NEW, "p/w"), "imagePath": (NEW, "/b"),
+        "imageUpload": (NEW, "sha256:" + "b" * 64), "fullClone": (NEW, True), "detachOnDelete": (LIVE, False),
     },
     "Network": {
         "name": (NEW, "b"), "mode": (RESTART, "route"), "cidr": (RESTART, f"{NET}.0/25"),
@@ -164,6 +165,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "type": {"name": "a", "path": "/a"},
     "source.url": URL, "source.checksum": URL,
     "source.allowPrivateRedirects": {**URL, "source": {"url": "https://example.org/a"}},
+    "source.upload": {"name": "a", "pool": "p", "source": {"upload": "sha256:" + "a" * 64}},
+    "imageUpload": {"name": "a", "pool": "p", "imageUpload": "sha256:" + "a" * 64},
     "volume": {"name": "a", "pool": "p", "volume": "p/v"}, "imagePath": {"name": "a", "pool": "p", "imagePath": "/a"},
     "dhcp.enabled": {"cidr": f"{NET}.0/24", "dhcp": {"enabled": True}}, "ipv6.cidr": {"ipv6": {"cidr": "fd00::/64"}},
     "ipv6.dhcp.enabled": {"ipv6": {"cidr": "fd00::/64", "dhcp": {"enabled": True}}},

@@ -21,6 +21,7 @@ from jvp.resources.storage.template import Template, Templates
 from jvp.resources.storage.volume import Volume, Volumes
 
 CALLS = Calls({one.token: one(Node("test:///none")) for one in (StoragePools, Volumes, Templates)}, {})
+SHA = "sha256:" + 64 * "a"
 POOL = "11111111-1111-5111-8111-111111111111"
 
 
@@ -80,6 +81,21 @@ def failures(model: Any, **raw: Any) -> dict[str, str]:
         (Template, {"pool": "p", "source": {"path": "/a"}, "os": "x" * 101}, "os", "at most 100"),
         (Template, {"pool": "p", "source": {"path": "/a"}, "os": "a\nb"}, "os", "control characters"),
         (Template, {"pool": "p", "source": {}}, "source", "exactly one of path and url"),
+        (
+            Template,
+            {"pool": "p", "source": {"upload": "b"}},
+            "source.upload",
+            "must be the checksum of an",
+        ),
+        (Template, {"pool": "p", "source": {"upload": SHA, "url": "http://x/y"}}, "source.url", "beside upload"),
+        (
+            Template,
+            {"pool": "p", "source": {"upload": SHA, "checksum": SHA}},
+            "source.checksum",
+            "means nothing beside",
+        ),
+        (Volume, {"pool": "p", "imageUpload": SHA, "template": "t"}, "imageUpload", "cannot stand beside template"),
+        (Volume, {"pool": "p", "imageUpload": "sha256:x"}, "imageUpload", "64 hexadecimal digits"),
         (Template, {"pool": "p", "source": {"path": "/a", "url": "http://x/y"}}, "source", "exactly one"),
         (Template, {"pool": "p", "source": {"url": "ftp://x/y"}}, "source.url", "must begin with http"),
         (Template, {"pool": "p", "source": {"url": "http://[bad"}}, "source.url", "is not a valid URL"),

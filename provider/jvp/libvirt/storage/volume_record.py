@@ -350,8 +350,8 @@ def _loaded(raw: bytes) -> Any:
         return None
 
 
-_TEXTS = ("template_id", "template_pool", "template_file", "volume_id", "volume_pool", "image_path", "birth", "current",
-          "next", "digest", "source_key", "created", "os", "layer")  # fmt: skip
+_TEXTS = ("template_id", "template_pool", "template_file", "volume_id", "volume_pool", "image_path", "image_upload",
+          "birth", "current", "next", "digest", "source_key", "created", "os", "layer")  # fmt: skip
 _LISTS = {"superseded": str, "going": str, "shapes": list}
 
 

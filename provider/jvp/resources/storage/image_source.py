@@ -11,7 +11,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from jvp import images
-from jvp.core.errors import JvpError, NoSpace, Path
+from jvp.core.errors import JvpError, NoSpace, Path, Rejected
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.storage import lookup, pool_kind
@@ -100,6 +100,17 @@ def at(path: Path, call: Callable[[], T]) -> T:
     except JvpError as error:
         error.path = error.path or path
         raise
+
+
+def uploaded(work: Work, checksum: str, where: Path) -> str:
+    """The file of an uploaded image. Raises Rejected where this call has none."""
+    found = work.uploads.get(checksum)
+    if found is None:
+        raise Rejected(
+            f"there is no upload {checksum}: upload the image to the REST API, and declare it there",
+            path=where,
+        )
+    return found
 
 
 def _open(work: Work, origin: Origin, limit: int) -> images.Source:

@@ -10,7 +10,7 @@ from typing import Any
 from jvp import images
 from jvp.core.declaration import Noted
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Bug, Invalid, JvpError, NotFound, Path, Stopped
+from jvp.core.errors import Bug, Invalid, JvpError, NotFound, Stopped
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -32,7 +32,7 @@ from jvp.resources.storage import image_source, listing, template_use
 from jvp.resources.storage.image_source import at
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
 from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
-from jvp.resources.storage.template_source import key_of, origin_of, refuse_file, shown
+from jvp.resources.storage.template_source import key_of, origin_of, place_of, refuse_file, shown
 from jvp.resources.storage.unread import unread
 
 
@@ -195,22 +195,22 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
-        same = source.path is not None and slot.record.digest == digest
+        same = source.upload is not None or (source.path is not None and slot.record.digest == digest)
         gone = template_use.clear_short(work, self.api, slot, digest, same=same)
         volume = None if gone else self.api.has(work, slot, digest)
         if volume is None:
             self._fill(work, slot, source, digest, {**facts, "created": utc_text(time.time())})
             return
         if source.path is not None and source.checksum and slot.record.source_key != facts["source_key"]:
-            image_source.verify(work, origin_of(source))
+            image_source.verify(work, origin_of(work, source))
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = utc_text(time.time())
         self.api.switch(work, slot, digest, facts)
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
-        where: Path = ("source", "path" if source.path is not None else "url")
-        with image_source.opened(work, slot.pool, origin_of(source), where) as image:
+        where = place_of(source)
+        with image_source.opened(work, slot.pool, origin_of(work, source), where) as image:
             if source.format not in (None, image.info.format):
                 raise Invalid(
                     f'the image is {image.info.format}: write "{image.info.format}"', path=("source", "format")

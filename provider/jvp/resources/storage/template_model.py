@@ -13,7 +13,7 @@ from jvp.core.errors import JvpError
 from jvp.core.facts import Changes, Computed, Derived, Effect, Output, Unit
 from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
-from jvp.core.types import Label, LocalPath, Name, Reference, Url
+from jvp.core.types import Label, LocalPath, Name, Reference, Upload, Url
 from jvp.core.types import url as web_url
 from jvp.core.values import UNKNOWN, known, surely
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
@@ -29,14 +29,24 @@ def _checksum(text: str) -> str:
     return text
 
 
+_ORIGINS = ("path", "url")
+
+
 class TemplateSource(Spec):
-    """Where an image comes from: `path` or `url`."""
+    """Where an image comes from: `path` or `url`, or what was uploaded to the REST API."""
 
     path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
     url: Annotated[
         Url | None,
         Field(
             description="An http or https address. It is fetched once, and again when the address or checksum changes."
+        ),
+    ] = None
+    upload: Annotated[
+        Upload | None,
+        Field(
+            description="The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as "
+            "good. In a program it stands for an image that is there: nothing is uploaded for it."
         ),
     ] = None
     checksum: Annotated[
@@ -91,6 +101,14 @@ class Template(Spec):
     def rules(self) -> Iterator[Rule]:
         source = self.source
         if not isinstance(source, TemplateSource):
+            return
+        if surely(source.upload):
+            if (beside := next((name for name in _ORIGINS if surely(getattr(source, name))), None)) is not None:
+                yield ("source", beside), "cannot stand beside upload: an image comes from one place"
+            elif surely(source.checksum):
+                yield ("source", "checksum"), "means nothing beside upload, which is a checksum"
+            return
+        if not known(source.upload):
             return
         origins = (source.path, source.url)
         if all(map(surely, origins)) or (known(*origins) and not any(map(surely, origins))):

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from jvp import images
-from jvp.core.values import known
+from jvp.core.errors import Path
+from jvp.core.values import known, surely
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.resources.storage import image_source
@@ -22,7 +23,9 @@ def key_of(source: TemplateSource) -> str:
     """What tells one origin from another: for an address also the name of the volume."""
     checksum = str(images.parse_promise(source.checksum)) if source.checksum else None
     told = [source.path, source.url, checksum, source.allow_private_redirects]
-    text = json.dumps(told if source.format is None else [*told, source.format])
+    if source.format is not None or source.upload is not None:
+        told.append(source.format)
+    text = json.dumps(told if source.upload is None else [*told, source.upload])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -44,15 +47,31 @@ def _public(url: str) -> str:
 
 def refuse_file(work: Work, pool: handles.StoragePool | None, source: TemplateSource) -> None:
     """Raise for a local file that is missing, or no image, or too large for the pool where there is one."""
-    if isinstance(source, TemplateSource) and known(source.path) and source.path is not None:
+    if not isinstance(source, TemplateSource):
+        return
+    if surely(source.path) or surely(source.upload):
         format = source.format if known(source.format) else None
-        with image_source.opened(work, pool, image_source.Origin(source.path, format=format), ("source", "path")):
+        origin = image_source.Origin(file_of(work, source), format=format)
+        with image_source.opened(work, pool, origin, place_of(source)):
             pass
 
 
-def origin_of(source: TemplateSource) -> image_source.Origin:
+def place_of(source: TemplateSource) -> Path:
+    """The property that names the image."""
+    return ("source", next(name for name in ("path", "url", "upload") if surely(getattr(source, name))))
+
+
+def file_of(work: Work, source: TemplateSource) -> str | None:
+    """The file of this machine that the image comes from. Raises Rejected for an upload that there is none of."""
+    if source.upload is not None and surely(source.upload):
+        return image_source.uploaded(work, source.upload, place_of(source))
+    return source.path
+
+
+def origin_of(work: Work, source: TemplateSource) -> image_source.Origin:
+    """Where the image comes from. Raises as `file_of`."""
     return image_source.Origin(
-        source.path,
+        file_of(work, source),
         source.url,
         source.checksum,
         allow_private_redirects=source.allow_private_redirects,

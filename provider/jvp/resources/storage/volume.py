@@ -39,7 +39,7 @@ from jvp.resources.storage.unread import unread
 from jvp.resources.storage.volume_content import content_of, refuse_unfit, size_of
 from jvp.resources.storage.volume_model import Volume, VolumeState, VolumeType
 
-ORIGINS = ("template_id", "volume_id", "image_path", "full")
+ORIGINS = ("template_id", "volume_id", "image_path", "image_upload", "full")
 """The facts of the record that tell what a volume was made from."""
 
 
@@ -196,10 +196,10 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             yield from obstacles(what, lambda: self._name(work, pool, key(), spec))
         origins = {"template": spec.template, "volume": spec.volume}
         there = (is_there(self.node.plans, text, kind) for kind, text in origins.items() if text is not None)
-        if known(spec.format, spec.image_path) and all(there):
+        if known(spec.format, spec.image_path, spec.image_upload) and all(there):
             content = yield from attempt(what, lambda: content_of(self.node, spec))
             # A file can be judged before there is a pool to put it into.
-            if content is not None and (pool is not None or spec.image_path is not None):
+            if content is not None and (pool is not None or spec.image_path or spec.image_upload):
                 yield from obstacles(what, lambda: refuse_unfit(work, pool, spec, content))
 
     def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
@@ -294,6 +294,7 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             template=spelled.template if spelled and spelled.template else facts.get("template_id"),
             volume=spelled.volume if spelled and spelled.volume else facts.get("volume_id"),
             image_path=spelled.image_path if spelled and spelled.image_path else facts.get("image_path"),
+            image_upload=facts.get("image_upload"),
             full_clone=facts.get("full", spelled.full_clone if spelled else False),
             detach_on_delete=spelled.detach_on_delete if spelled else True,
             path=found.path,

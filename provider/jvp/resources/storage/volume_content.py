@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jvp import images
-from jvp.core.errors import Invalid, JvpError, Rejected
+from jvp.core.errors import Invalid, JvpError, Path, Rejected
 from jvp.core.types import disk_bytes, size_text
 from jvp.core.values import known
 from jvp.core.work import Work
@@ -25,14 +25,13 @@ from jvp.libvirt.storage.content import Clone, Content, Copy, Overlay
 from jvp.libvirt.storage.streams import VolumeUpload, read_small
 from jvp.libvirt.storage.templates import template_of
 from jvp.libvirt.storage.volume_claim import Claim, Wanted
-from jvp.resources.storage.image_source import Opened, Origin, at, opened
+from jvp.resources.storage.image_source import Opened, Origin, at, opened, uploaded
 
 if TYPE_CHECKING:
     from jvp.resources.storage.volume_model import Volume
 
 _KEPT_MAX = 1000
 """Longer paths are not kept on the node: the record has 4 KiB."""
-_PATH = ("imagePath",)
 
 
 def content_of(node: Node, spec: Volume) -> Content:
@@ -45,7 +44,7 @@ def content_of(node: Node, spec: Volume) -> Content:
         original = original_of(node, spec.volume, ("volume",))
         _refuse_other_format(spec, original.format, f'the volume "{original.name}"')
         return CheckedClone(node, original)
-    if spec.image_path is not None:
+    if spec.image_path is not None or spec.image_upload is not None:
         return ImageFile(node, spec)
     return Content(node, spec.format)
 
@@ -113,13 +112,14 @@ class CheckedClone(Clone):
 
 
 class ImageFile(Content):
-    """An image on this machine, streamed as a template's is."""
+    """An image on this machine, or one that was uploaded, streamed as a template's is."""
 
     at_once = False
 
     def __init__(self, node: Node, spec: Volume) -> None:
         super().__init__(node, spec.format)
-        self.spec, self.path = spec, spec.image_path or ""
+        self.spec = spec
+        self.where: Path = ("imagePath",) if spec.image_path is not None else ("imageUpload",)
         self._image: Opened | None = None
 
     @property
@@ -128,11 +128,16 @@ class ImageFile(Content):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"image_path": self.path} if len(json.dumps(self.path)) <= _KEPT_MAX else {}
+        if self.spec.image_upload is not None:
+            return {"image_upload": self.spec.image_upload}
+        path = self.spec.image_path
+        return {"image_path": path} if len(json.dumps(path)) <= _KEPT_MAX else {}
 
     @contextlib.contextmanager
     def ready(self, work: Work, pool: handles.StoragePool | None) -> Iterator[None]:
-        with opened(work, pool, Origin(path=self.path, format=self.format), _PATH) as self._image:
+        upload = self.spec.image_upload
+        path = self.spec.image_path if upload is None else uploaded(work, upload, self.where)
+        with opened(work, pool, Origin(path=path, format=self.format), self.where) as self._image:
             _refuse_other_format(self.spec, self._image.info.format, self.what)
             yield
 
@@ -154,12 +159,12 @@ class ImageFile(Content):
         volume = claim.make(work)
         with claim.filling(), self.node.job(work) as connection:
             upload = VolumeUpload(connection, copy_volume.on(connection, volume))
-            at(_PATH, lambda: images.fill(self._segments(), upload, work=work))
+            at(self.where, lambda: images.fill(self._segments(), upload, work=work))
         lookup.refresh(work, claim.pool)
         root = volume_xml(volume)
         copy_volume.refuse_other_format(root, self.format, claim.name)
         if value(root, "backingStore/path"):
-            raise Rejected("the image was changed while it was read", path=_PATH)
+            raise Rejected("the image was changed while it was read", path=self.where)
         found = number(root, "capacity") or 0
         if size is not None:
             refuse_smaller(size, found, self.what)

@@ -10,7 +10,7 @@ from pydantic import Field
 from jvp.core.facts import Changes, Computed, Effect, Later, Output, Unit
 from jvp.core.handler import ResourceType
 from jvp.core.model import Rule, Spec
-from jvp.core.types import DiskSize, LocalPath, Name, Reference, over_qcow2
+from jvp.core.types import DiskSize, LocalPath, Name, Reference, Upload, over_qcow2
 from jvp.core.values import known, surely
 from jvp.libvirt.storage import template_names
 from jvp.resources.storage.items import VolumeFilters, VolumeItem
@@ -62,6 +62,14 @@ class Volume(Spec):
             "the volume is made, and not looked at again."
         ),
     ] = None
+    image_upload: Annotated[
+        Upload | None,
+        Changes(Effect.REPLACE),
+        Field(
+            description="An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as "
+            "good. In a program it stands for what is there: nothing is uploaded for it."
+        ),
+    ] = None
     full_clone: Annotated[
         bool,
         Changes(Effect.REPLACE),
@@ -81,6 +89,7 @@ class Volume(Spec):
 
     def rules(self) -> Iterator[Rule]:
         sources = {"template": self.template, "volume": self.volume, "imagePath": self.image_path}
+        sources["imageUpload"] = self.image_upload
         said = [name for name, value in sources.items() if surely(value)]
         if len(said) > 1:
             yield (said[1],), f"cannot stand beside {said[0]}: a volume is made from one thing"
