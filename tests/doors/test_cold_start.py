@@ -162,7 +162,7 @@ assert not answer.diagnostics, answer.diagnostics
     assert imported(program, (*HOST, *OF_KINDS)) == [own]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["warm", "status"]])
+@pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["warm", "status"], ["token", "--help"]])
 def test_a_command_that_asks_no_node_needs_no_models(words: list[str]) -> None:
     program = f"""
 import contextlib, io, sys
@@ -170,7 +170,7 @@ from jvp.doors.cli.main import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main({words!r})
 """
-    found = imported(program, ("pydantic", "yaml", "rich", "grpc", "jvp.core.calls", *HOST, *OF_KINDS))
+    found = imported(program, ("pydantic", "yaml", "rich", "grpc", "sqlalchemy", "jvp.core.calls", *HOST, *OF_KINDS))
     assert found == []
 
 

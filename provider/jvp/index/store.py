@@ -133,6 +133,9 @@ def _make_file(path: Path) -> None:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         if not path.exists():
             path.touch(mode=0o600)
+            if os.geteuid() == 0:  # where a service has its state, the file is that service's
+                folder = path.parent.stat()
+                os.chown(path, folder.st_uid, folder.st_gid)
     except OSError as error:
         raise Rejected(f'the index "{path}" cannot be made: {error.strerror}') from None
 

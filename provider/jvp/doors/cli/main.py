@@ -12,7 +12,7 @@ from typing import Any
 
 import jvp
 from jvp.core.errors import JvpError, incomplete
-from jvp.doors.cli import completion, kinds, pulumi, serve, terraform, warm
+from jvp.doors.cli import completion, index, kinds, pulumi, serve, terraform, warm
 from jvp.doors.cli.late import Parser
 
 
@@ -46,6 +46,7 @@ def parser() -> Parser:
     pulumi.add_to(commands)
     serve.add_to(commands)
     terraform.add_to(commands)
+    index.add_to(commands)
     warm.add_to(commands)
     completion.add_to(commands)
     return root

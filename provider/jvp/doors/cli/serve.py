@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import runpy
 import sys
 from typing import TYPE_CHECKING
 
-from jvp.core.errors import Rejected
+from jvp.doors.cli import extra
 from jvp.doors.cli.words import sentence
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def add_to(commands: Commands) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Serve until a signal ends it. Raises Rejected where the extra is not installed."""
-    if not all(map(importlib.util.find_spec, NEEDED)):
-        raise Rejected('the server is not installed; install it with: pip install "pulumi-jvp[serve]"')
+    extra.require("server", NEEDED)
     given = [f"--{name}={getattr(parsed, name)}" for name in ("uri", "socket", "index") if getattr(parsed, name)]
     sys.argv = ["jvp serve", *given]
     try:
