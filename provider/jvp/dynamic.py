@@ -2,10 +2,10 @@
 
     from jvp import dynamic as jvp                   in the place of `import pulumi_jvp as jvp`
 
-    jvp.Network("lan", cidr="10.20.0.0/24")          the same classes, arguments and outputs
+    jvp.Network("lan", cidr="10.20.0.0/24")          the same classes, functions, arguments and outputs
 
 The settings are the stack's own: `pulumi config set jvp:uri qemu+ssh://root@host/system`. docs/install.md says
-what this form cannot do: import, functions, explicit providers, outputs in previews, drift without `--refresh`.
+what this form cannot do: import, explicit providers, outputs in previews, drift without `--refresh`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,86 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pulumi_jvp import Instance, Network, RefreshStoragePool, RestartInstance, StoragePool, Template, Volume
+    from pulumi_jvp import (
+        Instance,
+        Network,
+        RefreshStoragePool,
+        RestartInstance,
+        StoragePool,
+        Template,
+        Volume,
+        get_instance,
+        get_instance_output,
+        get_instance_xml,
+        get_instance_xml_output,
+        get_instances,
+        get_instances_output,
+        get_network,
+        get_network_leases,
+        get_network_leases_output,
+        get_network_output,
+        get_networks,
+        get_networks_output,
+        get_node,
+        get_node_output,
+        get_storage_pool,
+        get_storage_pool_output,
+        get_storage_pools,
+        get_storage_pools_output,
+        get_template,
+        get_template_output,
+        get_templates,
+        get_templates_output,
+        get_volume,
+        get_volume_output,
+        get_volumes,
+        get_volumes_output,
+    )
 else:
+    from jvp.doors.dynamic.functions import FUNCTIONS
     from jvp.doors.dynamic.resources import CLASSES
 
-    globals().update(CLASSES)
+    globals().update(CLASSES | FUNCTIONS)
 
     def __getattr__(name: str) -> object:
         raise AttributeError(
-            f"{name} is not in jvp.dynamic, which has the resources alone: functions, explicit providers and types are "
-            "in pulumi_jvp, with the plugin (jvp pulumi install)"
+            f"{name} is not in jvp.dynamic, which has the resources and functions alone: explicit providers and types "
+            "are in pulumi_jvp, with the plugin (jvp pulumi install)"
         )
 
 
-__all__ = ["Instance", "Network", "RefreshStoragePool", "RestartInstance", "StoragePool", "Template", "Volume"]
+__all__ = [
+    "Instance",
+    "Network",
+    "RefreshStoragePool",
+    "RestartInstance",
+    "StoragePool",
+    "Template",
+    "Volume",
+    "get_instance",
+    "get_instance_output",
+    "get_instance_xml",
+    "get_instance_xml_output",
+    "get_instances",
+    "get_instances_output",
+    "get_network",
+    "get_network_leases",
+    "get_network_leases_output",
+    "get_network_output",
+    "get_networks",
+    "get_networks_output",
+    "get_node",
+    "get_node_output",
+    "get_storage_pool",
+    "get_storage_pool_output",
+    "get_storage_pools",
+    "get_storage_pools_output",
+    "get_template",
+    "get_template_output",
+    "get_templates",
+    "get_templates_output",
+    "get_volume",
+    "get_volume_output",
+    "get_volumes",
+    "get_volumes_output",
+]

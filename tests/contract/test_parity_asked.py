@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pulumi._types import _py_properties, is_output_type
 from tests.contract import kinds
 from tests.contract.columns import LISTS, Column
 from tests.contract.conftest import Bench
 from tests.contract.plain_columns import COLUMNS
 
+from jvp import dynamic
 from jvp.core.identity import DeclaredBy
 from jvp.core.model import fields
 from jvp.core.work import Work
@@ -22,6 +25,29 @@ LEFT_OUT = {
     *("availableBytes", "allocationBytes", "freeMemoryBytes"),  # the rest of the machine changes them in between
     *("shutdownTimeout", "deleteData", "deleteWithInstance", "detachOnDelete"),  # `show` has them by the object's mark
 }
+
+
+class Dynamic:
+    """A program of the dynamic form, which asks the node itself."""
+
+    name = "dynamic"
+
+    def ask(self, function: str, args: Bag) -> Bag:
+        asked = getattr(dynamic, _snake(function))
+        return dict(self._bag(asked(**{_snake(name): value for name, value in args.items()})))
+
+    def _bag(self, value: Any) -> Any:
+        """The SDK's types without what is not set."""
+        if isinstance(value, list):
+            return [self._bag(one) for one in value]
+        if not is_output_type(type(value)):
+            return value
+        found = {name: getattr(value, attribute) for attribute, name, _ in _py_properties(type(value))}
+        return {name: self._bag(one) for name, one in found.items() if one is not None}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +80,7 @@ def test_every_door_answers_the_same(bench: Bench, columns: list[Column]) -> Non
     try:
         for function in registry.FUNCTIONS:
             for args in _questions(function, subjects, filters, bench.prefix):
-                first, *others = ((column.name, _still(column.ask(function, args))) for column in columns)
+                first, *others = ((column.name, _still(column.ask(function, args))) for column in (*columns, Dynamic()))
                 assert function not in LISTS or all(first[1].values()), (function, first)
                 for door, answer in others:
                     assert answer == first[1], (function, door)

@@ -33,6 +33,9 @@ vm = jvp.Instance(
     "vm", name=P + "vm", memory="64MiB", cpus=1, virt_type="qemu", shutdown_timeout="1s",
     root_disk={"pool": pool.id, "size": "8MiB"}, cloud_init={"user_data": USER_DATA},
 )
+later = pulumi.InvokeOutputOptions(depends_on=[data])
+pulumi.export("format", jvp.get_volume_output(volume=data.id, opts=later).apply(lambda volume: volume.format))
+pulumi.export("node", jvp.get_node().hostname)
 """
 SECRET = "correct-horse-battery"
 VALUES: dict[str, Any] = {"data_format": "qcow2", "USER_DATA": f"#cloud-config\n# {SECRET}\n"}
@@ -90,6 +93,7 @@ def test_its_state_holds_references_and_drift_is_mended_by_a_refresh(
     dynamic.write(PROGRAM, **VALUES)
     dynamic.up()
     dynamic.settle()
+    assert dynamic.outputs() == {"format": "qcow2", "node": daemon.getHostname()}
     assert dynamic.refresh("--expect-no-changes").ops == {}
     for one in dynamic.state().values():
         kind = one["type"].rpartition(":")[2]
@@ -108,6 +112,7 @@ def test_its_state_holds_references_and_drift_is_mended_by_a_refresh(
 
     dynamic.write(PROGRAM, **{**VALUES, "data_format": "raw"})
     assert "delete-replaced" in dynamic.up().ops["data"]
+    assert dynamic.outputs()["format"] == "raw"
     dynamic.destroy()
     assert dynamic.state() == {}
 

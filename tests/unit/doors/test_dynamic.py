@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from pulumi.runtime import rpc
 from jvp import dynamic
 from jvp.core.errors import Invalid
 from jvp.core.values import UNKNOWN, Secret
+from jvp.doors.dynamic.functions import FUNCTIONS
 from jvp.doors.dynamic.reference import Provider, pickled
 from jvp.doors.dynamic.resources import CLASSES
 from jvp.doors.dynamic.values import decode, encode, public
@@ -64,7 +67,8 @@ def run(build: Any) -> None:
 
 
 def test_there_is_a_class_for_every_resource_that_is_registered() -> None:
-    assert sorted(dynamic.__all__) == sorted(CLASSES) == sorted(registry.RESOURCES)
+    assert sorted(dynamic.__all__) == sorted([*CLASSES, *FUNCTIONS])
+    assert sorted(CLASSES) == sorted(registry.RESOURCES)
     for name, made in CLASSES.items():
         assert getattr(dynamic, name) is made
         assert issubclass(made, getattr(pulumi_jvp, name))
@@ -156,8 +160,28 @@ def test_a_look_up_is_refused() -> None:
 
 
 def test_what_only_the_plugin_has_is_said_to_be_there() -> None:
-    with pytest.raises(AttributeError, match=r"get_network is not in jvp\.dynamic, which has the resources alone"):
-        dynamic.get_network  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"Provider is not in jvp\.dynamic, which has the resources and functions"):
+        dynamic.Provider  # type: ignore[attr-defined]  # noqa: B018
+
+
+# The functions
+
+
+def test_there_are_both_forms_of_every_function_that_is_registered() -> None:
+    names = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", token).lower() for token in registry.FUNCTIONS}
+    assert FUNCTIONS.keys() == names | {f"{name}_output" for name in names}
+    for name, ask in FUNCTIONS.items():
+        assert getattr(dynamic, name) is ask
+        assert inspect.signature(ask) == inspect.signature(getattr(pulumi_jvp, name))
+
+
+def test_a_wrong_argument_and_an_explicit_provider_are_refused() -> None:
+    with pytest.raises(Invalid, match="state: must be one of"):
+        dynamic.get_instances(state="walking")
+    with pytest.raises(TypeError):
+        dynamic.get_instances(colour="red")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="the dynamic form takes no explicit provider"):
+        dynamic.get_node(opts=pulumi.InvokeOptions(provider=object()))  # type: ignore[arg-type]
 
 
 def test_what_is_pickled_is_a_reference_and_always_the_same() -> None:

@@ -36,7 +36,17 @@ _jvp() {{
 }}
 compdef _jvp jvp
 """
-_FISH = f"complete -c jvp -a '(jvp {ASK} (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'\n"
+_FISH = f"""\
+function __jvp
+    set -l found (jvp {ASK} (commandline -opc)[2..] (commandline -ct) 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c jvp -f -a '(__jvp)'
+"""
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
 _NAMES_S = "3s"

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
 from jvp.core.calls import Calls
-from jvp.core.check import Failure, check, failures_text, hide, underived
+from jvp.core.check import Checked, Failure, check, failures_text, hide, underived
 from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
 from jvp.core.facts import Effect
 from jvp.core.identity import DeclaredBy, Key
@@ -48,7 +48,7 @@ class Verbs:
     def __init__(self, token: str, config: Callable[[str], Any], cancelled: threading.Event) -> None:
         self.token = token
         self._cancelled = cancelled
-        self._settings = check(Provider, _settings(config))
+        self._settings = settings_of(config)
 
     def check(self, news: Properties) -> CheckResult:
         failures = self._settings.failures
@@ -111,13 +111,11 @@ class Verbs:
 
     @property
     def _provider(self) -> Provider:
-        if self._settings.spec is None:
-            raise Invalid(f"the stack's settings of jvp are wrong: {failures_text(self._settings.failures)}")
-        return self._settings.spec
+        return provider_of(self._settings)
 
     @property
     def _calls(self) -> Calls:
-        return _calls(self._provider)
+        return calls_of(self._provider)
 
     def _work(self, verb: str) -> Work:
         limit_s = float(duration_s(getattr(self._provider.timeouts, verb)))
@@ -165,15 +163,22 @@ class Verbs:
 
 
 @cache
-def _calls(provider: Provider) -> Calls:
+def calls_of(provider: Provider) -> Calls:
     """One set of calls, and so one connection, for all resources of a process."""
     return registry.calls(provider)
 
 
-def _settings(config: Callable[[str], Any]) -> Bag:
+def settings_of(config: Callable[[str], Any]) -> Checked[Provider]:
     """What the stack sets under `jvp:`. The engine has text only; what is not a string is JSON."""
     found = ((name, facts, config(f"jvp:{name}")) for name, facts in fields(Provider).items())
-    return {name: _opened(value, facts) for name, facts, value in found if value is not None}
+    return check(Provider, {name: _opened(value, facts) for name, facts, value in found if value is not None})
+
+
+def provider_of(settings: Checked[Provider]) -> Provider:
+    """The settings that were checked. Raises Invalid."""
+    if settings.spec is None:
+        raise Invalid(f"the stack's settings of jvp are wrong: {failures_text(settings.failures)}")
+    return settings.spec
 
 
 def _opened(value: Value, facts: FieldFacts) -> Value:
