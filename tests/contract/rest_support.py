@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -56,6 +57,18 @@ class Rest:
         assert answer.status_code in (200, 201, 204), answer.text
         return answer.json() if answer.content else None
 
+    @contextmanager
+    def listening(self, last: str | None = None, **query: str) -> Iterator[Heard]:
+        """A stream of events, from the moment on that it tells all that happens."""
+        headers = {} if last is None else {"Last-Event-ID": last}
+        with self.client.stream("GET", "/api/events", params=query, headers=headers) as answer:
+            assert answer.status_code == 200, answer.read()
+            assert answer.headers["content-type"] == "text/event-stream"
+            heard = Heard(answer)
+            if last is None:
+                heard.listens()
+            yield heard
+
     def problem(self, method: str, path: str, body: Any = None, **given: Any) -> dict[str, Any]:
         """The problem document of a call that is refused."""
         answer = self.ask(method, path, body, **given)
@@ -64,3 +77,42 @@ class Rest:
         found: dict[str, Any] = answer.json()
         assert found["status"] == answer.status_code
         return found
+
+
+class Heard:
+    """What one listener hears, in order."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.iter_lines()
+        self.last = ""
+        """The last id."""
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        kind, body = "", ""
+        for line in self._lines:
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.last = value
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                body = value
+            elif not line and kind:
+                yield kind, json.loads(body)
+                kind = ""
+
+    def listens(self) -> None:
+        """Read the first block, which is no event."""
+        for line in self._lines:
+            if not line:
+                break
+            self.last = line.removeprefix("id: ")
+
+    def until(self, kind: str, **wanted: Any) -> list[tuple[str, dict[str, Any]]]:
+        """What is heard, up to the first one like this."""
+        heard = []
+        for one in self:
+            heard.append(one)
+            if one[0] == kind and wanted.items() <= one[1].items():
+                break
+        return heard

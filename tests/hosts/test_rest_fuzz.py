@@ -55,6 +55,7 @@ def test_no_request_that_the_document_allows_is_too_much(rest: Rest, node: Syste
     from schemathesis.specs.openapi import checks
 
     document = rest.ask("GET", "openapi.json").json()
+    del document["paths"]["/api/events"]  # it ends when its listener goes
     ours = [checks.response_schema_conformance, checks.content_type_conformance, checks.status_code_conformance]
     seen: list[str] = []
     for found in schemathesis.openapi.from_dict(document).get_all_operations():

@@ -6,7 +6,7 @@ names alone cost nothing: a list of commands is made of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jvp.core.action import AnyAction
     from jvp.core.calls import Calls
     from jvp.core.handler import AnyFunction, AnyHandler, ResourceType
+    from jvp.core.happened import Happened, Watch
     from jvp.core.objects import Objects
     from jvp.libvirt.link.node import Node
     from jvp.resources.provider import Provider
@@ -118,6 +119,14 @@ def objects(provider: Provider) -> Objects:
     parts = _Parts(provider)
     owner = provider.owner or OWNER
     return Objects(parts.handlers, parts.functions, parts.host, parts.outlook, parts.actions, owner=owner)
+
+
+def node_events(provider: Provider, tell: Callable[[Happened], None], gap: Callable[[str], None]) -> Watch:
+    """What happens to the node's objects, as libvirt tells it, on a connection of its own. Begins with its `start`."""
+    from jvp.libvirt.link.node import Node
+    from jvp.libvirt.link.node_events import NodeEvents
+
+    return NodeEvents(Node(provider.uri), tell, gap)
 
 
 class _Parts:

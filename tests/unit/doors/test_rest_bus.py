@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,8 +27,13 @@ def numbered(bus: Bus, count: int, **more: Any) -> None:
         bus.publish("object", {"number": number, **more})
 
 
+def waiting(bus: Bus, listener: Listener) -> Iterator[Event]:
+    while some := bus.take(listener)[0]:
+        yield from some
+
+
 def taken(bus: Bus, listener: Listener) -> list[Any]:
-    return [one.document.get("number", one.kind) for one in bus.take(listener)[0]]
+    return [one.document.get("number", one.kind) for one in waiting(bus, listener)]
 
 
 def test_each_listener_hears_in_order_what_it_wants() -> None:
@@ -56,7 +62,7 @@ def test_many_threads_tell_and_every_listener_hears_the_same() -> None:
         one.start()
     for one in tellers:
         one.join()
-    heard = [bus.take(one)[0] for one in listeners]
+    heard = [[*waiting(bus, one)] for one in listeners]
     assert heard[0] == heard[1] == heard[2]
     assert [one.number for one in heard[0]] == sorted({one.number for one in heard[0]})
     for teller in range(4):
@@ -75,6 +81,18 @@ def test_who_takes_too_little_is_cut_off_and_the_others_hear_all(more: dict[str,
     assert woken == ["slow"] * 2  # by the first event, and by its end
     assert bus.take(slow)[0] == []
     assert (heard, quick.end) == ([*range(module.COUNT_MAX + 1)], "")
+
+
+def test_what_waits_is_taken_in_pieces_and_none_is_asked_for_twice() -> None:
+    bus = Bus()
+    listener = listening(bus)
+    numbered(bus, 20, text="x" * 10_000)
+    bus.publish("other", {})
+    first, last = bus.take(listener)
+    assert 0 < len(first) < 20
+    assert last == first[-1].number
+    bus.leave(listener)
+    assert taken(bus, listening(bus, last=last)) == [*range(len(first), 20), "other"]
 
 
 def test_one_event_that_is_too_large_for_the_queue_is_told_alone() -> None:
@@ -126,6 +144,10 @@ def test_listeners_are_bounded_for_each_caller_and_in_all() -> None:
     with pytest.raises(Refused, match="of yours") as refused:
         listening(bus)
     assert refused.value.problem["status"] == 429
+    for number in range(module.COUNT_MAX + 1):
+        bus.publish("object", {"number": number})
+    with pytest.raises(Refused):  # who was cut off is connected still
+        listening(bus)
     bus.leave(mine[0])
     bus.leave(mine[0])
     listening(bus)

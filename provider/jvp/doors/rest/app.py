@@ -18,7 +18,7 @@ from jvp.core.check import Failure
 from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
-from jvp.doors.rest import functions, history, kinds, listing, openapi, problems
+from jvp.doors.rest import events, functions, history, kinds, listing, openapi, problems
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.changes import Changes
 from jvp.doors.rest.history import STATES
@@ -26,6 +26,7 @@ from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
 from jvp.doors.rest.waiting import Pending
+from jvp.doors.rest.watching import Watching
 from jvp.index.store import Index
 from jvp.resources import registry
 from jvp.resources.provider import Provider
@@ -40,20 +41,25 @@ def make_app(
 ) -> FastAPI:
     """The application over one node. Connects only when a request needs it. What happens is told on the bus."""
 
+    bus = bus or Bus()
+    watching = Watching(bus, provider)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> Any:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
+        watching.stop()
 
     app = FastAPI(
         title="JVP", version=jvp.__version__, summary="Virtual machines on libvirt.", lifespan=lifespan,
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
-    door = Door(objects, provider, operations, Changes(objects), index=index, bus=bus or Bus())
+    door = Door(objects, provider, operations, Changes(objects), index=index, bus=bus)
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
+    events.add_to(app, bus, watching)
     _add_operations(app, operations)
     _add_errors(app)
     app.add_middleware(_Edge)
@@ -147,7 +153,7 @@ class _Edge:
             return await self._app(scope, receive, send)
         status, length, method = 0, 0, scope["method"]
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", events.HEAD: True}
 
         async def receiving() -> Message:
             nonlocal length

@@ -19,6 +19,7 @@ from jvp.doors.rest.problems import Refused
 KINDS = ("operation", "object", "audit")
 COUNT_MAX, BYTES_MAX = 1000, 1024**2
 """So much may wait for a listener, and so much is kept for who comes back."""
+TAKEN_MAX = 64 * 1024
 EACH_MAX, ALL_MAX = 20, 100
 """So many listeners may one caller have, and all together."""
 KEPT_S = 60.0
@@ -47,15 +48,15 @@ class Listener:
         self.bytes = 0
 
     def offer(self, event: Event) -> bool:
-        """Have an event wait; False, and none waits any more, when there are too many."""
-        size = len(event.line)
-        if self.queue and (len(self.queue) >= COUNT_MAX or self.bytes + size > BYTES_MAX):
+        """Have an event wait, or none any more when there are too many; whether to wake who listens."""
+        size, waiting = len(event.line), len(self.queue)
+        if waiting and (waiting >= COUNT_MAX or self.bytes + size > BYTES_MAX):
             self.queue.clear()
             self.bytes, self.end = 0, "overflow"
-            return False
+            return True
         self.queue.append(event)
         self.bytes += size
-        return True
+        return not waiting  # else it was woken already
 
 
 class Bus:
@@ -105,17 +106,24 @@ class Bus:
         return listener
 
     def take(self, listener: Listener) -> tuple[list[Event], int]:
-        """What waits for a listener, and the number of the last event of all that it is told of with them."""
+        """Some of what waits for a listener, as much as is sent at once; and the last number that it need not ask for.
+
+        No event means that none waits; `end` tells whether any may come.
+        """
+        found, size = list[Event](), 0
         with self._lock:
-            found, listener.bytes = [*listener.queue], 0
-            listener.queue.clear()
-            return found, self._last
+            while listener.queue and size < TAKEN_MAX:
+                found.append(event := listener.queue.popleft())
+                size += len(event.line)
+            listener.bytes -= size
+            return found, found[-1].number if listener.queue else self._last
 
     def leave(self, listener: Listener) -> None:
-        """Tell it no more. Again: harmless."""
+        """Tell it no more, and count it no more, also after its end. Again: harmless."""
         with self._lock:
             if listener in self._listeners:
-                self._remove(listener)
+                self._listeners.remove(listener)
+                self._left = time.monotonic()
 
     def is_idle(self) -> bool:
         """Whether nobody has listened for long; what was kept for who comes back is then forgotten."""
@@ -128,9 +136,8 @@ class Bus:
         """End all streams, and begin no more."""
         with self._lock:
             self._is_closed = True
-            for listener in [*self._listeners]:
+            for listener in self._listeners:
                 listener.end = "closed"
-                self._remove(listener)
                 listener.wake()
             self._forget()
 
@@ -151,13 +158,8 @@ class Bus:
         self._last += 1
         event = Event(self._last, kind, document, line)
         self._keep(event)
-        for listener in [*self._listeners]:
-            if listener.takes(event):
-                waits = bool(listener.queue)
-                if not listener.offer(event):
-                    self._remove(listener)
-                elif waits:
-                    continue  # it was woken already
+        for listener in self._listeners:
+            if not listener.end and listener.takes(event) and listener.offer(event):
                 listener.wake()
 
     def _keep(self, event: Event) -> None:
@@ -175,10 +177,6 @@ class Bus:
             what = {"reason": "what happened after the last event that you know is forgotten"}
             return (Event(self._last, "gap", what, json.dumps(what)),)
         return [one for one in self._recent if one.number > last and takes(one)]
-
-    def _remove(self, listener: Listener) -> None:
-        self._listeners.remove(listener)
-        self._left = time.monotonic()
 
     def _forget(self) -> None:
         self._is_open, self._bytes = False, 0

@@ -9,6 +9,8 @@ import struct
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+HANG_UP = "hang_up"
+"""What a request's state has for cutting its connection, where the client does not even read."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -17,6 +19,7 @@ class SocketProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app_state = {**self.app_state, HANG_UP: transport.abort}
         found = transport.get_extra_info("socket")
         if found is not None and found.family == socket.AF_UNIX:
             pid, uid, _ = _CREDENTIALS.unpack(

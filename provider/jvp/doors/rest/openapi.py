@@ -49,6 +49,7 @@ def _made(app: FastAPI) -> Json:
         _answers(calls[token], {"200": _reference(function.result.__name__)}, changes=False)
     _answers(calls["listOperations"], {"200": _page("Operation")}, changes=False)
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
+    _answers(calls["listenToEvents"], {}, changes=False)
     _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
     return found
 

@@ -24,6 +24,7 @@ import jvp
 from jvp.core.check import check, failures_text
 from jvp.core.errors import Invalid, JvpError
 from jvp.doors.rest.app import make_app
+from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.caller import SocketProtocol
 from jvp.doors.rest.operations import Operations
 from jvp.index.store import Index, default_url
@@ -78,13 +79,13 @@ def settings(uri: str | None) -> Provider:
 
 def serve(provider: Provider, path: Path, url: str) -> int:
     """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
-    operations = Operations()
+    operations, bus = Operations(), Bus()
     with contextlib.ExitStack() as stack:
         index = None if url == NO_INDEX else Index(url)
         if index is not None:
             stack.callback(index.close)
         listener = stack.enter_context(listening(path))
-        app = make_app(registry.objects(provider), provider, operations, index=index)
+        app = make_app(registry.objects(provider), provider, operations, index=index, bus=bus)
         config = uvicorn.Config(
             app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S,
             access_log=False, proxy_headers=False,  # the app logs; the kernel alone tells who calls
@@ -92,7 +93,7 @@ def serve(provider: Provider, path: Path, url: str) -> int:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
         without = "" if index is not None else ", without an index"
         print(f"jvp {jvp.__version__} serves {listener.getsockname()}{without}", file=sys.stderr, flush=True)
-        _Server(config, operations).run([listener])
+        _Server(config, operations, bus).run([listener])
         operations.stop(STOP_S)
     return 0
 
@@ -100,12 +101,13 @@ def serve(provider: Provider, path: Path, url: str) -> int:
 class _Server(uvicorn.Server):
     """Ends by a signal as by its own end: uvicorn's own raises the signal again, and nothing after it would happen."""
 
-    def __init__(self, config: uvicorn.Config, operations: Operations) -> None:
+    def __init__(self, config: uvicorn.Config, operations: Operations, bus: Bus) -> None:
         super().__init__(config)
-        self._operations = operations
+        self._operations, self._bus = operations, bus
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._operations.close()  # else who waits for one would hold the end up
+        self._bus.close()  # and who listens
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -33,7 +33,7 @@ async def _is_awaited(operation: Operation, limit_s: float, receive: Receive) ->
             loop.call_soon_threadsafe(over.set)
 
     operation.listen(told)
-    ended, left = asyncio.create_task(over.wait()), asyncio.create_task(_is_left(receive))
+    ended, left = asyncio.create_task(over.wait()), asyncio.create_task(is_left(receive))
     try:
         await asyncio.wait((ended, left), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         return not left.done()
@@ -43,6 +43,7 @@ async def _is_awaited(operation: Operation, limit_s: float, receive: Receive) ->
             task.cancel()
 
 
-async def _is_left(receive: Receive) -> None:
+async def is_left(receive: Receive) -> None:
+    """Come back when the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
