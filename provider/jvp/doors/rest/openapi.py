@@ -51,6 +51,7 @@ def _made(app: FastAPI) -> Json:
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
     _answers(calls["listenToEvents"], {}, changes=False)
     _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
+    found["components"]["links"] = {name: _link(name, "id") for name in ("readOperation", "cancelOperation")}
     return found
 
 
@@ -69,6 +70,9 @@ def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
         if verb == "change":  # a patch takes a property out with null, and need not say what is required
             call["requestBody"]["content"] = {media: {"schema": {"type": "object", "additionalProperties": True}}}
         _answers(call, changed, changes=True)
+    acts = (name for name, action in registry.ACTIONS.items() if action.on == token)
+    nexts = (*(f"{verb}{token}" for verb in ("read", "apply", "change", "delete")), *acts)
+    calls[f"create{token}"]["responses"]["201"]["links"] = {one: _link(one, "ref") for one in nexts}
     gone = calls[f"delete{token}"]
     gone["parameters"] += _queried(kind.spec, later(kind))
     _answers(gone, {"200": _reference("Plan"), "204": None}, changes=True)
@@ -95,6 +99,9 @@ def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> N
         code: one for code, one in call["responses"].items() if code != "422"
     }  # fmt: skip
     accepted = {"202": _answer(_reference("Operation"), "It goes on as an operation; Location says where.")}
+    accepted["202"]["links"] = {
+        name: {"$ref": f"#/components/links/{name}"} for name in ("readOperation", "cancelOperation")
+    }
     if changes:
         call.setdefault("parameters", []).append(_header("Idempotency-Key"))
     call["responses"] = {
@@ -111,6 +118,11 @@ def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> N
 def _answer(schema: Json | None, description: str = "As asked.") -> Json:
     content = {"content": {"application/json": {"schema": schema}}} if schema is not None else {}
     return {"description": description, **content}
+
+
+def _link(call: str, parameter: str) -> Json:
+    """What can be asked next about the id in the answer."""
+    return {"operationId": call, "parameters": {parameter: "$response.body#/id"}}
 
 
 def _body(call: Json, model: type[Spec], *, required: bool) -> None:
