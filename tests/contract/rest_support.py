@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from typing import Any
 import httpx
 
 START_S, END_S = 60.0, 30.0
+PROGRAM = ("-m", "jvp.doors.cli.main")
 
 
 @contextmanager
-def server(folder: Path, *options: str, **environment: str) -> Iterator[Rest]:
+def server(folder: Path, *options: str, program: Sequence[str] = PROGRAM, **environment: str) -> Iterator[Rest]:
     """A running server; it is ended, and its log is in `server.log`."""
     socket, log = folder / "jvp.sock", folder / "server.log"
     with log.open("wb") as into:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jvp.doors.cli.main", "serve", "--socket", str(socket), *options],
+            [sys.executable, *program, "serve", "--socket", str(socket), *options],
             stderr=into,
             stdout=into,
             env={**os.environ, "JVP_INDEX": f"sqlite:///{folder}/index.db", **environment},

@@ -60,7 +60,7 @@ def answer(connection: socket.socket) -> dict[str, Any]:
 
 def test_who_waits_holds_no_thread_and_the_end_of_the_server_is_theirs(bench: Bench, tmp_path: Path) -> None:
     raw = {**kinds.running(bench, bench.name("wait")), "waitFor": "ip", "waitTimeout": "5m"}
-    with server(tmp_path) as rest:
+    with server(tmp_path, "--index", "none") as rest:  # with one the next server goes on with it
         started = rest.ask("POST", "instances", raw)
         assert started.status_code == 202
         place = started.headers["location"].removeprefix("/api/")

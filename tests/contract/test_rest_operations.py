@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import signal
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.contract import kinds
 from tests.contract.conftest import Bench
-from tests.contract.rest_support import Rest, server
+from tests.contract.rest_support import END_S, Rest, server
+from tests.extent import sample
+
+from jvp.core.check import check
+from jvp.core.errors import NameTaken
+from jvp.core.work import Work
+from jvp.doors.rest.changes import Call, Changes
+from jvp.doors.rest.conditions import Conditions
+from jvp.doors.rest.problems import Refused
+from jvp.doors.rest.requests import etag_of
+from jvp.resources import registry
+from jvp.resources.provider import Provider
 
 Bag = dict[str, Any]
 
@@ -68,3 +86,189 @@ def test_a_list_of_operations_is_filtered_and_paged(bench: Bench, rest: Rest) ->
     assert rest.ask("GET", "operations", params={"caller": "nobody else"}).json() == {"items": []}
     for name, wrong in (("state", "done"), ("kind", "Machine"), ("limit", "0"), ("after", "x")):
         assert rest.problem("GET", "operations", params={name: wrong})["errors"][0]["pointer"] == f"/{name}"
+
+
+CUT = (str(Path(__file__).parent / "cut_server.py"),)
+"""A server that can be told where to die."""
+ENDS = {"wait": "1m"}
+
+
+def noted(folder: Path) -> dict[str, str]:
+    """The states of the operations in the index of a server that is dead, the newest first."""
+    with contextlib.closing(sqlite3.connect(folder / "index.db")) as index:
+        return dict(index.execute("SELECT id, state FROM operations ORDER BY started DESC").fetchall())
+
+
+def dies(folder: Path, cut: str, method: str, path: str, body: Any = None, **given: Any) -> str:
+    """Have a server die in the middle of a change; the id of its operation, which nobody ended."""
+    before = {*noted(folder)} if (folder / "index.db").exists() else set[str]()
+    with server(folder, program=CUT, JVP_CUT=cut) as rest:
+        with pytest.raises(httpx.TransportError):
+            rest.ask(method, path, body, params=ENDS, **given)
+        assert rest.process.wait(END_S) == -signal.SIGKILL
+    (found,) = noted(folder).keys() - before
+    assert noted(folder)[found] == "running"
+    return found
+
+
+def ended(folder: Path, id: str) -> Bag:
+    """The operation as the next server ends it."""
+    with server(folder, program=CUT) as rest:
+        found: Bag = rest.ask("GET", f"operations/{id}", params=ENDS).json()
+        assert found["id"] == id
+        assert noted(folder)[id] == found["state"], found
+        return found
+
+
+@pytest.fixture
+def template(bench: Bench) -> Iterator[str]:
+    """The name of a template, made by another program."""
+    raw = kinds.template(bench, bench.name("of"))
+    stored = bench.create("Template", raw["name"], raw).stored
+    yield stored.id
+    bench.delete("Template", stored)
+
+
+def instance(bench: Bench, template: str) -> Bag:
+    assert bench.network is not None
+    return {
+        "name": bench.name("cut"), "memory": "32MiB", "template": template, "shutdownTimeout": "0s",
+        "nics": [{"name": "eth0", "network": bench.network.state["name"]}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("point", sample(range(1, 5), "cut operations", share=0.25, least=1))
+def test_what_a_server_dies_of_comes_to_its_end_under_the_next_one(
+    bench: Bench, tmp_path: Path, template: str, point: int
+) -> None:
+    raw = instance(bench, template)
+    path, cut = f"instances/{raw['name']}", f"after:{point}"
+    made = ended(tmp_path, dies(tmp_path, cut, "POST", "instances", raw))
+    assert (made["state"], made["result"]["state"]) == ("succeeded", "running"), made
+    assert made["location"] == f"/api/instances/{made['result']['id']}"
+
+    # A restart is done once: the request's id is in the object's mark.
+    acted = dies(tmp_path, "after:2", "POST", f"{path}/actions/restart", {"force": True})
+    domain = bench.connection.lookupByName(raw["name"])
+    end = ended(tmp_path, acted)
+    assert (end["state"], end["result"]) == ("succeeded", {"state": "running"}), end
+    assert domain.isActive()
+    gone = ended(tmp_path, dies(tmp_path, f"after:{1 + point % 3}", "DELETE", path))
+    assert gone["state"] == "succeeded", gone
+    assert all(one.name() != raw["name"] for one in bench.connection.listAllDomains(0))
+
+
+def test_what_may_hold_a_secret_is_not_kept_and_reported_as_interrupted(bench: Bench, tmp_path: Path) -> None:
+    raw = kinds.stopped(bench, bench.name("secret"))
+    key = {"Idempotency-Key": "the same"}
+    found = ended(tmp_path, dies(tmp_path, "after:1", "POST", "instances", raw, headers=key))
+    assert (found["state"], found["problem"]["type"]) == ("interrupted", "urn:jvp:interrupted")
+    assert "send the request again" in found["problem"]["detail"]
+    assert not any(b"not-to-be-shown" in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    with server(tmp_path) as rest:
+        again = rest.ask("POST", "instances", raw, params=ENDS, headers=key)
+        assert again.status_code == 201, again.text
+        assert again.headers["jvp-operation"] != f"/api/operations/{found['id']}"
+        rest.done("DELETE", f"instances/{raw['name']}")
+
+
+def test_a_server_that_is_ended_leaves_what_runs_to_the_next_one(bench: Bench, tmp_path: Path) -> None:
+    raw = {**kinds.running(bench, bench.name("left")), "waitFor": "ip", "waitTimeout": "5m"}
+    del raw["cloudInit"]
+    path, key = f"instances/{raw['name']}", {"Idempotency-Key": "left"}
+    with server(tmp_path, program=CUT) as rest:
+        started = rest.ask("PUT", path, raw, headers=key)
+        assert started.status_code == 202
+        id = started.json()["id"]
+        rest.process.terminate()
+        assert rest.process.wait(END_S) == 0
+        assert "ERROR" not in rest.log.read_text()
+    assert noted(tmp_path) == {id: "running"}
+    with server(tmp_path, program=CUT) as rest:
+        again = rest.ask("PUT", path, raw, headers=key)
+        assert (again.status_code, again.json()["id"]) == (202, id)
+        rest.ask("DELETE", f"operations/{id}")
+        end = rest.ask("GET", f"operations/{id}", params=ENDS).json()
+        assert end["state"] in ("cancelled", "succeeded"), end
+        rest.done("DELETE", path)
+    assert noted(tmp_path)[id] == end["state"]  # cancelled by its caller it is over, and nobody goes on with it
+
+
+class Stage:
+    """Changes of one network, made as two servers make them."""
+
+    def __init__(self, bench: Bench) -> None:
+        provider = check(Provider, {"virtType": "qemu"}).sound().spec
+        assert provider is not None
+        self.changes, self.name = Changes(registry.objects(provider)), bench.name("again")
+
+    def call(self, verb: Any, given: Bag, ref: str | None = None, **how: Any) -> Call:
+        call = Call(verb, "Network", ref, given, caller="anna", **how)
+        return call.looked(self.changes.there(call, Work())) if ref is not None else call
+
+    def again(self, call: Call) -> int:
+        document = json.loads(json.dumps(call.document()))
+        return self.changes.make_again(document, Work()).status
+
+    def refused(self, call: Call) -> str:
+        """The type of the problem."""
+        with pytest.raises((Refused, NameTaken)) as caught:
+            self.again(call)
+        return caught.value.problem["type"] if isinstance(caught.value, Refused) else "name-taken"
+
+    def change(self, given: Bag) -> None:
+        """What somebody does, or what the first server had done when it died."""
+        self.changes.make(Call("change", "Network", self.name, given, caller="anna"), Work())
+
+    def tag(self) -> Conditions:
+        return Conditions(match=(etag_of(self.changes.found("Network", self.name, Work()).inputs),))
+
+
+def test_what_goes_on_never_acts_on_what_somebody_changed_since(bench: Bench) -> None:
+    stage = Stage(bench)
+    raw = {**kinds.network(bench, stage.name), "autostart": False, "active": True}
+    create, first = stage.call("create", raw), stage.call("apply", raw)
+    assert stage.again(create) == 201
+    assert stage.again(create) == 201  # made whole before its server died
+    assert stage.again(replace(first, conditions=Conditions(none_match=("*",)))) == 201
+
+    patch = {"mtu": 1400, "domain": "lab.example"}
+    call = stage.call("change", patch, stage.name, conditions=stage.tag())
+    stage.change({"domain": "lab.example"})  # half of it, which changes the tag
+    assert stage.again(call) == 200
+    assert stage.again(call) == 200
+    stage.change({"domain": "other.example"})
+    assert stage.refused(call) == "urn:jvp:precondition"
+    assert stage.refused(create) == "name-taken"
+
+    delete = stage.call("delete", {}, stage.name)
+    tagged = stage.call("delete", {}, stage.name, conditions=stage.tag())
+    stage.change({"mtu": None})
+    assert stage.refused(tagged) == "urn:jvp:precondition"
+    assert stage.refused(replace(delete, id="another")) == "urn:jvp:interrupted"
+    assert stage.refused(replace(delete, by={"door": "cli"})) == "urn:jvp:interrupted"
+    assert [stage.again(delete) for _ in range(2)] == [204, 204]
+    assert stage.again(tagged) == 204
+    assert stage.again(create) == 201
+    assert stage.refused(replace(delete, id=None, by=None)) == "urn:jvp:interrupted"  # there was nothing to delete
+    assert stage.again(delete) == 204
+    with pytest.raises(Refused, match="another version"):
+        stage.changes.make_again({**create.document(), "wit": 1}, Work())
+
+
+def test_what_is_kept_of_a_request_has_no_secret() -> None:
+    for token, given, is_kept in (
+        ("Instance", {"name": "x", "waitFor": "ip", "rootDisk": {"size": "1GiB"}}, True),
+        ("Instance", {"name": "x", "cloudInit": {"packages": ["jq"]}}, False),
+        ("Instance", {"name": "x", "cloudInit": None}, True),
+        ("Instance", {"name": "x", "pasword": "hush"}, False),
+        ("Instance", {"name": "x", "nics": "hush"}, False),
+        ("Instance", {"name": "x", "nics": [{"name": "eth0", "secret": "hush"}]}, False),
+        ("Template", {"name": "x", "source": {"url": "https://host/image"}}, True),
+        ("Template", {"name": "x", "source": {"url": "https://anna:hush@host/image"}}, False),
+        ("Template", {"name": "x", "source": {"url": "https://host/image?signature=hush"}}, False),
+        ("Network", {"name": "x\0"}, False),
+        ("Network", {"name": "\ud800"}, False),
+        ("Network", {"name": "\U0001f600"}, True),
+    ):
+        assert (Call("create", token, given=given).document() is not None) == is_kept, given

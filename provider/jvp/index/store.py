@@ -144,7 +144,8 @@ def _set_up(connection: Any, _record: object) -> None:
     # Python's driver would begin a transaction by itself, and late: at the first line that writes.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    # What was answered is kept through a power cut, too.
+    connection.execute("PRAGMA synchronous=FULL")
     end = time.monotonic() + BUSY_MS / 1000
     while True:
         try:

@@ -16,7 +16,13 @@ Document = JSON().with_variant(JSONB(), "postgresql")
 
 class Base(DeclarativeBase):
     # So that migrations can name what they change.
-    metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+        }
+    )
     type_annotation_map = {dict[str, Any]: Document, dict[str, list[str]]: Document, list[str]: Document, float: Double}
 
 
@@ -40,26 +46,59 @@ class TokenRow(Base):
 
 
 class OperationRow(Base):
-    """A change under way, or over."""
+    """A change under way, or over. `index.ledger` says how they are used."""
 
     __tablename__ = "operations"
+    __table_args__ = (Index("ix_operations_ended", "ended"), Index("ix_operations_place", "kind", "place"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    request: Mapped[str | None] = mapped_column(String(200), index=True)
-    """The digest of the caller's Idempotency-Key."""
-    what: Mapped[str] = mapped_column(String(500))
+    node: Mapped[str] = mapped_column(String(60))
+    """The host that the object is on."""
+    kind: Mapped[str] = mapped_column(String(40))
+    object: Mapped[str] = mapped_column(Text)
+    """The id of the object, where it was there."""
+    place: Mapped[str] = mapped_column(String(500))
+    """What the object is called."""
+    what: Mapped[str] = mapped_column(Text)
     caller: Mapped[str] = mapped_column(String(200))
     state: Mapped[str] = mapped_column(String(20))
-    call: Mapped[dict[str, Any] | None]
-    """What is needed to run it again; None where that would keep a secret, or cannot be."""
-    document: Mapped[dict[str, Any]]
-    """As it was shown last."""
+    request: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """A digest of the caller's Idempotency-Key."""
+    digest: Mapped[str | None] = mapped_column(String(64))
+    """One of the request, that only who knows the key can make."""
     server: Mapped[str] = mapped_column(String(36))
-    """Which server runs it."""
-    heartbeat: Mapped[float]
-    """When that server said last that it does."""
+    """Which server runs it; empty where one left it."""
+    tries: Mapped[int]
+    """How often it was begun."""
     started: Mapped[float] = mapped_column(index=True)
+    ends: Mapped[float]
+    """When its time is over."""
     ended: Mapped[float | None]
+    call: Mapped[dict[str, Any] | None]
+    """What is needed to run it again; None where that would keep a secret, or cannot be, and of what is over."""
+    progress: Mapped[dict[str, Any] | None]
+    answer: Mapped[dict[str, Any] | None]
+    problem: Mapped[dict[str, Any] | None]
+
+
+class ServerRow(Base):
+    """A server that runs operations, or has."""
+
+    __tablename__ = "servers"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    said: Mapped[float]
+    """When it said last that it is there."""
+
+
+class TurnRow(Base):
+    """Who is at an object to which changes are made one after the other."""
+
+    __tablename__ = "turns"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """A digest."""
+    operation: Mapped[str] = mapped_column(String(36))
 
 
 class AuditRow(Base):

@@ -21,12 +21,15 @@ from jvp.core.text import sentence
 from jvp.doors.rest import events, functions, history, kinds, listing, openapi, problems
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.changes import Changes
+from jvp.doors.rest.durable import Durable
 from jvp.doors.rest.history import STATES
 from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
+from jvp.doors.rest.turns import Turns
 from jvp.doors.rest.waiting import Pending
 from jvp.doors.rest.watching import Watching
+from jvp.index.ledger import Ledger
 from jvp.index.store import Index
 from jvp.resources import registry
 from jvp.resources.provider import Provider
@@ -47,6 +50,8 @@ def make_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> Any:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        if operations.durable is not None:
+            operations.durable.open()
         yield
         watching.stop()
 
@@ -55,7 +60,12 @@ def make_app(
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry={"tracing": False}, dependencies=[Depends(once)],
     )  # fmt: skip
-    door = Door(objects, provider, operations, Changes(objects), index=index, bus=bus)
+    ledger = Ledger(index) if index is not None else None
+    changes = Changes(objects, Turns(ledger))
+    operations.publish = bus.publish
+    if ledger is not None:
+        operations.durable = Durable(operations, ledger, objects.host, changes.make_again)
+    door = Door(objects, provider, operations, changes, index=index, bus=bus)
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)

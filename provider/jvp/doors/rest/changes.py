@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
@@ -15,13 +16,14 @@ from jvp.core.work import Work
 from jvp.doors.rest import bodies
 from jvp.doors.rest.conditions import Conditions
 from jvp.doors.rest.names import plural
-from jvp.doors.rest.operations import Answer
+from jvp.doors.rest.operation import Answer
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import etag_of, path_of, plain
 from jvp.doors.rest.turns import Turns
 from jvp.resources import registry
 
 Bag = dict[str, Any]
+OTHER_VERSION = "a server of another version was ended while this was under way; send the request again"
 CHANGED = "somebody has changed the object since this was asked for and cut off; look at it, and send the request again"
 
 
@@ -46,8 +48,9 @@ class Call:
     """Who declared it then."""
     seen: Bag | None = field(default=None, repr=False)
     """What was declared of it then, where the change is conditional."""
-    request: str | None = None
-    """The id of an action's request."""
+    operation: str = ""
+    key: str | None = None
+    """A digest of the caller's Idempotency-Key."""
 
     @property
     def kind(self) -> str:
@@ -78,15 +81,19 @@ class Call:
     def document(self) -> Bag | None:
         """As JSON, to be made again from; None where it holds what must not be kept."""
         model = registry.ACTIONS[self.token].args if self.verb == "act" else registry.TYPES[self.token].spec
-        return None if bodies.may_hide(model, self.given) else asdict(self)
+        if bodies.may_hide(model, self.given):
+            return None
+        found = asdict(self)
+        return found if _is_kept_whole(found) else None
 
     @classmethod
     def read(cls, document: Bag) -> Call:
-        """From its document."""
-        known = {name: value for name, value in document.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "conditions": Conditions(**{
-            name: tuple(tags) for name, tags in document["conditions"].items()
-        })})  # fmt: skip
+        """From its document. Raises Refused for one of another version that says what is not known here."""
+        try:
+            tags = {name: tuple(found) for name, found in document["conditions"].items()}
+            return cls(**{**document, "conditions": Conditions(**tags)})
+        except (KeyError, TypeError):
+            raise Refused(409, "interrupted", OTHER_VERSION) from None
 
 
 class Changes:
@@ -104,7 +111,7 @@ class Changes:
         """
         if call.verb == "act":
             result = self.objects.act(
-                call.token, call.ref or "", call.given, work, request_id=call.request, force=call.force
+                call.token, call.ref or "", call.given, work, request_id=call.key or call.operation, force=call.force
             )
             return Answer(200, plain(result))
         if again and call.conditions and call.verb == "apply" and call.id is None:
@@ -112,6 +119,10 @@ class Changes:
             call = replace(call, verb="create", conditions=Conditions())
         with self._unchanged(call, work, again):
             return self._deleted(call, work) if call.verb == "delete" else self._applied(call, work, again)
+
+    def make_again(self, document: Bag, work: Work) -> Answer:
+        """Go on with the change of this document, which another server has left."""
+        return self.make(Call.read(document), work, again=True)
 
     def there(self, call: Call, work: Work) -> Found | None:
         """The object that a call is about."""
@@ -150,7 +161,7 @@ class Changes:
                 _refuse_another(call, self.there(call, work))
             yield
             return
-        with self.turns.of(f"{call.token} {call.id or call.ref or call.place}", work):
+        with self.turns.of(f"{call.token} {call.id or call.place}", call.operation, work):
             found = self.there(call, work)
             if again:
                 _refuse_another(call, found)
@@ -210,6 +221,12 @@ class Changes:
         silent = replace(work, warn=lambda _line: None)
         plan = self.objects.plan(call.token, found.id, call.given, silent)
         return None if plan.changes else found
+
+
+def _is_kept_whole(document: Bag) -> bool:
+    """Whether databases take it: PostgreSQL knows neither a NUL nor half of a surrogate pair."""
+    text = json.dumps(document, ensure_ascii=False)
+    return "\\u0000" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _refuse_another(call: Call, found: Found | None) -> None:

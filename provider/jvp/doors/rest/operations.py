@@ -1,220 +1,162 @@
 """Operations: what takes longer than a request may wait. Each runs in a thread of its own, and can be cancelled.
 
-They are kept in memory: those that are over for an hour, at most `KEPT` of them.
+With an index each is noted there before it begins, and its end (`durable`). Without one they are kept in memory: those
+that are over for an hour, at most `KEPT` of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jvp.core.errors import Cancelled, Invalid, JvpError
-from jvp.core.types import utc_text
-from jvp.core.work import Progress, Work
+from jvp.core.work import Work
 from jvp.doors.rest import keys, problems
 from jvp.doors.rest.history import Filter, Place, place_of
 from jvp.doors.rest.keys import Key
+from jvp.doors.rest.operation import Answer as Answer
+from jvp.doors.rest.operation import Asked as Asked
+from jvp.doors.rest.operation import Body
+from jvp.doors.rest.operation import Operation as Operation
 from jvp.doors.rest.problems import Refused
+
+if TYPE_CHECKING:
+    from jvp.doors.rest.durable import Durable
 
 KEPT, KEPT_S = 1000, 3600.0
 RUNNING_MAX = 50
 """So many operations of one caller may run."""
-MESSAGES_MAX = 100
 OTHER_REQUEST = "was sent before with another request; give each request a key of its own"
 
-Body = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What an operation comes to: a status of HTTP, its body, and where the object is."""
-
-    status: int
-    body: Body | None = None
-    location: str | None = None
-    etag: str | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is known of the change that an operation makes."""
-
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """Of the operation."""
-    key: Key | None = None
-    kind: str = ""
-    object: str = ""
-    """The id of the object, where it was there."""
-    place: str = ""
-    """What it is called."""
-    call: Body | None = field(default=None, repr=False)
-    """What it takes to make the change again; None where that must not be kept."""
-
-
-@dataclass
-class Operation:
-    """One change under way. Safe to read from any thread."""
-
-    id: str
-    what: str
-    """The call: `PUT /api/instances/web`."""
-    caller: str
-    work: Work = field(repr=False)
-    asked: Asked = field(default_factory=Asked, repr=False)
-    started: float = field(default_factory=time.time)
-    ended: float | None = None
-    progress: str = ""
-    transferred: Progress | None = None
-    """Of the image that it moves, or has moved."""
-    messages: list[str] = field(default_factory=list)
-    answer: Answer | None = None
-    problem: Body | None = None
-    done: threading.Event = field(default_factory=threading.Event, repr=False)
-    _listeners: list[Callable[[], None]] = field(default_factory=list, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def listen(self, told: Callable[[], None]) -> None:
-        """Have `told` called at the end, from any thread; at once when it is over."""
-        with self._lock:
-            if not self.done.is_set():
-                self._listeners.append(told)
-                return
-        told()
-
-    def unlisten(self, told: Callable[[], None]) -> None:
-        """Have it called no more."""
-        with self._lock, contextlib.suppress(ValueError):
-            self._listeners.remove(told)
-
-    def end(self) -> None:
-        """Say that it is over. What its work has seen of the node is let go."""
-        self.work = Work(cancelled=self.work.cancelled)
-        self.ended = time.time()
-        with self._lock:
-            self.done.set()
-            listeners, self._listeners = self._listeners, []
-        for told in listeners:
-            told()
-
-    @property
-    def state(self) -> str:
-        if not self.done.is_set():
-            return "cancelling" if self.work.cancelled.is_set() else "running"
-        if self.problem is None:
-            return "succeeded"
-        kind = self.problem["type"].rpartition(":")[2]
-        return kind if kind in ("cancelled", "interrupted") else "failed"
-
-    @property
-    def keeps_its_key(self) -> bool:
-        """Whether its request, sent again, is answered by it. What tells to ask again is done again."""
-        if self.asked.key is None or time.time() - self.started > keys.KEPT_S:
-            return False
-        return self.problem is None or (
-            self.problem["status"] < 500 and self.problem["type"] not in ("urn:jvp:cancelled", "urn:jvp:interrupted")
-        )
-
-    def document(self, *, whole: bool = True) -> Body:
-        """As it is shown; in a list without its result, which may be large."""
-        found: Body = {
-            "id": self.id, "what": self.what, "caller": self.caller, "state": self.state,
-            "startedAt": utc_text(self.started), "messages": [*self.messages],
-        }  # fmt: skip
-        if self.asked.kind:
-            found["kind"] = self.asked.kind
-        if self.progress and not self.done.is_set():
-            found["progress"] = self.progress
-        if self.transferred is not None:
-            found["transferred"] = {"done": self.transferred.done, "total": self.transferred.total}
-        if self.ended is not None:
-            found["endedAt"] = utc_text(self.ended)
-        if self.problem is not None:
-            found["problem"] = self.problem
-        elif whole and self.answer is not None and self.answer.body is not None:
-            found["result"] = self.answer.body
-        if self.answer is not None and self.answer.location is not None:
-            found["location"] = self.answer.location
-        return found
+def _untold(_kind: str, _document: Body) -> None:
+    return None
 
 
 class Operations:
     """All operations of one server. Safe to use from many threads."""
 
     def __init__(self) -> None:
+        self.durable: Durable | None = None
+        """None where there is no index."""
+        self.publish: Callable[[str, dict[str, Any]], None] = _untold
         self._all: dict[str, Operation] = {}
         self._closed = False
         self._lock = threading.Lock()
 
     def kept(self, key: Key | None) -> Operation | None:
-        """The operation of a request that came before with this key. Raises Refused where that was another request."""
+        """The operation of a request that came before with this key.
+
+        Raises Invalid where that was another request, Refused where the index does not tell.
+        """
+        if key is None:
+            return None
         with self._lock:
-            return self._of(key)
+            found = self._of(key)
+        if found is None and self.durable is not None:
+            found = self.durable.by_key(key)
+        return None if found is None else _same(found, key)
 
     def start(
         self, what: str, caller: str, run: Callable[[Work], Answer], timeout_s: float, asked: Asked | None = None
     ) -> Operation:
         """Begin `run` in a thread; of two with the same key at once the second one is the first.
 
-        Raises Refused when the caller has too many under way.
+        Raises Refused when the caller has too many under way, or the index cannot note it.
         """
         asked = asked or Asked()
         operation = Operation(asked.id, what, caller, Work(deadline=time.monotonic() + timeout_s), asked)
-        operation.work.status = lambda line: setattr(operation, "progress", line)
-        operation.work.warn = lambda line: _note(operation, line)
-        operation.work.progress = lambda found: _moved(operation, found)
         with self._lock:
-            if self._closed:
-                raise Refused(503, "interrupted", "the server is being stopped; ask again when it is back")
             self._forget()
-            if (before := self._of(asked.key)) is not None:
-                return before
-            running = sum(1 for one in self._all.values() if one.caller == caller and not one.done.is_set())
-            if running >= RUNNING_MAX:
-                raise Refused(429, "too-many", f"{RUNNING_MAX} operations of yours are running; wait for one of them")
+            if asked.key is not None and (before := self._of(asked.key)) is not None:
+                return _same(before, asked.key)
+            self._refuse(caller)
             self._all[operation.id] = operation
-        thread = threading.Thread(target=_run, args=(operation, run), name=f"operation {operation.id}", daemon=True)
+        try:
+            found = self.durable.begin(operation, timeout_s) if self.durable is not None else operation
+        except (Refused, JvpError) as error:
+            self.drop(operation)
+            operation.problem = error.problem if isinstance(error, Refused) else problems.of(error)
+            operation.end()  # somebody with the same key may wait for it
+            raise
+        if found is not operation:
+            self.drop(operation)
+            operation.leave()
+            assert asked.key is not None
+            return _same(found, asked.key)
+        self.run(operation, run)
+        return operation
+
+    def run(self, operation: Operation, run: Callable[[Work], Answer]) -> None:
+        """Have a thread do its work. Raises Refused when the system gives no more threads."""
+        operation.tell = self._tell
+        name = f"operation {operation.id}"
+        thread = threading.Thread(target=self._run, args=(operation, run), name=name, daemon=True)
+        self._tell(operation)
+        with self._lock:
+            self._all[operation.id] = operation
         try:
             thread.start()
-        except RuntimeError:  # the system gives no more threads
-            with self._lock:
-                del self._all[operation.id]
-            raise Refused(503, "too-many", "the server can begin nothing more at this moment; ask again") from None
-        return operation
+        except RuntimeError:
+            error = Refused(503, "too-many", "the server can begin nothing more at this moment; ask again")
+            self.finish(operation, error.problem)
+            self.drop(operation)
+            raise error from None
+
+    def finish(self, operation: Operation, problem: Body | None = None) -> None:
+        """Note its end, and tell all who wait; or leave it to who goes on, where this server is being stopped."""
+        operation.problem = problem or operation.problem
+        if self.durable is None:
+            operation.end()
+        elif self.durable.finish(operation, stopping=self._closed):
+            self.drop(operation)
+        if operation.done.is_set():
+            self._tell(operation)
 
     def get(self, operation_id: str) -> Operation:
         """Raises Refused when there is none."""
         with self._lock:
             found = self._all.get(operation_id)
+        if found is None and self.durable is not None:
+            found = self.durable.get(operation_id)
         if found is None:
             raise Refused(404, "not-found", "there is no such operation; it may have ended long ago")
         return found
 
     def cancel(self, operation: Operation) -> Operation:
         """Have it end as an engine's Cancel does. One that is over stays as it is."""
-        operation.work.cancelled.set()
+        if not operation.done.is_set():
+            operation.cancel()
+            if self.durable is not None:
+                self.durable.cancel(operation, here=operation.id in self._all)
+            self._tell(operation)
         return operation
 
     def all(self) -> list[Operation]:
-        """The newest first."""
+        """Those in memory, the newest first."""
         with self._lock:
             return sorted(self._all.values(), key=place_of, reverse=True)
 
+    def running(self) -> list[Operation]:
+        """Those that this server runs."""
+        return [one for one in self.all() if not one.idle.is_set()]
+
     def page(self, wanted: Filter, limit: int, after: Place | None = None) -> list[Operation]:
         """The first `limit` of those that are wanted, the newest first; `after` a place of the list."""
+        if self.durable is not None:
+            here = {one.id: one for one in self.all()}
+            return [here.get(one.id, one) for one in self.durable.page(wanted, limit, after)]
         found = (one for one in self.all() if wanted.takes(one) and (after is None or place_of(one) < after))
         return [*itertools.islice(found, limit)]
 
     def close(self) -> list[Operation]:
-        """Cancel what runs, and begin no more. What that is."""
+        """Cancel what runs, and begin no more. What that is. With an index it is gone on with later."""
         with self._lock:
             self._closed = True
-        running = [one for one in self.all() if not one.done.is_set()]
+        running = self.running()
         for one in running:
             one.work.cancelled.set()
         return running
@@ -224,17 +166,30 @@ class Operations:
         running = self.close()
         end = time.monotonic() + limit_s
         for one in running:
-            one.done.wait(max(0.0, end - time.monotonic()))
+            one.idle.wait(max(0.0, end - time.monotonic()))
+        if self.durable is not None:
+            self.durable.close()
 
-    def _of(self, key: Key | None) -> Operation | None:
-        if key is None:
-            return None
+    def _refuse(self, caller: str) -> None:
+        if self._closed:
+            raise Refused(503, "interrupted", "the server is being stopped; ask again when it is back")
+        running = sum(1 for one in self._all.values() if one.caller == caller and not one.idle.is_set())
+        if running >= RUNNING_MAX:
+            raise Refused(429, "too-many", f"{RUNNING_MAX} operations of yours are running; wait for one of them")
+
+    def _of(self, key: Key) -> Operation | None:
         for one in self._all.values():
             if one.asked.key is not None and one.asked.key.id == key.id and one.keeps_its_key:
-                if one.asked.key.request != key.request:
-                    raise Invalid(OTHER_REQUEST, path=("Idempotency-Key",))
                 return one
         return None
+
+    def _tell(self, operation: Operation) -> None:
+        self.publish("operation", operation.document(whole=False))
+
+    def drop(self, operation: Operation) -> None:
+        """Have memory forget it: the index has it."""
+        with self._lock:
+            self._all.pop(operation.id, None)
 
     def _forget(self) -> None:
         now = time.time()
@@ -244,26 +199,22 @@ class Operations:
             if len(over) - number > KEPT or now - (one.ended or 0.0) > kept_s:
                 del self._all[one.id]
 
+    def _run(self, operation: Operation, run: Callable[[Work], Answer]) -> None:
+        try:
+            operation.answer = run(operation.work)
+        except Refused as error:
+            operation.problem = error.problem
+        except JvpError as error:
+            operation.problem = problems.of(error)
+        except Exception as error:  # the core has made a sentence of all that it raises
+            operation.problem = problems.defect(error)
+        finally:
+            if operation.answer is None and operation.problem is None:
+                operation.problem = problems.of(Cancelled("this was left behind; ask again"))
+            self.finish(operation)
 
-def _note(operation: Operation, line: str) -> None:
-    if len(operation.messages) < MESSAGES_MAX and line not in operation.messages:
-        operation.messages.append(line)
 
-
-def _moved(operation: Operation, found: Progress) -> None:
-    operation.progress, operation.transferred = found.line, found
-
-
-def _run(operation: Operation, run: Callable[[Work], Answer]) -> None:
-    try:
-        operation.answer = run(operation.work)
-    except Refused as error:
-        operation.problem = error.problem
-    except JvpError as error:
-        operation.problem = problems.of(error)
-    except Exception as error:  # the core has made a sentence of all that it raises
-        operation.problem = problems.defect(error)
-    finally:
-        if operation.answer is None and operation.problem is None:
-            operation.problem = problems.of(Cancelled("this was left behind; ask again"))
-        operation.end()
+def _same(found: Operation, key: Key) -> Operation:
+    if found.asked.key is None or found.asked.key.request != key.request:
+        raise Invalid(OTHER_REQUEST, path=("Idempotency-Key",))
+    return found

@@ -55,6 +55,7 @@ _TITLES = {
     "too-many": "Too much is under way",
     "forbidden": "This is not allowed",
     "interrupted": "This was interrupted",
+    "index": "The index does not answer",
 }
 
 

@@ -67,7 +67,7 @@ class Door:
         operation = self.operations.kept(key)
         if operation is None:
             id, call = str(uuid.uuid4()), look(call) if look is not None else call
-            call = replace(call, caller=caller, request=key.id if key is not None else id)
+            call = replace(call, caller=caller, operation=id, key=key.id if key is not None else None)
             asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)
         return Pending(operation, limit_s, _answered)

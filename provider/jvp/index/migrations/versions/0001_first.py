@@ -37,20 +37,42 @@ def _operations() -> None:
     op.create_table(
         "operations",
         sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("request", sa.String(200)),
-        sa.Column("what", sa.String(500), nullable=False),
+        sa.Column("node", sa.String(60), nullable=False),
+        sa.Column("kind", sa.String(40), nullable=False),
+        sa.Column("object", sa.Text, nullable=False),
+        sa.Column("place", sa.String(500), nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
         sa.Column("caller", sa.String(200), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
-        sa.Column("call", _DOCUMENT),
-        sa.Column("document", _DOCUMENT, nullable=False),
+        sa.Column("request", sa.String(64)),
+        sa.Column("digest", sa.String(64)),
         sa.Column("server", sa.String(36), nullable=False),
-        sa.Column("heartbeat", sa.Double, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("started", sa.Double, nullable=False),
+        sa.Column("ends", sa.Double, nullable=False),
         sa.Column("ended", sa.Double),
+        sa.Column("call", _DOCUMENT),
+        sa.Column("progress", _DOCUMENT),
+        sa.Column("answer", _DOCUMENT),
+        sa.Column("problem", _DOCUMENT),
         sa.PrimaryKeyConstraint("id", name="pk_operations"),
+        sa.UniqueConstraint("request", name="uq_operations_request"),
     )
-    op.create_index("ix_operations_request", "operations", ["request"])
     op.create_index("ix_operations_started", "operations", ["started"])
+    op.create_index("ix_operations_ended", "operations", ["ended"])
+    op.create_index("ix_operations_place", "operations", ["kind", "place"])
+    op.create_table(
+        "servers",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("said", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_servers"),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("operation", sa.String(36), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_turns"),
+    )
 
 
 def _audit() -> None:
@@ -89,5 +111,5 @@ def _inventory() -> None:
 
 
 def downgrade() -> None:
-    for name in ("inventory", "audit", "operations", "tokens"):
+    for name in ("inventory", "audit", "turns", "servers", "operations", "tokens"):
         op.drop_table(name)
