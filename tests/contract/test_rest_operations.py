@@ -6,7 +6,8 @@ import contextlib
 import json
 import signal
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -272,3 +273,44 @@ def test_what_is_kept_of_a_request_has_no_secret() -> None:
         ("Network", {"name": "\U0001f600"}, True),
     ):
         assert (Call("create", token, given=given).document() is not None) == is_kept, given
+
+
+def test_two_servers_on_one_postgresql(bench: Bench, tmp_path: Path, postgres: Callable[[], str]) -> None:
+    url, raw = postgres(), {**kinds.running(bench, bench.name("two")), "waitFor": "ip", "waitTimeout": "5m"}
+    del raw["cloudInit"]
+    path, key = f"instances/{raw['name']}", {"Idempotency-Key": "two"}
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (server(folder, "--index", url, program=CUT) for folder in folders)
+    with one as first, two as second, ThreadPoolExecutor(1) as pool:
+
+        def listed(rest: Rest) -> Bag:
+            (found,) = rest.ask("GET", "operations", params={"state": "running,cancelling"}).json()["items"]
+            return dict(found)
+
+        started = first.ask("PUT", path, raw, headers=key)
+        assert started.status_code == 202
+        id = started.json()["id"]
+        time.sleep(3)  # longer than a server may say nothing
+        again = second.ask("PUT", path, raw, headers=key)
+        assert (again.status_code, again.json()["id"]) == (202, id)
+        assert (listed(first)["id"], listed(second)["id"]) == (id, id)
+        waiting = pool.submit(second.ask, "GET", f"operations/{id}", params=ENDS)
+        assert second.ask("DELETE", f"operations/{id}").json()["state"] == "cancelling"
+        end = waiting.result().json()
+        assert end["state"] in ("cancelled", "succeeded"), end
+        assert "cut off" not in second.log.read_text()
+        first.done("DELETE", path)
+
+        started = first.ask("PUT", path, raw)
+        id = started.json()["id"]
+        first.process.kill()
+        end_by = time.monotonic() + 60
+        while "cut off" not in second.log.read_text():
+            assert time.monotonic() < end_by, second.log.read_text()
+            time.sleep(0.1)
+        assert listed(second)["id"] == id
+        second.ask("DELETE", f"operations/{id}")
+        assert second.ask("GET", f"operations/{id}", params=ENDS).json()["state"] in ("cancelled", "succeeded")
+        second.done("DELETE", path)
