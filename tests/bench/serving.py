@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from bench.table import Row, timed
 from bench.works import Host
 from hosts import load
 
-TIMES, FEW = 5, 400
+TIMES, CHANGES, FEW = 5, 30, 400
 RATE, SECONDS = 200, 10
 """Requests for each second."""
 
@@ -36,6 +37,7 @@ def rows(host: Host, folder: Path) -> Iterator[Row]:
         value = _best(lambda: _got(rest, "instances/served7")) * 1000
         yield Row("GET of one instance", value, "ms", None, floor, "libvirt's calls for its XML")
         yield _creates(rest, folder)
+        yield _noted(rest, host.uri)
         yield from _load(rest, host)
 
 
@@ -55,12 +57,27 @@ def _creates(rest: Rest, folder: Path) -> Row:
     return Row(f"{load.CREATES} volumes made at once, and removed", took, "s", None, load.CREATES * one, "one by one")
 
 
+def _noted(rest: Rest, uri: str) -> Row:
+    """A small change, whose operation the index notes at its begin and its end."""
+
+    def change(rest: Rest) -> float:
+        rest.done("PUT", "networks/served", {"mode": "isolated", "autostart": False})
+        flags = itertools.cycle((True, False))
+        took = _best(lambda: rest.done("PATCH", "networks/served", {"autostart": next(flags)}), CHANGES)
+        rest.done("DELETE", "networks/served")
+        return took * 1000
+
+    with tempfile.TemporaryDirectory() as place, server(Path(place), "--uri", uri, "--index", "none") as without:
+        floor = change(without)
+    return Row("a change with an index", change(rest), "ms", None, floor, "without one")
+
+
 def _got(rest: Rest, path: str) -> Any:
     answer = rest.ask("GET", path)
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def _best(call: Callable[[], Any]) -> float:
+def _best(call: Callable[[], Any], times: int = TIMES) -> float:
     call()
-    return min(timed(call) for _ in range(TIMES))
+    return min(timed(call) for _ in range(times))

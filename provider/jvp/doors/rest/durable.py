@@ -159,7 +159,7 @@ class Durable:
             self._look_at_others()
             if cleans:
                 self._ledger.clean()
-            if looks:
+            if looks and not self._operations.is_closed:  # else it would take what it has just left
                 self._find_orphans()
             if self._fails:
                 self._ledger.get("")
@@ -209,7 +209,7 @@ class Durable:
             for row, said, is_late in found
             if said is None or now - self._suspects[row.server][1] >= LOOK_S
         ]
-        if dead and not self._ending.is_set() and (self._adopter is None or not self._adopter.is_alive()):
+        if dead and (self._adopter is None or not self._adopter.is_alive()):
             # The node may take long to answer.
             self._adopter = threading.Thread(target=self._adopt, args=(dead,), name="orphans", daemon=True)
             self._adopter.start()
@@ -220,7 +220,7 @@ class Durable:
             node = self.node()
         with self._complaining():
             for row, is_late in dead:
-                if self._ending.is_set():
+                if self._operations.is_closed:
                     return
                 if (row.node == node or is_late) and (left := self._ledger.take(row, node)) is not None:
                     self._resume(row, left)

@@ -126,6 +126,7 @@ class Operation:
     def leave(self) -> None:
         """Say that this server does no more for it, and another one or the next one will."""
         self.is_left = True
+        self.answer = self.problem = None
         self._say()
 
     def _say(self) -> None:

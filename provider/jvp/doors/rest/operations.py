@@ -152,6 +152,11 @@ class Operations:
         found = (one for one in self.all() if wanted.takes(one) and (after is None or place_of(one) < after))
         return [*itertools.islice(found, limit)]
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this server begins nothing more."""
+        return self._closed
+
     def close(self) -> list[Operation]:
         """Cancel what runs, and begin no more. What that is. With an index it is gone on with later."""
         with self._lock:
