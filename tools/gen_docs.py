@@ -1,7 +1,7 @@
 """Generates the pages of ``docs`` in the registries' forms, from the declared resources.
 
 Those for Terraform and OpenTofu are made here, those for Pulumi in `gen_pulumi_docs`, that of the command line in
-`gen_cli_docs`.
+`gen_cli_docs` and `gen_rest_docs`.
 
 ``python -m tools.gen_docs [--check]``. What a page says of attributes is what the provider tells a host of them; the
 examples are the files in ``docs/examples``. ``--check`` writes nothing and exits with 1, naming the pages, when what is
@@ -21,7 +21,7 @@ from jvp.core.model import Spec, fields
 from jvp.doors.terraform import schema
 from jvp.doors.terraform.protocol import LIST, MAP, Message
 from jvp.resources import registry
-from tools import gen_cli_docs, gen_pulumi_docs
+from tools import gen_cli_docs, gen_pulumi_docs, gen_rest_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -57,7 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.gen_docs", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare; exit with 1 when stale")
     check = parser.parse_args().check
-    fresh = {**pages(), **gen_pulumi_docs.pages(), **gen_cli_docs.pages()}
+    fresh = {**pages(), **gen_pulumi_docs.pages(), **gen_cli_docs.pages(), **gen_rest_docs.pages()}
     there = {path: path.read_text(encoding="utf-8") for path in _generated()}
     stale = sorted(str(path.relative_to(ROOT)) for path in {*fresh, *there} if fresh.get(path) != there.get(path))
     if check and stale:
@@ -76,7 +76,8 @@ def _generated() -> list[Path]:
     """The pages that are there. Others beside them are written by hand."""
     folders = [*(DOCS / one for one in FOLDERS), *(gen_pulumi_docs.DOCS / one for one in gen_pulumi_docs.FOLDERS)]
     found = [page for folder in folders for page in folder.glob("*.md")]
-    heads = (DOCS / "index.md", gen_cli_docs.PAGE, *(gen_pulumi_docs.DOCS / name for name in gen_pulumi_docs.HEADS))
+    heads = (DOCS / "index.md", *(gen_pulumi_docs.DOCS / name for name in gen_pulumi_docs.HEADS))
+    heads += (gen_cli_docs.PAGE, gen_rest_docs.PAGE)
     return [*found, *(page for page in heads if page.exists())]
 
 

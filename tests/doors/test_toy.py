@@ -286,9 +286,11 @@ import httpx
 from jvp.doors.rest.app import make_app
 from jvp.doors.rest.operations import Operations
 app = make_app(objects, Provider(), Operations())
+async def from_socket(scope, receive, send):
+    await app({**scope, "state": {"peer": "user toy"}}, receive, send)
 async def ask():
     found = []
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://jvp/api") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=from_socket), base_url="http://jvp/api") as client:
         document = (await client.get("/openapi.json")).json()
         for method, path, body in (
             ("POST", "/lamps", {"name": "porch", "colour": "red"}), ("POST", "/lamps", {"name": "porch"}),

@@ -8,6 +8,7 @@
     ├── Busy          the object is locked by another operation          -> run again later
     ├── NoSpace       the pool cannot hold it                            -> free space, or another pool
     ├── Rejected      libvirt or QEMU refused, for the reason given      -> as the reason says
+    │   ├── Forbidden only an admin may have this done                   -> ask one
     │   ├── OtherHost the object is on another host than the uri's       -> set the uri back
     │   └── Stopped   what it is in does not run, and tells nothing of it -> start that
     │       └── Undefined   nor is it defined any more                   -> make that again
@@ -116,6 +117,10 @@ class NoSpace(JvpError):
 
 
 class Rejected(JvpError):
+    pass
+
+
+class Forbidden(Rejected):
     pass
 
 

@@ -90,6 +90,25 @@ class Uploaded:
     """Names an image that was uploaded, by its checksum; the door that took it takes its id, too."""
 
 
+class ForAdmins:
+    """Reaches beyond the object into its node: `what` it does, like "names a path of the node".
+
+    Whoever may not do everything there sets no such thing. With `when` it is so of these values alone.
+    """
+
+    def __init__(self, what: str, when: Callable[[str], bool] | None = None) -> None:
+        self.what, self._when = what, when
+
+    @property
+    def always(self) -> bool:
+        """Whether it is so of every value."""
+        return self._when is None
+
+    def takes(self, value: object) -> bool:
+        """Whether this value is one for admins."""
+        return self._when is None or (isinstance(value, str) and self._when(value))
+
+
 class Sensitive:
     """Always a secret, whoever set it."""
 

@@ -166,6 +166,8 @@ class Function(Protocol[A, R]):
     """A read-only question to the host: `getInstance`."""
 
     token: ClassVar[str]
+    on: ClassVar[str]
+    """The token of the kind that it is about, or another word for what is of no kind: by it a limited token may ask."""
     args: ClassVar[type[Spec]]
     result: ClassVar[type[Spec]]
 

@@ -122,6 +122,7 @@ class Listing:
     """The function that lists the objects of a kind."""
 
     token: ClassVar[str]
+    on: ClassVar[str]
     args: ClassVar[type[Spec]]
     result: ClassVar[type[Spec]]
     items: ClassVar[str]
@@ -156,6 +157,7 @@ def function_of(kind: AnyType) -> type[Listing]:
     body = {
         "__doc__": f"The {kind.kind}s of the node, whoever made them: all, or those that the filters take.",
         "token": token_of(kind.token),
+        "on": kind.token,
         "args": kind.filters,
         "result": result,
         "items": items,

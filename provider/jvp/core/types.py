@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-from jvp.core.facts import LocalFile, Same, Unit, Uploaded
+from jvp.core.facts import ForAdmins, LocalFile, Same, Unit, Uploaded
 from jvp.core.text import shortened as shortened
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -323,7 +323,9 @@ DomainName = Annotated[
     str, AfterValidator(partial(_dns_name, "domain")), Same(str.lower), Unit("DNS name like lab.example")
 ]
 HostName = Annotated[str, AfterValidator(partial(_dns_name, "host"))]
-NodePath = Annotated[str, AfterValidator(_absolute), Unit("absolute path on the node")]
+NodePath = Annotated[
+    str, AfterValidator(_absolute), Unit("absolute path on the node"), ForAdmins("names a path of the node")
+]
 NodeFile = Annotated[NodePath, AfterValidator(_of_file)]
 GuestFile = Annotated[str, AfterValidator(_absolute), AfterValidator(_of_file), Unit("absolute path in the guest")]
 LocalPath = Annotated[str, AfterValidator(_local), LocalFile()]
@@ -334,7 +336,10 @@ Text = Annotated[str, AfterValidator(clean)]
 Label = Annotated[str, AfterValidator(_label)]
 """A short free text."""
 Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
-Reference = Annotated[str, AfterValidator(reference), Same(in_lower_case)]
+Reference = Annotated[
+    str, AfterValidator(reference), Same(in_lower_case),
+    ForAdmins("names a path of the node", when=lambda text: text.startswith("/")),
+]  # fmt: skip
 """Another object, by id or by name."""
 
 

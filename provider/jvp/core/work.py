@@ -71,6 +71,8 @@ class Work:
     """Who asks, for the audit. The door knows."""
     call: Call | None = None
     """What the audit is told of the call at its end; None of what changes nothing."""
+    open_internet: bool = False
+    """Whether images come from addresses of the open internet alone: who asks may reach nothing else through us."""
     seen: dict[object, Any] = field(default_factory=dict)
     """What the call has seen of its nodes: see `View.of`."""
 

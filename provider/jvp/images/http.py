@@ -3,7 +3,8 @@
 The host that the user typed is trusted, wherever it is. A redirect is the other side's word: it may not lead
 into a private, loopback or link-local range (unless the typed host was in one itself, or the user allows it),
 nor from https to http, nor away from the two. The address that was judged is the one that is connected to,
-so a name that resolves differently the second time changes nothing.
+so a name that resolves differently the second time changes nothing. Where `open_internet` alone is allowed, not even
+the typed host may be in such a range.
 
 The standard library's client is used because it lets us choose the address, and starts in 35 ms (httpx: 105).
 Its modules are imported on the first request only.
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from jvp.core.errors import Invalid, JvpError, Unreachable
+from jvp.core.errors import Forbidden, Invalid, JvpError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -125,11 +126,11 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool) -> Reply:
+def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool, open_internet: bool = False) -> Reply:
     """Ask for `url`, following redirects under the rule above. A 2xx answer comes back, nothing else.
 
-    Raises Invalid (the address, the answer, a forbidden redirect), Unreachable (the network), Hiccup (HTTP 5xx, and
-    what else of it may pass).
+    Raises Forbidden (an address that is not for who asks), Invalid (the address, the answer, a forbidden redirect),
+    Unreachable (the network), Hiccup (HTTP 5xx, and what else of it may pass).
     """
     from urllib.parse import urljoin
 
@@ -140,6 +141,11 @@ def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool) 
         parts = _split(url, came_from)
         addresses = _resolve(parts)
         private = [address for address in addresses if not _is_public(address)]
+        if private and open_internet:
+            raise Forbidden(
+                f"{shown(url)} is in a private, loopback or link-local range, from which only an admin has an image "
+                "fetched"
+            )
         if came_from is None:
             private_ok = private_ok or bool(private)
         elif private and not private_ok:

@@ -29,7 +29,8 @@ class UrlSource:
     """The body of one address. A thread reads it a little ahead, so a Cancel never waits for the network."""
 
     def __init__(self, url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool) -> None:
-        self._url, self._limit, self._allow = url, limit_bytes, allow_private_redirects
+        self._url, self._limit = url, limit_bytes
+        self._allow, self._open_internet = allow_private_redirects, work.open_internet
         self._closed = threading.Event()
         self._lock = threading.Lock()
         what = f"the download of {shown(url)}"
@@ -92,7 +93,7 @@ class UrlSource:
         return retrying(lambda: aside(lambda: self._ask({}), work, what=what, discard=Reply.dispose))
 
     def _ask(self, headers: dict[str, str]) -> Reply:
-        return get(self._url, headers, allow_private_redirects=self._allow)
+        return get(self._url, headers, allow_private_redirects=self._allow, open_internet=self._open_internet)
 
     def head(self) -> bytes:
         """Raises as `segments` does."""
@@ -192,7 +193,8 @@ class UrlSource:
 def open_url(url: str, work: Work, *, limit_bytes: int, allow_private_redirects: bool = False) -> Source:
     """Ask for an image; the answer's head has arrived on return. What is kept of an earlier download is not fetched.
 
-    Raises Invalid (the address, a redirect that is not allowed, HTTP 4xx, longer than `limit_bytes`),
+    Raises Forbidden (what `work` may not reach), Invalid (the address, a redirect that is not allowed, HTTP 4xx, longer
+    than `limit_bytes`),
     Unreachable (the name, the connection, TLS, HTTP 5xx), Cancelled.
     """
     answer = UrlSource(url, work, limit_bytes=limit_bytes, allow_private_redirects=allow_private_redirects)

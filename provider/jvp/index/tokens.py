@@ -71,8 +71,11 @@ def create(
     return token, f"jvp_{id_}_{secret}"
 
 
-def verify(index: Index, text: str) -> Token | None:
-    """The token of this text; None for what is none, is over, or was taken already."""
+def verify(index: Index, text: str, *, once: bool | None = None) -> Token | None:
+    """The token of this text; None for what is none, is over, or was taken already.
+
+    `once` tells which kind is asked for: one of the other kind is none, and is not taken.
+    """
     match = _TEXT.fullmatch(text)
     if match is None:
         return None
@@ -82,7 +85,7 @@ def verify(index: Index, text: str) -> Token | None:
     if row is None or not hmac.compare_digest(row.hash, _hash(secret)):
         return None
     token, now = _token(row), time.time()
-    if token.state != "valid":
+    if token.state != "valid" or once not in (None, token.once):
         return None
     if not token.once and token.used is not None and now - token.used < _NOTED_S:
         return token

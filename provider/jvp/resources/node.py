@@ -40,6 +40,7 @@ class GetNode:
     """The node that the provider works on."""
 
     token: ClassVar[str] = "getNode"
+    on: ClassVar[str] = "Node"
     args: ClassVar[type[Spec]] = GetNodeArgs
     result: ClassVar[type[Spec]] = NodeFound
 

@@ -18,7 +18,7 @@ import pytest
 
 import jvp.images.http as fetch
 import jvp.images.url_source as download
-from jvp.core.errors import Cancelled, Invalid, JvpError, Unreachable
+from jvp.core.errors import Cancelled, Forbidden, Invalid, JvpError, Unreachable
 from jvp.core.work import Work
 from jvp.images import Data, open_url
 from jvp.images.segments import BLOCK, HEAD_BYTES, Segment
@@ -521,6 +521,23 @@ def test_a_redirect_inwards_is_refused(server: Any, internet: Any, address: str)
     assert connected == [PUBLIC]
     server.serve("/secret?key=hidden", b"ok")
     assert fetched("http://one.test/a", allow_private_redirects=True) == b"ok"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "fe80::1"])
+def test_who_may_reach_the_open_internet_alone_gets_nowhere_else(server: Any, internet: Any, address: str) -> None:
+    """Neither by the address itself, nor by a redirect, nor by a name that resolves to another one the second time."""
+    connected = internet(one=[[PUBLIC]], inner=[[PUBLIC, address]], fickle=[[PUBLIC], [address]])
+    server.redirect("/a", "http://inner.test/b?key=hidden")
+    server.redirect("/c", "http://fickle.test/d")
+    server.serve("/b", b"ok")
+    work = Work(open_internet=True)
+    for url in ("http://inner.test/b", "http://one.test/a", "http://fickle.test/c"):
+        message = refused(Forbidden, url, work=work, allow_private_redirects=True)
+        assert "private, loopback or link-local range" in message
+        assert address not in message  # what names resolve to in there is not told either
+    assert connected == [PUBLIC, PUBLIC]
+    server.serve("/e", b"ok")
+    assert fetched("http://one.test/e", work=work) == b"ok"
 
 
 def test_a_private_host_may_redirect_inwards(server: Any) -> None:

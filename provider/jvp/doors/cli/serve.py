@@ -19,12 +19,18 @@ NEEDED = ("fastapi", "sqlalchemy", "uvicorn")
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    about = "serve the REST API on a unix socket"
+    about = "serve the REST API"
     command = commands.add_parser("serve", help=about, description=sentence(about))
     command.add_argument(
         "--uri", help="the libvirt connection; by default JVP_URI, LIBVIRT_DEFAULT_URI or qemu:///system"
     )
     command.add_argument("--socket", help="where to listen, by default /run/jvp/jvp.sock, or in the runtime folder")
+    command.add_argument(
+        "--listen", action="append", metavar="HOST:PORT",
+        help="listen on TCP too, for callers with a token: on a loopback address, or on any with a certificate",
+    )  # fmt: skip
+    command.add_argument("--tls-cert", metavar="FILE", help="the certificate, with those that sign it")
+    command.add_argument("--tls-key", metavar="FILE", help="its key")
     command.add_argument(
         "--index", metavar="URL",
         help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
@@ -35,8 +41,10 @@ def add_to(commands: Commands) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Serve until a signal ends it. Raises Rejected where the extra is not installed."""
     extra.require("server", NEEDED)
-    given = [f"--{name}={getattr(parsed, name)}" for name in ("uri", "socket", "index") if getattr(parsed, name)]
-    sys.argv = ["jvp serve", *given]
+    names = ("uri", "socket", "tls-cert", "tls-key", "index")
+    given = {name: getattr(parsed, name.replace("-", "_")) for name in names}
+    options = [f"--{name}={value}" for name, value in given.items() if value]
+    sys.argv = ["jvp serve", *options, *(f"--listen={one}" for one in parsed.listen or ())]
     try:
         runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
     except SystemExit as end:

@@ -15,6 +15,7 @@ import grpc
 from jvp.core.errors import (
     Busy,
     Cancelled,
+    Forbidden,
     Invalid,
     JvpError,
     NameTaken,
@@ -43,6 +44,7 @@ CODES: dict[type[JvpError], Code] = {
     Busy: Code.ABORTED,
     NoSpace: Code.RESOURCE_EXHAUSTED,
     Rejected: Code.FAILED_PRECONDITION,
+    Forbidden: Code.PERMISSION_DENIED,
     OtherHost: Code.FAILED_PRECONDITION,
     Stopped: Code.FAILED_PRECONDITION,
     Undefined: Code.FAILED_PRECONDITION,

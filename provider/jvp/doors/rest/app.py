@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -18,14 +19,17 @@ from jvp.core.check import Failure
 from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
-from jvp.doors.rest import events, functions, history, kinds, listing, openapi, problems
+from jvp.doors.rest import events, functions, history, kinds, listing, openapi, problems, tokenroutes
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.changes import Changes
+from jvp.doors.rest.doorkeeper import Doorkeeper
 from jvp.doors.rest.durable import Durable
 from jvp.doors.rest.history import STATES
-from jvp.doors.rest.operations import Operations
+from jvp.doors.rest.login import login_of, masked
+from jvp.doors.rest.operations import Operation, Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
+from jvp.doors.rest.roles import permitted
 from jvp.doors.rest.turns import Turns
 from jvp.doors.rest.waiting import Pending
 from jvp.doors.rest.watching import Watching
@@ -37,6 +41,8 @@ from jvp.resources.provider import Provider
 THREADS = 100
 """So many requests may look at the node at once; who waits for an operation holds no thread."""
 BODY_MAX = 4 * 1024**2
+SILENCE_S = 30.0
+"""How long a client may send nothing of a body that it has begun."""
 
 
 def make_app(
@@ -57,28 +63,40 @@ def make_app(
 
     app = FastAPI(
         title="JVP", version=jvp.__version__, summary="Virtual machines on libvirt.", lifespan=lifespan,
-        openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
-        telemetry={"tracing": False}, dependencies=[Depends(once)],
+        openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
+        telemetry={"tracing": False}, dependencies=[Depends(permitted), Depends(once)],
     )  # fmt: skip
     ledger = Ledger(index) if index is not None else None
     changes = Changes(objects, Turns(ledger))
     operations.publish = bus.publish
     if ledger is not None:
         operations.durable = Durable(operations, ledger, objects.host, changes.make_again)
-    door = Door(objects, provider, operations, changes, index=index, bus=bus)
+    door = app.state.door = Door(objects, provider, operations, changes, index=index, bus=bus)
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
     events.add_to(app, bus, watching)
     _add_operations(app, operations)
+    tokenroutes.add_to(app, door)
     _add_errors(app)
+    app.add_middleware(Doorkeeper, index=index)
     app.add_middleware(_Edge)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+
+    @app.get("/api/openapi.json", include_in_schema=False)
+    async def described() -> Response:
+        return JSONResponse(app.openapi())
+
     return app
 
 
 def _add_operations(app: FastAPI, operations: Operations) -> None:
     strictly = [Depends(strict)]
+
+    def _found(request: Request, id: str) -> Operation:
+        """Raises Refused, in the same words, for one that there is not and for that of another caller."""
+        found = operations.get(id)
+        return found if _seen(request, history.Filter()).takes(found) else operations.get("")
 
     @app.get(
         "/api/operations",
@@ -88,13 +106,14 @@ def _add_operations(app: FastAPI, operations: Operations) -> None:
         summary="Operations, the newest first.",
     )
     def listed(
+        request: Request,
         state: Annotated[str | None, Query(description=f"Those in one of these states: {', '.join(STATES)}.")] = None,
         caller: Annotated[str | None, Query(description="Those that this caller asked for.")] = None,
         kind: Annotated[str | None, Query(description="Those on objects of these kinds, like Instance.")] = None,
         limit: Annotated[str | None, Query(description=listing.PAGING["limit"])] = None,
         after: Annotated[str | None, Query(description=listing.PAGING["after"])] = None,
     ) -> Response:
-        wanted, count = history.Filter.of(state, caller, kind), listing.limit_of(limit)
+        wanted, count = _seen(request, history.Filter.of(state, caller, kind)), listing.limit_of(limit)
         found = operations.page(wanted, count + 1, history.after(after))
         return JSONResponse(history.page(found, count))
 
@@ -102,15 +121,21 @@ def _add_operations(app: FastAPI, operations: Operations) -> None:
         "/api/operations/{id}", dependencies=strictly, operation_id="readOperation", tags=["operations"],
         summary="One operation; `wait` waits for its end.",
     )  # fmt: skip
-    def one(id: str, wait: Annotated[str, Query(description=WAIT)] = "0s") -> Response:
-        return Pending(operations.get(id), seconds(wait), lambda found: JSONResponse(found.document()))
+    def one(id: str, request: Request, wait: Annotated[str, Query(description=WAIT)] = "0s") -> Response:
+        return Pending(_found(request, id), seconds(wait), lambda found: JSONResponse(found.document()))
 
     @app.delete(
         "/api/operations/{id}", dependencies=strictly, operation_id="cancelOperation", tags=["operations"],
         status_code=202, summary="Cancel an operation.",
     )  # fmt: skip
-    def cancel(id: str) -> dict[str, Any]:
-        return operations.cancel(operations.get(id)).document()
+    def cancel(id: str, request: Request) -> dict[str, Any]:
+        return operations.cancel(_found(request, id)).document()
+
+
+def _seen(request: Request, wanted: history.Filter) -> history.Filter:
+    """Those of them that the caller may know of: an admin of each, others of their own, within their scope."""
+    login = login_of(request)
+    return wanted.within(caller=None if login.is_admin else login.subject, kinds=login.scope.kinds)
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -129,8 +154,8 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
-        kind = {404: "not-found", 413: "too-large"}.get(error.status_code, "malformed")
-        detail = f"{request.method} {request.url.path}: {str(error.detail).lower()}"
+        kind = {404: "not-found", 408: "interrupted", 413: "too-large"}.get(error.status_code, "malformed")
+        detail = masked(f"{request.method} {request.url.path}: {str(error.detail).lower()}")
         response = shown({**Refused(error.status_code, kind, detail).problem})
         response.headers.update(error.headers or {})
         return response
@@ -151,8 +176,9 @@ def _sentence(error: Any) -> str:
 class _Edge:
     """What surrounds every request.
 
-    Refuses a body that is too large while it is read, makes a problem document of an error that nobody expected, lets a
-    HEAD be a GET whose body the server leaves out, and logs a line: neither query nor body, which may hold a secret.
+    Refuses a body that is too large while it is read, or does not go on, makes a problem document of an error that
+    nobody expected, lets a HEAD be a GET whose body the server leaves out, and logs a line: neither query nor headers
+    nor body, which may hold a secret.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -161,13 +187,18 @@ class _Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status, length, method = 0, 0, scope["method"]
+        status, length, whole, method = 0, 0, False, scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET", events.HEAD: True}
 
         async def receiving() -> Message:
-            nonlocal length
-            message = await receive()
+            nonlocal length, whole
+            try:
+                async with asyncio.timeout(None if whole else SILENCE_S):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"of the body nothing came for {SILENCE_S:g} s") from None
+            whole = not message.get("more_body", False)
             length += len(message.get("body", b""))
             if length > BODY_MAX:
                 raise HTTPException(413, f"a body has at most {BODY_MAX} bytes")
@@ -186,4 +217,5 @@ class _Edge:
                 await shown(problem)(scope, receive, sending)
         finally:
             who = (scope.get("client") or ("nobody",))[0]
-            logging.getLogger("jvp").info("%s", sentence(f"{who}: {method} {scope['path']} {status or 'went away'}"))
+            line = masked(f"{who}: {method} {scope['path']} {status or 'went away'}")
+            logging.getLogger("jvp").info("%s", sentence(line))

@@ -10,8 +10,8 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, dotted
-from jvp.core.facts import LocalFile, Output
+from jvp.core.errors import Forbidden, Invalid, dotted
+from jvp.core.facts import ForAdmins, LocalFile, Output
 from jvp.core.handler import AnyType
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.objects import Found, Planned
@@ -130,6 +130,36 @@ def _has_login(value: Any) -> bool:
     if isinstance(value, dict | list):
         return any(map(_has_login, _inside(value)))
     return isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
+
+
+def refuse_for_admins(model: type[Spec], body: Any, there: Any, path: tuple[str | int, ...] = ()) -> None:
+    """Raise Forbidden for a property that only an admin may set, unless what is `there` has the same already."""
+    for name, facts in fields(model).items():
+        value, old = (one.get(name) if isinstance(one, dict) else None for one in (body, there))
+        if value is None or facts.fact(Output) is not None:
+            continue
+        fact = facts.fact(ForAdmins)
+        if fact is not None and fact.takes(value) and not _is_same(facts, value, old):
+            raise Forbidden(f"{fact.what}, which takes the role admin", path=(*path, name))
+        if facts.item is not None:
+            _refuse_items(facts, value, old, (*path, name))
+
+
+def _is_same(facts: FieldFacts, value: Any, old: Any) -> bool:
+    texts = isinstance(value, str) and isinstance(old, str)
+    return bool(value == old) or (texts and facts.canonical(value) == facts.canonical(old))
+
+
+def _refuse_items(facts: FieldFacts, value: Any, old: Any, path: tuple[str | int, ...]) -> None:
+    assert facts.item is not None
+    if not isinstance(value, list):
+        refuse_for_admins(facts.item, value, old, path)
+        return
+    key = facts.item.key
+    olds = {one.get(key): one for one in old or () if isinstance(one, dict)} if isinstance(old, list) else {}
+    for index, item in enumerate(value):
+        name = item.get(key) if isinstance(item, dict) else None
+        refuse_for_admins(facts.item, item, olds.get(name) if isinstance(name, str) else None, (*path, index))
 
 
 def refuse_parts(model: type[Spec], patch: Bag) -> None:

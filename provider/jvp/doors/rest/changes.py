@@ -51,6 +51,8 @@ class Call:
     operation: str = ""
     key: str | None = None
     """A digest of the caller's Idempotency-Key."""
+    open_internet: bool = False
+    """See `Work`: who is no admin has images fetched from there alone."""
 
     @property
     def kind(self) -> str:
@@ -109,6 +111,7 @@ class Changes:
         What the first one would have refused is refused then, too: raises Refused where somebody else has changed the
         object since. Raises JvpError.
         """
+        work.open_internet = call.open_internet
         if call.verb == "act":
             result = self.objects.act(
                 call.token, call.ref or "", call.given, work, request_id=call.key or call.operation, force=call.force

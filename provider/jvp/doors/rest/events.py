@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from jvp.core.errors import Invalid
 from jvp.doors.rest.bus import KEPT_S, KINDS, Bus, Event
 from jvp.doors.rest.caller import HANG_UP
-from jvp.doors.rest.requests import caller_of, strict
+from jvp.doors.rest.login import Login, login_of
+from jvp.doors.rest.requests import strict
 from jvp.doors.rest.waiting import is_left
 from jvp.doors.rest.watching import Watching
 
@@ -53,8 +54,12 @@ def add_to(app: FastAPI, bus: Bus, watching: Watching) -> None:
         names: Annotated[str | None, Query(description=NAMES_TEXT)] = None,
         last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", description=LAST_TEXT)] = None,
     ) -> Response:
-        wanted = _kinds(kinds)
-        return Stream(bus, watching, caller_of(request), wanted, _filter(wanted, names), _last(last_event_id))
+        wanted, login = _kinds(kinds), login_of(request)
+        asked = _filter(wanted, names)
+        return Stream(
+            bus, watching, login.subject, wanted, lambda event: _may_hear(login, event) and asked(event),
+            _last(last_event_id),
+        )  # fmt: skip
 
 
 def _kinds(text: str | None) -> frozenset[str]:
@@ -64,6 +69,18 @@ def _kinds(text: str | None) -> frozenset[str]:
     for name in found - {*KINDS}:
         raise Invalid(f'"{name}" is no kind of event; there are {", ".join(KINDS)}', path=("kinds",))
     return found
+
+
+def _may_hear(login: Login, event: Event) -> bool:
+    """Whether the caller may know of it: of operations its own, of the audit an admin, and all within its scope."""
+    told, scope = event.document, login.scope
+    if event.kind == "gap":
+        return True
+    if event.kind == "operation":
+        return (login.is_admin or told.get("caller") == login.subject) and scope.has_kind(told.get("kind"))
+    if event.kind == "audit":
+        return login.is_admin and scope.has_kind(told.get("kind"))
+    return scope.has_kind(told.get("kind")) and scope.has(told)
 
 
 def _filter(kinds: frozenset[str], names: str | None) -> Callable[[Event], bool]:

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from jvp.core.errors import Invalid, NotFound
+from jvp.core.errors import Forbidden, Invalid, NotFound
 from jvp.core.handler import AnyType
 from jvp.core.objects import Found
 from jvp.core.work import Work
@@ -18,6 +18,7 @@ from jvp.doors.rest import bodies, listing
 from jvp.doors.rest.bodies import Arguments, Bag, Declared
 from jvp.doors.rest.changes import Call
 from jvp.doors.rest.conditions import Conditions
+from jvp.doors.rest.login import Login, login_of
 from jvp.doors.rest.names import plural
 from jvp.doors.rest.requests import WAIT, Door, etag_of, is_known, strict
 from jvp.resources import registry
@@ -63,17 +64,20 @@ class Routes:
 
     def list(self, request: Request) -> Response:
         # Written in this thread: thousands of items would hold up all others in the loop.
-        return JSONResponse(listing.page(self.door, self.token, self.kind, request.query_params))
+        scope = login_of(request).scope
+        return JSONResponse(listing.page(self.door, self.token, self.kind, request.query_params, scope.has))
 
     def get(self, ref: str, request: Request) -> Response:
         found = self._found(ref, self.door.reading())
+        _refuse_outside(login_of(request), found.state)
         etag = etag_of(found.inputs)
         if is_known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
         return JSONResponse(bodies.document(found), headers={"ETag": etag})
 
     def create(self, request: Request, body: Declared, plan: Planned = False, wait: Wait = "0s") -> Response:
-        bodies.refuse_local_files(self.kind.spec, body)
+        self._refuse(login_of(request), body, {})
+        _refuse_outside(login_of(request), body)
         if plan:
             return self._plan(None, body)
         return self.door.make(request, Call("create", self.token, given=body), wait)
@@ -84,32 +88,35 @@ class Routes:
     ) -> Response:  # fmt: skip
         given, conditions = bodies.declarable(self.kind, body), Conditions.of(request)
         call = Call("apply", self.token, ref, given, force, adopt, conditions)
+        login = login_of(request)
         if plan:
-            call = self._put(call)
+            call = self._put(call, login)
             return self._plan(call.ref, call.given)
-        return self.door.make(request, call, wait, self._put)
+        return self.door.make(request, call, wait, lambda call: self._put(call, login))
 
     def patch(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
         call = Call("change", self.token, ref, body, force, adopt, Conditions.of(request))
+        login = login_of(request)
         if plan:
-            self._patched(call)
+            self._patched(call, login)
             return self._plan(ref, bodies.merged(self._found(ref, self.door.reading()).inputs, body))
-        return self.door.make(request, call, wait, self._patched)
+        return self.door.make(request, call, wait, lambda call: self._patched(call, login))
 
     def delete(
         self, ref: str, request: Request, plan: Planned = False, force: Force = False, wait: Wait = "0s"
     ) -> Response:
+        login = login_of(request)
         options = listing.settings(self.kind, request.query_params)
         call = Call("delete", self.token, ref, options, force, conditions=Conditions.of(request))
         if plan:
-            there = self._checked(call)
+            there = self._checked(call, login)
             if there is None and not self.door.changes.is_gone(self.token, ref, work := self.door.reading()):
                 self._found(ref, work)
             return JSONResponse({"action": "none" if there is None else "delete", "changes": [], "warnings": []})
-        return self.door.make(request, call, wait, lambda call: call.looked(self._checked(call)))
+        return self.door.make(request, call, wait, lambda call: call.looked(self._checked(call, login)))
 
     def acting(self, action: str) -> Callable[..., Response]:
         """The endpoint of one action."""
@@ -117,7 +124,12 @@ class Routes:
         def act(
             ref: str, request: Request, body: Arguments = None, force: Force = False, wait: Wait = "0s"
         ) -> Response:
-            return self.door.make(request, Call("act", action, ref, body or {}, force), wait)
+            login, call = login_of(request), Call("act", action, ref, body or {}, force)
+            if not login.is_admin:
+                bodies.refuse_for_admins(registry.ACTIONS[action].args, call.given, {})
+            if login.scope.tags is not None:
+                _refuse_outside(login, self._found(ref, self.door.reading()).state)
+            return self.door.make(request, call, wait)
 
         return act
 
@@ -131,26 +143,37 @@ class Routes:
         """Raises NotFound, naming those that exist."""
         return self.door.changes.found(self.token, ref, work)
 
-    def _checked(self, call: Call) -> Found | None:
-        """The object as it is before the change. Raises Refused where it is not what If-Match says."""
+    def _checked(self, call: Call, login: Login) -> Found | None:
+        """The object as it is before the change. Raises Refused where it is not what If-Match says, Forbidden."""
         found = self.door.changes.there(call, self.door.reading())
+        if found is not None:
+            _refuse_outside(login, found.state)
         call.conditions.refuse(None if found is None else etag_of(found.inputs))
         return found
 
-    def _put(self, call: Call) -> Call:
+    def _put(self, call: Call, login: Login) -> Call:
         """What a declaration under a path is about: the object that is there, or one to be made of that name."""
-        there, declared = self._checked(call), call.given
+        there, declared = self._checked(call, login), call.given
         assert call.ref is not None
         if "name" not in declared:
             declared = self._named(call.ref, declared) if there is None else {**self._place(there), **declared}
-        bodies.refuse_local_files(self.kind.spec, declared)
+        self._refuse(login, declared, {} if there is None else there.inputs)
+        _refuse_outside(login, declared)
         return replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
 
-    def _patched(self, call: Call) -> Call:
-        call = call.looked(self._checked(call))
-        bodies.refuse_local_files(self.kind.spec, call.given)
+    def _patched(self, call: Call, login: Login) -> Call:
+        there = self._checked(call, login)
+        inputs, call = {} if there is None else there.inputs, call.looked(there)
+        self._refuse(login, call.given, inputs)
+        _refuse_outside(login, bodies.merged(inputs, call.given))
         bodies.refuse_parts(self.kind.spec, call.given)
         return call
+
+    def _refuse(self, login: Login, declared: Bag, there: Bag) -> None:
+        """Raise for what nobody may declare over this door, and for what this caller may not: Invalid, Forbidden."""
+        bodies.refuse_local_files(self.kind.spec, declared)
+        if not login.is_admin:
+            bodies.refuse_for_admins(self.kind.spec, declared, there)
 
     def _place(self, there: Found) -> Bag:
         """What an object that is there is called, and in what it is."""
@@ -167,3 +190,9 @@ class Routes:
         work, lines = self.door.reading(), list[str]()
         work.warn = lines.append
         return JSONResponse(bodies.planned(self.door.objects.plan(self.token, ref, declared, work), lines))
+
+
+def _refuse_outside(login: Login, properties: Bag) -> None:
+    """Raise Forbidden for an object that the caller's token is not for."""
+    if not login.scope.has(properties):
+        raise Forbidden(f"this token is for {login.scope} alone")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jvp.core.check import unknown_property
@@ -30,8 +30,10 @@ PAGING = {
 Bag = dict[str, Any]
 
 
-def page(door: Door, token: str, kind: AnyType, query: Mapping[str, str]) -> Bag:
-    """One page of a list. Raises Invalid for what the query says wrong."""
+def page(
+    door: Door, token: str, kind: AnyType, query: Mapping[str, str], is_seen: Callable[[Bag], bool] = lambda _: True
+) -> Bag:
+    """One page of a list, of the objects that the caller may see. Raises Invalid for what the query says wrong."""
     known = fields(kind.item)
     by, backwards = _sort(query.get("sort", "name"), known)
     wanted = _fields(query.get("fields"), known)
@@ -40,7 +42,7 @@ def page(door: Door, token: str, kind: AnyType, query: Mapping[str, str]) -> Bag
     filters = _filters(kind, query)
     if any(is_detail(known[name]) for name in {by, *(wanted or ())}):
         filters.setdefault("details", True)
-    items = [plain(one) for one in door.objects.list(token, filters, door.reading())]
+    items = [one for one in map(plain, door.objects.list(token, filters, door.reading())) if is_seen(one)]
     placed = sorted(
         ((_place(one.get(by)), one["id"], one) for one in items), key=lambda one: one[:2], reverse=backwards
     )

@@ -10,11 +10,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from jvp.core.facts import ForAdmins
 from jvp.core.handler import AnyType
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.rest.examples import EXAMPLES
 from jvp.doors.rest.listing import PAGING, later
-from jvp.doors.rest.schemas import OPERATION, PLAN, PROBLEM
+from jvp.doors.rest.schemas import MADE_TOKEN, OPERATION, PLAN, PROBLEM, TOKEN
 from jvp.resources import registry
 
 Json = dict[str, Any]
@@ -26,6 +27,9 @@ HEADERS = {
 }
 
 
+SECURITY = "A token, `jvp_...`, over TCP. Over the unix socket none is needed: whoever may open it is an admin."
+
+
 def document(app: FastAPI) -> Json:
     """The document, made once."""
     if app.openapi_schema is None:
@@ -35,7 +39,11 @@ def document(app: FastAPI) -> Json:
 
 def _made(app: FastAPI) -> Json:
     found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    schemas = found["components"]["schemas"] = {**_models(), "Problem": PROBLEM, "Operation": OPERATION, "Plan": PLAN}
+    bodies = {name: found["components"]["schemas"][name] for name in ("NewToken", "ScopeOf", "Joining")}
+    ours = {"Problem": PROBLEM, "Operation": OPERATION, "Plan": PLAN, "Token": TOKEN, "MadeToken": MADE_TOKEN}
+    schemas = found["components"]["schemas"] = {**_models(), **bodies, **ours}
+    found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "description": SECURITY}}
+    found["security"] = [{"token": []}]
     calls = {call["operationId"]: call for path in found["paths"].values() for call in path.values()}
     for token, kind in registry.TYPES.items():
         schemas[f"{token}Object"] = _object(kind)
@@ -51,6 +59,11 @@ def _made(app: FastAPI) -> Json:
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
     _answers(calls["listenToEvents"], {}, changes=False)
     _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
+    tokens = {"type": "object", "properties": {"items": {"type": "array", "items": _reference("Token")}}}
+    _answers(calls["listTokens"], {"200": {**tokens, "required": ["items"]}}, changes=False)
+    _answers(calls["makeToken"], {"201": _reference("MadeToken")}, changes=False)
+    _answers(calls["joinByToken"], {"201": _reference("MadeToken")}, changes=False)
+    _answers(calls["deleteToken"], {"204": None}, changes=False)
     found["components"]["links"] = {name: _link(name, "id") for name in ("readOperation", "cancelOperation")}
     return found
 
@@ -108,11 +121,15 @@ def _answers(call: Json, good: Mapping[str, Json | None], *, changes: bool) -> N
         **kept,
         **{code: _answer(schema) for code, schema in good.items()},
         **(accepted if changes else {}),
-        "default": {
-            "description": "A problem.",
-            "content": {"application/problem+json": {"schema": _reference("Problem")}},
-        },
+        "401": _problem("Over TCP: there is no token, or none that is valid."),
+        "403": _problem("The token's role or scope does not allow it."),
+        "default": _problem("A problem."),
     }
+
+
+def _problem(description: str) -> Json:
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    return {"description": description, "content": content}
 
 
 def _answer(schema: Json | None, description: str = "As asked.") -> Json:
@@ -197,6 +214,8 @@ def _annotate(schema: Json, facts: FieldFacts) -> None:
         schema["writeOnly"] = True
     if facts.output is not None:
         schema["readOnly"] = True
+    if (fact := facts.fact(ForAdmins)) is not None and fact.always and facts.output is None:
+        schema["x-role"] = "admin"
     if schema.get("default", 0) is None:
         del schema["default"]
 

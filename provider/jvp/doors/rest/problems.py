@@ -12,6 +12,7 @@ from jvp.core.errors import (
     Bug,
     Busy,
     Cancelled,
+    Forbidden,
     Invalid,
     JvpError,
     NameTaken,
@@ -32,6 +33,7 @@ _KINDS: tuple[tuple[type[JvpError], int, str, str], ...] = (
     (Unreachable, 502, "unreachable", "The node does not answer"),
     (Busy, 503, "busy", "The object is in use"),
     (NoSpace, 507, "no-space", "There is no room"),
+    (Forbidden, 403, "forbidden", "This is not allowed"),
     (Rejected, 409, "rejected", "This is refused"),
     (Cancelled, 409, "cancelled", "This was cancelled"),
     (Bug, 500, "defect", "This is a defect of jvp"),
@@ -54,6 +56,7 @@ _TITLES = {
     "too-large": "The request is too large",
     "too-many": "Too much is under way",
     "forbidden": "This is not allowed",
+    "unauthenticated": "This needs a token",
     "interrupted": "This was interrupted",
     "index": "The index does not answer",
 }

@@ -25,6 +25,7 @@ from jvp.doors.rest import problems
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.conditions import Conditions, is_among
 from jvp.doors.rest.keys import Key
+from jvp.doors.rest.login import login_of, masked
 from jvp.doors.rest.operations import Answer, Asked, Operation, Operations
 from jvp.doors.rest.waiting import Pending
 from jvp.index.store import Index
@@ -68,6 +69,7 @@ class Door:
         if operation is None:
             id, call = str(uuid.uuid4()), look(call) if look is not None else call
             call = replace(call, caller=caller, operation=id, key=key.id if key is not None else None)
+            call = replace(call, open_internet=not login_of(request).is_admin)
             asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)
         return Pending(operation, limit_s, _answered)
@@ -78,7 +80,7 @@ class Door:
 
     def _begun(self, request: Request, verb: str, run: Callable[[Work], Answer], asked: Asked) -> Operation:
         timeout_s = duration_s(getattr(self.provider.timeouts, verb))
-        what = sentence(f"{request.method} {request.url.path}")
+        what = sentence(masked(f"{request.method} {request.url.path}"))
         return self.operations.start(what, caller_of(request), run, timeout_s, asked)
 
 
@@ -101,8 +103,8 @@ def _answered(operation: Operation) -> Response:
 
 
 def caller_of(request: Request) -> str:
-    """Who asks: the socket's user."""
-    return request.client.host if request.client is not None else "nobody"
+    """Who asks: the socket's user, or the subject of a token."""
+    return login_of(request).subject
 
 
 def seconds(text: str) -> float:
@@ -113,9 +115,10 @@ def seconds(text: str) -> float:
         raise Invalid(str(error), path=("wait",)) from None
 
 
-def shown(problem: Mapping[str, Any]) -> JSONResponse:
+def shown(problem: Mapping[str, Any]) -> Response:
     """A problem document as an answer."""
-    return JSONResponse(dict(problem), int(problem["status"]), media_type=problems.MEDIA_TYPE)
+    text = json.dumps(problem, ensure_ascii=False, separators=(",", ":"))
+    return Response(masked(text), int(problem["status"]), media_type=problems.MEDIA_TYPE)
 
 
 def plain(value: Any) -> Any:

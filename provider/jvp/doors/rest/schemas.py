@@ -95,3 +95,29 @@ PLAN: Json = {
     },
     "required": ["action", "changes", "warnings"],
 }
+TOKEN: Json = {
+    "type": "object",
+    "description": "A token, without its text.",
+    "properties": {
+        "id": {"type": "string", "description": "The last part of its path."},
+        "subject": {"type": "string", "description": "Who it is for."},
+        "role": {"enum": ["viewer", "operator", "admin"], "type": "string", "description": "What it may do."},
+        "scope": {
+            "type": "object",
+            "description": "What it is for. A part that is not there is not limited.",
+            "properties": {name: {"type": "array", "items": _TEXT} for name in ("kinds", "nodes", "tags")},
+        },
+        "once": {"type": "boolean", "description": "Whether it is taken once alone."},
+        "state": {"enum": ["valid", "expired", "used"], "type": "string", "description": "Whether it is taken."},
+        "createdAt": {**_TIME, "description": "When it was made."},
+        "expiresAt": {**_TIME, "description": "Until when it is valid."},
+        "usedAt": {**_TIME, "description": "When it was taken last, to a minute."},
+    },
+    "required": ["id", "subject", "role", "scope", "once", "state", "createdAt"],
+}
+MADE_TOKEN: Json = {
+    **TOKEN,
+    "description": "A token that was just made, with its text, which is told this once.",
+    "properties": {**TOKEN["properties"], "token": {"type": "string", "description": "Its text, `jvp_...`."}},
+    "required": [*TOKEN["required"], "token"],
+}

@@ -1,12 +1,13 @@
-"""`jvp serve`: the server on a unix socket.
+"""`jvp serve`: the server on a unix socket, and on TCP where it is told to.
 
 Whoever may open the socket may do all that libvirt lets its group do: it belongs to the group libvirt where there is
-one, and nobody else may open it.
+one, and nobody else may open it. Over TCP one needs a token.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import grp
 import logging
@@ -16,6 +17,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -25,8 +27,9 @@ from jvp.core.check import check, failures_text
 from jvp.core.errors import Invalid, JvpError
 from jvp.doors.rest.app import make_app
 from jvp.doors.rest.bus import Bus
-from jvp.doors.rest.caller import SocketProtocol
+from jvp.doors.rest.caller import SocketProtocol, TcpProtocol
 from jvp.doors.rest.operations import Operations
+from jvp.doors.rest.tcp import BACKLOG, HANDSHAKE_S, Address, Certificate, bound, refuse
 from jvp.index.store import Index, default_url
 from jvp.resources import registry
 from jvp.resources.provider import Provider
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it."""
     parsed = parser().parse_args(arguments)
     try:
-        return serve(settings(parsed.uri), Path(parsed.socket), parsed.index or default_url())
+        return serve(settings(parsed.uri), Place.of(parsed))
     except JvpError as error:
         print(f"jvp: {error}", file=sys.stderr)
         return 1
@@ -50,16 +53,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options of `jvp serve`."""
-    found = argparse.ArgumentParser(prog="jvp serve", description="Serve the REST API on a unix socket.")
+    found = argparse.ArgumentParser(prog="jvp serve", description="Serve the REST API.")
     found.add_argument("--uri", help="the libvirt connection; by default LIBVIRT_DEFAULT_URI, else qemu:///system")
     found.add_argument(
         "--socket", default=default_socket(), help="the socket to listen on; systemd's own wins (default: %(default)s)"
     )
     found.add_argument(
+        "--listen", action="append", default=[], metavar="HOST:PORT",
+        help="listen on TCP too, for callers with a token: on a loopback address, or on any with a certificate",
+    )  # fmt: skip
+    found.add_argument(
+        "--tls-cert", metavar="FILE", help="the certificate, with those that sign it; SIGHUP reads it anew"
+    )
+    found.add_argument("--tls-key", metavar="FILE", help="its key")
+    found.add_argument(
         "--index", metavar="URL",
         help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
     )  # fmt: skip
     return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server listens, and its database."""
+
+    socket: Path
+    addresses: tuple[Address, ...] = ()
+    certificate: Certificate | None = None
+    index: str | None = None
+    """A URL; None for no index."""
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> Place:
+        """From the options. Raises Invalid for a place where the server is not to listen."""
+        addresses = tuple(map(Address.of, parsed.listen))
+        url = parsed.index or default_url()
+        if bool(parsed.tls_cert) != bool(parsed.tls_key):
+            raise Invalid("--tls-cert and --tls-key go together: give both, or neither")
+        refuse(addresses, encrypted=bool(parsed.tls_cert), has_index=url != NO_INDEX)
+        certificate = Certificate(Path(parsed.tls_cert), Path(parsed.tls_key)) if parsed.tls_cert else None
+        return cls(Path(parsed.socket), addresses, certificate, None if url == NO_INDEX else url)
 
 
 def default_socket() -> str:
@@ -77,33 +110,71 @@ def settings(uri: str | None) -> Provider:
     return checked.spec
 
 
-def serve(provider: Provider, path: Path, url: str) -> int:
+def serve(provider: Provider, place: Place) -> int:
     """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
     operations, bus = Operations(), Bus()
     with contextlib.ExitStack() as stack:
-        index = None if url == NO_INDEX else Index(url)
+        index = Index(place.index) if place.index is not None else None
         if index is not None:
             stack.callback(index.close)
-        listener = stack.enter_context(listening(path))
+        listener = stack.enter_context(listening(place.socket))
+        others = [stack.enter_context(bound(address)) for address in place.addresses]
         app = make_app(registry.objects(provider), provider, operations, index=index, bus=bus)
         config = uvicorn.Config(
             app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S,
             access_log=False, proxy_headers=False,  # the app logs; the kernel alone tells who calls
         )  # fmt: skip
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-        without = "" if index is not None else ", without an index"
-        print(f"jvp {jvp.__version__} serves {listener.getsockname()}{without}", file=sys.stderr, flush=True)
-        _Server(config, operations, bus).run([listener])
+        _tell(listener, others, place)
+        _Server(config, operations, bus, others, place.certificate).run([listener])
         operations.stop(STOP_S)
     return 0
+
+
+def _tell(listener: socket.socket, others: Sequence[socket.socket], place: Place) -> None:
+    scheme = "http" if place.certificate is None else "https"
+    shown = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port, *_ in map(_name, others)]
+    where = ", ".join((str(listener.getsockname()), *(f"{scheme}://{one}" for one in shown)))
+    without = "" if place.index is not None else ", without an index: no tokens, and no port"
+    print(f"jvp {jvp.__version__} serves {where}{without}", file=sys.stderr, flush=True)
+
+
+def _name(listener: socket.socket) -> tuple[str, int]:
+    host, port, *_ = listener.getsockname()
+    return str(host), int(port)
 
 
 class _Server(uvicorn.Server):
     """Ends by a signal as by its own end: uvicorn's own raises the signal again, and nothing after it would happen."""
 
-    def __init__(self, config: uvicorn.Config, operations: Operations, bus: Bus) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        operations: Operations,
+        bus: Bus,
+        others: Sequence[socket.socket] = (),
+        certificate: Certificate | None = None,
+    ) -> None:
+        """`others` are the sockets for TCP."""
         super().__init__(config)
         self._operations, self._bus = operations, bus
+        self._others, self._certificate = others, certificate
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop, certificate = asyncio.get_running_loop(), self._certificate
+        context, patience = (None, None) if certificate is None else (certificate.context, HANDSHAKE_S)
+        for one in self._others:
+            self.servers.append(
+                await loop.create_server(
+                    self._tcp, sock=one, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=patience
+                )
+            )
+        if certificate is not None:
+            loop.add_signal_handler(signal.SIGHUP, _read_again, certificate)
+
+    def _tcp(self) -> TcpProtocol:
+        return TcpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._operations.close()  # else who waits for one would hold the end up
@@ -118,6 +189,14 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _read_again(certificate: Certificate) -> None:
+    try:
+        certificate.read_again()
+        logging.getLogger("jvp").info("the certificate is read again")
+    except Invalid as error:
+        logging.getLogger("jvp").error("%s; the one before stays", error.message)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class GetInstance:
     """An instance as it is: state, addresses, disks and cards."""
 
     token: ClassVar[str] = "getInstance"
+    on: ClassVar[str] = "Instance"
     args: ClassVar[type[Spec]] = GetInstanceArgs
     result: ClassVar[type[Spec]] = InstanceFound
 
@@ -69,6 +70,7 @@ class GetInstanceXml:
     """An instance's definition as libvirt writes it, the running and the persistent one, without passwords."""
 
     token: ClassVar[str] = "getInstanceXml"
+    on: ClassVar[str] = "Instance"
     args: ClassVar[type[Spec]] = GetInstanceArgs
     result: ClassVar[type[Spec]] = InstanceXml
 

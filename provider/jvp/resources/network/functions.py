@@ -40,6 +40,7 @@ class GetNetwork:
     """A network as it is: its range, its DHCP, what it keeps, and who is on it."""
 
     token: ClassVar[str] = "getNetwork"
+    on: ClassVar[str] = "Network"
     args: ClassVar[type[Spec]] = GetNetworkArgs
     result: ClassVar[type[Spec]] = NetworkFound
 
@@ -81,6 +82,7 @@ class GetNetworkLeases:
     """The addresses that a network has handed out."""
 
     token: ClassVar[str] = "getNetworkLeases"
+    on: ClassVar[str] = "Network"
     args: ClassVar[type[Spec]] = GetNetworkLeasesArgs
     result: ClassVar[type[Spec]] = NetworkLeases
 

@@ -43,6 +43,7 @@ class GetStoragePool:
     """A storage pool as it is: type, state, room and volumes."""
 
     token: ClassVar[str] = "getStoragePool"
+    on: ClassVar[str] = "StoragePool"
     args: ClassVar[type[Spec]] = GetStoragePoolArgs
     result: ClassVar[type[Spec]] = StoragePoolFound
 
@@ -95,6 +96,7 @@ class GetVolume:
     """A volume as it is: size, format, room that it takes, and who uses it."""
 
     token: ClassVar[str] = "getVolume"
+    on: ClassVar[str] = "Volume"
     args: ClassVar[type[Spec]] = GetVolumeArgs
     result: ClassVar[type[Spec]] = VolumeFound
 
@@ -148,6 +150,7 @@ class GetTemplate:
     """A template as it is: size, format, where the image came from, and what stands on it."""
 
     token: ClassVar[str] = "getTemplate"
+    on: ClassVar[str] = "Template"
     args: ClassVar[type[Spec]] = GetTemplateArgs
     result: ClassVar[type[Spec]] = TemplateFound
 
