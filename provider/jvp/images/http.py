@@ -33,6 +33,7 @@ SILENCE_S: Final = 30.0
 """How long a server may send nothing before the connection counts as cut."""
 _REDIRECTS_MAX: Final = 10
 _READ_MAX: Final = 256 * 1024
+_FOR_ADMINS: Final = "from which only an admin has an image fetched"
 _PASSING: Final = (408, 421, 425, 429)
 """Answers below 500 that another try may not get."""
 _AFTER_MAX_S: Final = 60.0
@@ -129,8 +130,7 @@ def shown(url: str) -> str:
 def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool, open_internet: bool = False) -> Reply:
     """Ask for `url`, following redirects under the rule above. A 2xx answer comes back, nothing else.
 
-    Raises Forbidden (an address that is not for who asks), Invalid (the address, the answer, a forbidden redirect),
-    Unreachable (the network), Hiccup (HTTP 5xx, and what else of it may pass).
+    Raises Forbidden (not for who asks), Invalid (the address, the answer, a redirect), Unreachable, Hiccup (may pass).
     """
     from urllib.parse import urljoin
 
@@ -142,10 +142,7 @@ def get(url: str, headers: Mapping[str, str], *, allow_private_redirects: bool, 
         addresses = _resolve(parts)
         private = [address for address in addresses if not _is_public(address)]
         if private and open_internet:
-            raise Forbidden(
-                f"{shown(url)} is in a private, loopback or link-local range, from which only an admin has an image "
-                "fetched"
-            )
+            raise Forbidden(f"{shown(url)} is in a private, loopback or link-local range, {_FOR_ADMINS}")
         if came_from is None:
             private_ok = private_ok or bool(private)
         elif private and not private_ok:

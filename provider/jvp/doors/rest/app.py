@@ -81,13 +81,16 @@ def make_app(
     _add_errors(app)
     app.add_middleware(Doorkeeper, index=index)
     app.add_middleware(_Edge)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 
     @app.get("/api/openapi.json", include_in_schema=False)
     async def described() -> Response:
         return JSONResponse(app.openapi())
-
-    return app
 
 
 def _add_operations(app: FastAPI, operations: Operations) -> None:
