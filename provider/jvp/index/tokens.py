@@ -97,6 +97,13 @@ def verify(index: Index, text: str, *, once: bool | None = None) -> Token | None
         return token if _count(session.execute(using)) == 1 else None
 
 
+def is_valid(index: Index, id_: str) -> bool:
+    """Whether a token that was right is so still."""
+    with index.reading() as session:
+        row = session.get(TokenRow, id_)
+    return row is not None and _token(row).state == "valid"
+
+
 def all_of(index: Index) -> list[Token]:
     """Every token, the newest first."""
     with index.reading() as session:

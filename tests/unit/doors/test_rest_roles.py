@@ -217,6 +217,14 @@ def test_of_events_a_caller_hears_its_own_and_what_is_in_its_scope() -> None:
     assert not heard("audit", network, "operator")
     assert heard("audit", network, "admin", networks)
     assert not heard("audit", instance, "admin", networks)
+    here = Scope(nodes=frozenset({"0F477DB4"}))
+    assert heard("object", {**network, "node": "0f477db4"}, "viewer", here)
+    assert not heard("object", {**network, "node": "other"}, "viewer", here)
+
+
+def test_who_asks_for_the_audit_and_may_not_hear_it_is_told(app: FastAPI, index: Index) -> None:
+    refused = caller(app, index, "operator")("GET", "/api/events?kinds=operation,audit")
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:jvp:forbidden")
 
 
 def test_a_caller_sees_and_cancels_its_own_operations_alone(app: FastAPI, index: Index) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jvp.core.errors import Invalid
+from jvp.core.errors import Invalid, Unreachable
 from jvp.doors.rest import bus as buses
 from jvp.doors.rest import events
 from jvp.doors.rest.bus import Bus, Event
@@ -16,6 +17,8 @@ from jvp.doors.rest.caller import HANG_UP
 from jvp.doors.rest.events import Stream
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.watching import Watching
+from jvp.index import tokens
+from jvp.index.store import Index
 from jvp.resources import registry
 from jvp.resources.provider import Provider
 
@@ -43,7 +46,8 @@ class Line:
     def __init__(self, bus: Bus, watching: Watching, query: str | None = None, **more: Any) -> None:
         kinds = events._kinds(query)
         takes = events._filter(kinds, more.pop("names", None))
-        self.stream = Stream(bus, watching, more.pop("caller", "anna"), kinds, takes, more.pop("last", None))
+        caller, last, still = more.pop("caller", "anna"), more.pop("last", None), more.pop("still", None)
+        self.stream = Stream(bus, watching, caller, kinds, takes, last, still)
         head = {events.HEAD: True} if more.pop("head", False) else {}
         self.scope = {"type": "http", "state": {HANG_UP: self.hang_up}, **head}
         self.got: list[Message] = []
@@ -239,6 +243,35 @@ def test_too_many_streams_are_refused_and_a_head_ends_at_once(bus: Bus, watches:
         await Line(bus, watching).until("listening")
 
     played(scene)
+
+
+def test_the_stream_of_a_token_that_is_valid_no_more_ends(
+    bus: Bus, watches: list[Watch], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(events, "ASK_S", 0.0)
+    index = Index(f"sqlite:///{tmp_path}/jvp.db")
+    token, _ = tokens.create(index, "ci", "viewer", expires_s=600)
+    still = events._still(index, token.id)
+    assert still is not None
+    assert events._still(index, None) is None
+
+    def unknown() -> bool:
+        raise Unreachable("the index does not answer")
+
+    async def scene() -> None:
+        watching = Watching(bus, Provider())
+        lines = [Line(bus, watching, still=one) for one in (still, None, unknown)]
+        for line in lines[:2]:
+            await line.until("listening")
+        tokens.revoke(index, token.id)
+        await lines[0].task
+        await lines[2].task
+        assert not lines[1].task.done()
+        assert not any(one.hung_up for one in lines)
+        assert "more_body" not in lines[0].got[-1]
+
+    played(scene)
+    index.close()
 
 
 def test_what_no_kind_is_is_refused_and_an_id_that_is_none_is_forgotten() -> None:

@@ -75,7 +75,7 @@ def make_app(
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
-    events.add_to(app, bus, watching)
+    events.add_to(app, door, watching)
     _add_operations(app, operations)
     tokenroutes.add_to(app, door)
     _add_errors(app)

@@ -125,6 +125,12 @@ class Bus:
                 self._listeners.remove(listener)
                 self._left = time.monotonic()
 
+    def end(self, listener: Listener) -> None:
+        """Tell it no more, and have its stream end."""
+        with self._lock:
+            listener.end = listener.end or "closed"
+            listener.wake()
+
     def is_idle(self) -> bool:
         """Whether nobody has listened for long; what was kept for who comes back is then forgotten."""
         with self._lock:

@@ -8,21 +8,27 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from jvp.core.errors import Invalid
+from jvp.core.errors import Invalid, JvpError
 from jvp.doors.rest.bus import KEPT_S, KINDS, Bus, Event
 from jvp.doors.rest.caller import HANG_UP
 from jvp.doors.rest.login import Login, login_of
-from jvp.doors.rest.requests import strict
+from jvp.doors.rest.problems import Refused
+from jvp.doors.rest.requests import Door, strict
 from jvp.doors.rest.waiting import is_left
 from jvp.doors.rest.watching import Watching
+from jvp.index import tokens
+from jvp.index.store import Index
 
 HEARTBEAT_S = 15.0
 """As often something is sent, so that a client that is gone is noticed."""
 END_S: Mapping[str, float | None] = {"": None, "overflow": 30.0, "closed": 1.0}
 """So long a client has for reading what is left, by why its stream ends; then the connection is cut."""
+ASK_S = 15.0
+"""As often it is asked whether a token is valid still."""
 READY_S, LOOK_S = 10.0, 0.02
 HEAD = "jvp.head"
 """What the scope of a request has that wants no body."""
@@ -40,7 +46,7 @@ NAMES_TEXT = (
 LAST_TEXT = "The id of the last event that you know: those after it are told first, or a gap where they are forgotten."
 
 
-def add_to(app: FastAPI, bus: Bus, watching: Watching) -> None:
+def add_to(app: FastAPI, door: Door, watching: Watching) -> None:
     """Add the route of the stream."""
 
     @app.get(
@@ -55,11 +61,18 @@ def add_to(app: FastAPI, bus: Bus, watching: Watching) -> None:
         last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", description=LAST_TEXT)] = None,
     ) -> Response:
         wanted, login = _kinds(kinds), login_of(request)
+        if kinds is not None and "audit" in wanted and not login.is_admin:
+            raise Refused(403, "forbidden", "entries of the audit are told to the role admin alone")
         asked = _filter(wanted, names)
         return Stream(
-            bus, watching, login.subject, wanted, lambda event: _may_hear(login, event) and asked(event),
-            _last(last_event_id),
+            door.bus, watching, login.subject, wanted, lambda event: _may_hear(login, event) and asked(event),
+            _last(last_event_id), _still(door.index, login.token_id),
         )  # fmt: skip
+
+
+def _still(index: Index | None, token: str | None) -> Callable[[], bool] | None:
+    """Tells whether the caller's token is valid still; None over the unix socket."""
+    return None if index is None or token is None else lambda: tokens.is_valid(index, token)
 
 
 def _kinds(text: str | None) -> frozenset[str]:
@@ -72,7 +85,10 @@ def _kinds(text: str | None) -> frozenset[str]:
 
 
 def _may_hear(login: Login, event: Event) -> bool:
-    """Whether the caller may know of it: of operations its own, of the audit an admin, and all within its scope."""
+    """Whether the caller may know of it: of operations its own, of the audit an admin, and all within its scope.
+
+    Of an object libvirt tells no tags: a token for some tags alone hears of none.
+    """
     told, scope = event.document, login.scope
     if event.kind == "gap":
         return True
@@ -80,7 +96,7 @@ def _may_hear(login: Login, event: Event) -> bool:
         return (login.is_admin or told.get("caller") == login.subject) and scope.has_kind(told.get("kind"))
     if event.kind == "audit":
         return login.is_admin and scope.has_kind(told.get("kind"))
-    return scope.has_kind(told.get("kind")) and scope.has(told)
+    return scope.has_kind(told.get("kind")) and scope.has_node(told.get("node", "")) and scope.has(told)
 
 
 def _filter(kinds: frozenset[str], names: str | None) -> Callable[[Event], bool]:
@@ -110,11 +126,13 @@ class Stream(Response):
 
     def __init__(
         self, bus: Bus, watching: Watching, caller: str, kinds: frozenset[str], takes: Callable[[Event], bool],
-        last: int | None,
+        last: int | None, still: Callable[[], bool] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._bus, self._watching, self._caller = bus, watching, caller
         self._objects, self._takes, self._last = "object" in kinds, takes, last
+        self._still = still
+        """Tells now and then whether the caller may still listen."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -136,7 +154,7 @@ class Stream(Response):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell the client until one of both ends it; where it does not take even the end, hang up."""
         telling, left = asyncio.create_task(self._tell(scope, send)), asyncio.create_task(is_left(receive))
-        waiting = asyncio.create_task(self._until_given_up())
+        waiting, asking = asyncio.create_task(self._until_given_up()), asyncio.create_task(self._ask())
         try:
             await asyncio.wait((telling, left, waiting), return_when=asyncio.FIRST_COMPLETED)
             if telling.done():
@@ -145,7 +163,7 @@ class Stream(Response):
                 hang_up()
                 await left
         finally:
-            for task in (telling, left, waiting):
+            for task in (telling, left, waiting, asking):
                 task.cancel()
 
     async def _tell(self, scope: Scope, send: Send) -> None:
@@ -183,6 +201,18 @@ class Stream(Response):
         except TimeoutError:
             return False
         return True
+
+    async def _ask(self) -> None:
+        """End the stream of who may listen no more, or of whom nobody can tell."""
+        may = True
+        while may and self._still is not None:
+            await asyncio.sleep(ASK_S)
+            try:
+                may = await anyio.to_thread.run_sync(self._still)
+            except JvpError:
+                may = False
+        if not may:
+            self._bus.end(self._listener)
 
     async def _until_given_up(self) -> None:
         """Come back when the client has had its time for reading the end of its stream."""
