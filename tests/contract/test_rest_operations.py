@@ -196,15 +196,15 @@ def test_a_server_that_is_ended_leaves_what_runs_to_the_next_one(bench: Bench, t
 
 
 class Stage:
-    """Changes of one network, made as two servers make them."""
+    """Changes of one object, made as two servers make them."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, token: str = "Network") -> None:
         provider = check(Provider, {"virtType": "qemu"}).sound().spec
         assert provider is not None
-        self.changes, self.name = Changes(registry.objects(provider)), bench.name("again")
+        self.changes, self.token, self.name = Changes(registry.objects(provider)), token, bench.name("again")
 
     def call(self, verb: Any, given: Bag, ref: str | None = None, **how: Any) -> Call:
-        call = Call(verb, "Network", ref, given, caller="anna", **how)
+        call = Call(verb, self.token, ref, given, caller="anna", **how)
         return call.looked(self.changes.there(call, Work())) if ref is not None else call
 
     def again(self, call: Call) -> int:
@@ -219,10 +219,10 @@ class Stage:
 
     def change(self, given: Bag) -> None:
         """What somebody does, or what the first server had done when it died."""
-        self.changes.make(Call("change", "Network", self.name, given, caller="anna"), Work())
+        self.changes.make(Call("change", self.token, self.name, given, caller="anna"), Work())
 
     def tag(self) -> Conditions:
-        return Conditions(match=(etag_of(self.changes.found("Network", self.name, Work()).inputs),))
+        return Conditions(match=(etag_of(self.changes.found(self.token, self.name, Work()).inputs),))
 
 
 def test_what_goes_on_never_acts_on_what_somebody_changed_since(bench: Bench) -> None:
@@ -246,7 +246,6 @@ def test_what_goes_on_never_acts_on_what_somebody_changed_since(bench: Bench) ->
     tagged = stage.call("delete", {}, stage.name, conditions=stage.tag())
     stage.change({"mtu": None})
     assert stage.refused(tagged) == "urn:jvp:precondition"
-    assert stage.refused(replace(delete, id="another")) == "urn:jvp:interrupted"
     assert stage.refused(replace(delete, by={"door": "cli"})) == "urn:jvp:interrupted"
     assert [stage.again(delete) for _ in range(2)] == [204, 204]
     assert stage.again(tagged) == 204
@@ -255,6 +254,22 @@ def test_what_goes_on_never_acts_on_what_somebody_changed_since(bench: Bench) ->
     assert stage.again(delete) == 204
     with pytest.raises(Refused, match="another version"):
         stage.changes.make_again({**create.document(), "wit": 1}, Work())
+
+
+def test_what_goes_on_means_the_object_that_it_began_with(bench: Bench) -> None:
+    stage = Stage(bench, "Instance")
+    raw = kinds.stopped(bench, stage.name)
+    del raw["cloudInit"]
+    assert stage.again(stage.call("create", raw)) == 201
+    call = stage.call("change", {"name": f"{stage.name}-b", "memory": "48MiB"}, stage.name)
+    assert stage.again(call) == 200
+    other = kinds.foreign_domain(bench, raw)
+    before = other.XMLDesc(0)
+    assert stage.again(call) == 200
+    delete = stage.call("delete", {}, f"{stage.name}-b")
+    assert [stage.again(replace(delete, ref=stage.name)) for _ in range(2)] == [204, 204]
+    assert other.XMLDesc(0) == before
+    other.undefine()
 
 
 def test_what_is_kept_of_a_request_has_no_secret() -> None:

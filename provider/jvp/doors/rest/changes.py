@@ -117,6 +117,8 @@ class Changes:
                 call.token, call.ref or "", call.given, work, request_id=call.key or call.operation, force=call.force
             )
             return Answer(200, plain(result))
+        if again and call.id is not None:
+            call = replace(call, ref=call.id)  # the first one may have renamed it, and another one may have its name
         if again and call.conditions and call.verb == "apply" and call.id is None:
             # That nothing was there is proven by what the first one began to make, and by nothing else.
             call = replace(call, verb="create", conditions=Conditions())
@@ -233,11 +235,11 @@ def _is_kept_whole(document: Bag) -> bool:
 
 
 def _refuse_another(call: Call, found: Found | None) -> None:
-    """Raise Refused where another object has the name of the one that was there, or of none."""
+    """Raise Refused where an object is there that was not, or that another program has made anew since."""
     if found is None:
         return
     by = found.declared_by.note() if found.declared_by is not None else None
-    if found.id != call.id or (call.verb == "delete" and by != call.by):
+    if call.id is None or (call.verb == "delete" and by != call.by):
         raise Refused(409, "interrupted", CHANGED)
 
 
