@@ -21,7 +21,7 @@ from tests.contract.rest_support import END_S, Rest, server
 from tests.extent import sample
 
 from jvp.core.check import check
-from jvp.core.errors import NameTaken
+from jvp.core.errors import Forbidden, NameTaken
 from jvp.core.work import Work
 from jvp.doors.rest.changes import Call, Changes
 from jvp.doors.rest.conditions import Conditions
@@ -247,6 +247,8 @@ def test_what_goes_on_never_acts_on_what_somebody_changed_since(bench: Bench) ->
     stage.change({"mtu": None})
     assert stage.refused(tagged) == "urn:jvp:precondition"
     assert stage.refused(replace(delete, by={"door": "cli"})) == "urn:jvp:interrupted"
+    with pytest.raises(Forbidden, match="this token is for the tags ci alone"):
+        stage.again(replace(delete, tags=["ci"]))
     assert [stage.again(delete) for _ in range(2)] == [204, 204]
     assert stage.again(tagged) == 204
     assert stage.again(create) == 201

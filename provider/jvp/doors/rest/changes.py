@@ -19,6 +19,7 @@ from jvp.doors.rest.names import plural
 from jvp.doors.rest.operation import Answer
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import etag_of, path_of, plain
+from jvp.doors.rest.scope import Scope
 from jvp.doors.rest.turns import Turns
 from jvp.resources import registry
 
@@ -53,6 +54,8 @@ class Call:
     """A digest of the caller's Idempotency-Key."""
     open_internet: bool = False
     """See `Work`: who is no admin has images fetched from there alone."""
+    tags: list[str] | None = None
+    """Of the objects that the caller's token is for; None for all."""
 
     @property
     def kind(self) -> str:
@@ -126,8 +129,11 @@ class Changes:
             return self._deleted(call, work) if call.verb == "delete" else self._applied(call, work, again)
 
     def make_again(self, document: Bag, work: Work) -> Answer:
-        """Go on with the change of this document, which another server has left."""
-        return self.make(Call.read(document), work, again=True)
+        """Go on with the change of this document, which another server has left, with the rights of its caller."""
+        call = Call.read(document)
+        if call.tags is not None and (found := self.there(call, work)) is not None:
+            Scope(tags=frozenset(call.tags)).refuse_outside(found.state)
+        return self.make(call, work, again=True)
 
     def there(self, call: Call, work: Work) -> Found | None:
         """The object that a call is about."""

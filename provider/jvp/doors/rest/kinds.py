@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from jvp.core.errors import Forbidden, Invalid, NotFound
+from jvp.core.errors import Invalid, NotFound
 from jvp.core.handler import AnyType
 from jvp.core.objects import Found
 from jvp.core.work import Work
@@ -194,5 +194,4 @@ class Routes:
 
 def _refuse_outside(login: Login, properties: Bag) -> None:
     """Raise Forbidden for an object that the caller's token is not for."""
-    if not login.scope.has(properties):
-        raise Forbidden(f"this token is for {login.scope} alone")
+    login.scope.refuse_outside(properties)

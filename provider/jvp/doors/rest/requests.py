@@ -69,7 +69,9 @@ class Door:
         if operation is None:
             id, call = str(uuid.uuid4()), look(call) if look is not None else call
             call = replace(call, caller=caller, operation=id, key=key.id if key is not None else None)
-            call = replace(call, open_internet=not login_of(request).is_admin)
+            login = login_of(request)
+            tags = None if login.scope.tags is None else sorted(login.scope.tags)
+            call = replace(call, open_internet=not login.is_admin, tags=tags)
             asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)
         return Pending(operation, limit_s, _answered)

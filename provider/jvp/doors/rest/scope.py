@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jvp.core.errors import Forbidden
 from jvp.core.words import listed
 
 
@@ -46,6 +47,11 @@ class Scope:
         given = properties.get("tags") or ()
         pairs = given.items() if isinstance(given, Mapping) else ((one, None) for one in given)
         return any(str(name) in self.tags or f"{name}={value}" in self.tags for name, value in pairs)
+
+    def refuse_outside(self, properties: Mapping[str, Any]) -> None:
+        """Raise Forbidden for an object that is not in it."""
+        if not self.has(properties):
+            raise Forbidden(f"this token is for {self} alone")
 
     def __str__(self) -> str:
         said = ((name, sorted(part)) for name, part in vars(self).items() if part is not None)
