@@ -18,13 +18,15 @@ from jvp.core.facts import Derived
 from jvp.core.guard import said
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.stored import Result
-from jvp.core.text import sentence
+from jvp.core.text import sentence, shortened
 from jvp.core.tree import along
 
 if TYPE_CHECKING:
     from jvp.core.work import Work
 
 T = TypeVar("T")
+NAME_MAX, DETAIL_MAX, NAMES_MAX = 300, 2000, 3000
+"""No entry has longer texts, nor longer names of properties together: each is one line that is written at once."""
 BEGUN, DONE, PARTIAL, FAILED, CANCELLED = "begun", "done", "partial", "failed", "cancelled"
 
 
@@ -142,14 +144,13 @@ class Audit:
     @staticmethod
     def _begun(told: About, known: Call, work: Work) -> Entry:
         caller = work.caller or NOBODY
-        call = os.urandom(8).hex()
-        return Entry(call, time.time(), caller, told.verb, told.kind, known.id, known.name, told.properties, BEGUN)
+        call, at = os.urandom(8).hex(), round(time.time(), 3)
+        return Entry(call, at, caller, told.verb, told.kind, known.id, known.name, told.properties, BEGUN)
 
     def _tell(self, entry: Entry, told: About, known: Call, work: Work) -> None:
         assert self._sink is not None
         try:
-            id, name, detail = (said(text, told.secrets) for text in (known.id, known.name, entry.detail))
-            self._sink(replace(entry, id=id, name=name, changed=known.changed, detail=detail))
+            self._sink(_bounded(replace(entry, id=known.id, name=known.name, changed=known.changed), told.secrets))
         except Exception as error:
             self._warn(work, error)
 
@@ -160,6 +161,33 @@ class Audit:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
             work.warn(sentence(f"the audit cannot be written{place}: {reason}; what is changed is not noted there"))
+
+
+def _bounded(entry: Entry, secrets: set[str]) -> Entry:
+    """An entry as it may be shown: without secrets and what acts on a display, and not too long."""
+    caller = entry.caller
+    who, door, origin, program = (
+        shortened(text, 200) for text in (caller.who, caller.door, caller.origin, caller.program)
+    )
+    return replace(
+        entry,
+        caller=Caller(who, door, origin, program),
+        id=shortened(said(entry.id, secrets), NAME_MAX),
+        name=shortened(said(entry.name, secrets), NAME_MAX),
+        properties=_few(entry.properties),
+        changed=_few(entry.changed),
+        detail=shortened(said(entry.detail, secrets), DETAIL_MAX),
+    )
+
+
+def _few(names: tuple[str, ...]) -> tuple[str, ...]:
+    """As many of the names as fit."""
+    left = NAMES_MAX
+    for number, name in enumerate(names):
+        left -= len(name)
+        if left < 0:
+            return (*names[:number], "…")
+    return names
 
 
 def _ended(begun: Entry, outcome: str, detail: str, since: float) -> Entry:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Double, Index, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Double, Index, Integer, MetaData, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -102,20 +102,28 @@ class TurnRow(Base):
 
 
 class AuditRow(Base):
-    """One change that somebody asked for. Rows are added, never changed."""
+    """One end of a call that may change something, its begin or end. Rows are added; the database refuses the rest."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_at_call", "at", "call"),)
 
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    at: Mapped[float] = mapped_column(index=True)
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    call: Mapped[str] = mapped_column(String(32), index=True)
+    """The same at both ends."""
+    at: Mapped[float]
+    """When the call began, at both ends."""
     who: Mapped[str] = mapped_column(String(200))
     door: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[str] = mapped_column(String(200))
+    program: Mapped[str] = mapped_column(String(200))
     verb: Mapped[str] = mapped_column(String(40))
     kind: Mapped[str] = mapped_column(String(40))
     object_id: Mapped[str] = mapped_column(String(300))
     name: Mapped[str] = mapped_column(String(300))
     properties: Mapped[list[str]]
     """The names of the properties that were given, never their values."""
+    changed: Mapped[list[str]]
+    """The names of those that differed."""
     outcome: Mapped[str] = mapped_column(String(20))
     detail: Mapped[str] = mapped_column(String(2000))
     """The sentence of an error."""

@@ -76,23 +76,47 @@ def _operations() -> None:
 
 
 def _audit() -> None:
+    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "audit",
-        sa.Column("number", sa.Integer, nullable=False, autoincrement=True),
+        sa.Column("number", number, nullable=False, autoincrement=True),
+        sa.Column("call", sa.String(32), nullable=False),
         sa.Column("at", sa.Double, nullable=False),
         sa.Column("who", sa.String(200), nullable=False),
         sa.Column("door", sa.String(20), nullable=False),
+        sa.Column("origin", sa.String(200), nullable=False),
+        sa.Column("program", sa.String(200), nullable=False),
         sa.Column("verb", sa.String(40), nullable=False),
         sa.Column("kind", sa.String(40), nullable=False),
         sa.Column("object_id", sa.String(300), nullable=False),
         sa.Column("name", sa.String(300), nullable=False),
         sa.Column("properties", _DOCUMENT, nullable=False),
+        sa.Column("changed", _DOCUMENT, nullable=False),
         sa.Column("outcome", sa.String(20), nullable=False),
         sa.Column("detail", sa.String(2000), nullable=False),
         sa.Column("seconds", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_audit"),
     )
-    op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_index("ix_audit_at_call", "audit", ["at", "call"])
+    op.create_index("ix_audit_call", "audit", ["call"])
+    for line in _ADDED_TO_ALONE[op.get_bind().dialect.name]:
+        op.execute(line)
+
+
+_REFUSAL = "the audit is only added to"
+_ADDED_TO_ALONE = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+        for verb in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$",
+        "CREATE TRIGGER audit_added_to_alone BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()",
+    ],
+}
+"""The database's owner alone can take them away, to remove what is old: docs/audit.md says how."""
 
 
 def _inventory() -> None:
@@ -113,3 +137,5 @@ def _inventory() -> None:
 def downgrade() -> None:
     for name in ("inventory", "audit", "turns", "servers", "operations", "tokens"):
         op.drop_table(name)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION audit_refuse()")
