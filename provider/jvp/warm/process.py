@@ -29,7 +29,7 @@ from jvp.warm.launcher import DOORS, PATIENCE_S
 IDLE_S = 60.0
 IMPORTED = (
     *DOORS.values(),
-    "jvp.resources.everything",
+    "jvp.resources.everything", "jvp.core.trail",
     "jvp.doors.pulumi.server", "jvp.doors.pulumi.provider", "jvp.doors.pulumi.status",
     "jvp.doors.terraform.server", "jvp.doors.terraform.provider", "jvp.doors.terraform.certificate",
 )  # fmt: skip

@@ -32,8 +32,9 @@ both = [word for one in sorted((me, other)) for word in json.loads(Path(folder, 
 taken = [word for word in both if tokens.verify(index, word)]
 rows = []
 for number in range(ROUNDS):
-    row = AuditRow(at=time.time(), who=me, door="rest", verb="create", kind="Instance", object_id="", name=str(number),
-                   properties=["memory"], outcome="done", detail="", seconds=0.1)
+    row = AuditRow(call=f"{me}{number}", at=time.time(), who=me, door="rest", origin="local", program="",
+                   verb="create", kind="Instance", object_id="", name=str(number),
+                   properties=["memory"], changed=[], outcome="done", detail="", seconds=0.1)
     with index.session() as session:
         session.add(row)
         session.flush()

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jvp.audit.lines import write
+from jvp.audit.who import who
+from jvp.core.audit import Audit, Caller
 from jvp.core.check import check
 from jvp.core.errors import Invalid
 from jvp.core.model import fields
@@ -63,6 +66,7 @@ class Session:
         """The objects of the node, the same ones each time. Connects when they are asked for something."""
         if self._objects is None:
             self._objects = registry.objects(self.settings)
+            self._objects.audit = Audit(write)
         return self._objects
 
     @contextmanager
@@ -78,8 +82,8 @@ class Session:
         before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             warn = (lambda _line: None) if quiet else self._lines.warn
-            lines = self._lines
-            yield Work(time.monotonic() + self._limit_s(verb), cancelled, lines.status, warn, lines.progress)
+            lines, end = self._lines, time.monotonic() + self._limit_s(verb)
+            yield Work(end, cancelled, lines.status, warn, lines.progress, caller=Caller(who(), "cli"))
         finally:
             self._lines.close()
             for number, handler in before.items():

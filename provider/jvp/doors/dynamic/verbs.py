@@ -20,6 +20,9 @@ from typing import Any, TypeVar
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
+from jvp.audit.lines import write
+from jvp.audit.who import who as user
+from jvp.core.audit import Audit, Caller
 from jvp.core.calls import Calls
 from jvp.core.check import Checked, Failure, check, failures_text, hide, underived
 from jvp.core.errors import Invalid, JvpError, Path, Rejected, dotted
@@ -66,7 +69,7 @@ class Verbs:
 
     def diff(self, id_: str, olds: Properties, news: Properties) -> DiffResult:
         stored, inputs = self._stored(id_, olds), self._inputs(news)
-        plan = self._called(lambda: self._calls.diff(self.token, stored, inputs, self._work("update")))
+        plan = self._called(lambda: self._calls.diff(self.token, stored, inputs, self._work("update", news)))
         replaces = [str(change.path[0]) for change in plan.changes if change.effect is Effect.REPLACE]
         return DiffResult(
             changes=bool(plan.changes), replaces=list(dict.fromkeys(replaces)), delete_before_replace=bool(replaces)
@@ -75,7 +78,7 @@ class Verbs:
     def create(self, props: Properties) -> CreateResult:
         inputs, who = self._inputs(props), props[RESOURCE]
         key = self._key(who)
-        adopt, work = self._provider.adopt, self._work("create")
+        adopt, work = self._provider.adopt, self._work("create", props)
         result = self._called(lambda: self._calls.create(self.token, key, inputs, work, adopt=adopt))
         self._refuse_unfinished(
             result, "it is on the node and not in the state yet; run pulumi up again, and it goes on"
@@ -84,29 +87,28 @@ class Verbs:
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         stored, who = self._stored(id_, props), props[RESOURCE]
-        found = self._called(lambda: self._calls.read(self.token, stored, self._work("update")))
+        found = self._called(lambda: self._calls.read(self.token, stored, self._work("update", props)))
         if found is None:
             return ReadResult("", {})
         return ReadResult(id_, self._outputs(found, who), {**encode(found.inputs), RESOURCE: who})
 
     def update(self, id_: str, olds: Properties, news: Properties) -> UpdateResult:
         stored, inputs = self._stored(id_, olds), self._inputs(news)
-        key = self._key(news[RESOURCE])
-        result = self._called(lambda: self._calls.update(self.token, stored, inputs, self._work("update"), key))
+        key, work = self._key(news[RESOURCE]), self._work("update", news)
+        result = self._called(lambda: self._calls.update(self.token, stored, inputs, work, key))
         self._refuse_unfinished(result, "run pulumi up again, and it goes on")
         return UpdateResult(self._outputs(result.stored, news[RESOURCE]))
 
     def delete(self, id_: str, props: Properties) -> None:
         stored = self._stored(id_, props)
-        self._called(lambda: self._calls.delete(self.token, stored, self._work("delete")))
+        self._called(lambda: self._calls.delete(self.token, stored, self._work("delete", props)))
 
     # What they share
 
     def _key(self, who: Properties) -> Key:
         """The plugin's own, so that the two forms make the same objects."""
         address, name = str(who["address"]), str(who["name"])
-        stack, project, *_ = [*address.split("::"), ""]
-        declared_by = DeclaredBy.of("pulumi", f"{project}/{stack.removeprefix('urn:pulumi:')}", address)
+        declared_by = DeclaredBy.of("pulumi", _stack(address), address)
         return Key(self._provider.owner or "", self.token, address, name, declared_by)
 
     @property
@@ -117,9 +119,10 @@ class Verbs:
     def _calls(self) -> Calls:
         return calls_of(self._provider)
 
-    def _work(self, verb: str) -> Work:
+    def _work(self, verb: str, props: Properties) -> Work:
         limit_s = float(duration_s(getattr(self._provider.timeouts, verb)))
-        return Work(time.monotonic() + limit_s, self._cancelled, replans=True)
+        caller = Caller(user(), "dynamic", program=_stack(str(props[RESOURCE]["address"])))
+        return Work(time.monotonic() + limit_s, self._cancelled, replans=True, caller=caller)
 
     def _called(self, call: Callable[[], T]) -> T:
         """What `call` returns. Its error is raised anew, so that the traceback that Pulumi prints is a short one."""
@@ -165,7 +168,15 @@ class Verbs:
 @cache
 def calls_of(provider: Provider) -> Calls:
     """One set of calls, and so one connection, for all resources of a process."""
-    return registry.calls(provider)
+    calls = registry.calls(provider)
+    calls.audit = Audit(write)
+    return calls
+
+
+def _stack(address: str) -> str:
+    """Project and stack, as people call them."""
+    stack, project, *_ = [*address.split("::"), ""]
+    return f"{project}/{stack.removeprefix('urn:pulumi:')}"
 
 
 def settings_of(config: Callable[[str], Any]) -> Checked[Provider]:

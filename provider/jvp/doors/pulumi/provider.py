@@ -14,6 +14,9 @@ from typing import Any
 
 import grpc
 
+from jvp.audit.lines import write
+from jvp.audit.who import who
+from jvp.core.audit import Audit, Caller
 from jvp.core.calls import Calls
 from jvp.core.check import Failure, failures_text, underived
 from jvp.core.errors import Invalid, NameTaken, OtherHost, Path, Rejected, Unreachable, dotted
@@ -99,6 +102,7 @@ class ProviderServicer:
             raise Invalid(f"the provider's settings are wrong: {failures_text(outcome.failures)}")
         calls = self._make_calls(outcome.spec)
         calls.secrets |= secret_texts(bag)
+        calls.audit = Audit(write)
         self._configured = _Configured(calls, outcome.spec)
         return message("ConfigureResponse")(
             acceptSecrets=True, supportsPreview=True, acceptOutputs=True, supports_autonaming_configuration=True
@@ -261,10 +265,11 @@ class ProviderServicer:
         if preview:
             limit = min(limit, PREVIEW_S)
         lines = Lines(self.reporter, self.session.engine, urn)
+        caller = Caller(who(), "pulumi", program=Urn.parse(urn).label if urn else "")
         with self.session.call() as cancelled:
             context.add_callback(cancelled.set)  # an engine that is gone wants nothing any more
             try:
-                yield Work(time.monotonic() + limit, cancelled, lines.status, lines.warn, replans=True)
+                yield Work(time.monotonic() + limit, cancelled, lines.status, lines.warn, replans=True, caller=caller)
             finally:
                 lines.close()
 

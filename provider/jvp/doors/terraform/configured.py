@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from jvp.audit.who import who
+from jvp.core.audit import Caller
 from jvp.core.calls import Calls
 from jvp.core.handler import AnyHandler
 from jvp.core.identity import Key
@@ -76,7 +78,8 @@ class Configured:
                 found.detail = writeonly.named(model, raw or {}, found.detail)
             warnings.append(found)
 
-        yield Work(time.monotonic() + limit, self.stopped, warn=warn), warnings
+        caller = Caller(who(), "terraform", program=self.workspace)
+        yield Work(time.monotonic() + limit, self.stopped, warn=warn, caller=caller), warnings
 
 
 def timeouts(raw: Raw) -> Bag:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jvp.audit.lines import write
 from jvp.core.abandon import run
+from jvp.core.audit import Audit
 from jvp.core.calls import Calls
 from jvp.core.check import Failure, check
 from jvp.core.errors import Invalid, JvpError, Rejected, Unreachable
@@ -80,10 +82,9 @@ class ProviderServicer:
         if provider.owner in (None, ""):  # a variable's default may be empty
             provider = provider.model_copy(update={"owner": default_owner(self._folder)})
         self.stopped = threading.Event()  # a process that a host attaches to sees many runs, one by one
-        declared = Declared(self._notes)
-        self._configured = Configured(
-            self._make_calls(provider), provider, workspace(self._folder), declared, self.stopped
-        )
+        declared, calls = Declared(self._notes), self._make_calls(provider)
+        calls.audit = Audit(write)
+        self._configured = Configured(calls, provider, workspace(self._folder), declared, self.stopped)
         return answer()
 
     # Resources
