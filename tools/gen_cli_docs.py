@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from jvp.doors.cli import commands, exits, index, kinds, known
+from jvp.doors.cli import audit, commands, exits, index, kinds, known
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "cli.md"
@@ -29,6 +29,7 @@ def _page() -> Iterator[str]:
     for word, (_, below) in index.COMMANDS.items():
         for command, about in below.items():
             yield f"| `jvp {word} {command}` | {about} |\n"
+    yield f"| `jvp audit` | {audit.ABOUT}: [The audit](audit.md) |\n"
     yield "\n`jvp pulumi`, `jvp terraform` and `jvp warm` are for the engines: see [Install](install.md).\n"
     yield "\n## Exit codes\n\n| code | what happened |\n|---|---|\n"
     for code, (about, _) in exits.CODES.items():

@@ -39,6 +39,11 @@ def token_of(kind: str) -> str:
     raise Invalid(f'"{kind}" is no kind of resource; there are {", ".join(registry.TYPES)}', path=("kind",))
 
 
+def declarable(kind: str) -> str:
+    """The same, of what stands for an action, too: `RestartInstance`."""
+    return kind if kind in registry.RESOURCES else token_of(kind)
+
+
 def function(token: str) -> Any:
     """The function's class."""
     return registry.FUNCTIONS[token]

@@ -12,7 +12,7 @@ from typing import Any
 
 import jvp
 from jvp.core.errors import JvpError, incomplete
-from jvp.doors.cli import completion, index, kinds, pulumi, serve, terraform, warm
+from jvp.doors.cli import audit, completion, index, kinds, pulumi, serve, terraform, warm
 from jvp.doors.cli.late import Parser
 
 
@@ -43,6 +43,7 @@ def parser() -> Parser:
     root.add_argument("--version", action="version", version=f"jvp {jvp.__version__}")
     commands: Any = root.add_subparsers(metavar="command", required=True, parser_class=Parser)
     kinds.add_to(commands)
+    audit.add_to(commands)
     pulumi.add_to(commands)
     serve.add_to(commands)
     terraform.add_to(commands)
