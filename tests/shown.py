@@ -22,6 +22,7 @@ class Shown(NamedTuple):
 
 
 SHOWN = (
+    Shown(f"{_PARITY}[create_and_no_op]", _FOUR, "X5"),
     Shown(f"{_PARITY}[power_as_declared]", _FOUR, "V1 V2 V3 V4 V5 V7"),
     Shown(f"{_PARITY}[next_boot_and_live]", _FOUR, "V10"),
     Shown(f"{_PARITY}[an_instance_is_renamed_and_its_devices_come_and_go]", _FOUR, "V10 V11 V12"),
@@ -56,6 +57,13 @@ SHOWN = (
         "tests/engines/test_engine_storage.py::test_every_source_of_a_volume_and_what_is_told_of_it", "pulumi",
         "P4 O4 T3",
     ),
+    Shown(
+        "tests/engines/test_engine_dynamic.py::"
+        "test_what_was_killed_or_is_unfinished_goes_on_and_a_refusal_is_one_sentence", "dynamic", "X5",
+    ),
+    Shown("tests/engines/test_engine_secrets.py::test_a_secret_is_nowhere_in_clear_text", "pulumi", "X5"),
+    Shown("tests/contract/test_rest.py::test_an_object_from_its_first_to_its_last_call", "rest", "X5"),
+    Shown("tests/unit/doors/test_cli_audit.py::test_both_are_told_in_order_of_time", "cli", "X5"),
     Shown("tests/contract/test_rest.py::test_actions_and_functions", "rest", "V3 V7"),
     Shown("tests/contract/test_rest.py::test_lists_are_filtered_sorted_cut_and_paged", "rest", "O3"),
     Shown("tests/contract/test_cli.py::test_a_file_of_documents_from_nothing_to_nothing", "cli", "V2 V3 V6 O3"),

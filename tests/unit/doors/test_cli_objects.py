@@ -88,7 +88,7 @@ def cars(monkeypatch: pytest.MonkeyPatch) -> Cars:
     monkeypatch.setattr(registry, "FUNCTIONS", {"getCars": lists, "getCarKey": GetCarKey})
     monkeypatch.setattr(registry, "ACTIONS", {"honkCar": HonkCar})
     monkeypatch.setattr(registry, "objects", lambda settings: objects)
-    for name in [name for name in os.environ if name.startswith("JVP_")]:
+    for name in [name for name in os.environ if name.startswith("JVP_") and name != "JVP_AUDIT"]:
         monkeypatch.delenv(name)
     return found
 
