@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from jvp.audit import lines
 from jvp.core import trail
-from jvp.core.audit import BEGUN, Entry
+from jvp.core.audit import BEGUN, NAME_MAX, Entry
 from jvp.core.errors import Invalid, Rejected
 from jvp.core.trail import LIMIT, OUTCOMES, Query
 from jvp.core.types import duration_s
@@ -31,9 +31,9 @@ def query_of(given: Mapping[str, str], limit: int = LIMIT, before: trail.Place |
     for name, known in (("outcome", OUTCOMES), ("door", DOORS)):
         if given.get(name, known[0]) not in known:
             raise Invalid(f"must be one of {', '.join(known)}", path=(name,))
-    for name, text in given.items():
-        if not text.isprintable():
-            raise Invalid("has characters that no entry has", path=(name,))
+    for name, text in {**given, "after": before[1] if before is not None else ""}.items():
+        if not text.isprintable() or len(text) > NAME_MAX:
+            raise Invalid("is too long, or has characters that no entry has", path=(name,))
     since = _since(given["since"]) if given.get("since") else 0.0
     texts = {name: given.get(name, "") for name in ("kind", "name", "who", "outcome", "door")}
     return Query(since, **texts, limit=limit, before=before)

@@ -130,7 +130,8 @@ def _engine(url: URL) -> Engine:
 def _make_file(path: Path) -> None:
     """A file that its user alone reads. Raises Rejected."""
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # Pools lie in the same folder, and QEMU goes through it; the file alone is private.
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if not path.exists():
             path.touch(mode=0o600)
             if os.geteuid() == 0:  # where a service has its state, the file is that service's

@@ -67,7 +67,8 @@ def test_people_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
         (["--kind", "cloud"], 'jvp: kind: "cloud" is no kind of resource; there are '),
         (["--since", "yesterday"], "jvp: since: must be a duration, like 1h, or a time"),
         (["--since", "9000h"], 'jvp: since: "9000h" is more than a week'),
-        (["--name", "a\0"], "jvp: name: has characters that no entry has"),
+        (["--name", "a\0"], "jvp: name: is too long, or has characters that no entry has"),
+        (["--who", "a" * 70_000], "jvp: who: is too long"),
         (["--index", "mysql://x/y"], 'jvp: index: "mysql" is no database'),
     ],
 )
