@@ -53,7 +53,7 @@ class Rest:
 
     def done(self, method: str, path: str, body: Any = None, **given: Any) -> Any:
         """The body of a call that comes to a good end, whether soon or as an operation."""
-        waits = {} if path.startswith("functions/") else {"wait": "2m"}
+        waits = {} if path.startswith("functions/") or method == "GET" else {"wait": "2m"}
         answer = self.ask(method, path, body, params={**waits, **given.pop("params", {})}, **given)
         assert answer.status_code in (200, 201, 204), answer.text
         return answer.json() if answer.content else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -13,6 +15,8 @@ from tests.contract.columns import Column, Told
 from tests.contract.conftest import Bench
 
 Bag = dict[str, Any]
+OUTCOMES = {"create": "done", "update": "done", "replace": "done", "unfinished": "partial"}
+"""What a run does, and what became of its last call by the audit."""
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -25,12 +29,38 @@ class Scene:
     name: str
     told: list[Any]
     seen: list[dict[str, str]]
+    audit: Path
+    """Where the door notes what it changes."""
 
     def up(self, token: str, raw: Bag, label: str = "one") -> Told:
-        return self.note(self.column.up(token, label, raw))
+        before = len(self.audited())
+        told = self.note(self.column.up(token, label, raw))
+        if (outcome := OUTCOMES.get(told.action)) is not None:
+            entries = self.audited()
+            calls = 1 if told.action != "replace" else 2 if self.column.is_engine else 3  # refused, deleted, made
+            assert len(entries) - before == calls, told
+            assert (entries[-1]["kind"], entries[-1]["outcome"]) == (token, outcome)
+            assert entries[-1]["id"]
+        return told
 
     def plan(self, token: str, raw: Bag, label: str = "one") -> Told:
-        return self.note(self.column.plan(token, label, raw))
+        before = len(self.audited())
+        told = self.note(self.column.plan(token, label, raw))
+        assert len(self.audited()) == before, "a plan changes nothing"
+        return told
+
+    def audited(self) -> list[Bag]:
+        """What the door has noted of calls that are over: of each one its begin and then its end."""
+        text = self.audit.read_text() if self.audit.exists() else ""
+        assert not re.search("never-to-be-shown|neither-this-one", text), "a secret is in the audit"
+        entries = [json.loads(line) for line in text.splitlines()]
+        assert {one["door"] for one in entries} <= {self.column.name}
+        ended = [one for one in entries if one["outcome"] != "begun"]
+        begun = [one["call"] for one in entries if one["outcome"] == "begun"]
+        assert {one["call"] for one in ended} <= {*begun}
+        assert len({*begun}) == len(begun)
+        assert len({one["call"] for one in ended}) == len(ended)
+        return ended
 
     def note(self, told: Told) -> Told:
         self.told.append(replace(told, sentence=same(told.sentence)))

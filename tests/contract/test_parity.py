@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -387,13 +388,16 @@ def test_what_needs_an_engine_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("run", SCENARIOS.values(), ids=list(SCENARIOS))
-def test_every_door_does_the_same(bench: Bench, columns: list[Column], run: Run) -> None:
+def test_every_door_does_the_same(
+    bench: Bench, columns: list[Column], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = bench.name("parity")
     cidr = bench.cidr()
     same = replace(bench, cidr=lambda: cidr)
     doors = [column for column in columns if column.is_engine or run.__name__ not in ENGINES_ALONE]
-    scenes = [Scene(same, column, name, [], []) for column in doors]
+    scenes = [Scene(same, column, name, [], [], tmp_path / column.name) for column in doors]
     for scene in scenes:
+        monkeypatch.setenv("JVP_AUDIT", str(scene.audit))
         try:
             run(scene)
         finally:

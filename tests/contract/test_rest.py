@@ -67,6 +67,26 @@ def test_an_object_from_its_first_to_its_last_call(bench: Bench, rest: Rest) -> 
     for _ in range(2):  # one that is gone is deleted
         assert rest.ask("DELETE", f"networks/{made['id']}", params={"wait": "1m"}).status_code == 204
     assert rest.problem("GET", f"networks/{raw['name']}")["type"] == "urn:jvp:not-found"
+    audited_from_its_first_to_its_last_call(rest, raw["name"], made["id"])
+
+
+def audited_from_its_first_to_its_last_call(rest: Rest, name: str, id: str) -> None:
+    found, after = list[Bag](), dict[str, str]()
+    while not found or after:
+        page = rest.done("GET", "audit", params={"name": name, "limit": "4", **after})
+        found += page["items"]
+        after = {"after": page["next"]} if "next" in page else {}
+    assert [(one["verb"], one["outcome"], one["changed"]) for one in reversed(found)] == [
+        ("apply", "done", []), ("apply", "failed", []), ("apply", "done", ["domain"]), ("apply", "done", ["domain"]),
+        ("delete", "done", []),
+    ]  # fmt: skip
+    assert {(one["kind"], one["id"], one["door"], one["origin"]) for one in found} == {("Network", id, "rest", "local")}
+    assert found[0]["who"].startswith("user ")
+    assert rest.done("GET", "audit", params={"name": name, "outcome": "failed", "since": "1h"})["items"] == [found[3]]
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert rest.ask(method, "audit").status_code == 405
+    for wrong in ({"limit": "0"}, {"kind": "cloud"}, {"outcome": "begun"}, {"since": "now"}, {"after": "x"}):
+        assert rest.problem("GET", "audit", params=wrong)["errors"][0]["pointer"] == f"/{next(iter(wrong))}"
 
 
 def test_a_put_makes_what_is_not_there_under_the_name_of_its_path(bench: Bench, rest: Rest) -> None:
@@ -169,7 +189,12 @@ def test_secrets_are_written_and_never_told(bench: Bench, rest: Rest) -> None:
     part = rest.ask("PATCH", path, {"cloudInit": {"packages": ["jq"]}})
     assert part.status_code == 422  # the rest of it cannot be read back, and would be lost
     assert part.json()["errors"][0]["pointer"] == "/cloudInit"
-    answers += [part, rest.ask("GET", "operations"), rest.ask("DELETE", path, params={"wait": "1m"})]
+    answers += [
+        part,
+        rest.ask("GET", "operations"),
+        rest.ask("GET", "audit"),
+        rest.ask("DELETE", path, params={"wait": "1m"}),
+    ]
     assert not any("hush-hush" in one.text for one in answers)
     assert "hush-hush" not in rest.log.read_text()
 

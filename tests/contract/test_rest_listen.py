@@ -98,6 +98,11 @@ def test_over_tls_a_token_tells_who_asks_and_over_the_socket_the_kernel(
         assert client.get("/api/operations", headers=headers).status_code == 200
         refused = client.post("/api/networks", json={"name": "x"}, headers=headers)
         assert (refused.status_code, refused.json()["type"]) == (403, "urn:jvp:forbidden")
+        operator = {"Authorization": f"Bearer {tokens.create(index, 'ci', 'operator', expires_s=600)[1]}"}
+        assert client.post("/api/networks", json={"name": "x", "cidr": "none"}, headers=operator).status_code == 422
+        assert client.get("/api/audit", headers=operator).status_code == 403
+    (noted,) = rest.done("GET", "audit", params={"who": "ci"})["items"]
+    assert (noted["who"], noted["origin"], noted["outcome"]) == ("token ci", "127.0.0.1", "failed")
     assert re.search(r"https://\[::1\]:\d+", rest.log.read_text())
     logged(rest, "127.0.0.1: GET /api/operations 200")
     assert text not in rest.log.read_text()

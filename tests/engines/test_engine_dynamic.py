@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ipaddress
+import json
 import os
 import pickletools
 import shutil
@@ -154,6 +155,8 @@ def test_what_was_killed_or_is_unfinished_goes_on_and_a_refusal_is_one_sentence(
     if net:
         jvp.Network("net", name=P + "net", mode="isolated", opts=pulumi.ResourceOptions(depends_on=[vm]))
     """
+    audit = dynamic.folder / "audit"
+    dynamic.env["JVP_AUDIT"] = str(audit)
     dynamic.write(program, wait={"wait_for": "ip", "wait_timeout": "100s"}, net=True)
     killed = dynamic.start("up", "--yes", "--skip-preview")
     until(lambda: any(one.name() == prefix + "vm" and one.isActive() for one in daemon.listAllDomains(0)))
@@ -180,6 +183,13 @@ def test_what_was_killed_or_is_unfinished_goes_on_and_a_refusal_is_one_sentence(
     dynamic.write(program, wait={}, net=False)
     dynamic.settle()
     dynamic.destroy()
+    noted = [json.loads(line) for line in audit.read_text().splitlines()]
+    calls = {one["call"]: (one["verb"], one["kind"], one["outcome"]) for one in noted}
+    assert [outcome for verb, kind, outcome in calls.values() if (verb, kind) == ("create", "Instance")] == [
+        "partial", "partial", "done"
+    ]  # fmt: skip
+    assert ("create", "Network", "failed") in calls.values()
+    assert {(one["door"], one["program"]) for one in noted} == {("dynamic", f"{dynamic.name}/dev")}
     assert daemon.networkLookupByName(prefix + "net").XMLDesc(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from engine_stack import Stack
@@ -25,8 +26,8 @@ pulumi.export("cloudInit", user.cloud_init)
 
 
 def test_a_secret_is_nowhere_in_clear_text(stack: Stack) -> None:
-    log = stack.folder / "jvp.log"
-    stack.env["JVP_LOG"] = str(log)
+    log, audit = stack.folder / "jvp.log", stack.folder / "audit"
+    stack.env |= {"JVP_LOG": str(log), "JVP_AUDIT": str(audit)}
     stack("config", "set", "--secret", "password", PASSWORD)
     # A plain string where the model knows that it is a secret: it becomes one.
     stack.write(PROGRAM, plain=USER_DATA, clear=COMMANDS)
@@ -53,6 +54,13 @@ def test_a_secret_is_nowhere_in_clear_text(stack: Stack) -> None:
     written = [(str(path), text) for path, text in stack.every_file()]
     assert [path for path, _ in written if path.endswith("dev.json")], "the state was looked at"
     assert log.exists(), "the plugin's log was looked at"
+    noted = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(one["verb"], one["kind"]) for one in noted if one["outcome"] == "done"] == [
+        ("create", "StoragePool"), ("create", "Instance"), ("create", "Instance"), ("update", "Instance"),
+        ("update", "Instance"),
+    ]  # fmt: skip
+    assert {(one["door"], one["program"]) for one in noted} == {("pulumi", f"{stack.name}/dev")}
+    assert "cloudInit" in noted[-1]["changed"][0]
     for where, text in shown + written:
         for clear in CLEAR:
             assert clear not in text, f"{clear} in {where}"

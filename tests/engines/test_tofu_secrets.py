@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +55,8 @@ def seed(tofu: Tofu, daemon: Any) -> bytes:
 def kept(tofu: Tofu) -> bytes:
     """All that the host has written: states, the plan, its log."""
     plan = tofu.module / PLAN
-    texts = [path.read_bytes() for path in (*tofu.module.glob("*.tfstate*"), tofu.host_log)]
+    files = (*tofu.module.glob("*.tfstate*"), *tofu.folder.glob("audit"), tofu.host_log)
+    texts = [path.read_bytes() for path in files]
     with zipfile.ZipFile(plan) as packed:
         texts += [packed.read(name) for name in packed.namelist()]
     return b"\n".join(texts)
@@ -65,6 +67,7 @@ def test_a_password_reaches_the_guest_and_no_file_of_the_host(
     make_module: Callable[..., Tofu], daemon: Any, program: str
 ) -> None:
     tofu = make_module(program=program)
+    tofu.env["JVP_AUDIT"] = str(tofu.folder / "audit")
 
     def write(version: int, memory: str = "32MiB") -> None:
         tofu.write(MODULE, version=version, memory=memory)
@@ -99,3 +102,8 @@ def test_a_password_reaches_the_guest_and_no_file_of_the_host(
     tofu.settle()
     assert not any(secret.encode() in kept(tofu) for secret in (FIRST, SECOND))
     tofu.destroy()
+    noted = [json.loads(line) for line in (tofu.folder / "audit").read_text().splitlines()]
+    assert [(one["verb"], one["outcome"]) for one in noted if one["kind"] == "Instance"] == [
+        (verb, outcome) for verb in ("create", "update", "update", "update", "delete") for outcome in ("begun", "done")
+    ]
+    assert {(one["door"], one["program"]) for one in noted} == {("terraform", "default")}

@@ -7,6 +7,7 @@ kept open over a fork, and with the next month the next file begins. No file is 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "JVP_AUDIT"
 OFF = "off"
+TRIES = 50
 SYSTEM = Path("/var/lib/jvp")
 
 
@@ -46,9 +48,23 @@ def write(entry: Entry) -> None:
 
 def _begun(descriptor: int) -> bytes:
     """What ends a line that a full disk has cut, so that the next one is whole."""
-    there = os.fstat(descriptor)
-    is_cut = stat.S_ISREG(there.st_mode) and there.st_size and os.pread(descriptor, 1, there.st_size - 1) != b"\n"
-    return b"\n" if is_cut else b""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not _locked(descriptor):
+        return b""
+    end = os.fstat(descriptor).st_size
+    return b"\n" if end and os.pread(descriptor, 1, end - 1) != b"\n" else b""
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether no other process is in the middle of its line. Who holds the lock for long is not waited for."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.001)
+        except OSError:  # there are no locks on this file system
+            return False
+    return False
 
 
 def _given(text: str) -> Path:

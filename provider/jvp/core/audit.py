@@ -112,12 +112,12 @@ class Audit:
     """The audit of one door's calls. Safe to use from many threads; never fails a call."""
 
     def __init__(self, sink: Sink | None = None) -> None:
-        self._sink = sink
+        self.sink = sink
         self._warned = False
 
     def run(self, about: Callable[[], About], work: Work, call: Callable[[Work], T]) -> T:
         """What `call` returns. A part of a call that is told already is none of its own."""
-        if self._sink is None or work.call is not None:
+        if self.sink is None or work.call is not None:
             return call(work)
         try:
             told = about()
@@ -148,9 +148,9 @@ class Audit:
         return Entry(call, at, caller, told.verb, told.kind, known.id, known.name, told.properties, BEGUN)
 
     def _tell(self, entry: Entry, told: About, known: Call, work: Work) -> None:
-        assert self._sink is not None
+        assert self.sink is not None
         try:
-            self._sink(_bounded(replace(entry, id=known.id, name=known.name, changed=known.changed), told.secrets))
+            self.sink(_bounded(replace(entry, id=known.id, name=known.name, changed=known.changed), told.secrets))
         except Exception as error:
             self._warn(work, error)
 

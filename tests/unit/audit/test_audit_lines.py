@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -91,6 +93,14 @@ def test_processes_that_write_at_once_tear_no_line(file: Path) -> None:
     assert len(whole) == 600
 
 
+def test_who_holds_the_files_lock_holds_nobody_up(file: Path) -> None:
+    lines.write(BEGUN)
+    with file.open() as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        lines.write(DONE)
+    assert lines.newest(Query()) == [DONE]
+
+
 def test_a_line_that_was_cut_takes_no_other_with_it(file: Path) -> None:
     lines.write(BEGUN)
     with file.open("a") as there:
@@ -118,6 +128,20 @@ def test_where_nothing_can_be_written_one_line_says_so(
         assert audit.run(lambda: About("create", "Instance"), Work(warn=said.append), lambda _work: "made") == "made"
     (line,) = said
     assert re.search(sentence, line), line
+
+
+def test_a_process_that_is_killed_in_a_change_has_begun_it(file: Path) -> None:
+    program = """
+import os, signal
+from jvp.audit import lines
+from jvp.core.audit import About, Audit
+from jvp.core.work import Work
+about = lambda: About("create", "Instance", name="web")
+Audit(lines.write).run(about, Work(), lambda work: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    (entry,) = trail.newest(lines.newest(Query()), Query())
+    assert (entry.verb, entry.name, entry.outcome) == ("create", "web", "unknown")
 
 
 def test_it_may_be_off(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:

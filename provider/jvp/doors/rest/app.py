@@ -15,11 +15,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import jvp
+from jvp.core.audit import Audit
 from jvp.core.check import Failure
 from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
-from jvp.doors.rest import events, functions, history, kinds, listing, openapi, problems, tokenroutes
+from jvp.doors.rest import audit, events, functions, history, kinds, listing, openapi, problems, tokenroutes
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.changes import Changes
 from jvp.doors.rest.doorkeeper import Doorkeeper
@@ -28,6 +29,7 @@ from jvp.doors.rest.history import STATES
 from jvp.doors.rest.login import login_of, masked
 from jvp.doors.rest.operations import Operation, Operations
 from jvp.doors.rest.problems import Refused
+from jvp.doors.rest.recorder import Recorder
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
 from jvp.doors.rest.roles import permitted
 from jvp.doors.rest.turns import Turns
@@ -72,12 +74,14 @@ def make_app(
     if ledger is not None:
         operations.durable = Durable(operations, ledger, objects.host, changes.make_again)
     door = app.state.door = Door(objects, provider, operations, changes, index=index, bus=bus)
+    objects.audit = Audit(Recorder(index, bus))
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
     events.add_to(app, door, watching)
     _add_operations(app, operations)
     tokenroutes.add_to(app, door)
+    audit.add_to(app, door)
     _add_errors(app)
     app.add_middleware(Doorkeeper, index=index)
     app.add_middleware(_Edge)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jvp.core.audit import Caller
 from jvp.core.text import sentence
 from jvp.core.types import utc_text
 from jvp.core.work import Progress, Work
@@ -50,6 +51,8 @@ class Asked:
     """What it is called."""
     call: Body | None = field(default=None, repr=False)
     """What it takes to make the change again; None where that must not be kept."""
+    by: Caller | None = None
+    """Who asks, for the audit; None where that is known by name alone."""
 
 
 @dataclass

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jvp.core.audit import Caller
 from jvp.core.errors import Cancelled, Invalid, JvpError
 from jvp.core.work import Work
 from jvp.doors.rest import keys, problems
@@ -93,6 +94,7 @@ class Operations:
     def run(self, operation: Operation, run: Callable[[Work], Answer]) -> None:
         """Have a thread do its work. Raises Refused when the system gives no more threads."""
         operation.tell = self._tell
+        operation.work.caller = operation.asked.by or Caller(operation.caller, "rest", "")
         name = f"operation {operation.id}"
         thread = threading.Thread(target=self._run, args=(operation, run), name=name, daemon=True)
         self._tell(operation)

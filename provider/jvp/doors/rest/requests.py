@@ -14,6 +14,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
+from jvp.core.audit import Caller
 from jvp.core.check import unknown_property
 from jvp.core.errors import Invalid
 from jvp.core.objects import Objects
@@ -83,6 +84,7 @@ class Door:
     def _begun(self, request: Request, verb: str, run: Callable[[Work], Answer], asked: Asked) -> Operation:
         timeout_s = duration_s(getattr(self.provider.timeouts, verb))
         what = sentence(masked(f"{request.method} {request.url.path}"))
+        asked = replace(asked, by=audited(request))
         return self.operations.start(what, caller_of(request), run, timeout_s, asked)
 
 
@@ -107,6 +109,12 @@ def _answered(operation: Operation) -> Response:
 def caller_of(request: Request) -> str:
     """Who asks: the socket's user, or the subject of a token."""
     return login_of(request).subject
+
+
+def audited(request: Request) -> Caller:
+    """Who asks, as the audit names them."""
+    login = login_of(request)
+    return Caller(login.subject if login.token_id is None else f"token {login.subject}", "rest", login.origin)
 
 
 def seconds(text: str) -> float:

@@ -47,6 +47,7 @@ TABLE = (
     Row("GET", "/api/operations/{id}", "viewer", narrows=True),
     Row("DELETE", "/api/operations/{id}", "operator", narrows=True),
     Row("GET", "/api/events", "viewer", narrows=True),
+    Row("GET", "/api/audit", "admin"),
     Row("GET", "/api/tokens", "admin"),
     Row("POST", "/api/tokens", "admin"),
     Row("DELETE", "/api/tokens/{id}", "admin"),

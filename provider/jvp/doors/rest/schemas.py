@@ -60,6 +60,37 @@ OPERATION: Json = {
     },
     "required": ["id", "what", "caller", "state", "startedAt", "messages"],
 }
+_NAMES: Json = {"type": "array", "items": _TEXT}
+ENTRY: Json = {
+    "type": "object",
+    "description": "One call that may have changed something.",
+    "properties": {
+        "at": {**_TIME, "description": "When it began."},
+        "call": {"type": "string", "description": "Its id."},
+        "who": {"type": "string", "description": "Who asked."},
+        "door": {
+            "enum": ["pulumi", "terraform", "dynamic", "cli", "rest"],
+            "type": "string",
+            "description": "The way in.",
+        },
+        "origin": {"type": "string", "description": "The address that it came from, or local."},
+        "program": {"type": "string", "description": "The stack or workspace."},
+        "verb": {"type": "string", "description": "What was asked for."},
+        "kind": {"type": "string", "description": "The type of resource."},
+        "id": {"type": "string", "description": "The id of the object, where it is known."},
+        "name": {"type": "string", "description": "The name of the object."},
+        "properties": {**_NAMES, "description": "The names of what was given."},
+        "changed": {**_NAMES, "description": "The names of what differed in an object that was there."},
+        "outcome": {
+            "enum": ["done", "partial", "failed", "cancelled", "unknown"],
+            "type": "string",
+            "description": "Unknown is what has begun and has no end: it still runs, or its process died.",
+        },
+        "seconds": {"type": "number", "description": "How long it took."},
+        "detail": {"type": "string", "description": "The sentence of an error, or what is left to do."},
+    },
+    "required": ["at", "call", "who", "door", "verb", "kind", "id", "name", "properties", "changed", "outcome"],
+}
 PLAN: Json = {
     "type": "object",
     "description": "What a request would do.",
