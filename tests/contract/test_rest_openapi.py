@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rest(folder: Path) -> Iterator[Rest]:
-    with server(folder) as found:
+    with server(folder, "--listen", "127.0.0.1:0") as found:
         yield found
 
 
@@ -125,21 +126,46 @@ def test_a_client_made_from_it_creates_waits_and_deletes(
     assert "Warning" not in made.output, made.output
     monkeypatch.syspath_prepend(str(tmp_path))
     try:
-        _create_wait_delete(bench, folder)
+        raw = {**kinds.running(bench, bench.name("made")), "waitFor": "ip", "waitTimeout": "3s"}
+        client_module = importlib.import_module("jvp_made.client")
+        socket = {"transport": httpx.HTTPTransport(uds=str(folder / "jvp.sock"))}
+        _create_wait_delete(client_module.Client(base_url="http://jvp", httpx_args=socket), raw)
+        _each_role(client_module, rest, raw)
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "jvp_made"]:
             del sys.modules[name]
         shutil.rmtree(tmp_path / "jvp_made")
 
 
-def _create_wait_delete(bench: Bench, folder: Path) -> None:
-    def part(name: str) -> Any:
-        return importlib.import_module(f"jvp_made.{name}")
+def part(name: str) -> Any:
+    return importlib.import_module(f"jvp_made.{name}")
 
-    raw = {**kinds.running(bench, bench.name("made")), "waitFor": "ip", "waitTimeout": "3s"}
-    client = part("client").Client(
-        base_url="http://jvp", httpx_args={"transport": httpx.HTTPTransport(uds=str(folder / "jvp.sock"))}
-    )
+
+def _each_role(client_module: Any, rest: Rest, raw: Json) -> None:
+    """Over TCP an operator does the same; a viewer, and who has no token, is refused and changes nothing."""
+    base = re.search(r"http://127\.0\.0\.1:\d+", rest.log.read_text())
+    assert base is not None
+    texts = {
+        role: rest.ask("POST", "tokens", {"subject": role, "role": role}).json()["token"]
+        for role in ("operator", "viewer")
+    }
+    clients = {role: client_module.AuthenticatedClient(base_url=base[0], token=text) for role, text in texts.items()}
+    clients["nobody"] = client_module.Client(base_url=base[0])
+    models, body = part("models"), part("models").Instance.from_dict(raw)
+    for who, status in (("viewer", 403), ("nobody", 401)):
+        with clients[who] as client:
+            for refused in (
+                part("api.instances.create_instance").sync(client=client, body=body),
+                part("api.instances.delete_instance").sync(raw["name"], client=client),
+            ):
+                assert isinstance(refused, models.Problem)
+                assert refused.status == status
+    with client_module.AuthenticatedClient(base_url=base[0], token=texts["viewer"]) as client:
+        assert isinstance(part("api.instances.list_instances").sync(client=client), models.ListInstancesResponse200)
+    _create_wait_delete(clients["operator"], raw)
+
+
+def _create_wait_delete(client: Any, raw: Json) -> None:
     models, operations = part("models"), part("api.operations.read_operation")
     with client:
         body = models.Instance.from_dict(raw)

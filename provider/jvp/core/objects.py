@@ -235,6 +235,12 @@ class Objects(Verbs):
             with self._going.leaves(handler.token, known.id):
                 self._delete(handler, known, work)
 
+    @leavable
+    def users(self, token: str, object_id: str, work: Work) -> tuple[str, ...]:
+        """The instances that a delete by force takes it from, by name. Writes nothing."""
+        with self._guarded(work=work) as work:
+            return (*self.handlers[token].users(work, object_id),)
+
     def _refuse_others(self, handler: AnyHandler, work: Work, object_id: str, reference: str) -> None:
         noted = handler.noted(work, object_id)
         if noted is None:

@@ -105,6 +105,19 @@ def duration_s(text: str) -> int:
     return total
 
 
+_LIFETIME = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
+
+
+def lifetime_s(text: str) -> float | None:
+    """Seconds of `12h` or `90d`, None of `never`. Raises ValueError with a sentence."""
+    if text == "never":
+        return None
+    match = _LIFETIME.fullmatch(text)
+    if match is None:
+        raise ValueError('must be like "12h" or "90d", or "never"')
+    return float(int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]])
+
+
 def _name(text: str) -> str:
     if not text:
         raise ValueError("must not be empty")
@@ -273,6 +286,16 @@ def url(text: str) -> str:
     return text
 
 
+def _leads_inwards(text: str) -> bool:
+    """Whether an address of the web tells by itself that it is none of the open internet."""
+    host = ""
+    try:
+        host = urlsplit(text).hostname or ""
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def refuse_port(parts: SplitResult) -> None:
     """Raise ValueError with a sentence for a port that there cannot be."""
     try:
@@ -335,7 +358,10 @@ Upload = Annotated[str, AfterValidator(_sha256), Uploaded()]
 Text = Annotated[str, AfterValidator(clean)]
 Label = Annotated[str, AfterValidator(_label)]
 """A short free text."""
-Url = Annotated[str, AfterValidator(url), Unit("http or https address")]
+Url = Annotated[
+    str, AfterValidator(url), Unit("http or https address"),
+    ForAdmins("leads into a private, loopback or link-local range", when=_leads_inwards),
+]  # fmt: skip
 Reference = Annotated[
     str, AfterValidator(reference), Same(in_lower_case),
     ForAdmins("names a path of the node", when=lambda text: text.startswith("/")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from fastapi.routing import APIRoute
 
 from jvp.core.facts import ForAdmins, LocalFile, Output
 from jvp.core.model import Spec, fields
+from jvp.core.objects import Found
 from jvp.doors.rest import bodies, doorkeeper, events, roles
+from jvp.doors.rest import operations as running
 from jvp.doors.rest.app import make_app
 from jvp.doors.rest.bus import Event
 from jvp.doors.rest.login import ROLES, Login, masked
 from jvp.doors.rest.names import plural
 from jvp.doors.rest.operations import Operations
+from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.scope import Scope
 from jvp.doors.rest.server import settings
 from jvp.index import tokens
@@ -142,7 +146,7 @@ def test_a_token_for_one_use_gives_a_lasting_one_of_the_same_role_once(app: Fast
     scope = {"kinds": ["Volume", "Instance"]}
     made = admin("POST", "/api/tokens", {"subject": "new", "role": "operator", "scope": scope, "once": True})
     assert made.status_code == 201, made.text
-    joined = Caller(app, made.json()["token"])("POST", doorkeeper.JOIN, {"expiresIn": 60})
+    joined = Caller(app, made.json()["token"])("POST", doorkeeper.JOIN, {"expires": "1h"})
     assert joined.status_code == 201, joined.text
     told = joined.json()
     assert (told["subject"], told["role"], told["once"]) == ("new", "operator", False)
@@ -169,6 +173,35 @@ def test_a_scope_of_kinds_holds_everywhere(app: FastAPI, index: Index) -> None:
             assert who(method, path, {} if method == "POST" else None).status_code == 403, (method, path)
     for method, path in (("GET", "/api/instances"), ("POST", "/api/functions/getInstances")):
         assert one(method, path, {} if method == "POST" else None).status_code == 502  # there is no node here
+
+
+def test_by_force_no_token_reaches_instances_that_it_is_not_for(
+    app: FastAPI, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = app.state.door.objects
+    monkeypatch.setattr(objects, "get", lambda *_: Found("pool/data", {"name": "data"}, {}, None, None))
+    monkeypatch.setattr(objects, "users", lambda *_: ("web",))
+    monkeypatch.setattr(objects, "delete", lambda *_, **__: None)
+    for kinds, status in ((["Volume"], 403), (["Volume", "Instance"], 204)):
+        answer = caller(app, index, "operator", kinds=kinds)("DELETE", "/api/volumes/pool/data?force=true")
+        assert answer.status_code == status, answer.text
+    assert caller(app, index, "operator", kinds=["Volume"])("DELETE", "/api/volumes/pool/data").status_code == 204
+
+
+def test_all_callers_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "RUNNING_ALL_MAX", 2)
+    operations, go_on = Operations(), threading.Event()
+
+    def run(_work: object) -> running.Answer:
+        go_on.wait(60)
+        return running.Answer(204)
+
+    begun = [operations.start("PUT /x", who, run, 60) for who in ("ann", "bob")]
+    with pytest.raises(Refused, match="2 operations of all callers"):
+        operations.start("PUT /x", "carol", run, 60)
+    go_on.set()
+    for one in begun:
+        assert one.done.wait(60)
 
 
 def test_a_scope_of_nodes_or_tags_holds_where_this_node_is_another_or_nothing_has_tags(
@@ -252,6 +285,9 @@ def test_a_caller_sees_and_cancels_its_own_operations_alone(app: FastAPI, index:
         ("/api/instances", {"name": "x", "iso": "/srv/a.iso"}, "/iso"),
         ("/api/instances", {"name": "x", "disks": [{"name": "a", "volume": "/srv/v"}]}, "/disks/0/volume"),
         ("/api/instances", {"name": "x", "directKernel": {"kernel": 5}}, "/directKernel/kernel"),
+        ("/api/templates", {"source": {"url": "http://169.254.169.254/x"}}, "/source/url"),
+        ("/api/templates?plan=true", {"source": {"url": "https://localhost/x"}}, "/source/url"),
+        ("/api/templates", {"source": {"url": "http://[fd00::1]/x"}}, "/source/url"),
     ],
 )
 def test_what_reaches_into_the_node_takes_an_admin(

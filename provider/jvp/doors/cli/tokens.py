@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
-import re
 import sys
 import uuid
 from typing import Any
 
 from jvp.core.errors import Invalid
-from jvp.core.types import utc_text
+from jvp.core.types import lifetime_s, utc_text
 from jvp.doors.cli import exits, extra, known, output
 from jvp.doors.cli.late import Parser
 
 ROLES = ("admin", "operator", "viewer")
 EXPIRES, NEVER = "90d", "never"
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
 _COLUMNS = ("id", "subject", "role", "state", "expires", "used", "scope")
 NODE = "Node"
 """What a scope calls the questions about a node, which is no kind of resource."""
@@ -103,12 +100,10 @@ def revoke(parsed: argparse.Namespace) -> int:
 
 
 def _expires_s(text: str) -> float | None:
-    if text == NEVER:
-        return None
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise Invalid(f'must be like "12h" or "90d", or "{NEVER}"', path=("expires",))
-    return float(int(match[1]) * _UNITS[match[2]])
+    try:
+        return lifetime_s(text)
+    except ValueError as error:
+        raise Invalid(str(error), path=("expires",)) from None
 
 
 def _scope(parsed: argparse.Namespace) -> dict[str, list[str]]:

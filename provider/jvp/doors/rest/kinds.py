@@ -10,9 +10,10 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from jvp.core.errors import Invalid, NotFound
+from jvp.core.errors import Forbidden, Invalid, NotFound
 from jvp.core.handler import AnyType
 from jvp.core.objects import Found
+from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.doors.rest import bodies, listing
 from jvp.doors.rest.bodies import Arguments, Bag, Declared
@@ -116,7 +117,7 @@ class Routes:
             if there is None and not self.door.changes.is_gone(self.token, ref, work := self.door.reading()):
                 self._found(ref, work)
             return JSONResponse({"action": "none" if there is None else "delete", "changes": [], "warnings": []})
-        return self.door.make(request, call, wait, lambda call: call.looked(self._checked(call, login)))
+        return self.door.make(request, call, wait, lambda call: self._deleted(call, login))
 
     def acting(self, action: str) -> Callable[..., Response]:
         """The endpoint of one action."""
@@ -160,6 +161,14 @@ class Routes:
         self._refuse(login, declared, {} if there is None else there.inputs)
         _refuse_outside(login, declared)
         return replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
+
+    def _deleted(self, call: Call, login: Login) -> Call:
+        there = self._checked(call, login)
+        if there is not None and call.force and not login.scope.has_kind("Instance"):
+            users = self.door.objects.users(self.token, there.id, self.door.reading())
+            if users:
+                raise Forbidden(f"it is used by {listed(users)}, and this token is for {login.scope} alone")
+        return call.looked(there)
 
     def _patched(self, call: Call, login: Login) -> Call:
         there = self._checked(call, login)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from jvp.doors.rest.durable import Durable
 
 KEPT, KEPT_S = 1000, 3600.0
-RUNNING_MAX = 50
-"""So many operations of one caller may run."""
+RUNNING_MAX, RUNNING_ALL_MAX = 50, 200
+"""So many operations of one caller may run, and so many of all."""
 OTHER_REQUEST = "was sent before with another request; give each request a key of its own"
 
 
@@ -180,8 +180,10 @@ class Operations:
     def _refuse(self, caller: str) -> None:
         if self._closed:
             raise Refused(503, "interrupted", "the server is being stopped; ask again when it is back")
-        running = sum(1 for one in self._all.values() if one.caller == caller and not one.idle.is_set())
-        if running >= RUNNING_MAX:
+        running = [one.caller for one in self._all.values() if not one.idle.is_set()]
+        if len(running) >= RUNNING_ALL_MAX:
+            raise Refused(503, "too-many", f"{RUNNING_ALL_MAX} operations of all callers are running; ask again later")
+        if running.count(caller) >= RUNNING_MAX:
             raise Refused(429, "too-many", f"{RUNNING_MAX} operations of yours are running; wait for one of them")
 
     def _of(self, key: Key) -> Operation | None:

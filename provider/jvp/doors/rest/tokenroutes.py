@@ -5,19 +5,29 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, Depends, FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from jvp.core.errors import Invalid, Rejected
-from jvp.core.types import utc_text
+from jvp.core.types import lifetime_s, utc_text
 from jvp.doors.rest.login import login_of
 from jvp.doors.rest.requests import Door, strict
 from jvp.index import tokens
 from jvp.index.store import Index
 from jvp.resources import registry
 
-EXPIRES_S, EXPIRES_MAX_S = 90 * 86400.0, 3650 * 86400.0
+EXPIRES = "90d"
 """How long a token is valid that is not said to be for longer."""
+
+
+def _lifetime(text: str) -> str:
+    lifetime_s(text)
+    return text
+
+
+Expires = Annotated[
+    str, AfterValidator(_lifetime), Field(description="How long it is valid, like 12h or 90d, or never.")
+]
 
 
 class ScopeOf(BaseModel):
@@ -45,9 +55,7 @@ class NewToken(BaseModel):
     subject: Annotated[str, Field(min_length=1, max_length=200, description="Who it is for: operations tell it.")]
     role: Annotated[Literal["viewer", "operator", "admin"], Field(description="What it may do.")]
     scope: Annotated[ScopeOf | None, Field(description="What it is for; by default all.")] = None
-    expires_in: Annotated[
-        float, Field(alias="expiresIn", gt=0, le=EXPIRES_MAX_S, description="How long it is valid, in seconds.")
-    ] = EXPIRES_S
+    expires: Expires = EXPIRES
     once: Annotated[
         bool, Field(description="Whether it is taken once alone: `POST /api/tokens/join` gives a lasting one for it.")
     ] = False
@@ -58,9 +66,7 @@ class Joining(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    expires_in: Annotated[
-        float, Field(alias="expiresIn", gt=0, le=EXPIRES_MAX_S, description="How long it is valid, in seconds.")
-    ] = EXPIRES_S
+    expires: Expires = EXPIRES
 
 
 def add_to(app: FastAPI, door: Door) -> None:
@@ -79,7 +85,7 @@ def add_to(app: FastAPI, door: Door) -> None:
             if kind not in (known := [*registry.TYPES, "Node"]):
                 raise Invalid(f"must be one of {', '.join(known)}", path=("scope", "kinds", number))
         made, text = tokens.create(
-            _there(index), body.subject, body.role, scope=scope, expires_s=body.expires_in, once=body.once
+            _there(index), body.subject, body.role, scope=scope, expires_s=lifetime_s(body.expires), once=body.once
         )
         return _told(made, text)
 
@@ -94,7 +100,7 @@ def add_to(app: FastAPI, door: Door) -> None:
         "/api/tokens/join", operation_id="joinByToken", summary="A lasting token for one that is taken once.", **common
     )
     def join(request: Request, body: Annotated[Joining | None, Body()] = None) -> Response:
-        login, expires_s = login_of(request), (body or Joining()).expires_in
+        login, expires_s = login_of(request), lifetime_s((body or Joining()).expires)
         scope = {name: sorted(part) for name, part in vars(login.scope).items() if part is not None}
         made, text = tokens.create(_there(index), login.subject, login.role, scope=scope, expires_s=expires_s)  # type: ignore[arg-type]
         return _told(made, text)
