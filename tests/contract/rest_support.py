@@ -22,6 +22,7 @@ PROGRAM = ("-m", "jvp.doors.cli.main")
 def server(folder: Path, *options: str, program: Sequence[str] = PROGRAM, **environment: str) -> Iterator[Rest]:
     """A running server; it is ended, and its log is in `server.log`."""
     socket, log = folder / "jvp.sock", folder / "server.log"
+    options = ("--uploads", str(folder / "uploads"), *options)
     with log.open("wb") as into:
         process = subprocess.Popen(
             [sys.executable, *program, "serve", "--socket", str(socket), *options],

@@ -35,13 +35,18 @@ def add_to(commands: Commands) -> None:
         "--index", metavar="URL",
         help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
     )  # fmt: skip
+    about = "where uploaded images are kept until they are used, by default beside the index's file"
+    command.add_argument("--uploads", metavar="FOLDER", help=about)
+    command.add_argument("--upload-max", metavar="SIZE", help="the longest upload, by default 64GiB")
+    about = "what all uploads may take on the disk together, by default 256GiB"
+    command.add_argument("--uploads-max", metavar="SIZE", help=about)
     command.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Serve until a signal ends it. Raises Rejected where the extra is not installed."""
     extra.require("server", NEEDED)
-    names = ("uri", "socket", "tls-cert", "tls-key", "index")
+    names = ("uri", "socket", "tls-cert", "tls-key", "index", "uploads", "upload-max", "uploads-max")
     given = {name: getattr(parsed, name.replace("-", "_")) for name in names}
     options = [f"--{name}={value}" for name, value in given.items() if value]
     sys.argv = ["jvp serve", *options, *(f"--listen={one}" for one in parsed.listen or ())]

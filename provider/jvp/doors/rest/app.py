@@ -32,7 +32,11 @@ from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.recorder import Recorder
 from jvp.doors.rest.requests import WAIT, Door, once, seconds, shown, strict
 from jvp.doors.rest.roles import permitted
+from jvp.doors.rest.spool import Uploads
 from jvp.doors.rest.turns import Turns
+from jvp.doors.rest.uploads import PATH as UPLOADS
+from jvp.doors.rest.uploads import add_to as add_uploads
+from jvp.doors.rest.uploads import sweeping
 from jvp.doors.rest.waiting import Pending
 from jvp.doors.rest.watching import Watching
 from jvp.index.ledger import Ledger
@@ -48,11 +52,14 @@ SILENCE_S = 30.0
 
 
 def make_app(
-    objects: Objects, provider: Provider, operations: Operations, *, index: Index | None = None, bus: Bus | None = None
-) -> FastAPI:
-    """The application over one node. Connects only when a request needs it. What happens is told on the bus."""
+    objects: Objects, provider: Provider, operations: Operations, *, index: Index | None = None, bus: Bus | None = None,
+    uploads: Uploads | None = None,
+) -> FastAPI:  # fmt: skip
+    """The application over one node. Connects only when a request needs it. What happens is told on the bus.
 
-    bus = bus or Bus()
+    Without `uploads` it takes none.
+    """
+    bus, taken = bus or Bus(), uploads or Uploads(None)
     watching = Watching(bus, provider)
 
     @asynccontextmanager
@@ -60,7 +67,8 @@ def make_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         if operations.durable is not None:
             operations.durable.open()
-        yield
+        async with sweeping(taken):
+            yield
         watching.stop()
 
     app = FastAPI(
@@ -69,19 +77,13 @@ def make_app(
         telemetry={"tracing": False}, dependencies=[Depends(permitted), Depends(once)],
     )  # fmt: skip
     ledger = Ledger(index) if index is not None else None
-    changes = Changes(objects, Turns(ledger))
+    changes = Changes(objects, Turns(ledger), taken)
     operations.publish = bus.publish
     if ledger is not None:
         operations.durable = Durable(operations, ledger, objects.host, changes.make_again)
     door = app.state.door = Door(objects, provider, operations, changes, index=index, bus=bus)
     objects.audit = Audit(Recorder(index, bus))
-    for token, kind in registry.TYPES.items():
-        kinds.add_to(app, door, token, kind)
-    functions.add_to(app, door)
-    events.add_to(app, door, watching)
-    _add_operations(app, operations)
-    tokenroutes.add_to(app, door)
-    audit.add_to(app, door)
+    _add_routes(app, door, watching)
     _add_errors(app)
     app.add_middleware(Doorkeeper, index=index)
     app.add_middleware(_Edge)
@@ -95,6 +97,17 @@ def _describe(app: FastAPI) -> None:
     @app.get("/api/openapi.json", include_in_schema=False)
     async def described() -> Response:
         return JSONResponse(app.openapi())
+
+
+def _add_routes(app: FastAPI, door: Door, watching: Watching) -> None:
+    for token, kind in registry.TYPES.items():
+        kinds.add_to(app, door, token, kind)
+    functions.add_to(app, door)
+    events.add_to(app, door, watching)
+    _add_operations(app, door.operations)
+    tokenroutes.add_to(app, door)
+    audit.add_to(app, door)
+    add_uploads(app, door.changes.uploads)
 
 
 def _add_operations(app: FastAPI, operations: Operations) -> None:
@@ -207,7 +220,7 @@ class _Edge:
                 raise HTTPException(408, f"of the body nothing came for {SILENCE_S:g} s") from None
             whole = not message.get("more_body", False)
             length += len(message.get("body", b""))
-            if length > BODY_MAX:
+            if length > BODY_MAX and not scope["path"].startswith(UPLOADS):
                 raise HTTPException(413, f"a body has at most {BODY_MAX} bytes")
             return message
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Body
@@ -10,8 +11,8 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from jvp.core.diff import Change
-from jvp.core.errors import Forbidden, Invalid, dotted
-from jvp.core.facts import ForAdmins, LocalFile, Output
+from jvp.core.errors import Forbidden, Invalid, Path, dotted
+from jvp.core.facts import ForAdmins, LocalFile, Output, Uploaded
 from jvp.core.handler import AnyType
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.core.objects import Found, Planned
@@ -104,6 +105,30 @@ def refuse_local_files(model: type[Spec], body: Any, path: tuple[str | int, ...]
         if facts.item is not None:
             for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
                 refuse_local_files(facts.item, item, (*path, name) if index is None else (*path, name, index))
+
+
+def named_by_checksum(model: type[Spec], body: Bag, checksum: Callable[[str, Path], str]) -> Bag:
+    """A declaration in which uploads are named by their checksums, which `checksum` tells of an id."""
+    if not any(True for _ in _uploads(model, body)):
+        return body
+    made: Bag = copy.deepcopy(body)
+    for holder, name, path in _uploads(model, made):
+        holder[name] = checksum(holder[name], path)
+    return made
+
+
+def uploads_in(model: type[Spec], body: Bag) -> list[str]:
+    """The checksums of the uploads that a declaration names."""
+    return [holder[name] for holder, name, _ in _uploads(model, body)]
+
+
+def _uploads(model: type[Spec], body: Any, path: Path = ()) -> Iterator[tuple[Bag, str, Path]]:
+    for name, facts in fields(model).items():
+        value = body.get(name) if isinstance(body, dict) else None
+        if facts.fact(Uploaded) is not None and isinstance(value, str):
+            yield body, name, (*path, name)
+        elif facts.item is not None and not facts.is_list:
+            yield from _uploads(facts.item, value, (*path, name))
 
 
 def may_hide(model: type[Spec], value: Any) -> bool:

@@ -20,6 +20,7 @@ from jvp.doors.rest.operation import Answer
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import etag_of, path_of, plain
 from jvp.doors.rest.scope import Scope
+from jvp.doors.rest.spool import Uploads
 from jvp.doors.rest.turns import Turns
 from jvp.resources import registry
 
@@ -104,8 +105,8 @@ class Call:
 class Changes:
     """Makes them. Safe to use from many threads."""
 
-    def __init__(self, objects: Objects, turns: Turns | None = None) -> None:
-        self.objects = objects
+    def __init__(self, objects: Objects, turns: Turns | None = None, uploads: Uploads | None = None) -> None:
+        self.objects, self.uploads = objects, uploads or Uploads(None)
         self.turns = turns or Turns()
 
     def make(self, call: Call, work: Work, *, again: bool = False) -> Answer:
@@ -207,6 +208,8 @@ class Changes:
         if call.verb == "change":
             assert call.ref is not None
             declared = bodies.merged(self.found(call.token, call.ref, work).inputs, declared)
+        images = bodies.uploads_in(registry.TYPES[call.token].spec, declared)
+        work.uploads = self.uploads.files(call.caller, images)
         try:
             result = self.objects.apply(
                 call.token, declared, work, by=by, reference=call.ref, force=call.force, adopt=call.adopt,
@@ -216,9 +219,12 @@ class Changes:
             made = self._made(call, by, work) if again else None
             if made is None:
                 raise
+            self.uploads.use(call.caller, images)
             return _shown(call, made, (), new=True)
         for reason in result.reasons:
             work.warn(reason)
+        if not result.reasons:
+            self.uploads.use(call.caller, images)
         found = self.found(call.token, result.stored.id, work)
         return _shown(call, found, result.reasons, new=result.created or (again and call.ref is None))
 

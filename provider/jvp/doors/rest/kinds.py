@@ -21,7 +21,7 @@ from jvp.doors.rest.changes import Call
 from jvp.doors.rest.conditions import Conditions
 from jvp.doors.rest.login import Login, login_of
 from jvp.doors.rest.names import plural
-from jvp.doors.rest.requests import WAIT, Door, etag_of, is_known, strict
+from jvp.doors.rest.requests import WAIT, Door, caller_of, etag_of, is_known, strict
 from jvp.resources import registry
 
 Wait = Annotated[str, Query(description=WAIT)]
@@ -79,31 +79,32 @@ class Routes:
     def create(self, request: Request, body: Declared, plan: Planned = False, wait: Wait = "0s") -> Response:
         self._refuse(login_of(request), body, {})
         _refuse_outside(login_of(request), body)
+        call = Call("create", self.token, given=body, caller=caller_of(request))
         if plan:
-            return self._plan(None, body)
-        return self.door.make(request, Call("create", self.token, given=body), wait)
+            return self._plan(self._named_uploads(call))
+        return self.door.make(request, call, wait, self._named_uploads)
 
     def put(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
         given, conditions = bodies.declarable(self.kind, body), Conditions.of(request)
-        call = Call("apply", self.token, ref, given, force, adopt, conditions)
+        call = Call("apply", self.token, ref, given, force, adopt, conditions, caller_of(request))
         login = login_of(request)
         if plan:
-            call = self._put(call, login)
-            return self._plan(call.ref, call.given)
+            return self._plan(self._put(call, login))
         return self.door.make(request, call, wait, lambda call: self._put(call, login))
 
     def patch(
         self, ref: str, request: Request, body: Declared, plan: Planned = False, force: Force = False,
         adopt: Adopt = False, wait: Wait = "0s",
     ) -> Response:  # fmt: skip
-        call = Call("change", self.token, ref, body, force, adopt, Conditions.of(request))
+        call = Call("change", self.token, ref, body, force, adopt, Conditions.of(request), caller_of(request))
         login = login_of(request)
         if plan:
-            self._patched(call, login)
-            return self._plan(ref, bodies.merged(self._found(ref, self.door.reading()).inputs, body))
+            call = self._patched(call, login)
+            whole = bodies.merged(self._found(ref, self.door.reading()).inputs, call.given)
+            return self._plan(replace(call, given=whole))
         return self.door.make(request, call, wait, lambda call: self._patched(call, login))
 
     def delete(
@@ -160,7 +161,8 @@ class Routes:
             declared = self._named(call.ref, declared) if there is None else {**self._place(there), **declared}
         self._refuse(login, declared, {} if there is None else there.inputs)
         _refuse_outside(login, declared)
-        return replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
+        call = replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
+        return self._named_uploads(call)
 
     def _deleted(self, call: Call, login: Login) -> Call:
         there = self._checked(call, login)
@@ -176,7 +178,13 @@ class Routes:
         self._refuse(login, call.given, inputs)
         _refuse_outside(login, bodies.merged(inputs, call.given))
         bodies.refuse_parts(self.kind.spec, call.given)
-        return call
+        return self._named_uploads(call)
+
+    def _named_uploads(self, call: Call) -> Call:
+        """What it declares, with uploads named by their checksums. Raises Invalid, Rejected for one of a part."""
+        uploads, spec = self.door.changes.uploads, self.kind.spec
+        given = bodies.named_by_checksum(spec, call.given, lambda id, path: uploads.checksum(call.caller, id, path))
+        return replace(call, given=given)
 
     def _refuse(self, login: Login, declared: Bag, there: Bag) -> None:
         """Raise for what nobody may declare over this door, and for what this caller may not: Invalid, Forbidden."""
@@ -195,10 +203,11 @@ class Routes:
             raise Invalid(f'is another one than that of the path, "{pool}"', path=("pool",))
         return {**declared, **({"pool": pool} if pool else {}), "name": name}
 
-    def _plan(self, ref: str | None, declared: Bag) -> Response:
+    def _plan(self, call: Call) -> Response:
         work, lines = self.door.reading(), list[str]()
         work.warn = lines.append
-        return JSONResponse(bodies.planned(self.door.objects.plan(self.token, ref, declared, work), lines))
+        work.uploads = self.door.changes.uploads.files(call.caller, bodies.uploads_in(self.kind.spec, call.given))
+        return JSONResponse(bodies.planned(self.door.objects.plan(self.token, call.ref, call.given, work), lines))
 
 
 def _refuse_outside(login: Login, properties: Bag) -> None:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from jvp.core.facts import ForAdmins
 from jvp.core.handler import AnyType
 from jvp.core.model import FieldFacts, Spec, fields
+from jvp.doors.rest import uploads
 from jvp.doors.rest.examples import EXAMPLES
 from jvp.doors.rest.listing import PAGING, later
 from jvp.doors.rest.schemas import ENTRY, MADE_TOKEN, OPERATION, PLAN, PROBLEM, TOKEN
@@ -66,6 +67,12 @@ def _made(app: FastAPI) -> Json:
     _answers(calls["joinByToken"], {"201": _reference("MadeToken")}, changes=False)
     _answers(calls["deleteToken"], {"204": None}, changes=False)
     found["components"]["links"] = {name: _link(name, "id") for name in ("readOperation", "cancelOperation")}
+    schemas["Upload"] = uploads.described(calls)
+    every = {"type": "object", "properties": {"items": {"type": "array", "items": _reference("Upload")}}}
+    _answers(calls["listUploads"], {"200": {**every, "required": ["items"]}}, changes=False)
+    for name, status in (("beginUpload", "201"), ("readUpload", "200"), ("appendUpload", "200")):
+        _answers(calls[name], {status: _reference("Upload")}, changes=False)
+    _answers(calls["deleteUpload"], {"204": None}, changes=False)
     return found
 
 

@@ -25,10 +25,12 @@ import uvicorn
 import jvp
 from jvp.core.check import check, failures_text
 from jvp.core.errors import Invalid, JvpError
+from jvp.core.types import size_bytes, size_text
 from jvp.doors.rest.app import make_app
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.caller import SocketProtocol, TcpProtocol
 from jvp.doors.rest.operations import Operations
+from jvp.doors.rest.spool import ALL_MAX, EACH_MAX, Uploads, default_folder
 from jvp.doors.rest.tcp import BACKLOG, HANDSHAKE_S, Address, Certificate, bound, refuse
 from jvp.index.store import Index, default_url
 from jvp.resources import registry
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it."""
     parsed = parser().parse_args(arguments)
     try:
-        return serve(settings(parsed.uri), Place.of(parsed))
+        return serve(settings(parsed.uri), Place.of(parsed), uploads_of(parsed))
     except JvpError as error:
         print(f"jvp: {error}", file=sys.stderr)
         return 1
@@ -69,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--index", metavar="URL",
         help='the database for tokens and operations, by default JVP_INDEX or a file; "none" for the socket alone',
+    )  # fmt: skip
+    found.add_argument(
+        "--uploads", metavar="FOLDER", default=str(default_folder()),
+        help="where uploaded images are kept until they are used (default: %(default)s)",
+    )  # fmt: skip
+    found.add_argument(
+        "--upload-max", metavar="SIZE", default=size_text(EACH_MAX), help="the longest upload (default: %(default)s)"
+    )
+    found.add_argument(
+        "--uploads-max", metavar="SIZE", default=size_text(ALL_MAX),
+        help="what all of them may take on the disk together (default: %(default)s)",
     )  # fmt: skip
     return found
 
@@ -95,6 +108,14 @@ class Place:
         return cls(Path(parsed.socket), addresses, certificate, None if url == NO_INDEX else url)
 
 
+def uploads_of(parsed: argparse.Namespace) -> Uploads:
+    """Where uploads are kept, and how many. Raises Invalid."""
+    try:
+        return Uploads(Path(parsed.uploads), size_bytes(parsed.upload_max), size_bytes(parsed.uploads_max))
+    except ValueError as error:
+        raise Invalid(str(error), path=("upload-max",)) from None
+
+
 def default_socket() -> str:
     """`/run/jvp/jvp.sock` for root, in the runtime folder for others."""
     if os.geteuid() == 0:
@@ -110,7 +131,7 @@ def settings(uri: str | None) -> Provider:
     return checked.spec
 
 
-def serve(provider: Provider, place: Place) -> int:
+def serve(provider: Provider, place: Place, uploads: Uploads) -> int:
     """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
     operations, bus = Operations(), Bus()
     with contextlib.ExitStack() as stack:
@@ -119,7 +140,7 @@ def serve(provider: Provider, place: Place) -> int:
             stack.callback(index.close)
         listener = stack.enter_context(listening(place.socket))
         others = [stack.enter_context(bound(address)) for address in place.addresses]
-        app = make_app(registry.objects(provider), provider, operations, index=index, bus=bus)
+        app = make_app(registry.objects(provider), provider, operations, index=index, bus=bus, uploads=uploads)
         config = uvicorn.Config(
             app, http=SocketProtocol, ws="none", log_config=None, server_header=False, timeout_graceful_shutdown=STOP_S,
             access_log=False, proxy_headers=False,  # the app logs; the kernel alone tells who calls
