@@ -307,16 +307,15 @@ def an_instance_is_renamed_and_its_devices_come_and_go(scene: Scene) -> None:
 
 @scenario
 def power_as_declared(scene: Scene) -> None:
-    raw = kinds.running(scene.bench, scene.name)
+    raw = {**kinds.running(scene.bench, scene.name), "restartTriggers": {"word": "a"}}
     for state in ("running", "paused", "running", "stopped", "running"):
         scene.up("Instance", {**raw, "powerState": state})
         assert scene.outputs["state"] == state
-    for triggers in ({"word": "a"}, {"word": "b"}):
-        before = scene.bench.connection.lookupByName(scene.name).ID()
-        raw |= {"restartTriggers": triggers}
-        assert scene.up("Instance", raw) == Told("update", frozenset({"restartTriggers"}))
-        assert scene.up("Instance", raw).action == "none"
-        assert scene.bench.connection.lookupByName(scene.name).ID() > before
+    before = scene.bench.connection.lookupByName(scene.name).ID()
+    raw |= {"restartTriggers": {"word": "b"}}
+    assert scene.up("Instance", raw) == Told("update", frozenset({"restartTriggers"}))
+    assert scene.up("Instance", raw).action == "none"
+    assert scene.bench.connection.lookupByName(scene.name).ID() > before
 
 
 @scenario

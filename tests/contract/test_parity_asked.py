@@ -21,10 +21,8 @@ from jvp.resources import registry
 from jvp.resources.provider import Provider
 
 Bag = dict[str, Any]
-LEFT_OUT = {
-    *("availableBytes", "allocationBytes", "freeMemoryBytes"),  # the rest of the machine changes them in between
-    *("shutdownTimeout", "deleteData", "deleteWithInstance", "detachOnDelete"),  # `show` has them by the object's mark
-}
+MOVES = {"availableBytes", "allocationBytes", "freeMemoryBytes"}
+"""What the rest of the machine changes between two questions."""
 
 
 class Dynamic:
@@ -97,11 +95,11 @@ def _questions(function: str, subjects: Any, filters: dict[str, Bag], prefix: st
 
 
 def _still(answer: Any) -> Any:
-    """Without what doors may tell differently."""
+    """Without what moves by itself."""
     if isinstance(answer, list):
         return [_still(one) for one in answer]
     if isinstance(answer, dict):
-        return {name: _still(value) for name, value in answer.items() if name not in LEFT_OUT}
+        return {name: _still(value) for name, value in answer.items() if name not in MOVES}
     return answer
 
 

@@ -70,6 +70,11 @@ def read(
     return _consistent(handler.spec, known, like.checked.inputs if like is not None else {})
 
 
+def remembered(model: type[Spec], state: Bag, noted: Noted) -> Bag:
+    """A state as it was read, with the settings that act later: those that are noted, else their defaults."""
+    return _remembered(model, state, noted.declaration or NOTHING, None)
+
+
 def exported(model: type[Spec], known: Stored) -> Bag:
     """What a document of the object declares: what was declared, and what else is unlike its default."""
     return _exported(model, known).inputs

@@ -63,7 +63,7 @@ def show(parsed: argparse.Namespace) -> int:
         raise NotFound(f'{known.type_of(parsed.token).kind} "{parsed.reference}" is gone')
     bag = {"id": found.id, **found.state}
     if function is not None and (subject := known.subject_of(known.function(function).args, parsed.token)):
-        # The function sees the node alone; what acts later the object's mark tells.
+        # What both tell is spelled here as it was declared.
         more = asked(session, function, {subject: found.id})
         bag |= {name: value for name, value in more.items() if name not in bag}
     return _print(parsed, {**bag, "declaredBy": str(found.declared_by) if found.declared_by else found.holder})

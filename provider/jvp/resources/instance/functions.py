@@ -6,16 +6,19 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from jvp.core.model import Spec
+from jvp.core import recall
+from jvp.core.declaration import Noted
+from jvp.core.model import Spec, load
 from jvp.core.types import Reference
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import View
 from jvp.resources.instance import reading
-from jvp.resources.instance.model import InstanceState
+from jvp.resources.instance.model import Instance, InstanceState
 
 
 class GetInstanceArgs(Spec):
@@ -48,9 +51,11 @@ class GetInstance:
         """Raises NotFound with the names that exist."""
         with libvirt_errors(f'instance "{args.instance}"'):
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
-            state = reading.read(work, View(self.node), domain, devices.inactive_xml(domain), None)
+            root = devices.inactive_xml(domain)
+            state = reading.read(work, View(self.node), domain, root, None).bag()
+            bag = recall.remembered(Instance, state, Noted.of(marks.bearer(root), Instance))
             console = devices.console_of(domain)
-            return InstanceFound.model_construct(**dict(state), id=domain.UUIDString(), console=console)
+            return load(InstanceFound, {**bag, "id": domain.UUIDString(), "console": console})
 
 
 class InstanceXml(Spec):

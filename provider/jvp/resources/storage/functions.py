@@ -7,21 +7,23 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from jvp.core import recall
+from jvp.core.declaration import Noted
 from jvp.core.errors import NotFound
 from jvp.core.facts import Unit
-from jvp.core.model import Spec
+from jvp.core.model import Spec, load
 from jvp.core.types import Reference
 from jvp.core.work import Work
 from jvp.libvirt.domain.disks import seen_domains
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number
-from jvp.libvirt.storage import lookup, templates
+from jvp.libvirt.storage import lookup, pool_mark, templates
 from jvp.libvirt.storage.pool import PoolApi
 from jvp.libvirt.storage.template_fill import TemplateApi
 from jvp.libvirt.storage.volumes import VolumeApi
 from jvp.resources.storage.pool import StoragePools
-from jvp.resources.storage.pool_model import StoragePoolState
+from jvp.resources.storage.pool_model import StoragePool, StoragePoolState
 from jvp.resources.storage.template import Templates
 from jvp.resources.storage.template_model import TemplateState
 
@@ -60,7 +62,9 @@ class GetStoragePool:
                 api.freshen(work, pool)
             state = StoragePools(self.node).state_of(pool, None)
             volumes = lookup.volume_names(pool) if pool.isActive() else []
-            return StoragePoolFound.model_construct(**dict(state), id=state.uuid, volumes=sorted(volumes))
+            noted = Noted.of(pool_mark.bearer(api.xml(pool)), StoragePool)
+            bag = recall.remembered(StoragePool, state.bag(), noted)
+            return load(StoragePoolFound, {**bag, "id": state.uuid, "volumes": sorted(volumes)})
 
 
 class GetVolumeArgs(Spec):
