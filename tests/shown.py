@@ -68,4 +68,7 @@ SHOWN = (
     Shown("tests/contract/test_rest.py::test_lists_are_filtered_sorted_cut_and_paged", "rest", "O3"),
     Shown("tests/contract/test_cli.py::test_a_file_of_documents_from_nothing_to_nothing", "cli", "V2 V3 V6 O3"),
     Shown("tests/contract/test_cli.py::test_single_objects_by_options", "cli", "V8"),
+    Shown(
+        "tests/contract/test_rest_index.py::test_two_servers_on_one_database_and_none_that_needs_it", "rest cli", "X6",
+    ),
 )  # fmt: skip

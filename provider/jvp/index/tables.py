@@ -136,11 +136,12 @@ class InventoryRow(Base):
     __tablename__ = "inventory"
     __table_args__ = (Index("ix_inventory_node_kind", "node", "kind"),)
 
-    node: Mapped[str] = mapped_column(String(36), primary_key=True)
+    node: Mapped[str] = mapped_column(String(60), primary_key=True)
+    """Where it is: the host's uuid, and whether it is a user's own daemon there."""
     kind: Mapped[str] = mapped_column(String(40), primary_key=True)
     id: Mapped[str] = mapped_column(String(300), primary_key=True)
     name: Mapped[str] = mapped_column(String(300))
     item: Mapped[dict[str, Any]]
     words: Mapped[str] = mapped_column(Text)
-    """What a search goes by, in lower case: name, id, addresses, tags."""
+    """What a search goes by, in lower case: name, addresses, tags."""
     seen: Mapped[float]

@@ -30,7 +30,7 @@ from jvp.doors.rest.operations import Operations
 from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.scope import Scope
 from jvp.doors.rest.server import settings
-from jvp.index import tokens
+from jvp.index import inventory, tokens
 from jvp.index.store import Index
 from jvp.resources import registry
 
@@ -224,6 +224,19 @@ def test_a_scope_of_nodes_or_tags_holds_where_this_node_is_another_or_nothing_ha
     made = limited("POST", "/api/instances", {"name": "x"})
     assert (made.status_code, made.json()["type"]) == (403, "urn:jvp:forbidden")
     assert limited("POST", "/api/functions/getInstances").status_code == 403
+
+
+def test_a_search_finds_what_is_in_the_scope_alone(app: FastAPI, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.state.door.objects, "host", lambda: "0af8-1 (session)")
+    for node, tag in (("0af8-1 (session)", "web"), ("other", "db")):
+        items = [{"id": f"{node}/{tag}", "name": f"sought-{tag}", "tags": {"team": tag}}]
+        inventory.write(index, node, [inventory.Note(kind, items, 1.0) for kind in ("Instance", "Network")])
+    for scope, found in (
+        ({}, 4), ({"kinds": ["Network"]}, 2), ({"nodes": ["0AF8-1"]}, 2), ({"tags": ["team=db"]}, 2),
+        ({"kinds": ["Instance"], "nodes": ["0af8-1"], "tags": ["team"]}, 1), ({"kinds": ["Volume"]}, 0),
+    ):  # fmt: skip
+        answer = caller(app, index, "viewer", **scope)("GET", "/api/search?text=sought")
+        assert len(answer.json()["items"]) == found, (scope, answer.text)
 
 
 def test_a_scope_that_is_not_understood_is_for_nothing() -> None:

@@ -1,4 +1,4 @@
-"""`jvp token` and what else is about the index of a server.
+"""`jvp token` and `jvp index`: what is about the index of a server.
 
 What the commands take and do stands in modules of their own, which are imported when one of them was typed.
 """
@@ -17,9 +17,16 @@ TOKEN = {
     "list": "list the tokens, without their texts",
     "revoke": "take tokens back, at once",
 }
-COMMANDS = {"token": ("make, list and revoke tokens of the REST API", TOKEN)}
+INDEX = {
+    "search": "find objects by a part of their name, address or tags, as they were seen last",
+    "rebuild": "read the inventory of the node anew",
+}
+COMMANDS = {
+    "token": ("make, list and revoke tokens of the REST API", TOKEN),
+    "index": ("search the inventory that a server keeps, or read it anew", INDEX),
+}
 """Each command: what it is about, and the words below it."""
-_MODULES = {"token": "jvp.doors.cli.tokens"}
+_MODULES = {"token": "jvp.doors.cli.tokens", "index": "jvp.doors.cli.inventory"}
 
 
 def add_to(commands: Any) -> None:

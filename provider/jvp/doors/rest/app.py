@@ -20,12 +20,13 @@ from jvp.core.check import Failure
 from jvp.core.errors import JvpError
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
-from jvp.doors.rest import audit, events, functions, history, kinds, listing, openapi, problems, tokenroutes
+from jvp.doors.rest import audit, events, functions, history, kinds, listing, openapi, problems, searching, tokenroutes
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.changes import Changes
 from jvp.doors.rest.doorkeeper import Doorkeeper
 from jvp.doors.rest.durable import Durable
 from jvp.doors.rest.history import STATES
+from jvp.doors.rest.inventory import Inventory
 from jvp.doors.rest.login import login_of, masked
 from jvp.doors.rest.operations import Operation, Operations
 from jvp.doors.rest.problems import Refused
@@ -70,6 +71,7 @@ def make_app(
         async with sweeping(taken):
             yield
         watching.stop()
+        await anyio.to_thread.run_sync(inventory.flush)
 
     app = FastAPI(
         title="JVP", version=jvp.__version__, summary="Virtual machines on libvirt.", lifespan=lifespan,
@@ -77,11 +79,12 @@ def make_app(
         telemetry={"tracing": False}, dependencies=[Depends(permitted), Depends(once)],
     )  # fmt: skip
     ledger = Ledger(index) if index is not None else None
-    changes = Changes(objects, Turns(ledger), taken)
+    inventory = Inventory(index, objects.host)
+    changes = Changes(objects, Turns(ledger), taken, inventory.changed)
     operations.publish = bus.publish
     if ledger is not None:
         operations.durable = Durable(operations, ledger, objects.host, changes.make_again)
-    door = app.state.door = Door(objects, provider, operations, changes, index=index, bus=bus)
+    door = app.state.door = Door(objects, provider, operations, changes, inventory, index=index, bus=bus)
     objects.audit = Audit(Recorder(index, bus))
     _add_routes(app, door, watching)
     _add_errors(app)
@@ -103,6 +106,7 @@ def _add_routes(app: FastAPI, door: Door, watching: Watching) -> None:
     for token, kind in registry.TYPES.items():
         kinds.add_to(app, door, token, kind)
     functions.add_to(app, door)
+    searching.add_to(app, door)
     events.add_to(app, door, watching)
     _add_operations(app, door.operations)
     tokenroutes.add_to(app, door)

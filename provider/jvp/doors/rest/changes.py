@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -105,8 +105,15 @@ class Call:
 class Changes:
     """Makes them. Safe to use from many threads."""
 
-    def __init__(self, objects: Objects, turns: Turns | None = None, uploads: Uploads | None = None) -> None:
-        self.objects, self.uploads = objects, uploads or Uploads(None)
+    def __init__(
+        self,
+        objects: Objects,
+        turns: Turns | None = None,
+        uploads: Uploads | None = None,
+        told: Callable[[Call, Answer], None] = lambda _call, _answer: None,
+    ) -> None:
+        """`told` hears of each change that was made."""
+        self.objects, self.uploads, self._told = objects, uploads or Uploads(None), told
         self.turns = turns or Turns()
 
     def make(self, call: Call, work: Work, *, again: bool = False) -> Answer:
@@ -127,7 +134,9 @@ class Changes:
             # That nothing was there is proven by what the first one began to make, and by nothing else.
             call = replace(call, verb="create", conditions=Conditions())
         with self._unchanged(call, work, again):
-            return self._deleted(call, work) if call.verb == "delete" else self._applied(call, work, again)
+            answer = self._deleted(call, work) if call.verb == "delete" else self._applied(call, work, again)
+        self._told(call, answer)
+        return answer
 
     def make_again(self, document: Bag, work: Work) -> Answer:
         """Go on with the change of this document, which another server has left, with the rights of its caller."""

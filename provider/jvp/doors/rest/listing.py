@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,7 +43,10 @@ def page(
     filters = _filters(kind, query)
     if any(is_detail(known[name]) for name in {by, *(wanted or ())}):
         filters.setdefault("details", True)
-    items = [one for one in map(plain, door.objects.list(token, filters, door.reading())) if is_seen(one)]
+    began = time.time()
+    every = [plain(one) for one in door.objects.list(token, filters, door.reading())]
+    door.inventory.listed(token, every, filters, began)
+    items = [one for one in every if is_seen(one)]
     placed = sorted(
         ((_place(one.get(by)), one["id"], one) for one in items), key=lambda one: one[:2], reverse=backwards
     )

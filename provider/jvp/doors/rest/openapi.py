@@ -16,7 +16,7 @@ from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.rest import uploads
 from jvp.doors.rest.examples import EXAMPLES
 from jvp.doors.rest.listing import PAGING, later
-from jvp.doors.rest.schemas import ENTRY, MADE_TOKEN, OPERATION, PLAN, PROBLEM, TOKEN
+from jvp.doors.rest.schemas import ENTRY, HIT, MADE_TOKEN, OPERATION, PLAN, PROBLEM, TOKEN
 from jvp.resources import registry
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ def _made(app: FastAPI) -> Json:
     found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     bodies = {name: found["components"]["schemas"][name] for name in ("NewToken", "ScopeOf", "Joining")}
     ours = {"Problem": PROBLEM, "Operation": OPERATION, "Plan": PLAN, "Token": TOKEN, "MadeToken": MADE_TOKEN}
-    schemas = found["components"]["schemas"] = {**_models(), **bodies, **ours, "AuditEntry": ENTRY}
+    schemas = found["components"]["schemas"] = {**_models(), **bodies, **ours, "AuditEntry": ENTRY, "Hit": HIT}
     found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "description": SECURITY}}
     found["security"] = [{"token": []}]
     calls = {call["operationId"]: call for path in found["paths"].values() for call in path.values()}
@@ -56,6 +56,7 @@ def _made(app: FastAPI) -> Json:
     for token, function in registry.FUNCTIONS.items():
         _body(calls[token], function.args, required=False)
         _answers(calls[token], {"200": _reference(function.result.__name__)}, changes=False)
+    _answers(calls["search"], {"200": _page("Hit")}, changes=False)
     _answers(calls["listOperations"], {"200": _page("Operation")}, changes=False)
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
     _answers(calls["listAudit"], {"200": _page("AuditEntry")}, changes=False)

@@ -25,6 +25,7 @@ from jvp.core.work import Work
 from jvp.doors.rest import problems
 from jvp.doors.rest.bus import Bus
 from jvp.doors.rest.conditions import Conditions, is_among
+from jvp.doors.rest.inventory import Inventory
 from jvp.doors.rest.keys import Key
 from jvp.doors.rest.login import login_of, masked
 from jvp.doors.rest.operations import Answer, Asked, Operation, Operations
@@ -51,6 +52,7 @@ class Door:
     provider: Provider
     operations: Operations
     changes: Changes
+    inventory: Inventory
     index: Index | None = None
     """None where the server has none: then it serves the socket alone."""
     bus: Bus = field(default_factory=Bus)

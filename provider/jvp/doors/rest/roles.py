@@ -46,6 +46,7 @@ TABLE = (
     Row("GET", "/api/operations", "viewer", narrows=True),
     Row("GET", "/api/operations/{id}", "viewer", narrows=True),
     Row("DELETE", "/api/operations/{id}", "operator", narrows=True),
+    Row("GET", "/api/search", "viewer", narrows=True),
     Row("GET", "/api/events", "viewer", narrows=True),
     Row("GET", "/api/audit", "admin"),
     Row("GET", "/api/uploads", "operator", narrows=True),

@@ -152,3 +152,16 @@ MADE_TOKEN: Json = {
     "properties": {**TOKEN["properties"], "token": {"type": "string", "description": "Its text, `jvp_...`."}},
     "required": [*TOKEN["required"], "token"],
 }
+HIT: Json = {
+    "type": "object",
+    "description": "An object as it was seen last, with what a list of its kind tells.",
+    "properties": {
+        "kind": {"type": "string", "description": "Like Instance."},
+        "id": {"type": "string", "description": "The id."},
+        "name": {"type": "string", "description": "The name."},
+        "node": {"type": "string", "description": "The node's host uuid."},
+        "seen": {"type": "string", "format": "date-time", "description": "When it was seen."},
+    },
+    "required": ["kind", "id", "name", "node", "seen"],
+    "additionalProperties": True,
+}

@@ -122,7 +122,7 @@ _ADDED_TO_ALONE = {
 def _inventory() -> None:
     op.create_table(
         "inventory",
-        sa.Column("node", sa.String(36), nullable=False),
+        sa.Column("node", sa.String(60), nullable=False),
         sa.Column("kind", sa.String(40), nullable=False),
         sa.Column("id", sa.String(300), nullable=False),
         sa.Column("name", sa.String(300), nullable=False),
