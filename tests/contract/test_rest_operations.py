@@ -121,6 +121,13 @@ def ended(folder: Path, id: str) -> Bag:
         return found
 
 
+def audited(folder: Path) -> list[tuple[str, ...]]:
+    """The calls that the audit has, each with what is known of it."""
+    chosen = "verb, kind, name, group_concat(outcome, ' '), who || door || origin"
+    with contextlib.closing(sqlite3.connect(folder / "index.db")) as index:
+        return index.execute(f"SELECT {chosen} FROM audit GROUP BY call ORDER BY min(number)").fetchall()
+
+
 @pytest.fixture
 def template(bench: Bench) -> Iterator[str]:
     """The name of a template, made by another program."""
@@ -147,6 +154,11 @@ def test_what_a_server_dies_of_comes_to_its_end_under_the_next_one(
     made = ended(tmp_path, dies(tmp_path, cut, "POST", "instances", raw))
     assert (made["state"], made["result"]["state"]) == ("succeeded", "running"), made
     assert made["location"] == f"/api/instances/{made['result']['id']}"
+    cut_off, gone_on = audited(tmp_path)
+    assert (cut_off[:3], gone_on[:3]) == (("apply", "Instance", raw["name"]),) * 2
+    # What was made whole before its server died cannot be made once more, and the audit says so.
+    assert (cut_off[3], gone_on[3]) == ("begun", "begun failed" if point == 4 else "begun done")
+    assert cut_off[4] == gone_on[4]  # by the same caller
 
     # A restart is done once: the request's id is in the object's mark.
     acted = dies(tmp_path, "after:2", "POST", f"{path}/actions/restart", {"force": True})

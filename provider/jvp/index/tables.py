@@ -61,6 +61,8 @@ class OperationRow(Base):
     """What the object is called."""
     what: Mapped[str] = mapped_column(Text)
     caller: Mapped[str] = mapped_column(String(200))
+    by: Mapped[dict[str, Any] | None]
+    """The same for the audit."""
     state: Mapped[str] = mapped_column(String(20))
     request: Mapped[str | None] = mapped_column(String(64), unique=True)
     """A digest of the caller's Idempotency-Key."""

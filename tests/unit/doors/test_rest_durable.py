@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jvp.core.audit import Caller
 from jvp.core.errors import Unreachable
 from jvp.core.work import Work
 from jvp.doors.rest import durable
@@ -20,6 +21,7 @@ from jvp.index.ledger import Ledger
 from jvp.index.store import Index
 
 SOON_S = 30.0
+BY = Caller("token anna", "rest", "192.0.2.1")
 
 
 class House:
@@ -33,12 +35,13 @@ class House:
         self.operations.publish = lambda kind, document: self.told.append((kind, document["state"]))
         self.operations.durable = self.durable = Durable(self.operations, self.ledger, lambda: node, self.made_again)
 
-    def made_again(self, call: dict[str, Any], _work: Work) -> Answer:
+    def made_again(self, call: dict[str, Any], work: Work) -> Answer:
+        assert work.caller == BY
         self.again.append(call)
         return Answer(200, {"name": "made again"})
 
     def start(self, run: Callable[[Work], Answer], call: dict[str, Any] | None = None, **asked: Any) -> Operation:
-        return self.operations.start("PUT /x", "anna", run, 60, Asked(call=call, kind="Network", **asked))
+        return self.operations.start("PUT /x", "anna", run, 60, Asked(call=call, kind="Network", by=BY, **asked))
 
     def state(self, id: str) -> str:
         """As the index has it."""
@@ -130,7 +133,7 @@ def test_what_another_server_left_is_gone_on_with_or_reported(url: str, house: H
         ("elsewhere", 60, {"node": "m"}),
         ("long ago elsewhere", -120, {"node": "m"}),
     ):
-        operation = Operation(Asked().id, "PUT /x", "anna", Work(), Asked(call={"name": name}, kind="Network"))
+        operation = Operation(Asked().id, "PUT /x", "anna", Work(), Asked(call={"name": name}, kind="Network", by=BY))
         ids[name] = operation.id
         dead.ledger.add({**operation.columns("n"), **more}, seconds)
     dead.ledger.cancel(ids["cancelled"])

@@ -106,12 +106,13 @@ class Durable:
         if stopping and not operation.is_cancelled and operation.is_cut_off:
             if operation.asked.call is not None:
                 return self._leave(operation)
-            operation.problem = _interrupted(NOT_KEPT)
+            if operation.answer is None:
+                operation.problem = _interrupted(NOT_KEPT)
         try:
             if not self._end(operation):
                 operation.leave()  # another server has taken it
                 return True
-        except JvpError as error:
+        except Exception as error:  # whoever waits for it is told in any case
             self._complain(error)
             with self._lock:
                 self._unnoted[operation.id] = operation

@@ -216,7 +216,7 @@ class Operation:
         return {
             "id": self.id, "node": node, "kind": asked.kind, "object": sentence(asked.object),
             "place": sentence(asked.place)[:PLACE_MAX], "what": self.what, "caller": self.caller,
-            "call": asked.call, "tries": 1,
+            "by": asdict(asked.by) if asked.by is not None else None, "call": asked.call, "tries": 1,
             "request": key.id if key is not None else None, "digest": key.request if key is not None else None,
         }  # fmt: skip
 
@@ -237,7 +237,8 @@ class Operation:
     def of(cls, row: OperationRow) -> Operation:
         """From the index."""
         key = Key(row.request, row.digest or "") if row.request is not None else None
-        asked = Asked(row.id, key, row.kind, row.object, row.place, row.call)
+        by = Caller(**row.by) if row.by is not None else None
+        asked = Asked(row.id, key, row.kind, row.object, row.place, row.call, by)
         found = cls(row.id, row.what, row.caller, Work(), asked, row.started, is_noted=True)
         found.take_over(row)
         return found

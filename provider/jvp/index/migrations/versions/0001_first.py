@@ -13,6 +13,7 @@ _DOCUMENT = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 def upgrade() -> None:
     _tokens()
     _operations()
+    _servers()
     _audit()
     _inventory()
 
@@ -43,6 +44,7 @@ def _operations() -> None:
         sa.Column("place", sa.String(500), nullable=False),
         sa.Column("what", sa.Text, nullable=False),
         sa.Column("caller", sa.String(200), nullable=False),
+        sa.Column("by", _DOCUMENT),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("request", sa.String(64)),
         sa.Column("digest", sa.String(64)),
@@ -61,6 +63,9 @@ def _operations() -> None:
     op.create_index("ix_operations_started", "operations", ["started"])
     op.create_index("ix_operations_ended", "operations", ["ended"])
     op.create_index("ix_operations_place", "operations", ["kind", "place"])
+
+
+def _servers() -> None:
     op.create_table(
         "servers",
         sa.Column("id", sa.String(36), nullable=False),
