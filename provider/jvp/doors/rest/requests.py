@@ -80,10 +80,6 @@ class Door:
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)
         return Pending(operation, limit_s, _answered)
 
-    def change(self, request: Request, verb: str, wait: str, run: Callable[[Work], Answer]) -> Response:
-        """The same for what cannot be made again from what is written down: an upload."""
-        return Pending(self._begun(request, verb, run, Asked()), max(SOON_S, seconds(wait)), _answered)
-
     def _begun(self, request: Request, verb: str, run: Callable[[Work], Answer], asked: Asked) -> Operation:
         timeout_s = duration_s(getattr(self.provider.timeouts, verb))
         what = sentence(masked(f"{request.method} {request.url.path}"))
