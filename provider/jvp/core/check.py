@@ -57,7 +57,8 @@ def check(model: type[S], raw: Bag) -> Checked[S]:
     """Validate `raw`. Unknown values pass; what can be known about the rest is checked."""
     hidden = secret_paths(raw)
     try:
-        spec = model.model_validate(_set(raw))
+        # A property has one name: of a second one no door could tell what it hides, or who may set it.
+        spec = model.model_validate(_set(raw), by_alias=True, by_name=False)
     except ValidationError as error:
         return Checked(raw, tuple(_quiet(failure, model, raw) for failure in _failures(model, raw, error)), None, raw)
     broken = tuple(_quiet(Failure(path, sentence), model, raw) for path, sentence in spec.rules())

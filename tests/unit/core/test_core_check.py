@@ -64,6 +64,7 @@ def test_what_is_set_to_the_default_is_set() -> None:
     [
         ({"colur": "red"}, "colur", 'there is no property "colur"; did you mean "colour"?'),
         ({"rear_doors": 2, "reardoors": 2}, "reardoors", 'there is no property "reardoors"; did you mean "rearDoors"?'),
+        ({"rear_doors": 2}, "rear_doors", 'there is no property "rear_doors"; did you mean "rearDoors"?'),
         ({"engine": {"pwer": 1}}, "engine.pwer", 'there is no property "pwer"; did you mean "power"?'),
         ({"wheels": [{"name": "a"}, {"name": "b", "siez": "1GiB"}]}, "wheels[1].siez", 'did you mean "size"?'),
         ({"engine": {"zzz": 1}}, "engine.zzz", 'there is no property "zzz"; there are: code, fuel, power'),

@@ -315,6 +315,17 @@ def test_what_reaches_into_the_node_takes_an_admin(
     assert caller(app, index, "admin")("POST", path, body).status_code != 403
 
 
+def test_the_name_of_a_property_in_python_is_none(app: FastAPI, index: Index) -> None:
+    operator = caller(app, index, "operator")
+    for path, body, name in (
+        ("/api/instances", {"name": "x", "direct_kernel": {"kernel": "/boot/vmlinuz"}}, "direct_kernel"),
+        ("/api/volumes", {"name": "x", "pool": "p", "image_path": "/etc/shadow"}, "image_path"),
+    ):
+        answer = operator("POST", f"{path}?plan=true", body)
+        assert answer.status_code == 422
+        assert [one["pointer"] for one in answer.json()["errors"]] == [f"/{name}"]
+
+
 def test_what_an_admin_declared_may_be_sent_back() -> None:
     there = {"path": "/srv/x/", "source": {"device": "/dev/sdb"}, "disks": [{"name": "a", "volume": "/srv/v"}]}
     pool, instance = registry.TYPES["StoragePool"].spec, registry.TYPES["Instance"].spec
