@@ -36,6 +36,13 @@ def test_a_guest_is_heard_of_whoever_acts_and_after_a_while_away(bench: Bench, t
             assert "paused" not in missed
         with rest.listening("1") as heard:
             assert heard.until("gap")[0][0] == "gap"
+        with rest.listening(names=f"{name}-net") as heard:
+            rest.done("PUT", f"networks/{name}-net", {"mode": "isolated"})
+            told = heard.until("operation", state="succeeded")
+            assert {kind for kind, _ in told} >= {"operation", "audit"}
+            assert next(one["state"] for kind, one in told if kind == "operation") == "running"
+            rest.done("DELETE", f"networks/{name}-net")
+            heard.until("object", event="undefined")
         assert rest.problem("GET", "events?kinds=objects")["errors"][0]["pointer"] == "/kinds"
         assert rest.problem("GET", "events?kind=object")["errors"][0]["pointer"] == "/kind"
 

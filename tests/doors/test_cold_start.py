@@ -162,7 +162,9 @@ assert not answer.diagnostics, answer.diagnostics
     assert imported(program, (*HOST, *OF_KINDS)) == [own]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["warm", "status"], ["token", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["completion", "bash"], ["warm", "status"], ["token", "--help"], ["events", "--help"]]
+)
 def test_a_command_that_asks_no_node_needs_no_models(words: list[str]) -> None:
     program = f"""
 import contextlib, io, sys

@@ -64,7 +64,9 @@ def run(rest: Rest, node: SystemHost) -> Counter[str]:
     from schemathesis.core.transport import Response
     from schemathesis.specs.openapi import checks
 
-    schema = schemathesis.openapi.from_dict(rest.ask("GET", "openapi.json").json())
+    document = rest.ask("GET", "openapi.json").json()
+    del document["paths"]["/api/events"]  # it ends when its listener goes
+    schema = schemathesis.openapi.from_dict(document)
     ours = [checks.response_schema_conformance, checks.content_type_conformance, checks.status_code_conformance]
     seen = Counter[str]()
 

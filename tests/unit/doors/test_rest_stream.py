@@ -282,6 +282,11 @@ def test_what_no_kind_is_is_refused_and_an_id_that_is_none_is_forgotten() -> Non
 
 def test_names_are_those_of_the_documents_alone() -> None:
     takes = events._filter(frozenset({"object", "audit"}), "web-?,*.db")
+    operations = events._filter(frozenset({"operation"}), "web-?")
+    assert operations(Event(1, "operation", {"ref": "web-1"}, ""))
+    assert operations(Event(1, "operation", {"ref": "pool/web-1"}, ""))
+    assert not operations(Event(1, "operation", {"ref": "web-1/data"}, ""))
+    assert not operations(Event(1, "operation", {}, ""))
 
     def takes_(kind: str, **document: Any) -> bool:
         return takes(Event(1, kind, document, ""))

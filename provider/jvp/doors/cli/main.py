@@ -12,7 +12,7 @@ from typing import Any
 
 import jvp
 from jvp.core.errors import JvpError, incomplete
-from jvp.doors.cli import audit, completion, index, kinds, pulumi, serve, terraform, warm
+from jvp.doors.cli import audit, completion, events, index, kinds, pulumi, serve, terraform, warm
 from jvp.doors.cli.late import Parser
 
 
@@ -48,6 +48,7 @@ def parser() -> Parser:
     serve.add_to(commands)
     terraform.add_to(commands)
     index.add_to(commands)
+    events.add_to(commands)
     warm.add_to(commands)
     completion.add_to(commands)
     return root

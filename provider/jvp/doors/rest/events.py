@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
@@ -108,10 +108,16 @@ def _filter(kinds: frozenset[str], names: str | None) -> Callable[[Event], bool]
             return "object" in kinds
         if event.kind not in kinds:
             return False
-        name = event.document.get("name")
-        return patterns is None or (isinstance(name, str) and any(fnmatchcase(name, one) for one in patterns))
+        return patterns is None or any(fnmatchcase(name, one) for name in _names(event.document) for one in patterns)
 
     return takes
+
+
+def _names(document: Mapping[str, Any]) -> Iterator[str]:
+    """What its object is called: an operation tells what the request called it, of a volume with its pool."""
+    for name in (document.get("name"), str(document.get("ref") or "").rpartition("/")[2]):
+        if isinstance(name, str) and name:
+            yield name
 
 
 def _last(text: str | None) -> int | None:

@@ -16,6 +16,7 @@ from jvp.core.types import utc_text
 from jvp.core.work import Progress, Work
 from jvp.doors.rest import keys
 from jvp.doors.rest.keys import Key
+from jvp.doors.rest.login import masked
 
 if TYPE_CHECKING:
     from jvp.index.tables import OperationRow
@@ -194,6 +195,8 @@ class Operation:
         }  # fmt: skip
         if self.asked.kind:
             found["kind"] = self.asked.kind
+        if self.asked.place:
+            found["ref"] = sentence(masked(self.asked.place))
         if self.progress and not self.done.is_set():
             found["progress"] = self.progress
         if self.transferred is not None:

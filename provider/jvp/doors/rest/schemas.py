@@ -39,6 +39,7 @@ OPERATION: Json = {
         "what": {"type": "string", "description": "The request."},
         "caller": {"type": "string", "description": "Who asked."},
         "kind": {"type": "string", "description": "The kind of the object, like Instance."},
+        "ref": {"type": "string", "description": "The object as the request calls it: its name, POOL/NAME or its id."},
         "state": {
             "enum": ["running", "cancelling", "succeeded", "failed", "cancelled", "interrupted"],
             "type": "string",

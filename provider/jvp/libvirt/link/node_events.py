@@ -16,7 +16,7 @@ import libvirt
 
 from jvp.core.errors import JvpError
 from jvp.core.happened import Happened
-from jvp.core.text import harmless, shortened
+from jvp.core.text import harmless, sentence, shortened
 from jvp.core.work import Work, running
 from jvp.libvirt.link import event_words, handles, told
 from jvp.libvirt.link.errors import libvirt_errors, reason
@@ -63,13 +63,13 @@ class NodeEvents:
                     if missing:
                         self._gap("the node was not heard for a while")
                     if refused:
-                        self._gap(f"some objects of the node are not heard of: {refused}")
+                        self._gap(sentence(f"some objects of the node are not heard of: {refused}"))
                     last = ""
                     self.ready.set()
                     self._until_lost(connection)
             except JvpError as error:
                 if str(error) != last and not self._stopped:
-                    self._gap(f"nothing is heard of objects until the node answers: {error}")
+                    self._gap(sentence(f"nothing is heard of objects until the node answers: {error}"))
                 last = str(error)
                 self.ready.set()
                 self._look.wait(AGAIN_S)
