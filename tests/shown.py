@@ -31,9 +31,13 @@ SHOWN = (
     Shown(f"{_PARITY}[addresses_that_are_reserved]", _FOUR, "N8"),
     Shown(f"{_PARITY}[sizes_in_another_spelling]", _FOUR, "O1 O2 O4 O5"),
     Shown(f"{_PARITY}[what_stands_on_a_template]", _FOUR, "O6 T1 T4 T5 T6 T7"),
+    Shown(f"{_PARITY}[a_snapshot_of_an_instance]", _FOUR, "V13 S3"),
     Shown(f"{_PARITY}[changed_out_of_band]", _FOUR, "X7"),
     Shown(f"{_PARITY}[imported_and_unchanged]", "pulumi terraform", "X7"),
-    Shown(f"{_ASKED}::test_every_door_answers_the_same", f"{_FOUR} dynamic", "V6 V7 V8 P3 P4 O3 O4 T2 T3 N3 N4 N9"),
+    Shown(
+        f"{_ASKED}::test_every_door_answers_the_same", f"{_FOUR} dynamic",
+        "V6 V7 V8 S1 S2 P3 P4 O3 O4 T2 T3 N3 N4 N9",
+    ),
     Shown(f"{_ASKED}::test_every_door_acts_the_same", "rest cli", "V2 V3 V4 P5 P6 P7 N5 N6"),
     Shown(f"{_ASKED}::test_every_door_acts_the_same", "pulumi terraform", "V4 P7"),
     Shown(

@@ -37,6 +37,7 @@ class Bench:
     network: Stored | None = None
     volumes: list[Stored] = field(default_factory=list)
     numbers: Any = field(default_factory=count)
+    machines: list[Stored] = field(default_factory=list)
 
     def name(self, stem: str = "x") -> str:
         return f"{self.prefix}{stem}{next(self.numbers)}"
@@ -72,6 +73,15 @@ class Bench:
         assert steady(read.state) == steady(stored.state)
         assert read.inputs == stored.inputs
         return read
+
+    def machine(self) -> Stored:
+        """A stopped instance for who needs one, made when it is first asked for."""
+        if not self.machines:
+            assert self.pool is not None
+            raw = {"name": self.name("machine"), "memory": "32MiB", "powerState": "stopped",
+                   "rootDisk": {"pool": self.pool.id, "size": "1MiB"}}  # fmt: skip
+            self.machines.append(self.create("Instance", "machine", raw).stored)
+        return self.machines[0]
 
     def delete(self, token: str, stored: Stored) -> None:
         self.calls.delete(token, stored, Work())
@@ -111,6 +121,8 @@ def furnished(plain_bench: Bench) -> Iterator[Bench]:
         raw = {"name": bench.name(label), "pool": bench.pool.id, "size": "1MiB", "format": format}
         bench.volumes.append(bench.create("Volume", label, raw).stored)
     yield bench
+    for machine in bench.machines:
+        bench.delete("Instance", machine)
     for volume in bench.volumes:
         bench.delete("Volume", volume)
     bench.delete("Network", bench.network)
@@ -118,8 +130,11 @@ def furnished(plain_bench: Bench) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(furnished: Bench, leftovers: None) -> Bench:
-    return furnished
+def bench(furnished: Bench, leftovers: None) -> Iterator[Bench]:
+    there = len(furnished.machines)
+    yield furnished
+    while len(furnished.machines) > there:
+        furnished.delete("Instance", furnished.machines.pop())
 
 
 @pytest.fixture

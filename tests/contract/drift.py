@@ -395,6 +395,13 @@ TEMPLATE_NOT_READ = {
     "os": "recorded with the image",
 }
 
+SNAPSHOT_NOT_READ = {
+    "name": "another name is another snapshot",
+    "instance": "a snapshot of another instance is another snapshot",
+    "quiesce": "a setting of our own",
+    "description": "recorded with the snapshot",
+}
+
 INSTANCE_NOT_READ = {
     "template": "what the root disk was made from does not change: it is recorded in the mark",
     "virtType": "needs a node with KVM to be changed to anything else",

@@ -104,6 +104,19 @@ def foreign_domain(bench: Any, raw: Bag) -> Any:
     return bench.connection.defineXML(etree.tostring(root, encoding="unicode"))
 
 
+def record_of(bench: Any, token: str, object_id: str) -> Path:
+    """The file of the record of what bears no mark itself."""
+    holder, _, name = object_id.partition("/")
+    if token == "Snapshot":
+        holder, name = bench.pool.id, f"jvp-{holder}-snap-{name}"
+    folder = etree.fromstring(bench.connection.storagePoolLookupByUUIDString(holder).XMLDesc(0)).findtext("target/path")
+    return Path(folder or "") / f".jvp-{'template@' * (token == 'Template')}{name}.json"
+
+
+def snapshot(bench: Any, name: str) -> Bag:
+    return {"name": name, "instance": bench.machine().id}
+
+
 KINDS = [
     Kind("network", "Network", network, lambda raw: {**raw, "autostart": False}, foreign_network),
     Kind("pool", "StoragePool", pool, lambda raw: {**raw, "autostart": False}, foreign_pool),
@@ -122,5 +135,9 @@ KINDS = [
     Kind(
         "running instance", "Instance", running, lambda raw: {**raw, "autostart": True}, foreign_domain,
         lambda raw: ({**raw, "disks": [{"name": "a", "volume": "no-such/x"}]}, "disks[0].volume", "pool"),
+    ),
+    Kind(
+        "snapshot", "Snapshot", snapshot, lambda raw: {**raw, "description": "before the upgrade"}, None,
+        lambda raw: ({**raw, "instance": "no-such"}, "instance", "machine"),
     ),
 ]  # fmt: skip

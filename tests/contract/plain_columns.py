@@ -255,7 +255,7 @@ class Cli(Plain):
         words = self._renaming(token, label, raw) or ["apply", "-f", self._written(token, raw)]
         code, _, complaints = self._jvp(*words)
         self.kept[label] = Kept(
-            token, f"{raw['pool']}/{raw['name']}" if token in ("Volume", "Template") else raw["name"]
+            token, f"{raw[within]}/{raw['name']}" if (within := registry.TYPES[token].within) else raw["name"]
         )
         return complaints if code == exits.PARTIAL else []
 

@@ -98,7 +98,7 @@ class Scene:
 def same(text: str) -> str:
     """Without uuids, what is made of them, and each engine's own command of an import."""
     text = re.sub(r", or import it.*? import .* ", ", or import ", text)
-    text = GUID.sub("UUID", text)
+    text = re.sub(r"-layer[0-9a-f]{12}n", "-layerSERIALn", GUID.sub("UUID", text))
     # Of a mark, what was declared: each door says in its own way who declares it.
     text = re.sub(r"<metadata>.*?(<jvp:declared|</metadata>)", r"<metadata>\1", text, flags=re.DOTALL)
     text = re.sub(r"[0-9a-f]{16}\$[0-9a-f]{32}", "DIGEST", text)

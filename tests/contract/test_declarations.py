@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -13,7 +12,15 @@ import pytest
 from lxml import etree
 from tests.contract.conftest import Bag, Bench, domain_of
 from tests.contract.counted import counting
-from tests.contract.kinds import KINDS, Kind, foreign_domain, foreign_network, foreign_pool, foreign_volume
+from tests.contract.kinds import (
+    KINDS,
+    Kind,
+    foreign_domain,
+    foreign_network,
+    foreign_pool,
+    foreign_volume,
+    record_of,
+)
 
 from jvp.core.declaration import Declaration, Noted
 from jvp.core.identity import DeclaredBy, Key
@@ -61,12 +68,6 @@ def update(bench: Bench, token: str, stored: Stored, raw: Bag, key: Key | None =
 
 def tops(found: Declaration) -> set[str]:
     return {name[0] for name in found.names}
-
-
-def record_of(bench: Bench, token: str, object_id: str) -> Path:
-    uuid, _, name = object_id.partition("/")
-    folder = value(parse(bench.connection.storagePoolLookupByUUIDString(uuid).XMLDesc(0)), "target/path") or ""
-    return Path(folder) / f".jvp-{'template@' * (token == 'Template')}{name}.json"
 
 
 def definition(bench: Bench, token: str, object_id: str) -> Element:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.contract.conftest import Bench
-from tests.contract.kinds import KINDS, Kind
+from tests.contract.kinds import KINDS, Kind, record_of
 
 from jvp.core.errors import NameTaken
 from jvp.core.identity import DeclaredBy
@@ -33,10 +32,8 @@ def noted(bench: Bench, token: str, object_id: str) -> DeclaredBy | None:
         pool = pool_mark.noted(parse(bench.connection.storagePoolLookupByUUIDString(object_id).XMLDesc(1)))
         return pool.mark.declared_by if pool is not None else None
     else:
-        uuid, _, name = object_id.partition("/")
-        folder = parse(bench.connection.storagePoolLookupByUUIDString(uuid).XMLDesc(0)).findtext("target/path")
-        record = f".jvp-{'template@' * (token == 'Template')}{name}.json"
-        return DeclaredBy.read(json.loads((Path(folder or "") / record).read_text().rstrip("\0")).get("declaredBy"))
+        record = record_of(bench, token, object_id)
+        return DeclaredBy.read(json.loads(record.read_text().rstrip("\0")).get("declaredBy"))
     return marks.parsed(element).declared_by if element is not None else None
 
 

@@ -32,7 +32,7 @@ from jvp.resources.registry import FUNCTIONS, TYPES
 
 Bag = dict[str, Any]
 ITEMS = {"StoragePool": "storagePools", "Template": "templates", "Volume": "volumes", "Network": "networks",
-         "Instance": "instances"}  # fmt: skip
+         "Instance": "instances", "Snapshot": "snapshots"}  # fmt: skip
 
 
 def listed(bench: Bench, token: str, **filters: Any) -> list[Bag]:

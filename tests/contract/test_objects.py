@@ -187,7 +187,7 @@ def test_what_nobody_of_ours_made_is_shown_and_changed_by_force_alone(
     bench: Bench, objects: Objects, kind: Kind
 ) -> None:
     if kind.foreign is None:
-        pytest.skip("a template is always one of ours")
+        pytest.skip(f"a {kind.id} is always one of ours")
     raw = kind.minimal(bench, bench.name("foreign"))
     where = place(objects, kind.token, raw)
     foreign = kind.foreign(bench, raw)

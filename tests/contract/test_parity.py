@@ -98,6 +98,24 @@ def sizes_in_another_spelling(scene: Scene) -> None:
 
 
 @scenario
+def a_snapshot_of_an_instance(scene: Scene) -> None:
+    machine = {**kinds.stopped(scene.bench, scene.name), "disks": [], "nics": []}
+    scene.up("Instance", machine, "machine")
+    raw = {"name": f"{scene.name}-s", "instance": scene.name}
+    assert scene.plan("Snapshot", raw).action == "create"
+    assert scene.up("Snapshot", raw).action == "create"
+    assert scene.outputs["disks"] == ["root"]
+    assert scene.up("Snapshot", raw).action == "none"
+    assert scene.up("Instance", machine, "machine").action == "none"
+    described = {**raw, "description": "before the upgrade"}
+    assert scene.up("Snapshot", described) == Told("update", frozenset({"description"}))
+    assert scene.up("Snapshot", {**described, "name": f"{scene.name}-t"}).action == "replace"
+    for label in ("one", "machine"):
+        told = scene.note(scene.column.destroy(label))
+        assert told.action == "gone", told
+
+
+@scenario
 def secrets(scene: Scene) -> None:
     raw = kinds.stopped(scene.bench, scene.name)
     users = [{"name": "u", "password": "never-to-be-shown"}]

@@ -65,15 +65,18 @@ def test_every_door_answers_the_same(bench: Bench, columns: list[Column]) -> Non
         ("Template", bench.create("Template", name, {**kinds.template(bench, f"{name}-t"), "os": "debian"}).stored),
         ("Instance", bench.create("Instance", name, kinds.running(bench, name)).stored),
     ]
+    taken = bench.create("Snapshot", name, {"name": f"{name}-s", "instance": name, "description": "one"}).stored
+    made.append(("Snapshot", taken))
     places = [(one.id, f"{bench.pool.state['name']}/{one.state['name']}") for one in (made[0][1], bench.volumes[0])]
     subjects = {
         "instance": (made[1][1].id, name), "network": (bench.network.id, bench.network.state["name"]),
         "storagePool": (bench.pool.id, bench.pool.state["name"]), "template": places[0], "volume": places[1],
+        "snapshot": (taken.id, f"{name}/{name}-s"),
     }  # fmt: skip
     filters: dict[str, Bag] = {
         "getInstances": {"state": "running", "network": bench.network.id}, "getNetworks": {"mode": "nat"},
         "getStoragePools": {"state": "running"}, "getTemplates": {"os": "debian"},
-        "getVolumes": {"attached": True, "pool": bench.pool.id},
+        "getVolumes": {"attached": True, "pool": bench.pool.id}, "getSnapshots": {"instance": name},
     }  # fmt: skip
     try:
         for function in registry.FUNCTIONS:

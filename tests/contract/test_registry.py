@@ -46,6 +46,9 @@ def definition(bench: Bench, kind: Kind, stored: Stored) -> str:
         return str(connection.storagePoolLookupByUUIDString(stored.id).XMLDesc(1))
     if kind.token == "Instance":
         return str(connection.lookupByUUIDString(stored.id).XMLDesc(2))
+    if kind.token == "Snapshot":
+        assert bench.pool is not None
+        stored = bench.pool
     holder = connection.storagePoolLookupByUUIDString(stored.id.partition("/")[0])
     holder.refresh(0)  # a volume's XML tells more after one, whoever asked for it
     return "".join(sorted(described(volume) for volume in holder.listAllVolumes(0)))
@@ -170,8 +173,7 @@ def test_import_by_name_and_by_id_writes_nothing_and_previews_empty(bench: Bench
     stored = bench.create(kind.token, name, raw).stored
     try:
         before = definition(bench, kind, stored)
-        holder = f"{bench.pool.state['name']}/" if kind.token in ("Volume", "Template") and bench.pool else ""
-        for reference in (stored.id, f"{holder}{name}"):
+        for reference in (stored.id, bench.calls.handlers[kind.token].place(stored.state)):
             found = bench.calls.import_(kind.token, reference, Work())
             assert found is not None
             assert found.id == stored.id
@@ -214,7 +216,7 @@ def test_import_of_nothing_names_what_there_is(bench: Bench, kind: Kind) -> None
 
 def test_a_foreign_object_of_the_name_is_left_as_it_is(bench: Bench, kind: Kind) -> None:
     if kind.foreign is None:
-        pytest.skip("a template's name is its volume's with a digest: nothing foreign can hold it")
+        pytest.skip(f"nothing foreign can hold the name of a {kind.id}: it is one in a name of ours")
     name = bench.name("foreign")
     raw = kind.minimal(bench, name)
     foreign = kind.foreign(bench, raw)
@@ -332,7 +334,10 @@ def test_a_missing_reference_names_those_that_exist(bench: Bench, kind: Kind) ->
         bench.create(kind.token, name, raw)
     assert dotted(caught.value.path) == path
     assert "no-such" in caught.value.message
-    assert {"pool": bench.pool, "network": bench.network}[named].state["name"] in caught.value.message
+    machine = bench.machines[0] if bench.machines else None
+    there = {"pool": bench.pool, "network": bench.network, "machine": machine}[named]
+    assert there is not None
+    assert there.state["name"] in caught.value.message
 
 
 def test_an_unknown_property_is_refused_offline(furnished: Bench, kind: Kind) -> None:

@@ -92,7 +92,7 @@ def test_the_examples_can_be_sent(bench: Bench, rest: Rest, document: Json) -> N
     raw = json.loads(json.dumps(EXAMPLES).replace('"lab"', f'"{stem}"').replace("lab/data", f"{stem}/data"))
     raw["StoragePool"]["path"] = f"{bench.folder}/{stem}"
     raw["Network"]["cidr"] = bench.cidr()
-    raw["Instance"]["name"] = f"{stem}-web"
+    raw["Instance"]["name"] = raw["Snapshot"]["instance"] = f"{stem}-web"
     paths = {}
     for call, path in ((call, path) for path, found in document["paths"].items() for call in found.values()):
         if call["operationId"].startswith("create"):
@@ -100,7 +100,7 @@ def test_the_examples_can_be_sent(bench: Bench, rest: Rest, document: Json) -> N
             paths[token] = path.removeprefix("/api/")
             assert call["requestBody"]["content"]["application/json"]["example"] == EXAMPLES[token]
     made = []
-    for token in ("StoragePool", "Network", "Template", "Volume", "Instance"):
+    for token in ("StoragePool", "Network", "Template", "Volume", "Instance", "Snapshot"):
         plan = rest.ask("POST", paths[token], raw[token], params={"plan": "true"})
         assert plan.status_code == 200, plan.text
         if token != "Template":

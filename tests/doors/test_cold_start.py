@@ -30,9 +30,11 @@ DECLARED = {
     "jvp_volume": {"name": "a", "pool": "p", "size": "1MiB"},
     "jvp_network": {"name": "a", "cidr": "10.9.0.0/24"},
     "jvp_instance": {"name": "a", "iso": "p/cd"},
+    "jvp_snapshot": {"name": "a", "instance": "i"},
 }
 OF_KINDS = tuple(f"jvp.resources.{name}" for name in (
     "storage.pool_model", "storage.template_model", "storage.volume_model", "network.model", "instance.model",
+    "snapshot.model",
 ))  # fmt: skip
 """Their models, in the same order."""
 

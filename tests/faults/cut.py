@@ -20,10 +20,10 @@ from typing import Any
 WRITES = {
     "virConnect": "createXML defineXML defineXMLFlags networkCreateXML networkDefineXML storagePoolCreateXML "
     "storagePoolDefineXML",
-    "virDomain": "attachDeviceFlags blockResize create createWithFlags destroy destroyFlags detachDevice "
-    "detachDeviceAlias detachDeviceFlags managedSaveRemove pMWakeup rename resume setAutostart setMaxMemory setMemory "
-    "setMemoryFlags setMetadata setVcpus setVcpusFlags shutdown shutdownFlags suspend undefine undefineFlags "
-    "updateDeviceFlags",
+    "virDomain": "attachDeviceFlags blockCommit blockJobAbort blockResize create createWithFlags destroy destroyFlags "
+    "detachDevice detachDeviceAlias detachDeviceFlags managedSaveRemove pMWakeup rename resume setAutostart "
+    "setMaxMemory setMemory setMemoryFlags setMetadata setVcpus setVcpusFlags shutdown shutdownFlags snapshotCreateXML "
+    "suspend undefine undefineFlags updateDeviceFlags",
     "virNetwork": "create destroy setAutostart undefine update",
     "virStoragePool": "build create createXML createXMLFrom delete destroy refresh setAutostart undefine",
     "virStorageVol": "delete resize upload wipe",

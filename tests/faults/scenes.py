@@ -56,7 +56,17 @@ class Stage:
         self._made.close()
 
     def scene(self, name: str) -> Scene:
+        if name.startswith("snapshot"):
+            return self._snapshot(name, "running" if name.endswith("live") else "stopped")
         return next(one for one in self.scenes() if one.name == name)
+
+    def _snapshot(self, name: str, power: str) -> Scene:
+        """Of a machine of its own, which is made for it."""
+        disk = self._make("Volume", f"{name}-data", {"pool": self.pool, "size": "8MiB", "format": "raw"})
+        machine = {"memory": "64MiB", "template": self.template, "shutdownTimeout": "0s", "powerState": power,
+                   "disks": [{"name": "data", "volume": disk}]}  # fmt: skip
+        wanted = {"instance": self._make("Instance", f"{name}-machine", machine)}
+        return Scene(name, "Snapshot", wanted, {**wanted, "description": "before the upgrade"})
 
     def scenes(self) -> list[Scene]:
         pool, disk = {"pool": self.pool}, {"name": "data", "volume": self.data}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import extent
 
 from faults.forks import Forks
 from faults.scenes import Stage
@@ -23,12 +24,12 @@ from jvp.core.stored import Stored
 CREATED = (
     "network", "pool", "pool-there", "volume", "volume-overlay", "volume-copy", "volume-converted", "volume-cloned",
     "volume-image", "template", "instance", "instance-seed", "instance-kept", "instance-off", "instance-iso",
-    "instance-uefi",
+    "instance-uefi", "snapshot-live", *(("snapshot",) if extent.everything() else ()),
 )  # fmt: skip
 READ = ("network", "pool", "volume", "template", "instance-kept")
 DELETED = (
     "network", "pool", "pool-there", "volume", "volume-overlay", "template", "instance", "instance-seed",
-    "instance-kept", "instance-iso", "instance-uefi",
+    "instance-kept", "instance-iso", "instance-uefi", *(("snapshot", "snapshot-live") if extent.everything() else ()),
 )  # fmt: skip
 UPDATED = (
     "network", "network-hosts", "network-hosts-gone", "pool", "volume", "template", "instance",

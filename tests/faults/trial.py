@@ -15,8 +15,8 @@ from hosts.inventory import difference, inventory, remove
 from jvp.core.stored import Stored
 
 LONG = {
-    "virDomain": "attachDeviceFlags blockResize create createWithFlags destroy destroyFlags detachDevice "
-    "detachDeviceAlias detachDeviceFlags managedSaveRemove updateDeviceFlags",
+    "virDomain": "attachDeviceFlags blockCommit blockJobAbort blockResize create createWithFlags destroy destroyFlags "
+    "detachDevice detachDeviceAlias detachDeviceFlags managedSaveRemove snapshotCreateXML updateDeviceFlags",
     "virNetwork": "create destroy",
     "virStoragePool": "build create createXML createXMLFrom refresh",
     "virStorageVol": "delete resize wipe",
@@ -75,7 +75,7 @@ class Trial:
         elif (plan := self.forks("diff", self.token, found, inputs)).replaces:
             self.forks("delete", self.token, found)
             found = self.forks("create", self.token, self.key, inputs).stored
-        elif plan.changes:
+        elif plan.changes or found.unfinished:
             found = self.forks("update", self.token, found, inputs).stored
         found = self.read(found)
         changes = self.forks("diff", self.token, found, inputs).changes

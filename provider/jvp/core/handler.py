@@ -62,6 +62,8 @@ class ResourceType(Generic[S, T]):
     state: ClassVar[type[Spec]]
     named_by: ClassVar[str] = "name"
     """The property by which people know one of them."""
+    within: ClassVar[str] = ""
+    """The property that names what such an object is in, where names are unique in that alone: a volume's `pool`."""
     auto_named: ClassVar[bool] = True
     """Whether `name` may be left out."""
     filters: ClassVar[type[Filters]] = Filters

@@ -77,6 +77,11 @@ class Item(Spec):
         ),
     ] = None
 
+    @property
+    def rank(self) -> tuple[str, ...]:
+        """Where it stands in a list."""
+        return (self.name, self.id)
+
     @classmethod
     def of(cls, **known: Any) -> Self:
         """From what was read, without a check.
@@ -139,7 +144,7 @@ class Listing:
 
 def ordered(items: Iterable[Item]) -> list[Item]:
     """In an order that stays the same as long as the objects do."""
-    return sorted(items, key=lambda item: (item.name, item.id))
+    return sorted(items, key=lambda item: item.rank)
 
 
 def token_of(token: str) -> str:

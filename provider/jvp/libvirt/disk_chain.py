@@ -168,13 +168,17 @@ def standing(view: View, pool: handles.StoragePool, path: str) -> dict[str, str]
     return found
 
 
-def children(view: View, path: str) -> dict[str, str]:
+def children(view: View, path: str, *, fresh: bool = False) -> dict[str, str]:
     """The files of the volumes that stand on the one at `path` themselves, and what each is called: `pool/name`.
 
-    None that is raw: that it stands on something its guest wrote. Raises libvirtError.
+    None that is raw: that it stands on something its guest wrote. `fresh` remembers nothing. Raises libvirtError.
     """
     found: dict[str, str] = {}
-    for name in lookup.backing_users(view.node.connection, path):
+    connection = view.node.connection
+    known = (
+        lookup.backing_map(connection, fresh=True).get(path, []) if fresh else lookup.backing_users(connection, path)
+    )
+    for name in known:
         with contextlib.suppress(NotFound):  # gone meanwhile
             volume = view.meant(name)
             if not _is_raw(view, volume):

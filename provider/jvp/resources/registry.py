@@ -27,6 +27,7 @@ _TYPES = {
     "Volume": ("storage.volume_model.VolumeType", "storage.volume.Volumes"),
     "Network": ("network.model.NetworkType", "network.handler.Networks"),
     "Instance": ("instance.model.InstanceType", "instance.handler.Instances"),
+    "Snapshot": ("snapshot.model.SnapshotType", "snapshot.handler.Snapshots"),
 }
 """What is declared and what has the verbs, in the order in which they stand on each other."""
 _FUNCTIONS = {
@@ -35,6 +36,7 @@ _FUNCTIONS = {
     "getNetwork": "network.functions.GetNetwork",
     "getNetworkLeases": "network.functions.GetNetworkLeases",
     "getNode": "node.GetNode",
+    "getSnapshot": "snapshot.functions.GetSnapshot",
     "getStoragePool": "storage.functions.GetStoragePool",
     "getTemplate": "storage.functions.GetTemplate",
     "getVolume": "storage.functions.GetVolume",

@@ -14,6 +14,8 @@ from .get_network import *
 from .get_network_leases import *
 from .get_networks import *
 from .get_node import *
+from .get_snapshot import *
+from .get_snapshots import *
 from .get_storage_pool import *
 from .get_storage_pools import *
 from .get_template import *
@@ -25,6 +27,7 @@ from .network import *
 from .provider import *
 from .refresh_storage_pool import *
 from .restart_instance import *
+from .snapshot import *
 from .storage_pool import *
 from .template import *
 from .volume import *
@@ -50,6 +53,7 @@ _utilities.register(
    "jvp:index:Network": "Network",
    "jvp:index:RefreshStoragePool": "RefreshStoragePool",
    "jvp:index:RestartInstance": "RestartInstance",
+   "jvp:index:Snapshot": "Snapshot",
    "jvp:index:StoragePool": "StoragePool",
    "jvp:index:Template": "Template",
    "jvp:index:Volume": "Volume"

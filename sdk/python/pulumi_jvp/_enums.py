@@ -19,6 +19,7 @@ __all__ = [
     'InstanceVirtType',
     'InstanceWaitFor',
     'NetworkMode',
+    'SnapshotQuiesce',
     'StoragePoolSourceFormat',
     'VolumeFormat',
 ]
@@ -111,6 +112,13 @@ class NetworkMode(_builtins.str, Enum):
     ROUTE = "route"
     ISOLATED = "isolated"
     BRIDGE = "bridge"
+
+
+@pulumi.type_token("jvp:index:SnapshotQuiesce")
+class SnapshotQuiesce(_builtins.str, Enum):
+    AUTO = "auto"
+    REQUIRED = "required"
+    NEVER = "never"
 
 
 @pulumi.type_token("jvp:index:StoragePoolSourceFormat")

@@ -32,6 +32,7 @@ __all__ = [
     'NetworkLease',
     'NetworkReservation',
     'ProviderTimeouts',
+    'SnapshotItem',
     'StoragePoolItem',
     'StoragePoolSource',
     'TemplateItem',
@@ -1178,6 +1179,134 @@ class ProviderTimeouts(dict):
         Updating a resource. Format: duration like 90s, 5m or 1h30m. Default: `10m`.
         """
         return pulumi.get(self, "update")
+
+
+@pulumi.output_type
+class SnapshotItem(dict):
+    """
+    A snapshot in a list.
+    """
+    def __init__(__self__, *,
+                 foreign: _builtins.bool,
+                 id: _builtins.str,
+                 instance: _builtins.str,
+                 name: _builtins.str,
+                 allocation_bytes: Optional[_builtins.int] = None,
+                 created_at: Optional[_builtins.str] = None,
+                 declared_by: Optional[_builtins.str] = None,
+                 description: Optional[_builtins.str] = None,
+                 parent: Optional[_builtins.str] = None,
+                 size_bytes: Optional[_builtins.int] = None):
+        """
+        A snapshot in a list.
+
+        :param _builtins.bool foreign: Whether another tool took it, as virsh does: jvp lists it and leaves it alone.
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str instance: The instance's name, or its id where it is not defined any more.
+        :param _builtins.str name: The name.
+        :param _builtins.int allocation_bytes: With details: what the files take that it holds. Unit: bytes.
+        :param _builtins.str created_at: When it was taken, UTC.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str description: With details: what the program says of it.
+        :param _builtins.str parent: With details: the snapshot that it follows.
+        :param _builtins.int size_bytes: What the guest saw of its disks then. Unit: bytes.
+        """
+        pulumi.set(__self__, "foreign", foreign)
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "instance", instance)
+        pulumi.set(__self__, "name", name)
+        if allocation_bytes is not None:
+            pulumi.set(__self__, "allocation_bytes", allocation_bytes)
+        if created_at is not None:
+            pulumi.set(__self__, "created_at", created_at)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if description is not None:
+            pulumi.set(__self__, "description", description)
+        if parent is not None:
+            pulumi.set(__self__, "parent", parent)
+        if size_bytes is not None:
+            pulumi.set(__self__, "size_bytes", size_bytes)
+
+    @_builtins.property
+    @pulumi.getter
+    def foreign(self) -> _builtins.bool:
+        """
+        Whether another tool took it, as virsh does: jvp lists it and leaves it alone.
+        """
+        return pulumi.get(self, "foreign")
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def instance(self) -> _builtins.str:
+        """
+        The instance's name, or its id where it is not defined any more.
+        """
+        return pulumi.get(self, "instance")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter(name="allocationBytes")
+    def allocation_bytes(self) -> Optional[_builtins.int]:
+        """
+        With details: what the files take that it holds. Unit: bytes.
+        """
+        return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="createdAt")
+    def created_at(self) -> Optional[_builtins.str]:
+        """
+        When it was taken, UTC.
+        """
+        return pulumi.get(self, "created_at")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def description(self) -> Optional[_builtins.str]:
+        """
+        With details: what the program says of it.
+        """
+        return pulumi.get(self, "description")
+
+    @_builtins.property
+    @pulumi.getter
+    def parent(self) -> Optional[_builtins.str]:
+        """
+        With details: the snapshot that it follows.
+        """
+        return pulumi.get(self, "parent")
+
+    @_builtins.property
+    @pulumi.getter(name="sizeBytes")
+    def size_bytes(self) -> Optional[_builtins.int]:
+        """
+        What the guest saw of its disks then. Unit: bytes.
+        """
+        return pulumi.get(self, "size_bytes")
 
 
 @pulumi.output_type

@@ -20,6 +20,7 @@ from jvp.resources import registry
 from jvp.resources.instance.model import Instance
 from jvp.resources.network.model import Network
 from jvp.resources.provider import Provider
+from jvp.resources.snapshot.model import Snapshot
 from jvp.resources.storage.pool import StoragePool
 from jvp.resources.storage.template import Template
 from jvp.resources.storage.volume import Volume
@@ -84,6 +85,7 @@ def test_models_and_golden_files(model: type[Spec], golden: dict[str, dict[str, 
         (StoragePool, drift.POOL, drift.POOL_NOT_READ),
         (Volume, drift.VOLUME, drift.VOLUME_NOT_READ),
         (Template, [], drift.TEMPLATE_NOT_READ),
+        (Snapshot, [], drift.SNAPSHOT_NOT_READ),
     ],
 )
 def test_drift(model: type[Spec], table: list[drift.Drift], exempt: dict[str, str]) -> None:
@@ -110,6 +112,10 @@ CLASSES: dict[str, dict[str, tuple[Effect, Any]]] = {
         "source.url": (LIVE, "https://example.org/b"), "source.checksum": (LIVE, "sha256:" + "b" * 64),
         "source.digest": (LIVE, "b" * 64), "source.allowPrivateRedirects": (LIVE, True),
         "source.format": (LIVE, "raw"), "source.upload": (LIVE, "sha256:" + "b" * 64),
+    },
+    "Snapshot": {
+        "name": (NEW, "b"), "instance": (NEW, "j"), "quiesce": (LIVE, "never"),
+        "description": (LIVE, "another"),
     },
     "Volume": {
         "name": (NEW, "b"), "pool": (NEW, "q"), "size": (LIVE, "2GiB"), "format": (NEW, "raw"), "template": (NEW, "u"),
@@ -157,6 +163,7 @@ FULLY: dict[str, dict[str, Any]] = {
     "StoragePool": {"name": "a", "path": "/a", "type": "fs", "source": {"device": "/dev/a", "format": "ext4"}},
     "Template": {"name": "a", "pool": "p", "source": {"path": "/a", "digest": "a" * 64}},
     "Volume": {"name": "a", "pool": "p", "size": "1GiB", "template": "t"},
+    "Snapshot": {"name": "a", "instance": "i", "description": "one"},
     "Network": test_network_model.FULL,
     "Instance": test_instance_model.FULL,
 }
@@ -173,7 +180,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "cloudInit.userData": {**test_instance_model.FULL, "cloudInit": {"userData": "#cloud-config\n"}},
 }  # fmt: skip
 """What a property is changed in that cannot stand in the declaration in full."""
-MODELS = {"StoragePool": StoragePool, "Template": Template, "Volume": Volume, "Network": Network, "Instance": Instance}
+MODELS = {"StoragePool": StoragePool, "Template": Template, "Volume": Volume, "Network": Network, "Instance": Instance,
+          "Snapshot": Snapshot}  # fmt: skip
 
 
 def changed(token: str, name: str) -> tuple[Calls, dict[str, Any], dict[str, Any]]:

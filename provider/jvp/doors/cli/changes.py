@@ -19,7 +19,7 @@ BY = DeclaredBy("cli")
 def create(parsed: argparse.Namespace) -> int:
     """Make an object, or go on with one that an interrupted command has begun."""
     kind, session = known.type_of(parsed.token), Session(parsed)
-    wanted = _named(kind.spec, parsed.reference, options.given(parsed, kind.spec))
+    wanted = _named(kind, parsed.reference, options.given(parsed, kind.spec))
     objects = session.objects()
     with session.work("create", quiet=not parsed.plan) as work:  # what stands in its way the create says
         planned = objects.plan(parsed.token, None, wanted, work)
@@ -35,11 +35,11 @@ def create(parsed: argparse.Namespace) -> int:
     return _done(parsed, kind, applied)
 
 
-def _named(model: Any, reference: str, given: Bag) -> Bag:
-    """The properties with the name; what is in a pool may be named as POOL/NAME."""
-    pool, slash, name = reference.rpartition("/")
-    if slash and "pool" in fields(model) and "pool" not in given:
-        return {"pool": pool, **given, "name": name}
+def _named(kind: Any, reference: str, given: Bag) -> Bag:
+    """The properties with the name; what is in a pool may be named as POOL/NAME, a snapshot as INSTANCE/NAME."""
+    holder, slash, name = reference.rpartition("/")
+    if slash and kind.within and kind.within not in given:
+        return {kind.within: holder, **given, "name": name}
     return {**given, "name": reference}
 
 

@@ -37,9 +37,9 @@ class Document:
 
     @property
     def reference(self) -> str:
-        """How commands name it: what is in a pool by both."""
-        pool = self.properties.get("pool")
-        return f"{pool}/{self.name}" if isinstance(pool, str) else self.name
+        """How commands name it: what is in a pool, or of an instance, by both."""
+        holder = self.properties.get(self.kind.within)
+        return f"{holder}/{self.name}" if isinstance(holder, str) else self.name
 
     def at(self, error: JvpError) -> JvpError:
         """An error with the document that it is about."""

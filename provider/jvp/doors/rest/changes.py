@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 
 from jvp.core.errors import NameTaken, NotFound, dotted
 from jvp.core.identity import DeclaredBy
-from jvp.core.model import fields
 from jvp.core.objects import Found, Objects
 from jvp.core.work import Work
 from jvp.doors.rest import bodies
@@ -75,7 +74,8 @@ class Call:
         """What the object is called on its node, as far as the call tells; empty where it does not."""
         if self.ref is not None:
             return self.ref
-        return "/".join(str(self.given[name]) for name in ("pool", "name") if self.given.get(name) is not None)
+        within = registry.TYPES[self.token].within
+        return "/".join(str(self.given[name]) for name in (within, "name") if self.given.get(name) is not None)
 
     def looked(self, found: Found | None) -> Self:
         """The same, with what a look at the object has told."""
@@ -164,9 +164,10 @@ class Changes:
         Another node, or a pool that is not there or stopped, tells nothing of what it may hold. Raises NotFound.
         """
         pool, slash, _ = ref.rpartition("/")
-        if "pool" not in fields(registry.TYPES[token].spec):
+        within = registry.TYPES[token].within
+        if not within:
             return not slash
-        if not pool or "/" in pool:
+        if not pool or "/" in pool or within != "pool":
             return False
         holder = self.objects.get("StoragePool", pool, work)
         return holder is not None and holder.state["state"] == "running"

@@ -25,4 +25,5 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "disks": [{"name": "data", "volume": "lab/data"}],
         "nics": [{"name": "eth0", "network": "lab"}],
     },
+    "Snapshot": {"name": "before-upgrade", "instance": "web"},
 }

@@ -194,14 +194,15 @@ class Routes:
 
     def _place(self, there: Found) -> Bag:
         """What an object that is there is called, and in what it is."""
-        return {name: there.inputs[name] for name in ("pool", "name") if name in there.inputs}
+        return {name: there.inputs[name] for name in (self.kind.within, "name") if name in there.inputs}
 
     def _named(self, ref: str, declared: Bag) -> Bag:
         """A declaration with the name of its path. Raises Invalid for an id of nothing."""
-        pool, _, name = ref.rpartition("/")
-        if pool and declared.get("pool", pool) != pool:
-            raise Invalid(f'is another one than that of the path, "{pool}"', path=("pool",))
-        return {**declared, **({"pool": pool} if pool else {}), "name": name}
+        holder, _, name = ref.rpartition("/")
+        within = self.kind.within or "pool"
+        if holder and declared.get(within, holder) != holder:
+            raise Invalid(f'is another one than that of the path, "{holder}"', path=(within,))
+        return {**declared, **({within: holder} if holder else {}), "name": name}
 
     def _plan(self, call: Call) -> Response:
         work, lines = self.door.reading(), list[str]()

@@ -34,6 +34,7 @@ REFERENCES = {
     "template": "jvp_template",
     "volume": "jvp_volume",
     "iso": "jvp_volume",
+    "instance": "jvp_instance",
 }
 """Attributes that name another object, and of which type it is."""
 
@@ -117,8 +118,8 @@ def _label(found: list[_Found], type_: str, name: str) -> str:
 def _spellings(one: _Found) -> set[str]:
     """How references may name it."""
     name = one.stored.inputs["name"]
-    pool = one.stored.state.get("poolName")
-    return {one.stored.id, f"{pool}/{name}" if pool else name}
+    holder = one.stored.state.get("poolName") or one.stored.state.get("instanceName")
+    return {one.stored.id, f"{holder}/{name}" if holder else name}
 
 
 def _resource(handler: Any, one: _Found, named: Mapping[tuple[str, str], Expression]) -> str:

@@ -74,6 +74,7 @@ _KINDS = {
     "device added": libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     "device removed": libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     "balloon": libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
+    "block job": libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
     "agent": libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
 }
 

@@ -14,7 +14,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, is_no_file
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, volume_xml
-from jvp.libvirt.storage import lookup, pool_mark, templates, volume_record
+from jvp.libvirt.storage import layer_names, lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.libvirt.storage.volumes import Found, seen_size
@@ -86,7 +86,8 @@ def volumes(node: Node, pool: str | None, takes: Callable[[str], bool], *, looks
         ours = set(templates.among(named))
         for name, volume in named.items():
             template = templates.parsed_name(name)
-            if volume_record.is_sidecar(name) or (template and template[0] in ours) or not takes(name):
+            hidden = volume_record.is_sidecar(name) or layer_names.is_hidden(name)
+            if hidden or (template and template[0] in ours) or not takes(name):
                 continue
             if not looks:
                 yield SeenFile(f"{uuid}/{name}", name, pool_name)

@@ -12,6 +12,7 @@ from jvp.libvirt.storage.kinds import BESIDE
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LAYER = re.compile(rf"jvp-({_UUID})-layer[0-9a-f]{{12}}n[0-9]+")
+_FIRMWARE = re.compile(rf"jvp-{_UUID}-firmware[0-9a-f]{{12}}")
 _RECORD = re.compile(rf"jvp-({_UUID})-snap-(.+)")
 FORMAT = "qcow2"
 """Every layer's."""
@@ -30,6 +31,11 @@ def owner(name: str) -> str | None:
     """The uuid of the instance that a layer belongs to; None for any other name."""
     found = _LAYER.fullmatch(name)
     return found[1] if found else None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a volume is of no use but to a snapshot: lists of volumes pass over it."""
+    return is_layer(name) or _FIRMWARE.fullmatch(name) is not None
 
 
 def firmware(uuid: str, serial: str) -> str:

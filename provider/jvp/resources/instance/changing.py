@@ -24,6 +24,7 @@ from jvp.libvirt.link.errors import libvirt_errors, start_errors
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
+from jvp.libvirt.snapshots import record
 from jvp.libvirt.storage.pool_kind import layout_of
 from jvp.resources.instance import (
     acceleration,
@@ -88,9 +89,10 @@ def change(
     _go_on_from_saved(update)
     resolved = _resolved(update)
     was_running = _renamed(update, found)
-    draft = _drafted(update, found, resolved)
-    _leave_addresses(update, found, draft)
-    domain = _defined(update, draft)
+    with record.turn(work, api.node, update.uuid):  # a snapshot must not change its disks in between
+        draft = _drafted(update, found, resolved)
+        _leave_addresses(update, found, draft)
+        domain = _defined(update, draft)
     _keep_addresses(update, found, draft)
     catching_up.grow_root(update, domain, draft)
     waits = catching_up.converged(update, domain)

@@ -16,8 +16,9 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import kinds, pool_mark, volume_record
-from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, pool_at, refresh, unless_lost
+from jvp.libvirt.snapshots import shedding
+from jvp.libvirt.storage import kinds, layer_names, pool_mark, volume_record
+from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, names, pool_at, refresh, unless_lost
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import cards, machine
 from jvp.resources.instance.definition import iso_of, root_name, source_of
@@ -55,6 +56,7 @@ def remove(
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
         # A domain that was undefined while it ran is gone with this.
         _switch_off(work, found.domain, set() if keep else going.files, patience)
+        shedding.shed(work, node, found.domain, going.files)
         if going.firmware is not None:
             refresh(work, going.firmware)
     imported = not going.ours or keep
@@ -179,9 +181,12 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
     made = [seed_name(uuid), nvram_name(uuid)]
     for pool in active_pools(node.connection):
         work.go_on("not all that belongs to it is removed; run again to go on")
+        # Pools of others may stop or go while ours are searched.
+        there = set(unless_lost(pool, partial(names, pool)) or ())
+        if any(instance == uuid for instance, _ in layer_names.snapshots(there)):
+            shedding.sweep(node, uuid)
         for name in made if imported else [root, *made]:
-            # Pools of others may stop or go while ours are searched.
-            volume = unless_lost(pool, partial(find_volume, pool, name))
+            volume = unless_lost(pool, partial(find_volume, pool, name)) if name in there else None
             if volume is None:
                 continue
             if name == root:

@@ -164,4 +164,4 @@ class TemplateType(ResourceType[Template, TemplateState]):
     """Templates."""
 
     kind, token, spec, state = "template", "Template", Template, TemplateState
-    filters, item = TemplateFilters, TemplateItem
+    filters, item, within = TemplateFilters, TemplateItem, "pool"

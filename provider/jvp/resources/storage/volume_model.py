@@ -128,4 +128,4 @@ class VolumeType(ResourceType[Volume, VolumeState]):
     """Volumes."""
 
     kind, token, spec, state = "volume", "Volume", Volume, VolumeState
-    filters, item = VolumeFilters, VolumeItem
+    filters, item, within = VolumeFilters, VolumeItem, "pool"

@@ -1,0 +1,7 @@
+data "jvp_snapshot" "before" {
+  snapshot = "web/before-upgrade-7"
+}
+
+output "follows" {
+  value = data.jvp_snapshot.before.parent
+}

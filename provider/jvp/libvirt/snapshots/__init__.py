@@ -1,0 +1,1 @@
+"""Snapshots of domains as layers of ours: making, merging, and the record of each."""
