@@ -38,8 +38,8 @@ SHOWN = (
         f"{_ASKED}::test_every_door_answers_the_same", f"{_FOUR} dynamic",
         "V6 V7 V8 S1 S2 P3 P4 O3 O4 T2 T3 N3 N4 N9",
     ),
-    Shown(f"{_ASKED}::test_every_door_acts_the_same", "rest cli", "V2 V3 V4 P5 P6 P7 N5 N6"),
-    Shown(f"{_ASKED}::test_every_door_acts_the_same", "pulumi terraform", "V4 P7"),
+    Shown(f"{_ASKED}::test_every_door_acts_the_same", "rest cli", "V2 V3 V4 S4 P5 P6 P7 N5 N6"),
+    Shown(f"{_ASKED}::test_every_door_acts_the_same", "pulumi terraform", "V4 S4 P7"),
     Shown(
         "tests/engines/test_engine_dynamic.py::test_the_second_example_lives_from_nothing_to_nothing", "dynamic",
         "V1 V5 V10 V11 P1 P2 N1 N2 O1 O2 T1 T4 T6",

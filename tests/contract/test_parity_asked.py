@@ -112,6 +112,7 @@ ACTS: list[tuple[str, Bag, str]] = [
     ("resumeInstance", {}, "running"),
     ("restartInstance", {"timeout": "0s"}, "running"),
     ("stopInstance", {"force": True}, "stopped"),
+    ("rollbackSnapshot", {}, "stopped"),
     ("stopStoragePool", {}, "inactive"),
     ("startStoragePool", {}, "running"),
     ("refreshStoragePool", {}, "running"),
@@ -126,7 +127,8 @@ def test_every_door_acts_the_same(bench: Bench, columns: list[Column]) -> None:
     bare = {key: value for key, value in kinds.stopped(bench, name).items() if key not in ("disks", "nics")}
     by = DeclaredBy.of("cli", "x", "")
     objects = registry.objects(Provider(virt_type="qemu"))
-    raws = {"Instance": bare, "StoragePool": kinds.pool(bench, name), "Network": kinds.network(bench, name)}
+    raws = {"Instance": bare, "StoragePool": kinds.pool(bench, name), "Network": kinds.network(bench, name),
+            "Snapshot": {"name": name, "instance": name}}  # fmt: skip
     made = {token: objects.apply(token, raw, Work(), by=by).stored for token, raw in raws.items()}
     assert {action for action, *_ in ACTS} == set(registry.ACTIONS)
     try:
@@ -136,7 +138,8 @@ def test_every_door_acts_the_same(bench: Bench, columns: list[Column]) -> None:
             for column in columns:
                 run = bench.connection.lookupByUUIDString(made["Instance"].id).ID()
                 if (told := column.act(action, made[token].id, args)) is not None:
-                    found = objects.get(token, made[token].id, Work())
+                    seen = "Instance" if token == "Snapshot" else token
+                    found = objects.get(seen, made[seen].id, Work())
                     assert found is not None
                     assert (told["state"], found.state["state"]) == (state, state), (action, column.name)
                     assert action != "restartInstance" or run != bench.connection.lookupByName(name).ID()
@@ -144,5 +147,5 @@ def test_every_door_acts_the_same(bench: Bench, columns: list[Column]) -> None:
             stands = any(one.stands_for == action for one in registry.RESOURCES.values())
             assert doors == {"rest", "cli"} | ({"pulumi", "terraform"} if stands else set())
     finally:
-        for token, stored in made.items():
+        for token, stored in reversed(made.items()):
             bench.delete(token, stored)

@@ -17,6 +17,7 @@ from tests.contract.storage_support import Lines
 from jvp.core.errors import Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
+from jvp.libvirt.domain import guest
 from jvp.libvirt.link.xml import parse, value
 from jvp.libvirt.snapshots import making, record
 
@@ -257,3 +258,70 @@ def test_what_was_merged_is_not_merged_again(
         assert machine.drop(snapshot) == []
     assert machine.reads() == [bytes((5, 2, 3, 4, 5, 0))] * 2
     assert not [name for name in machine.files() if "layer" in name or "snap" in name]
+
+
+@pytest.mark.parametrize(("state", "format"), [("running", "raw"), ("stopped", "qcow2")])
+def test_back_and_forth_between_snapshots(make: Any, bench: Bench, state: str, format: str) -> None:
+    machine: Machine = make(state, format)
+    bare, before = machine.files(), machine.active()
+    taken = []
+    for number, name in enumerate(("s1", "s2")):
+        machine.write(number + 1, number)
+        taken.append(machine.take(name))
+    machine.write(3, 2)
+
+    def back(snapshot: Stored, request: str | None = None) -> None:
+        told = bench.calls.act("rollbackSnapshot", snapshot.id, {}, Work(), request_id=request)
+        assert told == {"state": state}
+
+    back(taken[0], "once")
+    assert machine.reads() == [bytes((1, 0, 0, 0, 0, 0))] * 2
+    machine.write(4, 3)
+    back(taken[0], "once")  # the same request: what was written since stays
+    assert machine.reads() == [bytes((1, 0, 0, 4, 0, 0))] * 2
+    read = bench.read("Instance", machine.stored)
+    assert read is not None
+    assert bench.plan("Instance", read, machine.raw) == []
+    bench.converged("Volume", machine.volume, machine.volume_raw)
+    larger = {**machine.volume_raw, "size": "2MiB"}
+    bench.update("Volume", machine.volume, larger)
+    back(taken[1])
+    assert machine.reads() == [bytes((1, 2, 0, 0, 0, 0))] * 2
+    bench.converged("Volume", bench.update("Volume", machine.volume, larger).stored, larger)
+    # Two ways go on from the first one: its data is merged when one of them is gone.
+    back(taken[0])
+    machine.write(5, 4)
+    assert len([name for name in machine.files() if "layer" in name]) == 4
+    assert any("its data is merged when these are deleted" in line for line in machine.drop(taken[0]))
+    assert machine.reads() == [bytes((1, 0, 0, 0, 5, 0))] * 2
+    assert machine.drop(taken[1]) == []
+    assert machine.reads() == [bytes((1, 0, 0, 0, 5, 0))] * 2
+    assert (machine.files(), machine.active()) == (bare, before)
+
+
+@pytest.mark.parametrize("step", ["cut_off", "point", "start"])
+def test_a_way_back_that_was_cut_off_goes_on_or_is_ended(
+    make: Any, bench: Bench, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine: Machine = make("running", "qcow2")
+    machine.write(1, 0)
+    snapshot = machine.take("s1")
+    machine.write(2, 1)
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    for again in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(making if step == "point" else guest, step, die)
+            with pytest.raises(Died):
+                bench.calls.act("rollbackSnapshot", snapshot.id, {}, Work(), request_id=f"r{again}")
+        if again:
+            told = bench.calls.act("rollbackSnapshot", snapshot.id, {}, Work(), request_id="rTrue")
+            assert told == {"state": "running"}
+            assert machine.reads() == [bytes((1, 0, 0, 0, 0, 0))] * 2
+            machine.write(3, 2)
+    machine.drop(snapshot)
+    now = (1, 0, 0, 0, 0, 0) if step == "start" else (1, 0, 3, 0, 0, 0)
+    assert machine.reads() == [bytes(now)] * 2
+    assert not [name for name in machine.files() if "layer" in name]

@@ -90,6 +90,10 @@ class Action(Generic[A, R]):
         """Act. Progress goes through `work.status`. Raises NotFound when the object is gone, JvpError."""
         raise NotImplementedError
 
+    def foreseen(self, work: Work, object_id: str) -> Iterable[str]:
+        """What a plan says beside `effect`, from a look at the object. Best effort: the caller drops errors."""
+        return ()
+
     def requests(self, work: Work, object_id: str) -> Requests:
         """Where the object's last requests are noted. Raises NotFound when the object is gone."""
         raise NotImplementedError

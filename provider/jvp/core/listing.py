@@ -66,6 +66,8 @@ class Item(Spec):
     """One object in a list."""
 
     key: ClassVar[str] = "id"
+    order: ClassVar[str] = "name"
+    """The property that a list goes by unless it is said otherwise."""
 
     id: Annotated[str, Field(description="The id, by which others refer to it and by which it is imported.")]
     name: Annotated[str, Field(description="The name.")]

@@ -119,6 +119,9 @@ class StandIn(Handler[Any, Any]):
         reference = getattr(spec, _reference(self.action))
         name = f' of "{reference}"' if known(reference) else ""
         yield f"{self.kind}{name}: it {self.action.effect}"
+        with contextlib.suppress(JvpError):
+            if known(reference):
+                yield from self.action.foreseen(work, self._handler().find(work, reference))
 
     def _done(self, work: Work, spec: Any, after: str) -> Any:
         request = _request(after, spec.bag())

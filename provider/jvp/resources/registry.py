@@ -48,6 +48,7 @@ _ACTIONS = {
     "refreshStoragePool": ("storage.actions.RefreshStoragePool", "RefreshStoragePool"),
     "restartInstance": ("instance.actions.RestartInstance", "RestartInstance"),
     "resumeInstance": ("instance.actions.ResumeInstance", ""),
+    "rollbackSnapshot": ("snapshot.actions.RollbackSnapshot", "Rollback"),
     "startInstance": ("instance.actions.StartInstance", ""),
     "startNetwork": ("network.actions.StartNetwork", ""),
     "startStoragePool": ("storage.actions.StartStoragePool", ""),

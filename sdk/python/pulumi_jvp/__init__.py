@@ -27,6 +27,7 @@ from .network import *
 from .provider import *
 from .refresh_storage_pool import *
 from .restart_instance import *
+from .rollback import *
 from .snapshot import *
 from .storage_pool import *
 from .template import *
@@ -53,6 +54,7 @@ _utilities.register(
    "jvp:index:Network": "Network",
    "jvp:index:RefreshStoragePool": "RefreshStoragePool",
    "jvp:index:RestartInstance": "RestartInstance",
+   "jvp:index:Rollback": "Rollback",
    "jvp:index:Snapshot": "Snapshot",
    "jvp:index:StoragePool": "StoragePool",
    "jvp:index:Template": "Template",

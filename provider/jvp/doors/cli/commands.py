@@ -123,7 +123,7 @@ def of_documents(word: str, parser: Parser) -> None:
 
 def _fill_list(token: str, parser: Parser) -> None:
     _common(parser)
-    parser.add_argument("--sort", metavar="PROPERTY", help="by which property; by default the name")
+    parser.add_argument("--sort", metavar="PROPERTY", help="by which property; by default name, of snapshots createdAt")
     parser.add_argument("--reverse", action="store_true", help="from the last to the first")
     about = "the properties to tell, in their order: name,state"
     parser.add_argument("--fields", metavar="PROPERTY,…", help=about)

@@ -68,10 +68,9 @@ def subject_of(args: Any, token: str | None) -> str | None:
 
 
 def reference_of(token: str) -> str:
-    """How an object is named, for a usage line: what is in a pool by both."""
-    from jvp.core.model import fields
-
-    return "POOL/NAME" if token and "pool" in fields(type_of(token).item) else "NAME"
+    """How an object is named, for a usage line: what is in a pool, or of an instance, by both."""
+    within = type_of(token).within if token else ""
+    return f"{within.upper()}/NAME" if within else "NAME"
 
 
 def functions_of(token: str) -> Iterator[tuple[str, str]]:

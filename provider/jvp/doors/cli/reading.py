@@ -20,7 +20,7 @@ def list_(parsed: argparse.Namespace) -> int:
     session = Session(parsed)
     objects = session.objects()
     chosen = [_member(kind.item, name) for name in parsed.fields.split(",")] if parsed.fields else None
-    by = _member(kind.item, parsed.sort or "name")
+    by = _member(kind.item, parsed.sort or kind.item.order)
     with session.work() as work:
         items = objects.list(parsed.token, filters, work)
     # What has no such value comes last, either way.
@@ -32,7 +32,7 @@ def list_(parsed: argparse.Namespace) -> int:
         output.structured(items, format)
     elif format == "name":
         for item in items:
-            print(f"{item['pool']}/{item['name']}" if "pool" in item else item["name"])
+            print(f"{item[kind.within]}/{item['name']}" if kind.within else item["name"])
     else:
         output.table(chosen or _columns(kind.item, items, whole=format == "wide"), items)
     return exits.DONE

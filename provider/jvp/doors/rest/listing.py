@@ -23,7 +23,7 @@ from jvp.doors.rest.requests import Door, plain
 
 LIMIT, LIMIT_MAX = 1000, 10_000
 PAGING = {
-    "sort": "The field to sort by, by default name; with a - before it the other way round.",
+    "sort": "The field to sort by, by default name, of snapshots createdAt; with a - before it the other way round.",
     "limit": f"How many at most, by default {LIMIT}, no more than {LIMIT_MAX}.",
     "after": "Where to go on: `next` of the page before.",
     "fields": "The fields to tell, with commas between; by default all.",
@@ -36,7 +36,7 @@ def page(
 ) -> Bag:
     """One page of a list, of the objects that the caller may see. Raises Invalid for what the query says wrong."""
     known = fields(kind.item)
-    by, backwards = _sort(query.get("sort", "name"), known)
+    by, backwards = _sort(query.get("sort", kind.item.order), known)
     wanted = _fields(query.get("fields"), known)
     limit = limit_of(query.get("limit"))
     after = _after(query.get("after"))

@@ -14,7 +14,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.snapshots.record import MOST
-from jvp.libvirt.storage import pool_kind, volume_record
+from jvp.libvirt.storage import kinds, pool_kind, volume_record
 from jvp.libvirt.storage.layer_names import is_layer
 from jvp.libvirt.storage.volumes import LAYER
 
@@ -81,6 +81,23 @@ def refuse_foreign(domain: handles.Domain) -> None:
         )
     if not domain.isPersistent():
         raise Rejected(f"{what} was undefined while it runs; define it again first", path=_PATH)
+
+
+def uses(domain: handles.Domain, name: str) -> bool:
+    """Whether a definition of the domain has a file of this name, or stands on it."""
+    roots = [devices.inactive_xml(domain)] + ([devices.live_xml(domain)] if domain.isActive() else [])
+    found = [disk for root in roots for disk in root.iterfind("devices/disk")]
+    if any(kinds.name_of(disk_source.path_of(disk) or "") == name for disk in found):
+        return True
+    live = roots[1].iterfind("devices/disk//source") if len(roots) > 1 else ()
+    return any(kinds.name_of(disk_source.path_in(source) or "") == name for source in live)
+
+
+def writes(domain: handles.Domain, name: str) -> bool:
+    """Whether a definition of the domain has the file of this name as a disk."""
+    roots = [devices.inactive_xml(domain)] + ([devices.live_xml(domain)] if domain.isActive() else [])
+    paths = (disk_source.path_of(disk) for root in roots for disk in written(root))
+    return any(kinds.name_of(path) == name for path in paths if path)
 
 
 def sync(view: View, root: Element) -> None:

@@ -30,9 +30,9 @@ from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, ensure, parse, put, sub, text_of, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import disks, making, record
+from jvp.libvirt.snapshots import disks, making, record, settling
 from jvp.libvirt.snapshots.record import Held, Snap
-from jvp.libvirt.storage import kinds, layer_names, lookup, pool_kind
+from jvp.libvirt.storage import kinds, layer_names, lookup
 
 _JOB_S = 24 * 3600.0
 _PIVOT_S = 60.0
@@ -47,8 +47,8 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
 
     Raises Rejected where others stand on what it froze; Busy, Cancelled, libvirtError. Again: yes.
     """
-    learn(work, node, [path_of(node, held.pool, held.file) for held in snap.disks])
-    _end_others(work, node, domain, snap)
+    learn(work, node, [record.path_of(node, held.pool, held.file) for held in snap.disks])
+    end_others(work, node, domain, snap)
     snap = record.read(snap.pool, snap.instance, snap.name) or snap
     if not snap.merging:
         plan = _planned(node, domain, snap)
@@ -61,9 +61,10 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
     return True
 
 
-def _end_others(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
-    """Carry out deletions of other snapshots that were cut off."""
+def end_others(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
+    """End what was cut off with other snapshots: their deletion, or a way back to them."""
     for other in record.of(node, snap.instance):
+        settling.settle(node, domain, other)
         if other.name != snap.name and other.merging:
             _carry_out(work, node, domain, other)
 
@@ -87,10 +88,10 @@ def _planned(node: Node, domain: handles.Domain, snap: Snap) -> record.Merging |
     """
     view, plan = View(node), []
     for place, held in enumerate(snap.disks):
-        frozen = path_of(node, held.pool, held.file)
+        frozen = record.path_of(node, held.pool, held.file)
         _refuse_unseen(view, held, frozen)
         over = _standing(view, domain, snap, frozen)
-        if over and _writes(domain, held.file):
+        if over and disks.writes(domain, held.file):
             raise Rejected(
                 f'"{domain.name()}" writes to {frozen}, which snapshot "{snap.name}" holds, and {over[0]} stands on; '
                 "point its disk back to that, or delete it by hand"
@@ -122,20 +123,15 @@ def _standing(view: View, domain: handles.Domain, snap: Snap, path: str) -> list
     return sorted(found)
 
 
-def path_of(node: Node, pool: str, name: str) -> str:
-    """The path of a volume, which may be gone. Raises libvirtError."""
-    return pool_kind.layout_of(node.connection.storagePoolLookupByUUIDString(pool)).path(name)
-
-
 def _carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
     for place, layer, above in snap.merging or ():
         held = snap.disks[place]
         if layer:
             _merge(work, node, domain, snap, held, layer, above)
         elif layer_names.is_layer(held.file):
-            view, frozen = View(node), path_of(node, held.pool, held.file)
+            view, frozen = View(node), record.path_of(node, held.pool, held.file)
             _refuse_unseen(view, held, frozen)
-            if not _standing(view, domain, snap, frozen) and not _uses(domain, held.file):
+            if not _standing(view, domain, snap, frozen) and not disks.uses(domain, held.file):
                 making.remove_file(node, held.pool, held.file)
     making.forget_chains(node, domain)
     making.remove_firmware(node, snap)
@@ -146,16 +142,16 @@ def _carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> No
 def _merge(work: Work, node: Node, domain: handles.Domain, snap: Snap, held: Held, layer: str, above: str) -> None:
     """One disk: F takes what is in L, everything goes on with F, and L goes. Again: yes."""
     view = View(node)
-    into, top = path_of(node, held.pool, held.file), path_of(node, held.pool, layer)
+    into, top = record.path_of(node, held.pool, held.file), record.path_of(node, held.pool, layer)
     others = [one for one in record.of(node, snap.instance) if one.name != snap.name]
     over = list(disk_chain.children(view, top, fresh=True))
     # Where X stands on F, or the guest writes to F, it was merged. What L has is old then.
-    done = not over and not _uses(domain, layer) and (bool(above) or _writes(domain, held.file))
+    done = not over and not disks.uses(domain, layer) and (bool(above) or disks.writes(domain, held.file))
     if view.volume(top) is not None and not done:
         if len(over) > 1:
             raise Rejected(f"{listed(over)} stand on {top}, so that is not merged; delete all but one of them")
         merge_chain(work, node, domain, into, held.format, top, over[0] if over else None)
-        if disk_chain.children(View(node), top, fresh=True) or _uses(domain, layer):
+        if disk_chain.children(View(node), top, fresh=True) or disks.uses(domain, layer):
             raise Rejected(f'"{domain.name()}" still stands on {top}, so that is not merged; run again')
     for one in others:
         one.moved(layer, held.file, held.format)
@@ -270,23 +266,6 @@ def _temporary_xml(like: Element, uuid: str, path: str, format: str) -> str:
     sub(inside, "controller", type="usb", model="none")
     sub(inside, "memballoon", model="none")
     return text_of(root)
-
-
-def _uses(domain: handles.Domain, name: str) -> bool:
-    """Whether a definition of the domain has a file of this name, or stands on it."""
-    roots = [devices.inactive_xml(domain)] + ([devices.live_xml(domain)] if domain.isActive() else [])
-    disks_ = [disk for root in roots for disk in root.iterfind("devices/disk")]
-    if any(kinds.name_of(disk_source.path_of(disk) or "") == name for disk in disks_):
-        return True
-    live = roots[1].iterfind("devices/disk//source") if len(roots) > 1 else ()
-    return any(kinds.name_of(disk_source.path_in(source) or "") == name for source in live)
-
-
-def _writes(domain: handles.Domain, name: str) -> bool:
-    """Whether a definition of the domain has the file of this name as a disk."""
-    roots = [devices.inactive_xml(domain)] + ([devices.live_xml(domain)] if domain.isActive() else [])
-    paths = (disk_source.path_of(disk) for root in roots for disk in disks.written(root))
-    return any(kinds.name_of(path) == name for path in paths if path)
 
 
 def _target_with(domain: handles.Domain, path: str) -> str | None:

@@ -17,7 +17,7 @@ from jvp.core.identity import Mark
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import layer_names, lookup, volume_record
+from jvp.libvirt.storage import layer_names, lookup, pool_kind, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 
 KIND = "snapshot"
@@ -78,6 +78,12 @@ class Snap:
         return str(self.record.facts.get("serial") or "")
 
     @property
+    def ways(self) -> int:
+        """How often its instance went back to it."""
+        found = self.record.facts.get("ways")
+        return found if isinstance(found, int) else 0
+
+    @property
     def merging(self) -> Merging | None:
         """What its deletion does; None while it is not deleted. Empty while others stand on what it froze."""
         if self.record.phase != "deleting":
@@ -107,6 +113,11 @@ class Snap:
 def turn(work: Work, node: Node, uuid: str) -> contextlib.AbstractContextManager[None]:
     """One call of this process at a time changes which files the disks of an instance are."""
     return node.turn(work, f"the disks of {uuid}")
+
+
+def path_of(node: Node, pool: str, name: str) -> str:
+    """The path of a volume, which may be gone. Raises libvirtError."""
+    return pool_kind.layout_of(node.connection.storagePoolLookupByUUIDString(pool)).path(name)
 
 
 def facts_of(name: str, created: str, disks: list[Held]) -> dict[str, Any]:

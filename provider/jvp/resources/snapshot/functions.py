@@ -32,6 +32,7 @@ class GetSnapshot:
     """A snapshot as it is: when it was taken, what it holds, what it follows, and what it takes."""
 
     token: ClassVar[str] = "getSnapshot"
+    on: ClassVar[str] = "Snapshot"
     args: ClassVar[type[Spec]] = GetSnapshotArgs
     result: ClassVar[type[Spec]] = SnapshotFound
 

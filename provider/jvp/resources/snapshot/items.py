@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ class SnapshotFilters(Filters):
 
 class SnapshotItem(Item):
     """A snapshot in a list."""
+
+    order: ClassVar[str] = "createdAt"
 
     instance: Annotated[str, Field(description="The instance's name, or its id where it is not defined any more.")]
     created_at: Annotated[str | None, Field(description="When it was taken, UTC.")] = None

@@ -12,7 +12,7 @@ from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import foreign, merging, record
+from jvp.libvirt.snapshots import foreign, record
 from jvp.libvirt.snapshots.record import Snap
 from jvp.resources.snapshot.items import SnapshotFilters, SnapshotItem
 from jvp.resources.snapshot.model import Snapshot, SnapshotState
@@ -48,11 +48,11 @@ def parent_of(view: View, snap: Snap, others: list[Snap]) -> str | None:
     """The snapshot that froze the next file below; None where none did. Raises libvirtError."""
     first = snap.disks[0]
     frozen = {
-        merging.path_of(view.node, one.disks[0].pool, one.disks[0].file): one.name
+        record.path_of(view.node, one.disks[0].pool, one.disks[0].file): one.name
         for one in others
         if one.name != snap.name and one.record.phase == "whole" and one.disks[0].pool == first.pool
     }
-    path, seen = merging.path_of(view.node, first.pool, first.file), set[str]()
+    path, seen = record.path_of(view.node, first.pool, first.file), set[str]()
     while frozen and path not in seen:
         seen.add(path)
         base = view.base_of(path)
@@ -66,7 +66,7 @@ def parent_of(view: View, snap: Snap, others: list[Snap]) -> str | None:
 
 def allocation_of(view: View, snap: Snap) -> int | None:
     """What its frozen files take; None where one is gone. Raises libvirtError."""
-    volumes = [view.listed(merging.path_of(view.node, disk.pool, disk.file)) for disk in snap.disks]
+    volumes = [view.listed(record.path_of(view.node, disk.pool, disk.file)) for disk in snap.disks]
     found = [number(one.root, "allocation") or 0 for one in volumes if one is not None and one.has_file]
     return sum(found) if len(found) == len(volumes) else None
 
