@@ -325,3 +325,32 @@ def test_a_way_back_that_was_cut_off_goes_on_or_is_ended(
     now = (1, 0, 0, 0, 0, 0) if step == "start" else (1, 0, 3, 0, 0, 0)
     assert machine.reads() == [bytes(now)] * 2
     assert not [name for name in machine.files() if "layer" in name]
+
+
+@pytest.mark.parametrize("next_one", ["snapshot", "instance"])
+def test_what_was_cut_off_is_ended_before_anything_else(
+    make: Any, bench: Bench, next_one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest has gone on with what a deletion merged into, and then the process died."""
+    machine: Machine = make("running", "raw")
+    machine.write(1, 0)
+    snapshot = machine.take("s1")
+    machine.write(2, 0)
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "remove_file", die)
+        with pytest.raises(Died):
+            bench.delete("Snapshot", snapshot)
+    machine.write(3, 0)
+    if next_one == "snapshot":
+        second = machine.take("s2")
+        machine.drop(second)
+        assert machine.reads()[0][0] == 3
+        bench.delete("Snapshot", snapshot)
+        assert not [name for name in machine.files() if "layer" in name or "snap" in name]
+    else:
+        bench.delete("Instance", machine.stored)
+        assert machine.files() == set()

@@ -48,7 +48,7 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
     Raises Rejected where others stand on what it froze; Busy, Cancelled, libvirtError. Again: yes.
     """
     learn(work, node, [record.path_of(node, held.pool, held.file) for held in snap.disks])
-    end_others(work, node, domain, snap)
+    end_others(work, node, domain, snap.instance, snap.name)
     snap = record.read(snap.pool, snap.instance, snap.name) or snap
     if not snap.merging:
         plan = _planned(node, domain, snap)
@@ -56,17 +56,21 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
         snap = snap.put(snap.record.having(phase="deleting", facts={**snap.record.facts, "merging": rows}))
         if plan is None:
             return False
-    _carry_out(work, node, domain, snap)
+    carry_out(work, node, domain, snap)
     _end_waiting(work, node, domain, snap.instance)
     return True
 
 
-def end_others(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
-    """End what was cut off with other snapshots: their deletion, or a way back to them."""
-    for other in record.of(node, snap.instance):
+def end_others(work: Work, node: Node, domain: handles.Domain, uuid: str, name: str) -> None:
+    """End what was cut off with other snapshots than this one, a deletion, and with any of them, a way back.
+
+    Whoever changes which files a disk is does it first: what is to be merged by then is told by how they stand. Raises
+    Rejected, Busy, Cancelled, libvirtError.
+    """
+    for other in record.of(node, uuid):
         settling.settle(node, domain, other)
-        if other.name != snap.name and other.merging:
-            _carry_out(work, node, domain, other)
+        if other.name != name and other.merging:
+            carry_out(work, node, domain, other)
 
 
 def _end_waiting(work: Work, node: Node, domain: handles.Domain, uuid: str) -> None:
@@ -78,7 +82,7 @@ def _end_waiting(work: Work, node: Node, domain: handles.Domain, uuid: str) -> N
             return
         one, plan = ready
         facts = {**one.record.facts, "merging": [list(row) for row in plan]}
-        _carry_out(work, node, domain, one.put(one.record.having(facts=facts)))
+        carry_out(work, node, domain, one.put(one.record.having(facts=facts)))
 
 
 def _planned(node: Node, domain: handles.Domain, snap: Snap) -> record.Merging | None:
@@ -123,7 +127,8 @@ def _standing(view: View, domain: handles.Domain, snap: Snap, path: str) -> list
     return sorted(found)
 
 
-def _carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
+def carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
+    """End a deletion whose record says what is merged. Raises Rejected, Busy, Cancelled, libvirtError. Again: yes."""
     for place, layer, above in snap.merging or ():
         held = snap.disks[place]
         if layer:

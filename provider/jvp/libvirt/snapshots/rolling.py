@@ -86,7 +86,7 @@ def lacks(domain: handles.Domain, snap: Snap) -> Iterator[str]:
 
 def _begin(work: Work, node: Node, domain: handles.Domain, snap: Snap, serial: str) -> Snap:
     disks.refuse_foreign(domain)
-    merging.end_others(work, node, domain, snap)
+    merging.end_others(work, node, domain, snap.instance, snap.name)
     snap = record.read(snap.pool, snap.instance, snap.name) or snap
     root, view = devices.inactive_xml(domain), View(node)
     found = _disks(node, domain, root, snap, serial)

@@ -14,7 +14,8 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import disks, making, merging, record
+from jvp.libvirt.snapshots import disks, making, merging, record, settling
+from jvp.libvirt.snapshots.record import Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup
 
 
@@ -23,7 +24,10 @@ def shed(work: Work, node: Node, domain: handles.Domain, goes: Collection[str]) 
 
     Raises Rejected where others stand on one that stays; Busy, Cancelled, libvirtError. Again: yes.
     """
-    uuid, view = domain.UUIDString(), View(node)
+    uuid = domain.UUIDString()
+    for snap in record.of(node, uuid):
+        _end(work, node, domain, snap)
+    view = View(node)
     chains = [Chain(view, disk) for disk in disks.written(devices.inactive_xml(domain))]
     layered = [chain for chain in chains if chain.path is not None and layer_names.is_layer(kinds.name_of(chain.path))]
     if layered:
@@ -83,8 +87,11 @@ def of_instance(node: Node, uuid: str) -> Iterator[handles.StorageVol]:
                 yield volume
 
 
-def sweep(node: Node, uuid: str) -> None:
-    """Remove what is left of snapshots that were never taken, of a domain that goes. Raises libvirtError."""
-    for snap in record.of(node, uuid):
-        if snap.record.phase == "filling":
-            making.take_back(node, snap)
+def _end(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
+    """End what was cut off with a snapshot: its making, its deletion, a way back to it."""
+    if snap.record.phase == "filling" and not making.is_taken(domain, snap):
+        making.take_back(node, snap)
+    elif snap.merging:
+        merging.carry_out(work, node, domain, snap)
+    else:
+        settling.settle(node, domain, snap)

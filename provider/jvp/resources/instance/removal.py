@@ -17,7 +17,7 @@ from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.network import reservations
 from jvp.libvirt.node_view import View
 from jvp.libvirt.snapshots import shedding
-from jvp.libvirt.storage import kinds, layer_names, pool_mark, volume_record
+from jvp.libvirt.storage import kinds, pool_mark, volume_record
 from jvp.libvirt.storage.lookup import active_pools, delete_volume, find_volume, names, pool_at, refresh, unless_lost
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import cards, machine
@@ -183,8 +183,6 @@ def _remove_made(work: Work, node: Node, uuid: str, path: str | None, *, importe
         work.go_on("not all that belongs to it is removed; run again to go on")
         # Pools of others may stop or go while ours are searched.
         there = set(unless_lost(pool, partial(names, pool)) or ())
-        if any(instance == uuid for instance, _ in layer_names.snapshots(there)):
-            shedding.sweep(node, uuid)
         for name in made if imported else [root, *made]:
             volume = unless_lost(pool, partial(find_volume, pool, name)) if name in there else None
             if volume is None:

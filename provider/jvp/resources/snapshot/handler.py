@@ -181,6 +181,7 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
     def _made(
         self, work: Work, domain: handles.Domain, name: str, serial: str, mark: Mark, spec: Snapshot, left: Snap | None
     ) -> Outcome[SnapshotState]:
+        merging.end_others(work, self.node, domain, domain.UUIDString(), name)
         wish = making.Wish(name, serial, spec.quiesce, utc_text(time.time()))
         facts = {"description": spec.description} if spec.description else {}
         sidecar = Sidecar(record.KIND, mark, "filling", "", "", facts)
