@@ -17,6 +17,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from jvp.core.errors import NotFound
 from jvp.core.facts import ForAdmins, LocalFile, Output
 from jvp.core.model import Spec, fields
 from jvp.core.objects import Found
@@ -224,6 +225,14 @@ def test_a_scope_of_nodes_or_tags_holds_where_this_node_is_another_or_nothing_ha
     made = limited("POST", "/api/instances", {"name": "x"})
     assert (made.status_code, made.json()["type"]) == (403, "urn:jvp:forbidden")
     assert limited("POST", "/api/functions/getInstances").status_code == 403
+
+    def none(*_: object) -> None:
+        raise NotFound("there is no instance x; there are: hers, his")
+
+    monkeypatch.setattr(objects, "get", none)
+    missing = limited("GET", "/api/instances/x")
+    assert missing.status_code == 404
+    assert "hers" not in missing.text
 
 
 def test_a_search_finds_what_is_in_the_scope_alone(app: FastAPI, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import jvp
 from jvp.core.audit import Audit
 from jvp.core.check import Failure
-from jvp.core.errors import JvpError
+from jvp.core.errors import JvpError, NotFound
 from jvp.core.objects import Objects
 from jvp.core.text import sentence
 from jvp.doors.rest import audit, events, functions, history, kinds, listing, openapi, problems, searching, tokenroutes
@@ -168,7 +168,9 @@ def _add_errors(app: FastAPI) -> None:
         return shown(error.problem)
 
     @app.exception_handler(JvpError)
-    async def failed(_request: Request, error: JvpError) -> Response:
+    async def failed(request: Request, error: JvpError) -> Response:
+        if isinstance(error, NotFound) and login_of(request).scope.tags is not None:  # it names those that there are
+            error = NotFound("there is no such object that this token is for", path=error.path)
         return shown(problems.of(error))
 
     @app.exception_handler(RequestValidationError)
