@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, not_, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -50,7 +50,9 @@ class Ledger:
                 if key is not None:
                     if (before := self._by_key(session, key)) is not None:
                         return before
-                    session.execute(update(OperationRow).where(OperationRow.request == key).values(request=None))
+                    # Of one alone that is kept no more: another server may have noted one since that look.
+                    free = update(OperationRow).where(OperationRow.request == key, not_(_is_kept()))
+                    session.execute(free.values(request=None))
                 session.execute(insert(OperationRow).values(**row))
                 noted: OperationRow = session.scalars(_of(values["id"])).one()
                 return noted
@@ -220,13 +222,17 @@ class Ledger:
         return update(OperationRow).where(*mine)
 
     def _by_key(self, session: Session, key: str) -> OperationRow | None:
-        kept = or_(OperationRow.ended.is_(None), OperationRow.started >= now() - KEY_S)
-        return session.scalars(select(OperationRow).where(OperationRow.request == key, kept)).one_or_none()
+        return session.scalars(select(OperationRow).where(OperationRow.request == key, _is_kept())).one_or_none()
 
     def _say(self, session: Session) -> None:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         said = dialect.insert(ServerRow).values(id=self.server, said=now())
         session.execute(said.on_conflict_do_update(index_elements=["id"], set_={"said": said.excluded.said}))
+
+
+def _is_kept() -> Any:
+    """Whether an operation stands for its request."""
+    return or_(OperationRow.ended.is_(None), OperationRow.started >= now() - KEY_S)
 
 
 def _of(id: str) -> Any:
