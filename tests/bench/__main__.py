@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
-from bench import engines, lists, rows, serving, works
+from bench import engines, lists, rows, serving, uploading, works
 from bench.contestants import NOBODY, VARIABLES, ours
 from bench.racing import hear_signals, node, race
 from bench.report import NAMES
@@ -43,7 +43,7 @@ def main() -> int:
     with node(wanted) as (host, folder):
         results = race(contestants, wanted, RUNS, host, folder)
         listed = list(lists.rows(host.uri)) if "lists" in asked else []
-        served = list(serving.rows(host, folder)) if "rest" in asked else []
+        served = [*serving.rows(host, folder), *uploading.rows(host, folder)] if "rest" in asked else []
     found = [*rows.all_of(results), *listed, *served]
     print()
     show(found)

@@ -36,12 +36,12 @@ _ZEROS = bytes(BLOCK)
 
 
 def default_folder() -> Path:
-    """Where systemd says, in `/var/lib/jvp` for root, in the state folder for others."""
+    """Where systemd says, in `/var/lib/jvp` for root, in the state folder for others. No pool can have that name."""
     service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if service or os.geteuid() == 0:
-        return Path(service or "/var/lib/jvp", "uploads")
+        return Path(service or "/var/lib/jvp", ".uploads")
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - never fails
-    return Path(state, "jvp", "uploads")
+    return Path(state, "jvp", ".uploads")
 
 
 @dataclass
@@ -177,7 +177,8 @@ class Uploads:
         made = Upload(id, caller, length, sha256, time.time(), file=self._folder / id)
         with self._lock:
             try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                self._folder.mkdir(mode=0o700, exist_ok=True)
                 waiting = [one for one in self._found() if not one.used]
                 if sum(one.caller == caller for one in waiting) >= CALLERS_MAX or len(waiting) >= COUNT_MAX:
                     many = f"{CALLERS_MAX} uploads of yours are there; use them, or delete some"
