@@ -108,7 +108,7 @@ class _Routes:
 
     async def _receive(self, request: Request, upload: Upload, offset: int) -> None:
         """Write the body. What has come of one that is cut off is kept."""
-        turn = upload.begin(offset)
+        turn = await to_thread.run_sync(upload.begin, offset)
         if offset + (_length(request) or 0) > upload.length:
             raise Invalid(f"the upload has {upload.length} bytes, and this goes beyond them", path=("length",))
         held = bytearray()
@@ -121,8 +121,8 @@ class _Routes:
         except ClientDisconnect:
             raise Refused(400, "malformed", "the body was cut off") from None
         finally:
-            if held:  # also of a request that the server's end cancels: nothing may be waited for
-                self.uploads.write(upload, turn, bytes(held))
+            if held:
+                await to_thread.run_sync(self.uploads.write, upload, turn, bytes(held))
         await to_thread.run_sync(self.uploads.finish, upload)
 
 
