@@ -78,7 +78,7 @@ def test_two_servers_on_one_database_and_none_that_needs_it(
         for _ in range(2):
             one.done("PUT", path, raw)
             listed(one)
-            assert one.problem("GET", f"search?text={name}")["type"] == "urn:jvp:unreachable"
+            assert one.problem("GET", f"search?text={name}")["type"] == "urn:jvp:index"
         one.done("DELETE", path)
         assert one.log.read_text().count("the inventory is not kept: the index postgresql://jvp@/") == 1
 

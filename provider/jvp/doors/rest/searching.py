@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 
-from jvp.core.errors import Rejected
+from jvp.core.errors import Rejected, Unreachable
 from jvp.core.types import utc_text
 from jvp.doors.rest.login import login_of
+from jvp.doors.rest.problems import Refused
 from jvp.doors.rest.requests import Door, strict
 from jvp.doors.rest.scope import Scope
 from jvp.index import inventory
@@ -33,7 +34,10 @@ def add_to(app: FastAPI, door: Door) -> None:
             raise Rejected("the server has no index to search in; start it with --index")
         door.inventory.flush()
         scope = login_of(request).scope
-        hits = inventory.search(door.index, text, limit=limit, takes=lambda hit: _is_in(scope, hit))
+        try:
+            hits = inventory.search(door.index, text, limit=limit, takes=lambda hit: _is_in(scope, hit))
+        except Unreachable as error:
+            raise Refused(503, "index", error.message) from None
         return {"items": [document(one) for one in hits]}
 
 
