@@ -16,7 +16,7 @@ from typing import Literal, cast, get_args
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import CursorResult
 
-from jvp.core.errors import Invalid, NotFound
+from jvp.core.errors import Invalid, NotFound, Unreachable
 from jvp.index.store import Index
 from jvp.index.tables import TokenRow
 
@@ -92,9 +92,14 @@ def verify(index: Index, text: str, *, once: bool | None = None) -> Token | None
     using = update(TokenRow).where(TokenRow.id == id_).values(used=now)
     if token.once:  # of two that take it at the same time one finds it taken
         using = using.where(TokenRow.used.is_(None))
-    with index.session() as session:
-        # It may have been revoked meanwhile.
-        return token if _count(session.execute(using)) == 1 else None
+    try:
+        with index.session() as session:
+            # It may have been revoked meanwhile.
+            return token if _count(session.execute(using)) == 1 else None
+    except Unreachable:
+        if token.once:
+            raise
+        return token  # the disk is full, or another writer does not end: nobody is locked out for a note
 
 
 def is_valid(index: Index, id_: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jvp.core.audit import Caller
-from jvp.core.errors import Unreachable
+from jvp.core.errors import Invalid, Unreachable
 from jvp.core.work import Work
 from jvp.doors.rest import durable
 from jvp.doors.rest.durable import Durable
@@ -77,6 +77,19 @@ def soon(done: Callable[[], bool]) -> None:
 
 def nothing(_work: Work) -> Answer:
     return Answer(204)
+
+
+def test_an_end_is_noted_whatever_letters_the_request_or_the_guest_has(postgres: Callable[[], str]) -> None:
+    house = House(postgres())
+
+    def run(work: Work) -> Answer:
+        work.warn("the guest says \0")
+        raise Invalid('there is no property "a"', path=("a\0b",))
+
+    operation = house.start(run)
+    assert operation.idle.wait(SOON_S)
+    assert house.state(operation.id) == "failed"
+    house.end()
 
 
 def test_an_index_that_fails_ends_nothing_that_runs_and_lets_nothing_begin(

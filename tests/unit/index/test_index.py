@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from jvp.core.errors import Invalid, JvpError, NotFound, Rejected, Unreachable
-from jvp.index import tokens
+from jvp.index import store, tokens
 from jvp.index.store import Index, default_url
 from jvp.index.tables import Base, InventoryRow
 
@@ -181,6 +181,22 @@ def test_a_writer_of_sqlite_waits_for_another_one_and_a_reader_does_not(file: Pa
         assert session.query(InventoryRow).count() == 0
     tokens.create(index, "ci", "viewer")
     ended.join()
+    other.close()
+    index.close()
+
+
+def test_a_token_is_taken_where_the_index_cannot_be_written_and_one_for_once_is_not(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BUSY_MS", 10)
+    index = Index(f"sqlite:///{file}")
+    token, words = tokens.create(index, "ci", "viewer")
+    _, once = tokens.create(index, "join", "viewer", once=True)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert tokens.verify(index, words) == token
+    with pytest.raises(Unreachable):
+        tokens.verify(index, once)
     other.close()
     index.close()
 

@@ -155,8 +155,8 @@ class Durable:
 
     def _tick(self, *, looks: bool, cleans: bool) -> None:
         with self._complaining():
+            self._say()  # first: an end that cannot be noted must not make this server seem dead
             self._note_ends()
-            self._say()
             self._look_at_others()
             if cleans:
                 self._ledger.clean()

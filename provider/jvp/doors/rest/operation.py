@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jvp.core.audit import Caller
-from jvp.core.text import sentence
+from jvp.core.text import harmless, harmless_value, sentence
 from jvp.core.types import utc_text
 from jvp.core.work import Progress, Work
 from jvp.doors.rest import keys
@@ -227,14 +227,16 @@ class Operation:
         """What it tells while it runs."""
         moved = self.transferred
         return {
-            "line": self.progress, "messages": [*self.messages],
+            "line": harmless(self.progress), "messages": harmless_value(self.messages),
             "transferred": {"done": moved.done, "total": moved.total} if moved is not None else None,
         }  # fmt: skip
 
     def end_columns(self) -> Body:
         """As its end is noted. What it took to make it again is forgotten."""
         answer = asdict(self.answer) if self.answer is not None else None
-        return {"answer": answer, "problem": self.problem, "progress": self.so_far(), "call": None}
+        # PostgreSQL takes no NUL, which a request may have in a property's name, or a guest in what it tells.
+        told = harmless_value({"answer": answer or {}, "problem": self.problem or {}})
+        return {**{name: found or None for name, found in told.items()}, "progress": self.so_far(), "call": None}
 
     @classmethod
     def of(cls, row: OperationRow) -> Operation:
