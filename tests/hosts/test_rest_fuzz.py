@@ -124,7 +124,7 @@ def tame(case: Any, node: SystemHost, *, aimed: bool) -> None:
     if isinstance(case.query, dict) and "wait" in case.query:
         case.query["wait"] = "3s"
     if aimed and isinstance(case.path_parameters, dict) and "ref" in case.path_parameters:
-        case.path_parameters["ref"] = AIMS[case.path.split("/")[2]]
+        case.path_parameters["ref"] = AIMS.get(case.path.split("/")[2], "web/none")
     if not isinstance(case.body, dict):
         return
     if case.path.startswith("/api/storage-pools"):
@@ -146,7 +146,9 @@ def ask(rest: Rest, case: Any) -> Any:
 def sent(client: httpx.Client, case: Any) -> Any:
     given = case.as_transport_kwargs(base_url=str(client.base_url) or "http://jvp")
     given.pop("cookies", None)
-    given["headers"] = {name: value for name, value in given["headers"].items() if name.lower() != "authorization"}
+    given["headers"] = {
+        name: value for name, value in (given.get("headers") or {}).items() if name.lower() != "authorization"
+    }
     given = {name: value for name, value in given.items() if value is not None}
     if isinstance(given.get("data"), bytes | str):
         given["content"] = given.pop("data")
