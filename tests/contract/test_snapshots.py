@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ import pytest
 from tests.contract.conftest import Bag, Bench
 from tests.contract.storage_support import Lines
 
-from jvp.core.errors import Rejected
+from jvp.core.errors import Busy, Rejected
 from jvp.core.stored import Stored
 from jvp.core.work import Work
 from jvp.libvirt.domain import guest
 from jvp.libvirt.link.xml import parse, value
 from jvp.libvirt.snapshots import making, record
+from jvp.resources.instance import changing
 
 SIZE = 1 << 20
 PIECE = 65536
@@ -121,6 +123,44 @@ def test_what_stays_of_an_instance_keeps_all_that_was_written(make: Any, bench: 
     assert machine.files() == set()
     assert Path(data).read_bytes()[: 3 * PIECE] == b"".join(bytes([letter]) * PIECE for letter in (1, 2, 3))
     bench.converged("Volume", machine.volume, machine.volume_raw)
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_a_snapshot_in_the_middle_of_an_update_keeps_its_layers(
+    make: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Another call takes it after the update looked at the disks; another process even after it has drafted them."""
+    machine: Machine = make(state)
+    taken: list[Stored] = []
+
+    def after(module: Any, name: str) -> None:
+        step = getattr(module, name)
+
+        def meanwhile(*arguments: Any, **named: Any) -> Any:
+            result = step(*arguments, **named)
+            monkeypatch.setattr(module, name, step)
+            taken.append(machine.take(f"s{len(taken)}"))
+            return result
+
+        monkeypatch.setattr(module, name, meanwhile)
+
+    after(changing, "_resolved")
+    machine.stored = bench.update("Instance", machine.stored, {**machine.raw, "memory": "40MiB"}).stored
+    layers = machine.active()
+    assert all("jvp-" in path for _, path in layers.values())
+    bench.converged("Instance", machine.stored, {**machine.raw, "memory": "40MiB"})
+
+    after(changing, "_leave_addresses")
+    with monkeypatch.context() as patch:
+        patch.setattr(changing.record, "turn", lambda *_: contextlib.nullcontext())
+        with pytest.raises(Busy, match="were changed by another run; run again"):
+            bench.update("Instance", machine.stored, machine.raw)
+    assert all(machine.active()[name][1] != path for name, (_, path) in layers.items())
+    machine.write(1, 0)
+    machine.stored = bench.update("Instance", machine.stored, machine.raw).stored
+    for snapshot in taken:
+        machine.drop(snapshot)
+    assert machine.reads() == [bytes((1, 0, 0, 0, 0, 0))] * 2
 
 
 @pytest.mark.parametrize(("state", "format"), [("running", "raw"), ("stopped", "qcow2")])

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from jvp.core.diff import Change
-from jvp.core.errors import Invalid, NotFound
+from jvp.core.errors import Busy, Invalid, NotFound
 from jvp.core.handler import Outcome
 from jvp.core.identity import Bearing
 from jvp.core.model import having
 from jvp.core.work import Work
-from jvp.libvirt.domain import devices, guest
+from jvp.libvirt.domain import devices, disk_source, guest
 from jvp.libvirt.domain.domains import Defined, DomainApi, runs
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors, start_errors
@@ -218,7 +218,11 @@ def _drafted(update: Update, found: _Checked, resolved: Resolved) -> Draft:
     Before: the domain has its name.
     """
     spec, prior, view = update.spec, update.prior, update.view
-    root = _mended(view, devices.inactive_xml(update.domain), prior)
+    root = devices.inactive_xml(update.domain)
+    files, root = _files(root), _mended(view, root, prior)
+    if _files(root) != _files(update.inactive):  # a snapshot was taken or deleted since
+        known = names_of(prior)
+        resolved = dataclasses.replace(resolved, disks=covers.kept(View(update.node), root, resolved.disks, known))
     if (lost := rootdisk.lost(view, root, prior)) is not None:
         add_root(root, lost)
     resolved = dataclasses.replace(
@@ -235,7 +239,12 @@ def _drafted(update: Update, found: _Checked, resolved: Resolved) -> Draft:
         marks.set_fact(root, storage.NVRAM, "yes")
     marks.update(root, update.work, comparable(root))
     marks.hold(root)
-    return Draft(root, cards.wanted(root, spec), old_iso, restarting.note(update, root))
+    return Draft(root, cards.wanted(root, spec), old_iso, restarting.note(update, root), files)
+
+
+def _files(root: Element) -> list[str | None]:
+    """The files of a definition's disks."""
+    return [disk_source.path_of(disk) for disk in root.iterfind("devices/disk")]
 
 
 def _seed(update: Update, name: str, inactive: Element) -> DiskSource | None:
@@ -284,6 +293,8 @@ def _defined(update: Update, draft: Draft) -> handles.Domain:
     guest.revive(update.work, domain, update.spec.power_state)  # one that stands still lets go of nothing
     if not domain.isActive():
         finishing.set_leases_aside(update.node, domain, draft.root, update.spec)
+    if _files(devices.inactive_xml(domain)) != draft.files:  # another process's snapshot: its layers hold data
+        raise Busy(f"the disks of {update.what} were changed by another run; run again")
     return update.api.define(draft.root)
 
 

@@ -62,3 +62,5 @@ class Draft:
     """The CD image that the definition had so far."""
     run: str | None
     """The run of the guest that its triggers are to end."""
+    files: list[str | None]
+    """The files of the disks in the definition that it is made of."""
