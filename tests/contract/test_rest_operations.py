@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import signal
@@ -85,10 +86,11 @@ def test_a_list_of_operations_is_filtered_and_paged(bench: Bench, rest: Rest) ->
     assert ids == [one["id"] for one in whole["items"]]
     assert len(ids) >= 3
     assert rest.ask("GET", "operations", params={"caller": "nobody else"}).json() == {"items": []}
-    for name, wrong in (("state", "done"), ("kind", "Machine"), ("limit", "0"), ("after", "x")):
+    for name, wrong in (("state", "done"), ("kind", "Machine"), ("limit", "0"), ("after", "x"), ("after", DEEP)):
         assert rest.problem("GET", "operations", params={name: wrong})["errors"][0]["pointer"] == f"/{name}"
 
 
+DEEP = base64.urlsafe_b64encode(b"[" * 5000).decode()
 CUT = (str(Path(__file__).parent / "cut_server.py"),)
 """A server that can be told where to die."""
 ENDS = {"wait": "1m"}

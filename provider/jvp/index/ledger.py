@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from jvp.index import tokens
 from jvp.index.clock import now
 from jvp.index.store import Index
 from jvp.index.tables import OperationRow, ServerRow, TurnRow
@@ -37,6 +38,10 @@ class Ledger:
     def __init__(self, index: Index) -> None:
         self._index = index
         self.server = str(uuid.uuid4())
+
+    def knows(self, token: str) -> bool:
+        """Whether a token is valid still."""
+        return tokens.is_valid(self._index, token)
 
     # One operation
 

@@ -137,6 +137,7 @@ def test_what_another_server_left_is_gone_on_with_or_reported(url: str, house: H
     ids: dict[str, str] = {}
     for name, seconds, more in (
         ("whole", 60, {}),
+        ("revoked", 60, {"call": {"name": "revoked", "token_id": "0" * 12}}),
         ("secret", 60, {"call": None}),
         ("late", -1, {}),
         ("often", 60, {"tries": durable.TRIES}),
@@ -156,13 +157,14 @@ def test_what_another_server_left_is_gone_on_with_or_reported(url: str, house: H
     soon(lambda: all(house.state(id) not in ("running", "cancelling") for name, id in ids.items() if name not in left))
     assert {name: house.state(id) for name, id in ids.items()} == {
         "whole": "succeeded", "secret": "interrupted", "late": "interrupted", "often": "interrupted",
+        "revoked": "interrupted",
         "overtaken": "interrupted", "later": "succeeded", "cancelled": "cancelled", "elsewhere": "running",
         "long ago elsewhere": "interrupted",
     }  # fmt: skip
     assert sorted(one["name"] for one in house.again) == ["later", "whole"]
     for name, words in (
         ("secret", "is not kept"), ("late", "the time for it is over"), ("often", "so were 2"),
-        ("overtaken", "a later request"),
+        ("overtaken", "a later request"), ("revoked", "is not valid any more"),
     ):  # fmt: skip
         problem = house.operations.get(ids[name]).document()["problem"]
         assert words in problem["detail"]

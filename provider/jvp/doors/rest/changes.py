@@ -56,6 +56,8 @@ class Call:
     """See `Work`: who is no admin has images fetched from there alone."""
     tags: list[str] | None = None
     """Of the objects that the caller's token is for; None for all."""
+    token_id: str | None = None
+    """Of the caller's token; None over the unix socket."""
 
     @property
     def kind(self) -> str:

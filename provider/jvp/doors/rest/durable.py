@@ -36,6 +36,7 @@ AGAIN = "send the request again, and it goes on from what is there"
 NOT_KEPT = f"the server was ended while this was under way, and a part of what was asked for is not kept; {AGAIN}"
 LATE = f"the server was ended while this was under way, and the time for it is over; {AGAIN}"
 OFTEN = f"the server was ended while this was under way, and so were {TRIES - 1} that went on with it; {AGAIN}"
+REVOKED = "the server was ended while this was under way, and the token that asked for it is not valid any more"
 OVERTAKEN = "the server was ended while this was under way, and a later request has changed the object since"
 
 
@@ -230,8 +231,7 @@ class Durable:
         operation, call = Operation.of(row), row.call
         logging.getLogger("jvp").info("%s, operation %s, was cut off", operation.what, operation.id)
         problem = _cancelled() if operation.is_cancelled else None
-        if problem is None and (call is None or row.tries >= TRIES or left <= 0 or self._ledger.is_overtaken(row)):
-            why = NOT_KEPT if call is None else OFTEN if row.tries >= TRIES else LATE if left <= 0 else OVERTAKEN
+        if problem is None and (why := self._why_not(row, left)) is not None:
             problem = _interrupted(why)
         if problem is not None or call is None:
             self._operations.finish(operation, problem)
@@ -239,6 +239,18 @@ class Durable:
         operation.work.deadline = time.monotonic() + left
         again = call
         self._operations.run(operation, lambda work: self._again(again, work))
+
+    def _why_not(self, row: OperationRow, left: float) -> str | None:
+        """Why one that was cut off is not gone on with."""
+        if row.call is None:
+            return NOT_KEPT
+        if row.tries >= TRIES:
+            return OFTEN
+        if left <= 0:
+            return LATE
+        if (token := row.call.get("token_id")) is not None and not self._ledger.knows(token):
+            return REVOKED
+        return OVERTAKEN if self._ledger.is_overtaken(row) else None
 
     # What they share
 

@@ -86,6 +86,6 @@ def after(text: str | None) -> Place | None:
         started, id_ = json.loads(base64.urlsafe_b64decode(text))
         if isinstance(started, int | float) and math.isfinite(started) and isinstance(id_, str):
             return float(started), id_
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         pass
     raise Invalid('must be what "next" of a page said', path=("after",))

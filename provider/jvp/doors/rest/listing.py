@@ -106,7 +106,7 @@ def _after(text: str | None) -> tuple[tuple[int, Any], str] | None:
         (kind, value), id_ = json.loads(base64.urlsafe_b64decode(text))
         if kind in (0, 1, 2) and isinstance(value, str if kind == 2 else int | float) and isinstance(id_, str):
             return (kind, value), id_
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise Invalid('must be what "next" of a page said', path=("after",))
 

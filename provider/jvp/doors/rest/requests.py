@@ -74,7 +74,7 @@ class Door:
             call = replace(call, caller=caller, operation=id, key=key.id if key is not None else None)
             login = login_of(request)
             tags = None if login.scope.tags is None else sorted(login.scope.tags)
-            call = replace(call, open_internet=not login.is_admin, tags=tags)
+            call = replace(call, open_internet=not login.is_admin, tags=tags, token_id=login.token_id)
             call = look(call) if look is not None else call
             asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)

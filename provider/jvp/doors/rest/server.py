@@ -12,6 +12,7 @@ import contextlib
 import grp
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -41,6 +42,7 @@ NO_INDEX = "none"
 MODE = 0o660
 STOP_S = 20
 PROBE_S = 5.0
+FILES = 65536
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,6 +135,7 @@ def settings(uri: str | None) -> Provider:
 
 def serve(provider: Provider, place: Place, uploads: Uploads) -> int:
     """Listen until SIGTERM or SIGINT. What runs then is cancelled, and the next call goes on from what is there."""
+    _allow_files()
     operations, bus = Operations(), Bus()
     with contextlib.ExitStack() as stack:
         index = Index(place.index) if place.index is not None else None
@@ -150,6 +153,14 @@ def serve(provider: Provider, place: Place, uploads: Uploads) -> int:
         _Server(config, operations, bus, others, place.certificate).run([listener])
         operations.stop(STOP_S)
     return 0
+
+
+def _allow_files() -> None:
+    """Have room for connections in their TLS handshake, which nothing else bounds: out of files, nobody is let in."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _tell(listener: socket.socket, others: Sequence[socket.socket], place: Place) -> None:
