@@ -55,17 +55,29 @@ def active(view: View, domain: handles.Domain) -> list[Active]:
     found = [_checked(view, domain, disk) for disk in written(root)]
     if not found:
         raise Rejected(f"{what} has no disk that it can write to, so there is nothing to hold", path=_PATH)
-    if domain.isActive():
-        now = {_target(disk): disk_source.path_of(disk) for disk in written(devices.live_xml(domain))}
-        if now != {one.target: one.path for one in found}:
-            raise Rejected(
-                f"{what} has changes of its disks that wait for its next power cycle; restart it first", path=_PATH
-            )
+    if domain.isActive() and written_paths(domain) != {one.target: one.path for one in found}:
+        raise Rejected(
+            f"{what} has changes of its disks that wait for its next power cycle; restart it first", path=_PATH
+        )
     return found
 
 
+def written_paths(domain: handles.Domain) -> dict[str, str | None]:
+    """What the guest writes to now, or will at its next start, by target. Raises libvirtError."""
+    root = devices.live_xml(domain) if domain.isActive() else devices.inactive_xml(domain)
+    return {_target(disk): disk_source.path_of(disk) for disk in written(root)}
+
+
 def refuse_foreign(domain: handles.Domain) -> None:
-    """Raise Rejected while another tool has snapshots of the domain, or its guest was saved to disk."""
+    """Raise Rejected for what `refuse_held` does, and while the domain has no definition but that of its guest."""
+    refuse_held(domain)
+    if not domain.isPersistent():
+        raise Rejected(f'instance "{domain.name()}" was undefined while it runs; define it again first', path=_PATH)
+
+
+def refuse_held(domain: handles.Domain) -> None:
+    """Raise Rejected while another tool has snapshots of the domain, or its guest was saved to disk: both hold the
+    files of its disks as they are, by name, and are lost with a change of these."""
     what = f'instance "{domain.name()}"'
     if names := [one.getName() for one in domain.listAllSnapshots(0)]:
         raise Rejected(
@@ -75,12 +87,10 @@ def refuse_foreign(domain: handles.Domain) -> None:
         )
     if domain.hasManagedSaveImage(0):
         raise Rejected(
-            f"{what} was saved to disk, and what it has in memory would not be held; start it, or drop that with "
-            f"`virsh managedsave-remove {domain.name()}`",
+            f"{what} was saved to disk, and goes on from there with the files that its disks are now; start it, or "
+            f"drop what was saved with `virsh managedsave-remove {domain.name()}`",
             path=_PATH,
         )
-    if not domain.isPersistent():
-        raise Rejected(f"{what} was undefined while it runs; define it again first", path=_PATH)
 
 
 def uses(domain: handles.Domain, name: str) -> bool:

@@ -90,6 +90,7 @@ def make(work: Work, node: Node, domain: handles.Domain, wish: Wish, sidecar: Si
             )
         variables = _keep_firmware(work, node, domain, snap, wish.serial)
         work.check()
+        _refuse_changed(node, domain, snap, found)
         try:
             quiesced = _snapshot(work, node, domain, found, held, wish.quiesce)
         except libvirt.libvirtError:
@@ -143,6 +144,15 @@ def _refuse_unfinished(node: Node, uuid: str, name: str) -> None:
                 f'snapshot "{other.name}" of the same instance is not finished: another run makes it, or was cut off; '
                 "run that again, or delete that snapshot"
             )
+
+
+def _refuse_changed(node: Node, domain: handles.Domain, snap: Snap, found: list[disks.Active]) -> None:
+    """Raise Busy where another process changed the disks since they were looked at, or is about to: the layers would
+    stand on what the guest has left. Our claim is written, so of two at once each sees the other's, or what it did."""
+    _refuse_unfinished(node, snap.instance, snap.name)
+    begun = [one.name for one in record.of(node, snap.instance) if one.merging or record.ROLLBACK in one.record.facts]
+    if begun or disks.written_paths(domain) != {one.target: one.path for one in found}:
+        raise Busy(f'the disks of "{domain.name()}" were changed by another run meanwhile; run again')
 
 
 def is_taken(domain: handles.Domain, snap: Snap) -> bool:

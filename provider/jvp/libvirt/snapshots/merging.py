@@ -47,6 +47,7 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
 
     Raises Rejected where others stand on what it froze; Busy, Cancelled, libvirtError. Again: yes.
     """
+    disks.refuse_held(domain)
     learn(work, node, [record.path_of(node, held.pool, held.file) for held in snap.disks])
     end_others(work, node, domain, snap.instance, snap.name)
     snap = record.read(snap.pool, snap.instance, snap.name) or snap
@@ -70,6 +71,7 @@ def end_others(work: Work, node: Node, domain: handles.Domain, uuid: str, name: 
     for other in record.of(node, uuid):
         settling.settle(node, domain, other)
         if other.name != name and other.merging:
+            disks.refuse_held(domain)
             carry_out(work, node, domain, other)
 
 

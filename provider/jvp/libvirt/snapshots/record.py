@@ -23,6 +23,8 @@ from jvp.libvirt.storage.volume_record import Sidecar
 KIND = "snapshot"
 MOST = 16
 """So many files are a disk at most: with more libvirt gets slow, and some versions do not start the guest."""
+ROLLBACK = "rollback"
+"""A fact of the record while one is under way: the new layers' serial, whether the guest ran, the files to drop."""
 Merging = tuple[tuple[int, str, str], ...]
 """The disks of a snapshot, by their place; the layer that is merged into what it froze of each, and what stands on that
 layer. No names where nothing stands there."""

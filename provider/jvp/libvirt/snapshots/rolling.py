@@ -59,6 +59,7 @@ def back(work: Work, node: Node, domain: handles.Domain, snap: Snap, way: int) -
         snap = _begin(work, node, domain, snap, serial)
     ran, root = bool(snap.record.facts[settling.INTENT].get("ran")), devices.inactive_xml(domain)
     if not settling.is_back(root, snap, serial):
+        disks.refuse_held(domain)
         if guest.is_active(domain):
             guest.cut_off(domain)
         root = devices.inactive_xml(domain)

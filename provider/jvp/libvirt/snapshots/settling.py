@@ -11,8 +11,7 @@ from jvp.libvirt.snapshots import disks, making, record
 from jvp.libvirt.snapshots.record import Snap
 from jvp.libvirt.storage import kinds, layer_names
 
-INTENT = "rollback"
-"""A fact of the record while one is under way: the new layers' serial, whether the guest ran, the files to drop."""
+INTENT = record.ROLLBACK
 
 
 def settle(node: Node, domain: handles.Domain, snap: Snap) -> None:

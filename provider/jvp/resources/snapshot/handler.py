@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid as uuids
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -54,7 +55,7 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
                 if left is not None and left.merging is not None:
                     self._end(work, domain, left)
                     left = None
-                return self._made(work, domain, name, key.uuid(generation), mark, spec, left)
+                return self._made(work, domain, name, mark, spec, left)
 
     def read(
         self, work: Work, object_id: str, prior: SnapshotState | None
@@ -90,7 +91,7 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
             if snap.merging is not None:
                 domain = self.domains.by_reference(uuid, ("instance",))
                 self._end(work, domain, snap)
-                return self._made(work, domain, name, snap.serial, mark, spec, None)
+                return self._made(work, domain, name, mark, spec, None)
             snap = self._noted(snap, spec, mark)
             return Done(object_id, reading.state_of(self.node, snap, spec))
 
@@ -179,10 +180,11 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
         return name_taken(self.kind, found.name, id=found.id, holder=found.mark, made=KEPT if mine else "")
 
     def _made(
-        self, work: Work, domain: handles.Domain, name: str, serial: str, mark: Mark, spec: Snapshot, left: Snap | None
+        self, work: Work, domain: handles.Domain, name: str, mark: Mark, spec: Snapshot, left: Snap | None
     ) -> Outcome[SnapshotState]:
         merging.end_others(work, self.node, domain, domain.UUIDString(), name)
-        wish = making.Wish(name, serial, spec.quiesce, utc_text(time.time()))
+        # Not by the key: a replacement of the same address may be made while the one before still has its layers.
+        wish = making.Wish(name, str(uuids.uuid4()), spec.quiesce, utc_text(time.time()))
         facts = {"description": spec.description} if spec.description else {}
         sidecar = Sidecar(record.KIND, mark, "filling", "", "", facts)
         snap = making.make(work, self.node, domain, wish, sidecar, left)
