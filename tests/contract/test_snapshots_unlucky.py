@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from tests.contract import test_snapshots
 from tests.contract.conftest import Bench
 
 from jvp.core.errors import Busy, Rejected
 from jvp.core.work import Work
-from jvp.libvirt.snapshots import making, record
+from jvp.libvirt.snapshots import making, merging, record
 
 make = test_snapshots.make
 
@@ -78,3 +81,58 @@ def test_what_was_saved_or_kept_inside_a_layer_stays_until_it_is_dropped(make: A
     machine.domain.revertToSnapshot(theirs)
     theirs.delete(0)
     assert machine.drop(taken) == []
+
+
+@pytest.mark.parametrize(("state", "next_one"), [("running", "rollback"), ("stopped", "instance")])
+def test_a_merge_that_no_pool_has_seen_is_not_done_again(
+    make: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch, state: str, next_one: str
+) -> None:
+    """The process dies when the files are merged, and libvirt's pool still tells what they stood on before."""
+    machine = make(state)
+    taken = []
+    for number in (0, 1):
+        machine.write(number + 1, number)
+        taken.append(machine.take(f"s{number}"))
+    step = merging.learn
+
+    def dies(work: Any, node: Any, paths: Any) -> None:
+        if isinstance(paths, tuple):  # after the merge
+            raise test_snapshots.Died
+        step(work, node, paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merging, "learn", dies)
+        with pytest.raises(test_snapshots.Died):
+            bench.delete("Snapshot", taken[0])
+    if next_one == "instance":
+        bench.delete("Instance", machine.stored)
+        assert machine.files() == set()
+    else:
+        bench.calls.act("rollbackSnapshot", taken[1].id, {}, Work())
+        assert machine.reads() == [bytes((1, 2, 0, 0, 0, 0))] * 2
+        machine.drop(taken[1])
+
+
+def test_what_others_make_of_its_files_is_told_and_left(make: Any, bench: Bench) -> None:
+    """A disk that was pointed back to what a snapshot holds, and an overlay over a layer that would go."""
+    machine = make("stopped")
+    flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+    bare = machine.domain.XMLDesc(flags)
+    first = machine.take("s1")
+    layered = machine.domain.XMLDesc(flags)
+    bench.connection.defineXML(bare)
+    with pytest.raises(Rejected, match=r"writes to .*, which snapshot .s1. holds"):
+        bench.calls.act("rollbackSnapshot", first.id, {}, Work())
+    bench.connection.defineXML(layered)
+    layer = Path(machine.active()["root"][1])
+    machine.take("s2")
+    bench.calls.act("rollbackSnapshot", first.id, {}, Work())
+
+    theirs = layer.with_name("theirs.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", layer, "-F", "qcow2", theirs], check=True)
+    machine.files()  # the pool sees it
+    with pytest.raises(Rejected, match=r"theirs.qcow2 stands on .*, which goes with its snapshots"):
+        bench.delete("Instance", machine.stored)
+    assert layer.exists()
+    theirs.unlink()
+    machine.files()

@@ -89,8 +89,7 @@ def make(work: Work, node: Node, domain: handles.Domain, wish: Wish, sidecar: Si
                 work, node, one.volume.pool, disk.layer, capacity=disk.size, format=layer_names.FORMAT, backing=backing
             )
         variables = _keep_firmware(work, node, domain, snap, wish.serial)
-        work.check()
-        _refuse_changed(node, domain, snap, found)
+        _refuse_changed(work, node, domain, snap, found)
         try:
             quiesced = _snapshot(work, node, domain, found, held, wish.quiesce)
         except libvirt.libvirtError:
@@ -146,9 +145,10 @@ def _refuse_unfinished(node: Node, uuid: str, name: str) -> None:
             )
 
 
-def _refuse_changed(node: Node, domain: handles.Domain, snap: Snap, found: list[disks.Active]) -> None:
+def _refuse_changed(work: Work, node: Node, domain: handles.Domain, snap: Snap, found: list[disks.Active]) -> None:
     """Raise Busy where another process changed the disks since they were looked at, or is about to: the layers would
     stand on what the guest has left. Our claim is written, so of two at once each sees the other's, or what it did."""
+    work.check()
     _refuse_unfinished(node, snap.instance, snap.name)
     begun = [one.name for one in record.of(node, snap.instance) if one.merging or record.ROLLBACK in one.record.facts]
     if begun or disks.written_paths(domain) != {one.target: one.path for one in found}:

@@ -48,7 +48,7 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
     Raises Rejected where others stand on what it froze; Busy, Cancelled, libvirtError. Again: yes.
     """
     disks.refuse_held(domain)
-    learn(work, node, [record.path_of(node, held.pool, held.file) for held in snap.disks])
+    _learn_held(work, node, snap)
     end_others(work, node, domain, snap.instance, snap.name)
     snap = record.read(snap.pool, snap.instance, snap.name) or snap
     if not snap.merging:
@@ -72,7 +72,7 @@ def end_others(work: Work, node: Node, domain: handles.Domain, uuid: str, name: 
         settling.settle(node, domain, other)
         if other.name != name and other.merging:
             disks.refuse_held(domain)
-            carry_out(work, node, domain, other)
+            go_on(work, node, domain, other)
 
 
 def _end_waiting(work: Work, node: Node, domain: handles.Domain, uuid: str) -> None:
@@ -127,6 +127,12 @@ def _standing(view: View, domain: handles.Domain, snap: Snap, path: str) -> list
             f'snapshot "{snap.name}" of "{domain.name()}" is the base of {listed(others)}; delete those first'
         )
     return sorted(found)
+
+
+def go_on(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
+    """End a deletion that was cut off, perhaps before the pools saw what it had merged. See `carry_out`."""
+    _learn_held(work, node, snap)
+    carry_out(work, node, domain, snap)
 
 
 def carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
@@ -306,6 +312,10 @@ def _repoint(node: Node, domain: handles.Domain, top: str, into: str, format: st
         node.connection.defineXML(before)
         return True
     return False
+
+
+def _learn_held(work: Work, node: Node, snap: Snap) -> None:
+    learn(work, node, [record.path_of(node, held.pool, held.file) for held in snap.disks])
 
 
 def learn(work: Work, node: Node, paths: Iterable[str]) -> None:

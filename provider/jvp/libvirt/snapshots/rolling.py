@@ -115,6 +115,11 @@ def _disks(node: Node, domain: handles.Domain, root: Element, snap: Snap, serial
                 f'the disk "{held.name}" that the snapshot "{snap.name}" holds is not attached to '
                 f'"{domain.name()}" any more; attach it again, under that name'
             )
+        if chain.path == frozen:
+            raise Rejected(
+                f'"{domain.name()}" writes to {frozen}, which snapshot "{snap.name}" holds: what was over it is merged '
+                "by another tool, or its disk was pointed back, so the snapshot holds nothing any more"
+            )
         active = view.volume(chain.path) if chain.path is not None else None
         now = active.size(chain.format) if active is not None else 0
         layer = record.path_of(node, held.pool, layer_names.layer(snap.instance, serial, place))

@@ -22,7 +22,7 @@ from jvp.libvirt.storage import kinds, layer_names, lookup
 def shed(work: Work, node: Node, domain: handles.Domain, goes: Collection[str]) -> None:
     """Take all snapshots away of a domain that is off, whose disks stay but for the files that go with it.
 
-    Raises Rejected where others stand on one that stays; Busy, Cancelled, libvirtError. Again: yes.
+    Raises Rejected where others stand on one that stays, or on a layer; Busy, Cancelled, libvirtError. Again: yes.
     """
     uuid = domain.UUIDString()
     for snap in record.of(node, uuid):
@@ -42,6 +42,7 @@ def _shed(work: Work, node: Node, domain: handles.Domain, layered: list[Chain], 
     merging.learn(work, node, [base.path for _, base in staying])
     for _, base in staying:
         _refuse_others(View(node), uuid, base)
+    _refuse_overlays(View(node), uuid)
     for snap in record.of(node, uuid):
         making.remove_firmware(node, snap)
         snap.drop()
@@ -73,6 +74,16 @@ def _refuse_others(view: View, uuid: str, base: Layer) -> None:
         )
 
 
+def _refuse_overlays(view: View, uuid: str) -> None:
+    """Raise Rejected where something of others stands on a layer of the instance, all of which go."""
+    known = lookup.backing_map(view.node.connection, fresh=True)
+    for path in [volume.path() for volume in of_instance(view.node, uuid)]:
+        if any(layer_names.owner(kinds.name_of(user)) != uuid for user in known.get(path, ())):
+            found = disk_chain.children(view, path, fresh=True)
+            if others := [name for file, name in found.items() if layer_names.owner(kinds.name_of(file)) != uuid]:
+                raise Rejected(f"{listed(others)} stands on {path}, which goes with its snapshots; delete those first")
+
+
 def _remove(node: Node, uuid: str, but: Collection[str]) -> None:
     for volume in of_instance(node, uuid):
         if volume.path() not in but:
@@ -92,6 +103,6 @@ def _end(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> None:
     if snap.record.phase == "filling" and not making.is_taken(domain, snap):
         making.take_back(node, snap)
     elif snap.merging:
-        merging.carry_out(work, node, domain, snap)
+        merging.go_on(work, node, domain, snap)
     else:
         settling.settle(node, domain, snap)
