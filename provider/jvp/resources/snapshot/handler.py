@@ -183,8 +183,9 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
         self, work: Work, domain: handles.Domain, name: str, mark: Mark, spec: Snapshot, left: Snap | None
     ) -> Outcome[SnapshotState]:
         merging.end_others(work, self.node, domain, domain.UUIDString(), name)
-        # Not by the key: a replacement of the same address may be made while the one before still has its layers.
-        wish = making.Wish(name, str(uuids.uuid4()), spec.quiesce, utc_text(time.time()))
+        # Not by the key alone: what replaces one at its address, by another name, is made before that goes.
+        serial = str(uuids.uuid5(uuids.NAMESPACE_OID, f"{mark.key} {mark.generation} {name}"))
+        wish = making.Wish(name, serial, spec.quiesce, utc_text(time.time()))
         facts = {"description": spec.description} if spec.description else {}
         sidecar = Sidecar(record.KIND, mark, "filling", "", "", facts)
         snap = making.make(work, self.node, domain, wish, sidecar, left)
