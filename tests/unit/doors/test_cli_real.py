@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from jvp.core.model import fields
-from jvp.doors.cli import commands, kinds, known, options
+from jvp.doors.cli import commands, exits, kinds, known, options
 from jvp.doors.cli.late import Parser
+from jvp.doors.cli.main import main
 
 
 def every() -> Iterator[tuple[str, str]]:
@@ -45,3 +46,11 @@ def test_every_property_has_its_option(token: str, command: str) -> None:
     wanted -= {"name"} if command == "create" else set()  # what is made has its name as an argument
     assert {name.removeprefix(options.PREFIX) for name in given if name.startswith(options.PREFIX)} == wanted
     assert not [words for words in given.values() if any(word.startswith("--property-") for word in words)]
+
+
+@pytest.mark.parametrize(("word", "within"), [("template", "pool"), ("volume", "pool"), ("snapshot", "instance")])
+def test_a_name_without_what_holds_it_says_how_to_write_it(
+    word: str, within: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word, "create", "web"]) == exits.USAGE
+    assert capsys.readouterr().err == f'jvp: "web" does not say the {within}; write it as {within}/name\n'

@@ -8,6 +8,7 @@ from typing import Any
 from jvp.core.errors import Invalid, NameTaken, NotFound, Rejected
 from jvp.core.identity import DeclaredBy
 from jvp.core.model import fields
+from jvp.core.types import shortened
 from jvp.core.values import Bag
 from jvp.doors.cli import exits, known, options, output, plans
 from jvp.doors.cli.session import Session
@@ -38,7 +39,9 @@ def create(parsed: argparse.Namespace) -> int:
 def _named(kind: Any, reference: str, given: Bag) -> Bag:
     """The properties with the name; what is in a pool may be named as POOL/NAME, a snapshot as INSTANCE/NAME."""
     holder, slash, name = reference.rpartition("/")
-    if slash and kind.within and kind.within not in given:
+    if kind.within and kind.within not in given:
+        if not slash:
+            raise Invalid(f'"{shortened(reference)}" does not say the {kind.within}; write it as {kind.within}/name')
         return {kind.within: holder, **given, "name": name}
     return {**given, "name": reference}
 

@@ -109,7 +109,8 @@ def of_documents(word: str, parser: Parser) -> None:
     """Add what the commands over documents take."""
     if word == "export":
         parser.add_argument("kind", metavar="KIND", help=", ".join(known.kinds()))
-        parser.add_argument("reference", metavar="NAME", help="its name or id, of what is in a pool POOL/NAME")
+        about = "its name or id; POOL/NAME of what is in a pool, INSTANCE/NAME of a snapshot"
+        parser.add_argument("reference", metavar="NAME", help=about)
         session.add_to(parser)
         _finish(parser, applying.export)
         return

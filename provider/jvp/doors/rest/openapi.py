@@ -172,7 +172,7 @@ def _header(name: str) -> Json:
 def _describe_reference(call: Json) -> None:
     for one in call["parameters"]:
         if one["name"] == "ref":
-            one["description"] = "The id or the name; of a volume or template POOL/NAME."
+            one["description"] = "The id or the name; of a volume or template POOL/NAME, of a snapshot INSTANCE/NAME."
 
 
 def _filters(model: type[Spec]) -> Iterator[Json]:

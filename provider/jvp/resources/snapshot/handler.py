@@ -225,7 +225,5 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
     def _refuse_missing(self, reference: str) -> str:
         names = {domain.UUIDString(): domain.name() for domain in self.node.connection.listAllDomains(0)}
         found = [f"{names.get(one.instance, one.instance)}/{one.name}" for one in record.every(self.node)]
-        raise NotFound(
-            f'there is no snapshot "{shortened(reference)}"; write it as instance/name, or give its id; there are: '
-            f"{listed(sorted(found))}"
-        )
+        advice = "" if "/" in reference else "write it as instance/name, or give its id; "
+        raise NotFound(f'there is no snapshot "{shortened(reference)}"; {advice}there are: {listed(found)}')
