@@ -252,6 +252,8 @@ def test_a_table_on_a_terminal_is_as_wide_as_that_and_harmless(
     assert text.count("x") >= 60
     assert "[b]" in text
     assert not {"\x1b", "\x07", "\u202e"} & {*text}
+    output.properties({"id": "i", "live": "<a>\n  <b/>\x1b\n</a>\n"})
+    assert capsys.readouterr().out.endswith("\nlive:\n<a>\n  <b/>\\x1b\n</a>\n")
     # What cannot be squeezed any more the terminal itself wraps.
     output.table([f"column{number}" for number in range(9)], [])
     assert len(capsys.readouterr().out.splitlines()) == 1

@@ -103,8 +103,16 @@ def test_an_index_that_cannot_be_used_is_one_sentence(tmp_path: Path, capsys: py
     assert err.startswith("jvp: the index postgresql://jvp:***@127.0.0.1:1/jvp does not answer: ")
     assert err.count("\n") == 1
     (tmp_path / "file").touch()
-    code, _, err = run(capsys, "list", "--index", f"sqlite:///{tmp_path}/file/jvp.db")
+    code, _, err = run(capsys, "create", "--role", "viewer", "--index", f"sqlite:///{tmp_path}/file/jvp.db")
     assert (code, err.count("\n")) == (4, 1)
+
+
+def test_who_only_looks_makes_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "list", "--index", f"sqlite:///{tmp_path}/none/jvp.db")
+    assert (code, err) == (
+        3, f'jvp: there is no index at "{tmp_path}/none/jvp.db"; "jvp serve" and "jvp token create" make it\n',
+    )  # fmt: skip
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")

@@ -34,7 +34,10 @@ CODES: dict[int, tuple[str, tuple[type[JvpError], ...]]] = {
     NOT_FOUND: ("what is named is not there", (NotFound,)),
     REFUSED: ("refused: by whom, and why", (Rejected, NameTaken, NoSpace)),
     UNREACHABLE: ("the node does not answer; what became of the command is not known", (Unreachable,)),
-    PARTIAL: ("done in part: the object is there, and lacks what the sentences say; run again", ()),
+    PARTIAL: (
+        "done in part: the object is there, and lacks what the sentences say; a create goes on, run again",
+        (),
+    ),
     BUSY: ("something else is at it; run again later", (Busy,)),
     DEFECT: ("a defect of jvp", (Bug,)),
     INTERRUPTED: ("interrupted; run again, and it goes on", (Cancelled,)),

@@ -6,9 +6,10 @@ import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from jvp.core.errors import Rejected
+from jvp.core.errors import NotFound, Rejected
 
 INDEX = ("alembic", "psycopg", "sqlalchemy")
 """What the index needs."""
@@ -30,12 +31,17 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def index(parsed: argparse.Namespace) -> Iterator[Any]:
-    """The open index. Raises Rejected where the extra is not installed, and what opening it raises."""
+def index(parsed: argparse.Namespace, *, make: bool = False) -> Iterator[Any]:
+    """The open index, made where `make` says so and it is not there. Raises Rejected where the extra is not installed,
+    NotFound, and what opening it raises."""
     require("index", INDEX)
     from jvp.index.store import Index, default_url
 
-    found = Index(parsed.index or default_url())
+    url = parsed.index or default_url()
+    file = url.removeprefix("sqlite:///").partition("?")[0]
+    if not make and url.startswith("sqlite:///") and not Path(file).exists():
+        raise NotFound(f'there is no index at "{file}"; "jvp serve" and "jvp token create" make it')
+    found = Index(url)
     try:
         yield found
     finally:

@@ -48,7 +48,7 @@ def search(parsed: argparse.Namespace) -> int:
 def rebuild(parsed: argparse.Namespace) -> int:
     """Forget what the inventory has of the node, and read it from libvirt. Nothing else in the index is touched."""
     asked = session.Session(parsed)
-    with extra.index(parsed) as index:
+    with extra.index(parsed, make=True) as index:
         from jvp.index import inventory
 
         objects, notes = asked.objects(), []

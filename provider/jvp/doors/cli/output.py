@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jvp.core.errors import Invalid
+from jvp.core.text import harmless
 from jvp.core.types import size_text
 from jvp.core.values import UNKNOWN, Bag, Secret
 from jvp.doors.cli.known import kebab
@@ -94,8 +95,16 @@ def in_words(bag: Bag) -> str:
 
 
 def properties(bag: Bag) -> None:
-    """Print one object: a line for each value."""
-    rows = list(_flat(bag, ""))
+    """Print one object: a line for each value, and a text of many lines, such as XML, as it is below them."""
+    texts = {name: value for name, value in bag.items() if isinstance(value, str) and "\n" in value}
+    _pairs(list(_flat({name: value for name, value in bag.items() if name not in texts}, "")))
+    for name, text in texts.items():
+        print(f"\n{name}:")
+        for line in text.splitlines():
+            print(harmless(line))
+
+
+def _pairs(rows: list[tuple[str, str]]) -> None:
     if sys.stdout.isatty():
         from jvp.doors.cli import terminal
 

@@ -56,7 +56,7 @@ def create(parsed: argparse.Namespace) -> int:
     """Make a token. Standard output has its text alone, which is nowhere else."""
     expires_s, scope = _expires_s(parsed.expires), _scope(parsed)
     subject = parsed.subject if parsed.subject is not None else _user()
-    with extra.index(parsed) as index:
+    with extra.index(parsed, make=True) as index:
         from jvp.index import tokens
 
         made, text = tokens.create(index, subject, parsed.role, scope=scope, expires_s=expires_s, once=parsed.once)
