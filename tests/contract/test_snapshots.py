@@ -110,7 +110,8 @@ def make(bench: Bench, leftovers: None) -> Iterator[Callable[..., Machine]]:
         bench.delete("Volume", machine.volume)
 
 
-def test_what_stays_of_an_instance_keeps_all_that_was_written(make: Any, bench: Bench) -> None:
+@pytest.mark.parametrize("undefined", [False, True])
+def test_what_stays_of_an_instance_keeps_all_that_was_written(make: Any, bench: Bench, undefined: bool) -> None:
     """Its deletion merges what lies over a volume, and takes the rest with it, also after it was undefined by half."""
     machine: Machine = make("running", "raw")
     machine.write(1, 0)
@@ -119,6 +120,8 @@ def test_what_stays_of_an_instance_keeps_all_that_was_written(make: Any, bench: 
     machine.take("s2")
     machine.write(3, 2)
     data = machine.volume.state["path"]
+    if undefined:
+        machine.domain.undefine()  # it runs on
     bench.delete("Instance", machine.stored)
     assert machine.files() == set()
     assert Path(data).read_bytes()[: 3 * PIECE] == b"".join(bytes([letter]) * PIECE for letter in (1, 2, 3))

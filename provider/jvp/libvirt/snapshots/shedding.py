@@ -10,13 +10,20 @@ from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt import disk_chain
 from jvp.libvirt.disk_chain import Chain, Layer
-from jvp.libvirt.domain import devices
+from jvp.libvirt.domain import devices, disk_source
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
 from jvp.libvirt.snapshots import disks, making, merging, record, settling
 from jvp.libvirt.snapshots.record import Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup
+
+
+def has_any(node: Node, uuid: str, root: Element) -> bool:
+    """Whether a domain of this definition has snapshots, or layers that they left. Raises libvirtError."""
+    paths = (disk_source.path_of(disk) or "" for disk in disks.written(root))
+    return any(layer_names.is_layer(kinds.name_of(path)) for path in paths) or bool(record.of(node, uuid))
 
 
 def shed(work: Work, node: Node, domain: handles.Domain, goes: Collection[str]) -> None:

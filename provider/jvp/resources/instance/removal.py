@@ -45,18 +45,18 @@ def remove(
 ) -> None:
     """Remove everything that belongs to the instance; the domain goes last, so that a crash finds it again.
 
-    `found` is the domain, None where it is gone. With `keep` the root disk stays, with `whole` also one that was
-    imported goes. Where a disk outlives the guest, it may take `patience` to shut down and write out what it holds.
-    Raises Rejected, before that, when the root disk is out of reach, or another machine has it.
+    `found` is None where it is gone. With `keep` the root disk stays, with `whole` an imported one goes too. Where a
+    disk outlives the guest, it has `patience` to shut down. Raises Rejected for a root disk out of reach, before that.
     """
     node, going = api.node, _Going(path)
     if found is not None:
         going = _checked(work, View(node), uuid, found.root, path, whole=whole)
         for name, file in api.memories(found.domain):
             work.warn(f'the memory of its snapshot "{name}" stays, which whoever made that put into {file}')
-        # A domain that was undefined while it ran is gone with this.
+        stays = found.domain.isPersistent() or _defined_again(api, found)  # else it is gone with its power-off
         _switch_off(work, found.domain, set() if keep else going.files, patience)
-        shedding.shed(work, node, found.domain, going.files)
+        if stays:
+            shedding.shed(work, node, found.domain, going.files)
         if going.firmware is not None:
             refresh(work, going.firmware)
     imported = not going.ours or keep
@@ -72,6 +72,14 @@ def remove(
     api.undefine(found.domain)
     if (iso := iso_of(found.root)) is not None:
         release_template(work, node, iso)
+
+
+def _defined_again(api: DomainApi, found: Defined) -> bool:
+    """Define a domain again that somebody undefined while it runs, where it has snapshots: their end needs it."""
+    if not shedding.has_any(api.node, found.domain.UUIDString(), found.root):
+        return False
+    api.define(found.root)
+    return True
 
 
 @dataclass(frozen=True)

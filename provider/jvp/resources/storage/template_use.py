@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from jvp.core.errors import Busy, JvpError, Rejected
 from jvp.core.words import listed
@@ -43,7 +44,7 @@ def remove(
     for place in lookup.active_pools(api.node.connection):
         # Volumes that were made behind libvirt's back count as users too.
         with contextlib.suppress(Busy, Rejected):
-            lookup.refresh(work, place)
+            lookup.unless_lost(place, partial(lookup.refresh, work, place))
     every = disks.disk_users(api.node.connection)
     drives = _drives(api, pool, name, record, every)
     others = {path: [disk for disk in found if not _is_our_cd(disk)] for path, found in every.items()}
