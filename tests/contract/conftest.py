@@ -80,7 +80,7 @@ class Bench:
             assert self.pool is not None
             raw = {"name": self.name("machine"), "memory": "32MiB", "powerState": "stopped",
                    "rootDisk": {"pool": self.pool.id, "size": "1MiB"}}  # fmt: skip
-            self.machines.append(self.create("Instance", "machine", raw).stored)
+            self.machines.append(self.create("Instance", "base machine", raw).stored)
         return self.machines[0]
 
     def delete(self, token: str, stored: Stored) -> None:
