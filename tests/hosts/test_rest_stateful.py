@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import hypothesis
+import hypothesis.errors
 import pytest
 from tests import extent
 from tests.contract.rest_support import Rest, server
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.contract
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
 STEPS = 8
+TRIES = 3
 FEW, MANY = 15, 300
 """Scenarios of so many steps at most."""
 
@@ -68,7 +70,7 @@ def run(rest: Rest, node: SystemHost) -> Counter[str]:
     del document["paths"]["/api/events"]  # it ends when its listener goes
     schema = schemathesis.openapi.from_dict(document)
     ours = [checks.response_schema_conformance, checks.content_type_conformance, checks.status_code_conformance]
-    seen = Counter[str]()
+    seen, faults = Counter[str](), list[str]()
 
     class Scenario(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
@@ -90,12 +92,21 @@ def run(rest: Rest, node: SystemHost) -> Counter[str]:
 
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
             told = f"{case.as_curl_command()}: {response.status_code} {response.text[:500]}"
-            assert response.status_code < 500 or response.status_code in ALLOWED, told
-            case.validate_response(response, checks=ours)
+            try:
+                assert response.status_code < 500 or response.status_code in ALLOWED, told
+                case.validate_response(response, checks=ours)
+            except BaseException:
+                faults.append(told)
+                raise
 
     settings = hypothesis.settings(
         max_examples=extent.rounds(FEW, MANY), stateful_step_count=STEPS, database=None, deadline=None,
         phases=[hypothesis.Phase.generate], suppress_health_check=[*hypothesis.HealthCheck], derandomize=True,
     )  # fmt: skip
-    Scenario.run(settings=settings)
+    for _ in range(TRIES):
+        try:
+            Scenario.run(settings=settings)
+            break
+        except hypothesis.errors.FlakyStrategyDefinition:
+            assert not faults, faults  # else a busy node was just slower than the first time: 202, where it said 200
     return seen
