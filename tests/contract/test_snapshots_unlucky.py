@@ -11,9 +11,11 @@ import libvirt
 import pytest
 from tests.contract import test_snapshots
 from tests.contract.conftest import Bench
+from tests.contract.storage_support import Lines
 
 from jvp.core.errors import Busy, Rejected
 from jvp.core.work import Work
+from jvp.libvirt.link.xml import parse, put, text_of, value
 from jvp.libvirt.snapshots import making, merging, record
 
 make = test_snapshots.make
@@ -136,3 +138,28 @@ def test_what_others_make_of_its_files_is_told_and_left(make: Any, bench: Bench)
     assert layer.exists()
     theirs.unlink()
     machine.files()
+
+
+def test_uefis_variables_that_no_pool_has_are_told_of(bench: Bench, leftovers: None, tmp_path: Path) -> None:
+    """libvirt's own place for them is none: neither a snapshot nor a way back pretends to hold them."""
+    assert bench.pool is not None
+    raw = {"name": bench.name("uefi"), "memory": "64MiB", "powerState": "stopped", "firmware": "uefi",
+           "rootDisk": {"pool": bench.pool.id, "size": "1MiB"}}  # fmt: skip
+    stored = bench.create("Instance", raw["name"], raw).stored
+    domain = bench.connection.lookupByUUIDString(stored.id)
+    ours, said = value(parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), "os/nvram"), Lines()
+
+    def keep_them_at(path: str | None) -> None:
+        root = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        put(root, "os/nvram", path)
+        bench.connection.defineXML(text_of(root))
+
+    keep_them_at(f"{tmp_path}/nvram")
+    try:
+        bench.create("Snapshot", "u", {"name": "u", "instance": stored.id}, said.work())
+        assert said.warnings == [
+            f"UEFI's variables, {tmp_path}/nvram, are in no active storage pool: the snapshot does not hold them"
+        ]
+    finally:
+        keep_them_at(ours)
+        bench.delete("Instance", stored)

@@ -28,7 +28,6 @@ KEY_S = 86_400.0
 """So long a key stands for its request."""
 LATE_S = 60.0
 """So long after its time an operation of any node is ended by whoever finds it."""
-UNDER_WAY = ("running", "cancelling")
 Bag = dict[str, Any]
 
 

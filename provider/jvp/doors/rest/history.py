@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from jvp.core.errors import Invalid
 from jvp.core.text import shortened
+from jvp.doors.rest import cursor
 from jvp.resources import registry
 
 if TYPE_CHECKING:
@@ -20,6 +18,8 @@ STATES = ("running", "cancelling", "succeeded", "failed", "cancelled", "interrup
 """The first two are under way."""
 Place = tuple[float, str]
 """Where an operation stands in the list: its start and its id."""
+_LATEST = 1e15
+"""No time is later; what is no number is not before it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def page(found: list[Operation], limit: int) -> dict[str, Any]:
     """A page of the first `limit`, and where to go on when there are more."""
     shown: dict[str, Any] = {"items": [one.document(whole=False) for one in found[:limit]]}
     if len(found) > limit:
-        shown["next"] = base64.urlsafe_b64encode(json.dumps(place_of(found[limit - 1])).encode()).decode()
+        shown["next"] = cursor.text_of(place_of(found[limit - 1]))
     return shown
 
 
@@ -82,10 +82,7 @@ def after(text: str | None) -> Place | None:
     """Where a page begins. Raises Invalid."""
     if text is None:
         return None
-    try:
-        started, id_ = json.loads(base64.urlsafe_b64decode(text))
-        if isinstance(started, int | float) and math.isfinite(started) and isinstance(id_, str):
+    match cursor.place_in(text):
+        case [int() | float() as started, str() as id_] if abs(started) < _LATEST:
             return float(started), id_
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        pass
-    raise Invalid('must be what "next" of a page said', path=("after",))
+    raise cursor.wrong()

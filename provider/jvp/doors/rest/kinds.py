@@ -70,7 +70,7 @@ class Routes:
 
     def get(self, ref: str, request: Request) -> Response:
         found = self._found(ref, self.door.reading())
-        _refuse_outside(login_of(request), found.state)
+        login_of(request).scope.refuse_outside(found.state)
         etag = etag_of(found.inputs)
         if is_known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
@@ -78,7 +78,7 @@ class Routes:
 
     def create(self, request: Request, body: Declared, plan: Planned = False, wait: Wait = "0s") -> Response:
         self._refuse(login_of(request), body, {})
-        _refuse_outside(login_of(request), body)
+        login_of(request).scope.refuse_outside(body)
         call = Call("create", self.token, given=body, caller=caller_of(request))
         if plan:
             return self._plan(self._named_uploads(call))
@@ -130,7 +130,7 @@ class Routes:
             if not login.is_admin:
                 bodies.refuse_for_admins(registry.ACTIONS[action].args, call.given, {})
             if login.scope.tags is not None:
-                _refuse_outside(login, self._found(ref, self.door.reading()).state)
+                login.scope.refuse_outside(self._found(ref, self.door.reading()).state)
             return self.door.make(request, call, wait)
 
         return act
@@ -149,7 +149,7 @@ class Routes:
         """The object as it is before the change. Raises Refused where it is not what If-Match says, Forbidden."""
         found = self.door.changes.there(call, self.door.reading())
         if found is not None:
-            _refuse_outside(login, found.state)
+            login.scope.refuse_outside(found.state)
         call.conditions.refuse(None if found is None else etag_of(found.inputs))
         return found
 
@@ -160,7 +160,7 @@ class Routes:
         if "name" not in declared:
             declared = self._named(call.ref, declared) if there is None else {**self._place(there), **declared}
         self._refuse(login, declared, {} if there is None else there.inputs)
-        _refuse_outside(login, declared)
+        login.scope.refuse_outside(declared)
         call = replace(call.looked(there), ref=None if there is None else call.ref, given=declared)
         return self._named_uploads(call)
 
@@ -176,7 +176,7 @@ class Routes:
         there = self._checked(call, login)
         inputs, call = {} if there is None else there.inputs, call.looked(there)
         self._refuse(login, call.given, inputs)
-        _refuse_outside(login, bodies.merged(inputs, call.given))
+        login.scope.refuse_outside(bodies.merged(inputs, call.given))
         bodies.refuse_parts(self.kind.spec, call.given)
         return self._named_uploads(call)
 
@@ -209,8 +209,3 @@ class Routes:
         work.warn = lines.append
         work.uploads = self.door.changes.uploads.files(call.caller, bodies.uploads_in(self.kind.spec, call.given))
         return JSONResponse(bodies.planned(self.door.objects.plan(self.token, call.ref, call.given, work), lines))
-
-
-def _refuse_outside(login: Login, properties: Bag) -> None:
-    """Raise Forbidden for an object that the caller's token is not for."""
-    login.scope.refuse_outside(properties)

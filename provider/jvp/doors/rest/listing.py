@@ -6,7 +6,6 @@ All other names in the query are filters of the kind.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
@@ -19,6 +18,7 @@ from jvp.core.facts import Later
 from jvp.core.handler import AnyType
 from jvp.core.listing import is_detail
 from jvp.core.model import FieldFacts, fields
+from jvp.doors.rest import cursor
 from jvp.doors.rest.requests import Door, plain
 
 LIMIT, LIMIT_MAX = 1000, 10_000
@@ -55,7 +55,7 @@ def page(
     cut = placed[:limit]
     found: Bag = {"items": [_picked(one, wanted) for *_, one in cut]}
     if len(placed) > limit:
-        found["next"] = _cursor(*cut[-1][:2])
+        found["next"] = cursor.text_of([*cut[-1][:2]])
     return found
 
 
@@ -95,20 +95,15 @@ def _place(value: Any) -> tuple[int, Any]:
     return (1, value) if isinstance(value, int | float) else (2, value if isinstance(value, str) else json.dumps(value))
 
 
-def _cursor(place: tuple[int, Any], id_: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([place, id_]).encode()).decode()
-
-
 def _after(text: str | None) -> tuple[tuple[int, Any], str] | None:
     if text is None:
         return None
-    try:
-        (kind, value), id_ = json.loads(base64.urlsafe_b64decode(text))
-        if kind in (0, 1, 2) and isinstance(value, str if kind == 2 else int | float) and isinstance(id_, str):
+    match cursor.place_in(text):
+        case [[(0 | 1) as kind, int() | float() as value], str() as id_]:
             return (kind, value), id_
-    except (ValueError, TypeError, RecursionError):
-        pass
-    raise Invalid('must be what "next" of a page said', path=("after",))
+        case [[2, str() as value], str() as id_]:
+            return (2, value), id_
+    raise cursor.wrong()
 
 
 def _filters(kind: AnyType, query: Mapping[str, str]) -> Bag:

@@ -70,11 +70,12 @@ class Door:
         key = Key.of(request, caller, call)
         operation = self.operations.kept(key)
         if operation is None:
-            id = str(uuid.uuid4())
-            call = replace(call, caller=caller, operation=id, key=key.id if key is not None else None)
-            login = login_of(request)
-            tags = None if login.scope.tags is None else sorted(login.scope.tags)
-            call = replace(call, open_internet=not login.is_admin, tags=tags, token_id=login.token_id)
+            id, login = str(uuid.uuid4()), login_of(request)
+            call = replace(
+                call, caller=caller, operation=id, key=key.id if key is not None else None,
+                open_internet=not login.is_admin, token_id=login.token_id,
+                tags=None if login.scope.tags is None else sorted(login.scope.tags),
+            )  # fmt: skip
             call = look(call) if look is not None else call
             asked = Asked(id, key, call.kind, call.id or "", call.place, call.document())
             operation = self._begun(request, call.timeout, lambda work: self.changes.make(call, work), asked)

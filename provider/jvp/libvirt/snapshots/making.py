@@ -68,7 +68,7 @@ def make(work: Work, node: Node, domain: handles.Domain, wish: Wish, sidecar: Si
             return _finish(node, domain, left, quiesced=bool(left.record.facts.get("quiesced")))
         take_back(node, left)
     found = look(View(node), domain)
-    _refuse_unfinished(node, uuid, wish.name)
+    _refuse_unfinished(record.of(node, uuid), wish.name)
     held = [
         Held(one.name, one.volume.pool.UUIDString(), one.volume.name, one.format, one.volume.size(one.format),
              layer_names.layer(uuid, wish.serial, place))
@@ -136,8 +136,8 @@ def _take_back_quietly(node: Node, snap: Snap) -> None:
             take_back(node, snap)
 
 
-def _refuse_unfinished(node: Node, uuid: str, name: str) -> None:
-    for other in record.of(node, uuid):
+def _refuse_unfinished(known: list[Snap], name: str) -> None:
+    for other in known:
         if other.name != name and other.record.phase == "filling":
             raise Busy(
                 f'snapshot "{other.name}" of the same instance is not finished: another run makes it, or was cut off; '
@@ -149,8 +149,9 @@ def _refuse_changed(work: Work, node: Node, domain: handles.Domain, snap: Snap, 
     """Raise Busy where another process changed the disks since they were looked at, or is about to: the layers would
     stand on what the guest has left. Our claim is written, so of two at once each sees the other's, or what it did."""
     work.check()
-    _refuse_unfinished(node, snap.instance, snap.name)
-    begun = [one.name for one in record.of(node, snap.instance) if one.merging or record.ROLLBACK in one.record.facts]
+    known = record.of(node, snap.instance)
+    _refuse_unfinished(known, snap.name)
+    begun = any(one.merging or record.ROLLBACK in one.record.facts for one in known)
     if begun or disks.written_paths(domain) != {one.target: one.path for one in found}:
         raise Busy(f'the disks of "{domain.name()}" were changed by another run meanwhile; run again')
 
@@ -266,8 +267,11 @@ def _keep_firmware(work: Work, node: Node, domain: handles.Domain, snap: Snap, s
 def _variables(work: Work, node: Node, domain: handles.Domain) -> bytes | None:
     """UEFI's variables; None of a guest that has none, or was never started."""
     path = value(devices.inactive_xml(domain), "os/nvram")
-    pool = lookup.pool_at(node, kinds.folder_of(path)) if path else None
-    if path is None or pool is None:
+    if path is None:
+        return None
+    pool = lookup.pool_at(node, kinds.folder_of(path))
+    if pool is None:
+        work.warn(f"UEFI's variables, {path}, are in no active storage pool: the snapshot does not hold them")
         return None
     name = kinds.name_of(path)
     if lookup.find_volume(pool, name) is None:

@@ -35,7 +35,6 @@ from jvp.libvirt.snapshots.record import Held, Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup
 
 _JOB_S = 24 * 3600.0
-_PIVOT_S = 60.0
 _TEMPORARY_S = 120.0
 _ACTIVE = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
 _PIVOT = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT

@@ -154,10 +154,12 @@ def _restore_firmware(work: Work, node: Node, root: Element, snap: Snap) -> None
     """Write back UEFI's variables, where the snapshot has them and the domain still has a file for them."""
     path, copy = value(root, "os/nvram"), layer_names.firmware(snap.instance, snap.serial)
     kept, pool = lookup.find_volume(snap.pool, copy), lookup.pool_at(node, kinds.folder_of(path)) if path else None
-    if path is None or kept is None or pool is None:
+    if path is None or kept is None:
         return
-    if lookup.find_volume(pool, kinds.name_of(path)) is None:
+    if pool is not None and lookup.find_volume(pool, kinds.name_of(path)) is None:
         lookup.refresh(work, pool)
-    target = lookup.find_volume(pool, kinds.name_of(path))
-    if target is not None and int(target.info()[1]) == int(kept.info()[1]):
-        write_small(node.connection, target, read_small(node.connection, kept, int(kept.info()[1])))
+    target = lookup.find_volume(pool, kinds.name_of(path)) if pool is not None else None
+    if target is None or int(target.info()[1]) != int(kept.info()[1]):
+        work.warn(f"UEFI's variables stay as they are: {path} is in no active storage pool, or has another size")
+        return
+    write_small(node.connection, target, read_small(node.connection, kept, int(kept.info()[1])))
