@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.venv/bin:$(PATH)
 export PULUMI_SKIP_UPDATE_CHECK := 1
 
-# Arguments for pytest, e.g. make test ARGS='-m unit -x'
+# Arguments for pytest, e.g. make test ARGS='-m unit -x'; with any, one process runs the tests: tools/lanes.py
 ARGS ?=
 # JVP_TEST_START=warm or plain has engines start the provider in this way alone: tests/starting.py
 
@@ -26,10 +26,10 @@ demo: ## from nothing to a running guest, and back to nothing
 	@$(PYTHON) tools/demo.py
 
 test: setup lint ## linters and all tests that this machine can run; of what is exhaustive a sample
-	@$(PYTHON) -m pytest -ra --durations=10 --junitxml=build/tests.xml $(ARGS)
+	@$(PYTHON) -m tools.lanes $(ARGS)
 
 test-all: setup lint ## the same with every kill point and longer races
-	@JVP_TESTS=all $(PYTHON) -m pytest -ra --durations=10 --junitxml=build/tests.xml $(ARGS)
+	@JVP_TESTS=all $(PYTHON) -m tools.lanes $(ARGS)
 
 lab: setup ## tests with a whole Debian system and cloud-init; builds its image, two minutes, once
 	@$(PYTHON) -m tests.lab.cloud

@@ -83,7 +83,7 @@ def run_folder(prefix: str) -> Iterator[Path]:
 
 @pytest.fixture
 def leftovers(daemon: Any, prefix: str, run_folder: Path) -> Iterator[None]:
-    """After the test no domain, network, pool, volume or file of this run is left that was not there before."""
+    """After the test no domain, network, filter, pool, volume or file of this run is left that was not there before."""
     before = objects(daemon, prefix) | files(run_folder)
     yield
     left = (objects(daemon, prefix) | files(run_folder)) - before
@@ -114,6 +114,7 @@ def objects(connection: Any, prefix: str) -> set[str]:
     """Kind and name of everything with the prefix."""
     found = {f"domain {one.name()}" for one in connection.listAllDomains(0) if one.name().startswith(prefix)}
     found |= {f"network {one.name()}" for one in connection.listAllNetworks(0) if one.name().startswith(prefix)}
+    found |= {f"nwfilter {one.name()}" for one in connection.listAllNWFilters(0) if one.name().startswith(prefix)}
     for pool in connection.listAllStoragePools(0):
         if pool.name().startswith(prefix):
             found.add(f"pool {pool.name()}")
@@ -152,6 +153,8 @@ def _remove(connection: Any, kind: str, name: str) -> None:
         if network.isActive():
             network.destroy()
         network.undefine()
+    elif kind == "nwfilter":
+        connection.nwfilterLookupByName(name).undefine()
     elif kind == "pool":
         pool = connection.storagePoolLookupByName(name)
         for volume in pool.listAllVolumes(0) if pool.isActive() else ():

@@ -29,7 +29,7 @@ def _roles() -> Iterator[str]:
     for row in roles.TABLE:
         may = ["yes" if ROLES.index(role) >= ROLES.index(row.role) else "" for role in ROLES]
         scope = "its own part" if row.narrows else "no"
-        if "{kind}" in row.path or "{function}" in row.path:
+        if row.kind is not None or "{kind}" in row.path or "{function}" in row.path:
             scope = "of its kind"
         elif row.path == JOIN:
             scope = "one for one use alone"

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
-from bench import engines, lists, rows, serving, uploading, works
+from bench import disks, engines, lists, rows, serving, uploading, works
 from bench.contestants import NOBODY, VARIABLES, ours
 from bench.racing import hear_signals, node, race
 from bench.report import NAMES
@@ -18,7 +18,7 @@ RUNS = 3
 GROUPS = {
     "plugin": (), "stack": ("stack",), "volumes": (f"volumes{works.FEW}", f"volumes{works.MANY}"),
     "networks": (f"networks{works.NETWORKS}",), "images": tuple(works.IMAGES), "address": ("lease",), "lists": (),
-    "rest": (),
+    "rest": (), "disks": (),
 }  # fmt: skip
 """Works by the words that ask for them. The provider's process is always measured."""
 
@@ -44,7 +44,8 @@ def main() -> int:
         results = race(contestants, wanted, RUNS, host, folder)
         listed = list(lists.rows(host.uri)) if "lists" in asked else []
         served = [*serving.rows(host, folder), *uploading.rows(host, folder)] if "rest" in asked else []
-    found = [*rows.all_of(results), *listed, *served]
+        whole = list(disks.rows(host, folder)) if "disks" in asked else []
+    found = [*rows.all_of(results), *listed, *served, *whole]
     print()
     show(found)
     for failure in rows.failures(results):

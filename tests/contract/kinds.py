@@ -42,6 +42,16 @@ def foreign_network(bench: Any, raw: Bag) -> Any:
     return bench.connection.networkDefineXML(etree.tostring(root, encoding="unicode"))
 
 
+def firewall(bench: Any, name: str) -> Bag:
+    return {"name": name, "rules": [{"name": "ssh", "protocol": "tcp", "ports": ["22"]}]}
+
+
+def foreign_firewall(bench: Any, raw: Bag) -> Any:
+    root = etree.Element("filter", name=raw["name"])
+    etree.SubElement(etree.SubElement(root, "rule", action="drop", direction="in"), "all", comment="foreign")
+    return bench.connection.nwfilterDefineXML(etree.tostring(root, encoding="unicode"))
+
+
 def pool(bench: Any, name: str) -> Bag:
     return {"name": name, "path": f"{bench.folder}/{name}"}
 
@@ -119,6 +129,7 @@ def snapshot(bench: Any, name: str) -> Bag:
 
 KINDS = [
     Kind("network", "Network", network, lambda raw: {**raw, "autostart": False}, foreign_network),
+    Kind("firewall", "Firewall", firewall, lambda raw: {**raw, "outbound": "drop"}, foreign_firewall),
     Kind("pool", "StoragePool", pool, lambda raw: {**raw, "autostart": False}, foreign_pool),
     Kind(
         "volume", "Volume", volume, lambda raw: {**raw, "size": "3MiB"}, foreign_volume,

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LINES = """
     name_service: Annotated[
         bool | None,
-        At("dns/@enable"),
+        At("dns/@forwardPlainNames"),
         OwnBridge(),
         Changes(Effect.NETWORK_RESTART),
-        Field(description="Whether the network answers names."),
+        Field(description="Whether names without a domain are asked for elsewhere."),
     ] = None
 """
 """All that adding a property to networks takes in the provider."""
@@ -73,15 +73,14 @@ def main(name: str, cidr: str) -> dict[str, Any]:
         return found
 
     def xml() -> str | None:
-        return value(
-            parse(connection.networkLookupByName(name).XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)), "dns/@enable"
-        )
+        network = connection.networkLookupByName(name)
+        return value(parse(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)), "dns/@forwardPlainNames")
 
     def edited(enable: str | None) -> None:
         network = connection.networkLookupByName(name)
         root = parse(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
         drop(root, "dns")
-        put(root, "dns/@enable", enable)
+        put(root, "dns/@forwardPlainNames", enable)
         connection.networkDefineXML(text_of(root))
 
     bare = {"name": name, "cidr": cidr}

@@ -130,6 +130,7 @@ class Rest(Plain):
         found: Bag = self._asked("POST", f"functions/{function}", args, asks=True).json()
         if (token := LISTS.get(function)) is not None:
             query = {name: str(value).lower() if value in (True, False) else value for name, value in args.items()}
+            query |= {name: ",".join(value) for name, value in args.items() if isinstance(value, list)}
             assert [self._asked("GET", plural(token), **query).json()["items"]] == list(found.values())
         return found
 
@@ -223,8 +224,10 @@ class Cli(Plain):
         for token in registry.TYPES:
             words = {function: word for word, function in known.functions_of(token)} | {f"get{token}": "show"}
             if function in words:
-                command = [known.word_of(token), words[function], args[known.subject_of(declared.args, token)]]
-                return self._answered(function, *command)
+                subject = known.subject_of(declared.args, token)
+                more = _options({name: value for name, value in args.items() if name != subject})
+                about = [args[subject]] if subject in args else []
+                return self._answered(function, known.word_of(token), words[function], *about, *more)
         return self._answered(function, known.kebab(function.removeprefix("get")))
 
     def _answered(self, function: str, *words: str) -> Bag:
@@ -233,7 +236,9 @@ class Cli(Plain):
 
     def act(self, action: str, reference: str, args: Bag) -> Bag:
         declared = registry.ACTIONS[action]
-        words = known.word_of(declared.on), declared.word, reference, *_options(args), "-o", "json"
+        place = [args["path"]] if declared.local else []
+        given = {name: value for name, value in args.items() if name != "path" or not declared.local}
+        words = known.word_of(declared.on), declared.word, reference, *place, *_options(given), "-o", "json"
         found: Bag = json.loads(self._jvp(*words)[1])
         return found
 
@@ -313,7 +318,10 @@ def _options(args: Bag) -> list[str]:
     words = []
     for name, value in args.items():
         word = known.kebab(name)
-        words += [f"--{word}" if value else f"--no-{word}"] if isinstance(value, bool) else [f"--{word}={value}"]
+        if isinstance(value, bool):
+            words.append(f"--{word}" if value else f"--no-{word}")
+        else:
+            words += [f"--{word}={one}" for one in (value if isinstance(value, list) else [value])]
     return words
 
 

@@ -16,6 +16,7 @@ from tests.contract.kinds import (
     KINDS,
     Kind,
     foreign_domain,
+    foreign_firewall,
     foreign_network,
     foreign_pool,
     foreign_volume,
@@ -29,6 +30,7 @@ from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, parse, put, text_of, value
+from jvp.libvirt.network import filters
 
 HERE = DeclaredBy.of("pulumi", "shop/dev", "urn:pulumi:dev::shop::::it")
 THERE = DeclaredBy.of("terraform", "default", "jvp_it it")
@@ -73,6 +75,8 @@ def tops(found: Declaration) -> set[str]:
 def definition(bench: Bench, token: str, object_id: str) -> Element:
     if token == "Network":
         return parse(bench.connection.networkLookupByUUIDString(object_id).XMLDesc(1))
+    if token == "Firewall":
+        return filters.definition(bench.connection.nwfilterLookupByUUIDString(object_id))
     if token == "StoragePool":
         return parse(bench.connection.storagePoolLookupByUUIDString(object_id).XMLDesc(1))
     return parse(bench.connection.lookupByUUIDString(object_id).XMLDesc(2))
@@ -101,6 +105,9 @@ def write(bench: Bench, token: str, object_id: str, declared: str | None) -> Non
     element.remove(child)
     if declared is not None:
         etree.SubElement(element, marks._DECLARED).text = declared
+    if token == "Firewall":
+        bench.connection.nwfilterDefineXML(text_of(filters._packed(root)))
+        return
     define = bench.connection.networkDefineXML if token == "Network" else bench.connection.defineXML
     define(text_of(root))
 
@@ -142,7 +149,8 @@ def test_what_a_create_notes_an_update_changes_and_another_door_leaves(bench: Be
 
 @pytest.mark.parametrize(
     ("token", "foreign", "remove"),
-    [("Network", foreign_network, "undefine"), ("StoragePool", foreign_pool, "undefine"),
+    [("Network", foreign_network, "undefine"), ("Firewall", foreign_firewall, "undefine"),
+     ("StoragePool", foreign_pool, "undefine"),
      ("Volume", foreign_volume, "delete"), ("Instance", foreign_domain, "undefine")],
 )  # fmt: skip
 def test_of_a_foreign_object_nothing_is_known(bench: Bench, token: str, foreign: Any, remove: str) -> None:
@@ -154,11 +162,13 @@ def test_of_a_foreign_object_nothing_is_known(bench: Bench, token: str, foreign:
         getattr(theirs, remove)()
 
 
-@pytest.mark.parametrize("token", ["Network", "StoragePool", "Instance"])
+@pytest.mark.parametrize("token", ["Network", "Firewall", "StoragePool", "Instance"])
 def test_an_import_notes_nothing_and_the_first_update_all_of_it(bench: Bench, token: str) -> None:
     name, connection = bench.name("theirs"), bench.connection
     if token == "Network":
         theirs = connection.networkDefineXML(f"<network><name>{name}</name><bridge name='v{name[-9:]}'/></network>")
+    elif token == "Firewall":
+        theirs = foreign_firewall(bench, {"name": name})
     elif token == "StoragePool":
         target = f"<target><path>{bench.folder}/{name}</path></target>"
         theirs = connection.storagePoolDefineXML(f"<pool type='dir'><name>{name}</name>{target}</pool>")

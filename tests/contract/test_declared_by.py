@@ -15,6 +15,7 @@ from jvp.core.identity import DeclaredBy
 from jvp.core.work import Work
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import parse
+from jvp.libvirt.network import filters
 from jvp.libvirt.storage import pool_mark
 
 HERE = DeclaredBy.of("pulumi", "shop/dev", "urn:pulumi:dev::shop::::it")
@@ -26,6 +27,8 @@ def noted(bench: Bench, token: str, object_id: str) -> DeclaredBy | None:
     """As it stands on the object."""
     if token == "Network":
         element = marks.find(parse(bench.connection.networkLookupByUUIDString(object_id).XMLDesc(1)))
+    elif token == "Firewall":
+        element = marks.find(filters.definition(bench.connection.nwfilterLookupByUUIDString(object_id)))
     elif token == "Instance":
         element = marks.find(parse(bench.connection.lookupByUUIDString(object_id).XMLDesc(2)))
     elif token == "StoragePool":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import libvirt
@@ -23,6 +24,7 @@ from jvp.resources.instance import cards
 from jvp.resources.network import collisions
 
 Raw = dict[str, Any]
+PATIENCE_S = going.BEGINS_S
 Orders = Callable[[list[Callable[[], Any]]], list[Any]]
 
 
@@ -60,6 +62,18 @@ class Program:
     def close(self) -> None:
         for name in list(self.kept):
             self.delete(name)
+
+
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    """These are about addresses and ranges, not about the way out."""
+    return replace(bench, mode="isolated")
+
+
+@pytest.fixture(autouse=True)
+def patient(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in life: here others do delete what has the name."""
+    monkeypatch.setattr(going, "BEGINS_S", PATIENCE_S)
 
 
 @pytest.fixture

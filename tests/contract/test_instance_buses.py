@@ -37,7 +37,7 @@ def classes(bench: Bench, stored: Stored, raw: Bag) -> dict[str, Effect]:
     return {dotted(change.path): change.effect for change in changes}
 
 
-@pytest.mark.parametrize("bus", ["sata", "scsi"])
+@pytest.mark.parametrize("bus", ["sata", "scsi", "usb"])
 def test_everything_is_on_the_bus_of_the_root_disk(bench: Bench, made: Callable[[Bag], Stored], bus: str) -> None:
     raw = stopped(bench, bench.name("bus"))
     raw = {**raw, "rootDisk": {**raw["rootDisk"], "bus": bus}, "iso": bench.volumes[2].id, "disks": [

@@ -17,13 +17,22 @@ from jvp.core.stored import Stored
 from jvp.core.types import network_of
 from jvp.core.values import UNKNOWN
 from jvp.core.work import Work
+from jvp.host import running
 from jvp.libvirt.link.xml import parse
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.resources.network.model import Network
 
 
 @pytest.fixture
-def network(bench: Bench) -> Iterator[Stored]:
+def network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stored]:
+    """One without port forwards: no command runs on the node for it but the look of a plan for rivals."""
+    run = running._run
+
+    def ran(*words: Any, **options: Any) -> Any:
+        assert ["nft", "-j", "list", "chains"] in words, words
+        return run(*words, **options)
+
+    monkeypatch.setattr(running, "_run", ran)
     name = bench.name("net")
     stored = bench.create("Network", name, {"name": name, "cidr": bench.cidr()}).stored
     yield stored
@@ -43,6 +52,13 @@ def declaration(name: str, cidr: str) -> dict[str, Any]:
         "name": name, "cidr": cidr, "bridge": f"jd{name[-6:]}", "domain": "lab.example", "mtu": 1400,
         "reservations": [{"name": "db", "mac": "52:54:00:0D:1F:0A", "address": f"{base}.7"}],
         "ipv6": {"cidr": f"{six}::/64", "dhcp": {"start": f"{six}::10", "end": f"{six}::20"}},
+        "dns": {
+            "hosts": [{"address": f"{base}.7", "names": ["db2"]}], "txt": [{"name": "key", "value": "v=1"}],
+            "forwarders": ["192.0.2.53"],
+        },
+        "routes": [{"cidr": "198.51.100.0/24", "gateway": f"{base}.7", "metric": 3}],
+        "boot": {"file": "pxelinux.0", "server": f"{base}.8"},
+        "dhcpOptions": {"ntp-server": f"{base}.9"}, "dnsmasqOptions": ["log-queries"],
     }  # fmt: skip
 
 
@@ -341,7 +357,7 @@ def test_ipv6_comes_by_a_restart_and_its_dhcp_live(bench: Bench, network: Stored
     assert effects(bench, stored, raw) == {"ipv6": "network restart"}
     stored = bench.converged("Network", bench.update("Network", stored, raw).stored, raw)
     assert stored.state["ipv6"] == {"cidr": f"{six}::/64", "gateway": f"{six}::1",
-                                    "dhcp": {"enabled": False, "leaseTime": "1h"}}  # fmt: skip
+                                    "dhcp": {"enabled": False, "leaseTime": "1h"}, "reservations": []}  # fmt: skip
     assert "<nat ipv6='yes'>" in found.XMLDesc(0)
     index = Path(f"/sys/class/net/{found.bridgeName()}/ifindex").read_text()
     raw["ipv6"]["dhcp"] = {"start": f"{six}::10", "end": f"{six}::20"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,12 @@ def declaration(name: str, cidr: str, stem: str) -> dict[str, Any]:
     mac = "52:54:00:0d:2d:{:02x}"
     kept = [{"name": f"{stem}{n}", "mac": mac.format(n), "address": f"{base}.{n + 10}"} for n in range(MANY)]
     return {"name": name, "cidr": cidr, "reservations": kept}
+
+
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    """These are about addresses and ranges, not about the way out."""
+    return replace(bench, mode="isolated")
 
 
 @pytest.fixture

@@ -93,6 +93,10 @@ def machine(bench: Bench, name: str) -> Bag:
             {"name": "data", "volume": bench.volumes[0].id, "bus": "scsi", "serial": "mine", "readOnly": True},
             {"name": "more", "volume": f"{pool_of(bench)}/{bench.volumes[1].state['name']}"},
         ],
+        "tpm": {"type": "emulator", "model": "tpm-tis"}, "watchdog": {"model": "i6300esb", "action": "none"},
+        "rng": {"source": "/dev/random", "rate": 9},
+        "filesystems": [{"tag": "src", "source": "/var/tmp", "driver": "9p", "readOnly": True, "accessMode": "mapped"}],
+        "smbios": {"system": {"serial": "S"}, "oemStrings": ["one"]},
         "iso": bench.volumes[2].id, "firmware": "bios", "machine": "q35", "cpuMode": "qemu64", "virtType": "auto",
         "updatePolicy": "restart", "shutdownTimeout": "7s", "waitFor": "none", "waitTimeout": "9s", "autostart": True,
         "cloudInit": {
@@ -100,6 +104,7 @@ def machine(bench: Bench, name: str) -> Bag:
             "users": [{"name": "u", "password": "not-to-be-shown", "sudo": True, "groups": ["adm"]}],
             "files": [{"path": "/etc/motd", "content": "hello", "permissions": "0644", "owner": "root"}],
             "runCommands": ["true"], "networkConfig": "version: 2\nethernets: {}",
+            "vendorData": "#!/bin/sh", "metaData": {"role": "web"},
         },
     }  # fmt: skip
 
@@ -156,7 +161,7 @@ def _shape(change: Change) -> Any:
     gone = change.kind is Kind.DELETE and isinstance(change.path[-1], int)
     return (
         repr(change.path[:-1]),
-        change.old["name"] if gone else change.path[-1],
+        change.old.get("name") or change.old.get("tag") if gone else change.path[-1],
         change.kind,
         change.effect,
         change.note,

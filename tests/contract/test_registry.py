@@ -20,7 +20,7 @@ from jvp.core.work import Work
 from jvp.resources.instance import making
 from jvp.resources.registry import TYPES
 
-MARKED = ("Instance", "Network", "StoragePool")
+MARKED = ("Instance", "Network", "StoragePool", "Firewall")
 """Kinds whose objects bear their marks themselves."""
 
 
@@ -42,6 +42,8 @@ def definition(bench: Bench, kind: Kind, stored: Stored) -> str:
     connection = bench.connection
     if kind.token == "Network":
         return str(connection.networkLookupByUUIDString(stored.id).XMLDesc(1))
+    if kind.token == "Firewall":
+        return str(connection.nwfilterLookupByUUIDString(stored.id).XMLDesc(0))
     if kind.token == "StoragePool":
         return str(connection.storagePoolLookupByUUIDString(stored.id).XMLDesc(1))
     if kind.token == "Instance":
@@ -238,8 +240,8 @@ def test_what_is_removed_while_it_is_looked_at_has_no_name_any_more(
 ) -> None:
     """An engine deletes and creates side by side where a resource was given another address."""
     handler: Any = bench.calls.handlers[kind.token]
-    places = {"StoragePool": (handler, "_mark"), "Network": (handler.api, "mark_of"), "Instance": (making, "mark_of")}
-    place, called = places[kind.token]
+    places = {"StoragePool": lambda: (handler, "_mark"), "Instance": lambda: (making, "mark_of")}
+    place, called = places.get(kind.token, lambda: (handler.api, "mark_of"))()
     name = bench.name("going")
     raw = kind.minimal(bench, name)
     old = bench.create(kind.token, name, raw).stored

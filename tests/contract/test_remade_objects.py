@@ -15,10 +15,11 @@ from jvp.core.work import Work
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import parse, text_of
 
-ONE_OF_EACH = [kind for kind in KINDS if kind.id in ("network", "pool", "stopped instance")]
+ONE_OF_EACH = [kind for kind in KINDS if kind.id in ("network", "firewall", "pool", "stopped instance")]
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>
 <os><type>hvm</type></os></domain>"""
 NETWORK = "<network><name>{name}</name><uuid>{uuid}</uuid><bridge name='v{short}'/></network>"
+FIREWALL = "<filter name='{name}'><uuid>{uuid}</uuid></filter>"
 POOL = "<pool type='dir'><name>{name}</name><uuid>{uuid}</uuid><target><path>{folder}/theirs</path></target></pool>"
 
 
@@ -32,31 +33,33 @@ class There:
     def look(self) -> Any:
         found = {
             "Network": self.connection.networkLookupByUUIDString,
+            "Firewall": self.connection.nwfilterLookupByUUIDString,
             "StoragePool": self.connection.storagePoolLookupByUUIDString,
             "Instance": self.connection.lookupByUUIDString,
         }
         return found[self.token](self.uuid)
 
     def xml(self) -> str:
-        return str(self.look().XMLDesc({"Network": 1, "StoragePool": 1, "Instance": 2}[self.token]))
+        return str(self.look().XMLDesc({"Network": 1, "Firewall": 0, "StoragePool": 1, "Instance": 2}[self.token]))
 
     def define(self, text: str) -> None:
         {
             "Network": self.connection.networkDefineXML,
+            "Firewall": self.connection.nwfilterDefineXML,
             "StoragePool": self.connection.storagePoolDefineXML,
             "Instance": self.connection.defineXML,
         }[self.token](text)
 
     def undefine(self) -> None:
         there = self.look()
-        if there.isActive():
+        if self.token != "Firewall" and there.isActive():
             there.destroy()
         there.undefine()
 
     def remake(self) -> None:
         """As somebody does who knows the name and the id."""
         self.undefine()
-        form = {"Network": NETWORK, "StoragePool": POOL, "Instance": DOMAIN}[self.token]
+        form = {"Network": NETWORK, "Firewall": FIREWALL, "StoragePool": POOL, "Instance": DOMAIN}[self.token]
         self.define(form.format(name=self.name, uuid=self.uuid, short=self.uuid[:9], folder=self.folder))
 
     def unmark(self) -> None:
@@ -66,6 +69,9 @@ class There:
             source = root.find("source")
             assert source is not None
             source.clear()
+        elif self.token == "Firewall":
+            for rule in [one for one in root.iterfind("rule") if one.get("action") == "continue"]:
+                root.remove(rule)
         else:
             marks.drop(root)
         self.define(text_of(root))

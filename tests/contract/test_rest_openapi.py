@@ -92,6 +92,7 @@ def test_the_examples_can_be_sent(bench: Bench, rest: Rest, document: Json) -> N
     raw = json.loads(json.dumps(EXAMPLES).replace('"lab"', f'"{stem}"').replace("lab/data", f"{stem}/data"))
     raw["StoragePool"]["path"] = f"{bench.folder}/{stem}"
     raw["Network"]["cidr"] = bench.cidr()
+    raw["Firewall"]["name"] = f"{stem}-fw"
     raw["Instance"]["name"] = raw["Snapshot"]["instance"] = f"{stem}-web"
     paths = {}
     for call, path in ((call, path) for path, found in document["paths"].items() for call in found.values()):
@@ -100,7 +101,7 @@ def test_the_examples_can_be_sent(bench: Bench, rest: Rest, document: Json) -> N
             paths[token] = path.removeprefix("/api/")
             assert call["requestBody"]["content"]["application/json"]["example"] == EXAMPLES[token]
     made = []
-    for token in ("StoragePool", "Network", "Template", "Volume", "Instance", "Snapshot"):
+    for token in ("StoragePool", "Network", "Firewall", "Template", "Volume", "Instance", "Snapshot"):
         plan = rest.ask("POST", paths[token], raw[token], params={"plan": "true"})
         assert plan.status_code == 200, plan.text
         if token != "Template":
@@ -116,7 +117,9 @@ def test_a_client_made_from_it_creates_waits_and_deletes(
     from typer.testing import CliRunner
 
     (tmp_path / "openapi.json").write_text(json.dumps(document))
-    (tmp_path / "config.yml").write_text("post_hooks: []\n")
+    # This generator knows bytes under that type alone.
+    words = "post_hooks: []\ncontent_type_overrides:\n  image/png: application/octet-stream\n"
+    (tmp_path / "config.yml").write_text(words)
     made = CliRunner().invoke(
         generator.app,
         ["generate", "--path", str(tmp_path / "openapi.json"), "--config", str(tmp_path / "config.yml"),

@@ -60,9 +60,9 @@ class Machine:
     def active(self) -> dict[str, tuple[str, str]]:
         """Format and path of both disks, as the next start has them."""
         root = parse(self.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        disks = [one for one in root.iterfind("devices/disk") if one.get("device") == "disk"]
-        named = zip(("root", "data"), disks, strict=True)
-        return {name: (str(value(one, "driver/@type")), str(value(one, "source/@file"))) for name, one in named}
+        named = {value(one, "alias/@name"): one for one in root.iterfind("devices/disk")}
+        both = ("root", named["ua-jvp-root"]), ("data", named["ua-jvp-disk-data"])
+        return {name: (str(value(one, "driver/@type")), str(value(one, "source/@file"))) for name, one in both}
 
     def write(self, letter: int, place: int) -> None:
         """Write a piece into both disks, as the guest would."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def test_a_merge_that_no_pool_has_seen_is_not_done_again(
         patch.setattr(merging, "learn", dies)
         with pytest.raises(test_snapshots.Died):
             bench.delete("Snapshot", taken[0])
+    with pytest.raises(Rejected, match="is being deleted, or its deletion was cut off"):
+        bench.calls.act("rollbackSnapshot", taken[0].id, {}, Work())
     if next_one == "instance":
         bench.delete("Instance", machine.stored)
         assert machine.files() == set()
@@ -138,6 +141,35 @@ def test_what_others_make_of_its_files_is_told_and_left(make: Any, bench: Bench)
     assert layer.exists()
     theirs.unlink()
     machine.files()
+
+    # What a way back drops, under their overlay, or as their disk.
+    layer = Path(machine.active()["root"][1])
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", layer, "-F", "qcow2", theirs], check=True)
+    with pytest.raises(Rejected, match=r"theirs.qcow2 stands on .*, which is dropped"):
+        bench.calls.act("rollbackSnapshot", first.id, {}, Work())
+    theirs.unlink()
+    machine.files()
+    with other_machine(bench, layer) as name:
+        with pytest.raises(Rejected, match=f"which is dropped, is a disk of {name} too"):
+            bench.calls.act("rollbackSnapshot", first.id, {}, Work())
+        with pytest.raises(Rejected, match=f"its root disk {layer} is used by {name} too"):
+            bench.delete("Instance", machine.stored)
+    assert layer.exists()
+
+
+@contextlib.contextmanager
+def other_machine(bench: Bench, path: Path) -> Iterator[str]:
+    """A machine of somebody else that has this file as its disk, by its name."""
+    root = parse("<domain type='qemu'><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>"
+                 "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source/>"
+                 "<target dev='vda' bus='virtio'/></disk></devices></domain>")  # fmt: skip
+    put(root, "name", bench.name("theirs"))
+    put(root, "devices/disk/source/@file", str(path))
+    domain = bench.connection.defineXML(text_of(root))
+    try:
+        yield domain.name()
+    finally:
+        domain.undefine()
 
 
 def test_uefis_variables_that_no_pool_has_are_told_of(bench: Bench, leftovers: None, tmp_path: Path) -> None:

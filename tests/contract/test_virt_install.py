@@ -105,8 +105,14 @@ def bench(hands: Hands, leftovers: None) -> Bench:
     return hands.bench
 
 
+TUNED = (
+    "serial=HAND,wwn=5000c50015ea71ac,shareable=on,driver.cache=none,driver.io=native,driver.discard=unmap,"
+    "driver.detect_zeroes=unmap,iotune.read_iops_sec=500,iotune.total_bytes_sec=1000001"
+)
+"""What a disk can have beside its data."""
 MACHINES = {
-    "import": ("--import", "--noreboot", "--disk", "vol={0}/root.qcow2,bus=virtio", "--disk", "vol={0}/data.img",
+    "import": ("--import", "--noreboot", "--disk", "vol={0}/root.qcow2,bus=virtio", "--disk",
+               "vol={0}/data.img,bus=scsi," + TUNED,
                "--network", "network={0},model=virtio", "--osinfo", "detect=off,require=off"),
     "sized": ("--cdrom", "{1}/cd.iso", "--disk", "pool={0},size=0.004", "--network", "network={0}",
               "--osinfo", "generic"),
@@ -148,6 +154,14 @@ def test_a_machine_comes_as_it_is_and_only_what_is_declared_changes(hands: Hands
     before, inactive, live = definition(machine), machine.XMLDesc(2), machine.XMLDesc(0)
     stored = hands.imported("Instance", machine.name())
     assert (machine.XMLDesc(2), machine.XMLDesc(0)) == (inactive, live)
+    tuned = [one for one in stored.inputs.get("disks", ()) if one.get("serial") == "HAND"]
+    assert len(tuned) == inactive.count("<wwn>")
+    for disk in tuned:
+        assert {**disk, "name": "", "volume": ""} == {
+            "name": "", "volume": "", "readOnly": False, "bus": "scsi", "serial": "HAND", "wwn": "5000c50015ea71ac",
+            "shareable": True, "cache": "none", "io": "native", "discard": "unmap", "detectZeroes": "unmap",
+            "iops": {"read": 500}, "bandwidth": {"total": "1000.001kB"},
+        }  # fmt: skip
     # The least that a person would write: what it leaves out stays as it is found.
     least = {"name": machine.name(), "rootDisk": stored.inputs["rootDisk"]}
     hands.same("Instance", stored, least)

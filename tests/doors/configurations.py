@@ -47,11 +47,15 @@ POOLS: dict[str, Raw] = {
         "timeouts": TIMEOUTS, "adopt": [True, False],
     },
     "jvp_network": {
-        "name": ["net"], "mode": ["nat", "route", "isolated", "bridge"], "cidr": ["10.9.0.0/24"],
+        "name": ["net"], "mode": ["nat", "route", "open", "isolated", "bridge"], "cidr": ["10.9.0.0/24"],
         "gateway": ["10.9.0.1", "10.9.0.9"], "dhcp": DHCP,
         "reservations": [{"name": ["host-a", "HOST-a", "host-b"], "mac": MACS, "address": ["10.9.0.20", "10.9.0.21"]}],
         "ipv6": {"cidr": ["fd00:9::/64", "FD00:9:0::/64"], "gateway": ["fd00:9::1"],
                  "dhcp": {"enabled": [True, False], "lease_time": ["1h"]}},
+        "dns": {"hosts": [{"address": ["10.9.0.30", "10.9.0.31"], "names": [["www"], ["www", "db"]]}],
+                "srv": [{"name": ["_ldap._tcp"]}], "forwarders": [[], ["10.0.0.1"]],
+                "zones": [{"name": ["corp.example"], "forwarders": [["10.0.0.2"]]}]},
+        "routes": [{"cidr": ["10.20.0.0/16", "10.21.0.0/16"], "gateway": ["10.9.0.5"], "metric": [1, 2]}],
         "domain": ["lab.example", "LAB.example"], "mtu": [1500, 9000], "bridge": ["virbr7", "virbr8"],
         "autostart": [True, False], "active": [True, False], "timeouts": TIMEOUTS,
     },
@@ -61,19 +65,22 @@ POOLS: dict[str, Raw] = {
     },
     "jvp_volume": {
         "name": ["disk"], "pool": ["p", "q"], "size": SIZES, "format": ["qcow2", "raw"], "template": ["t"],
-        "volume": ["p/v"], "image_path": ["/srv/no-such-image"], "image_upload": ["sha256:" + 64 * "0"],
+        "volume": ["p/v"], "snapshot": ["vm/s", "vm/t"], "disk": ["root", "data"], "image_path": ["/srv/no-such-image"],
+        "image_url": ["https://host.example/a.qcow2"], "image_checksum": ["sha256:" + 64 * "0"],
+        "image_upload": ["sha256:" + 64 * "0"],
         "full_clone": [True, False], "detach_on_delete": [True, False], "timeouts": TIMEOUTS,
     },
     "jvp_template": {
         "name": ["debian"], "pool": ["p", "q"], "os": ["debian-12", ""],
         "source": {"path": [str(Path(__file__)), "/srv/no-such-image"], "url": ["https://host.example/a.qcow2"],
-                   "upload": ["sha256:" + 64 * "0"],
+                   "upload": ["sha256:" + 64 * "0"], "snapshot": ["vm/s"], "disk": ["root", "data"], "volume": ["p/v"],
                    "checksum": ["sha256:" + 64 * "0", "sha512:https://host.example/SHA512SUMS"],
                    "allow_private_redirects": [True, False]},
         "timeouts": TIMEOUTS,
     },
     "jvp_instance": {
-        "name": ["vm", "other"], "template": ["t"], "iso": ["p/cd"],
+        "name": ["vm", "other"], "template": ["t"], "snapshot": ["vm/s"],
+        "snapshot_disks": ["all", "root"], "iso": ["p/cd"],
         "root_disk": {"pool": ["p"], "size": SIZES, "delete_with_instance": [True, False]},
         "cpus": [1, 2], "max_cpus": [2, 4], "memory": SIZES, "max_memory": ["2GiB", "2048MiB"],
         "disks": [{"name": NAMES, "volume": ["p/x", "p/y"], "read_only": [True, False]}],
@@ -88,10 +95,22 @@ POOLS: dict[str, Raw] = {
             "user_data_wo": ["#!/bin/bash"], "user_data_wo_version": [1, 2],
             "files": [{"path": ["/etc/a", "/etc/b"], "content": ["x", ""], "permissions": ["0644", "644"],
                        "owner": ["root:adm"]}],
+            "vendor_data": ["#cloud-config\n{}"], "meta_data": [{}, {"role": "web"}],
             "network_config": ["version: 2\nethernets: {}"], "on_change": ["nextBoot", "replace", "ignore"],
         },
         "direct_kernel": {"kernel": ["/boot/k"], "initrd": ["/boot/i"], "cmdline": ["quiet", ""]},
+        "tpm": {"type": ["emulator"], "model": ["tpm-crb", "tpm-tis"]},
+        "rng": {"source": ["/dev/urandom", "/dev/random"], "rate": [1, 4096]},
+        "filesystems": [{"tag": NAMES, "source": ["/srv/a", "/srv/b"], "driver": ["9p", "virtiofs"],
+                         "access_mode": ["passthrough"], "read_only": [False]}],
+        "smbios": {"system": {"serial": ["S-1", "S-2"]}, "baseboard": {"asset": ["B"]}, "chassis": {"sku": ["C"]},
+                   "oem_strings": [[], ["one"], ["one", "two"]]},
         "firmware": ["bios", "uefi"], "machine": ["q35", "pc-q35-7.2", "pc"], "cpu_mode": ["Nehalem"],
+        "cpu": {"features": [{}, {"vmx": "require"}],
+                "topology": {"sockets": [1], "dies": [1], "cores": [1, 2], "threads": [1]}},
+        "cpuset": ["0", "0-1,^1"],
+        "clock": {"offset": ["utc", "localtime", "timezone"], "timezone": ["Europe/Berlin", "Asia/Tokyo"],
+                  "timers": [{"name": ["rtc", "hpet"], "present": [True, False], "tickpolicy": ["catchup", "delay"]}]},
         "virt_type": ["auto", "qemu"], "power_state": ["running", "stopped", "unmanaged"],
         "update_policy": ["live", "restart"], "shutdown_timeout": ["60s", "1m"], "autostart": [True, False],
         "wait_for": ["none", "ip", "agent"], "wait_timeout": ["5m", "300s"], "timeouts": TIMEOUTS,
@@ -218,7 +237,7 @@ def _object(draw: Draw, pool: Raw, holes: int) -> Raw:
 
 def _items(draw: Draw, pool: Raw, holes: int) -> list[Any]:
     """Up to three items, each with another key."""
-    key = "path" if "path" in pool else "name"
+    key = next(key for key in ("path", "name", "tag", "address", "cidr") if key in pool)
     keys = draw(st.lists(st.sampled_from(pool[key]), unique_by=str.lower, max_size=3))
     found: list[Any] = [{**_object(draw, pool, holes), key: one} for one in keys]
     return [UNKNOWN if holes and draw(st.integers(1, 2 * holes)) == 1 else item for item in found]

@@ -29,11 +29,13 @@ DECLARED = {
     "jvp_template": {"name": "a", "pool": "p", "source": {"url": "https://example.com/image"}},
     "jvp_volume": {"name": "a", "pool": "p", "size": "1MiB"},
     "jvp_network": {"name": "a", "cidr": "10.9.0.0/24"},
+    "jvp_firewall": {"name": "a"},
     "jvp_instance": {"name": "a", "iso": "p/cd"},
     "jvp_snapshot": {"name": "a", "instance": "i"},
 }
 OF_KINDS = tuple(f"jvp.resources.{name}" for name in (
-    "storage.pool_model", "storage.template_model", "storage.volume_model", "network.model", "instance.model",
+    "storage.pool_model", "storage.template_model", "storage.volume_model", "network.model", "firewall.model",
+    "instance.model",
     "snapshot.model",
 ))  # fmt: skip
 """Their models, in the same order."""

@@ -31,7 +31,7 @@ pool = jvp.StoragePool("pool", name=P + "pool", path=FOLDER)
 data = jvp.Volume("data", name=P + "data", pool=pool.id, size="4MiB", format=data_format,
                   opts=pulumi.ResourceOptions(parent=pool))
 vm = jvp.Instance(
-    "vm", name=P + "vm", memory="64MiB", cpus=1, virt_type="qemu", shutdown_timeout="1s",
+    "vm", name=P + "vm", memory="64MiB", cpus=1, virt_type="qemu", shutdown_timeout="0s",
     root_disk={"pool": pool.id, "size": "8MiB"}, cloud_init={"user_data": USER_DATA},
 )
 later = pulumi.InvokeOutputOptions(depends_on=[data])
@@ -150,7 +150,7 @@ def test_what_was_killed_or_is_unfinished_goes_on_and_a_refusal_is_one_sentence(
     lan = jvp.Network("lan", name=P + "lan", cidr=CIDR, autostart=False)
     vm = jvp.Instance(
         "vm", name=P + "vm", memory="32MiB", virt_type="qemu", root_disk={"pool": pool.id, "size": "1MiB"},
-        nics=[{"name": "a", "network": lan.id}], shutdown_timeout="1s", **wait,
+        nics=[{"name": "a", "network": lan.id}], shutdown_timeout="0s", **wait,
     )
     if net:
         jvp.Network("net", name=P + "net", mode="isolated", opts=pulumi.ResourceOptions(depends_on=[vm]))

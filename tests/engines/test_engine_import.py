@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from engine_stack import Stack
+from tests import extent
 
 MAKER = """
 def options(label):
@@ -48,7 +49,7 @@ def _looks(daemon: Any, stack: Stack) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("by", ["name", "id"])
+@pytest.mark.parametrize("by", extent.sample(("name", "id"), "import by", share=0.5, least=1))
 def test_the_import_option_takes_a_name_or_an_id_and_changes_nothing(
     stack: Stack, foreign: dict[str, str], daemon: Any, by: str
 ) -> None:
@@ -78,6 +79,7 @@ def test_the_import_command_writes_a_program_that_has_nothing_to_do(
     assert _looks(daemon, stack) == before
     disks = stack.state()["vm"]["inputs"]["disks"]
     found = {"name": "data", "readOnly": False, "volume": foreign["data"], "bus": "virtio", "serial": "data"}
+    found |= {"discard": "unmap", "shareable": False}
     assert disks == [found]
     stack.write("\n".join(programs))
     stack.settle()

@@ -102,7 +102,9 @@ def test_what_the_node_refuses_is_said_before_anything_is_made(stack: Stack, dae
         ),
     }  # fmt: skip
     program = (stack.project / "__main__.py").read_text()
-    for name, (line, *sentences) in cases.items():
+    # The contract tests have all of them; each costs an up here.
+    for name in extent.sample(list(cases), "what the node refuses", share=0.5, least=2):
+        line, *sentences = cases[name]
         with subtests.test(name):
             (stack.project / "__main__.py").write_text(f"{program}\n{line}\n")
             run = stack.up(ok=False)

@@ -29,7 +29,8 @@ def test_a_preview_says_what_it_knows_beside_what_it_cannot(stack: Stack) -> Non
     assert vm["memory"] == "1GB"
     assert vm["maxMemory"] == "1GB"
     assert vm["rootDisk"] == {
-        "pool": UNKNOWN, "size": "10MB", "format": UNKNOWN, "bus": UNKNOWN, "deleteWithInstance": False,
+        "pool": UNKNOWN, "size": "10MB", "format": UNKNOWN, "bus": UNKNOWN, "discard": UNKNOWN,
+        "deleteWithInstance": False,
     }  # fmt: skip
     assert vm["nics"][0]["network"] == UNKNOWN
     assert vm["nics"][0]["name"] == "eth0"

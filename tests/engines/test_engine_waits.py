@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from engine_stack import Stack
+from tests import extent
 from tests.starting import Start
 
 PROGRAM = """
@@ -66,9 +67,9 @@ def test_a_wait_that_runs_out_is_said_with_its_reason_and_waited_for_again(
 
 
 @pytest.mark.both_ways
-@pytest.mark.parametrize("group", [True, False], ids=["ctrl-c", "sigint-to-pulumi"])
+@pytest.mark.parametrize("to", extent.sample(("ctrl-c", "sigint-to-pulumi"), "interrupt", share=0.5, least=1))
 def test_an_interrupt_during_a_wait_ends_in_seconds_and_the_next_up_goes_on(
-    stack: Stack, daemon: Any, domain: Callable[[str], Any], group: bool, started: Start
+    stack: Stack, daemon: Any, domain: Callable[[str], Any], to: str, started: Start
 ) -> None:
     stack.write(PROGRAM, mac=MAC, wait="ip", limit="5m")
     with killed_after(180, stack.start("up", "--yes", "--skip-preview")) as process:
@@ -80,7 +81,7 @@ def test_an_interrupt_during_a_wait_ends_in_seconds_and_the_next_up_goes_on(
             pytest.fail("the up never waited")
         uuid = domain("vm").UUIDString()
         begun = time.monotonic()
-        if group:
+        if to == "ctrl-c":
             os.killpg(process.pid, signal.SIGINT)
         else:
             process.send_signal(signal.SIGINT)

@@ -46,7 +46,7 @@ def test_the_examples_are_one_configuration_that_can_be_planned(tmp_path: Path, 
     home.run(program, "providers", "lock", f"-fs-mirror={home.mirror}", *platforms, SOURCE, folder=module)
     assert (module / ".terraform.lock.hcl").read_text(encoding="utf-8") == lock
     planned = home.tofu(module, "plan")
-    assert "Plan: 10 to add, 0 to change, 0 to destroy." in planned
+    assert "Plan: 14 to add, 0 to change, 0 to destroy." in planned
     # What they look up is nowhere on this node.
     shutil.copytree(EXAMPLES / "data-sources", module, dirs_exist_ok=True, copy_function=_beside)
     home.tofu(module, "validate")

@@ -58,8 +58,11 @@ def test_ctrl_c(slow: SlowHost, make_module: Callable[..., Tofu], started: Start
     said = re.sub(r"[\s│╷╵]+", " ", text)
     assert "stopped on request, though libvirt's virNetwork.create has not come back" in said, text
     assert took < SOON_S, text
-    started.assert_kept()
+    started.launches()
     slow.release()
     slow.heal()
     module.apply()
+    started.launches()
     module.destroy()
+    # With these three a warm process has answered one of them in time, however busy the machine is.
+    started.assert_kept()

@@ -65,7 +65,7 @@ def _looks(daemon: Any, prefix: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("program", tuple(tofu_stack.programs()))
+@pytest.mark.parametrize("program", tofu_stack.drawn("generated configuration"))
 def test_a_generated_configuration_has_nothing_to_do(
     make_module: Callable[..., Tofu], daemon: Any, tmp_path: Path, program: str
 ) -> None:

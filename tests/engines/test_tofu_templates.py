@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tofu_stack import PLAN, Tofu, programs
+from tofu_stack import PLAN, Tofu, drawn
 
 MODULE = """
 provider "jvp" {
@@ -40,7 +40,7 @@ def disk(byte: int) -> bytes:
     return bytes(510) + b"\x55\xaa" + bytes([byte]) * 65024
 
 
-@pytest.mark.parametrize("program", sorted(programs()))
+@pytest.mark.parametrize("program", drawn("image file"))
 def test_an_image_file_that_changes(make_module: Callable[..., Tofu], tmp_path: Path, program: str) -> None:
     tofu, image = make_module(program=program), tmp_path / "image"
 

@@ -18,12 +18,13 @@ from types import ModuleType
 from typing import Any
 
 WRITES = {
-    "virConnect": "createXML defineXML defineXMLFlags networkCreateXML networkDefineXML storagePoolCreateXML "
-    "storagePoolDefineXML",
-    "virDomain": "attachDeviceFlags blockCommit blockJobAbort blockResize create createWithFlags destroy destroyFlags "
-    "detachDevice detachDeviceAlias detachDeviceFlags managedSaveRemove pMWakeup rename resume setAutostart "
-    "setMaxMemory setMemory setMemoryFlags setMetadata setVcpus setVcpusFlags shutdown shutdownFlags snapshotCreateXML "
-    "suspend undefine undefineFlags updateDeviceFlags",
+    "virConnect": "createXML defineXML defineXMLFlags networkCreateXML networkDefineXML nwfilterBindingCreateXML "
+    "nwfilterDefineXML restoreFlags storagePoolCreateXML storagePoolDefineXML",
+    "virDomain": "abortJob attachDeviceFlags blockCommit blockJobAbort blockResize create createWithFlags destroy "
+    "destroyFlags detachDevice detachDeviceAlias detachDeviceFlags managedSaveRemove pMWakeup rename resume "
+    "setAutostart setMaxMemory setMemory setMemoryFlags setMetadata setVcpus setVcpusFlags shutdown shutdownFlags "
+    "snapshotCreateXML suspend undefine undefineFlags updateDeviceFlags",
+    "virNWFilter": "undefine",
     "virNetwork": "create destroy setAutostart undefine update",
     "virStoragePool": "build create createXML createXMLFrom delete destroy refresh setAutostart undefine",
     "virStorageVol": "delete resize upload wipe",

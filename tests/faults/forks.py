@@ -109,10 +109,12 @@ class Forks:
 def main(impatient: bool, hurry: bool) -> None:
     import libvirt  # noqa: F401
 
+    from jvp.core import going
     from jvp.libvirt.link import node
     from jvp.libvirt.storage import volume_claim, volume_record
     from jvp.resources import everything  # noqa: F401
 
+    going.BEGINS_S = 0.4  # no delete comes to its name: each verb has a process of its own
     if impatient:
         volume_record._ABANDONED_S, volume_claim._SETTLE_S = 0.5, 0.05
     if hurry:

@@ -57,7 +57,7 @@ class Stage:
 
     def scene(self, name: str) -> Scene:
         if name.startswith("snapshot"):
-            return self._snapshot(name, "running" if name.endswith("live") else "stopped")
+            return self._snapshot(name, "stopped" if name == "snapshot" else "running")
         return next(one for one in self.scenes() if one.name == name)
 
     def _snapshot(self, name: str, power: str) -> Scene:
@@ -65,7 +65,7 @@ class Stage:
         disk = self._make("Volume", f"{name}-data", {"pool": self.pool, "size": "8MiB", "format": "raw"})
         machine = {"memory": "64MiB", "template": self.template, "shutdownTimeout": "0s", "powerState": power,
                    "disks": [{"name": "data", "volume": disk}]}  # fmt: skip
-        wanted = {"instance": self._make("Instance", f"{name}-machine", machine)}
+        wanted = {"instance": self._make("Instance", f"{name}-machine", machine), "memory": name.endswith("memory")}
         return Scene(name, "Snapshot", wanted, {**wanted, "description": "before the upgrade"})
 
     def scenes(self) -> list[Scene]:
@@ -77,6 +77,8 @@ class Stage:
         blank = {"memory": "64MiB", "rootDisk": {**pool, "size": "8MiB"}, "shutdownTimeout": "0s"}
         old, new = ({"source": {"path": str(path)}} for path in (self.old, self.new))
         lan = {"cidr": "192.168.89.0/24"}
+        # libvirt writes the rules of NAT anew for each host, which takes it half a second.
+        alone = {**lan, "mode": "isolated"}
         hosts = [{"name": f"h{one}", "mac": f"52:54:00:0d:4a:0{one}", "address": f"192.168.89.{one}"} for one in (5, 6)]
         swapped = [{**hosts[0], "address": "192.168.89.6"}, {**hosts[1], "name": "new", "address": "192.168.89.5"}]
         kept, moved = (
@@ -85,13 +87,16 @@ class Stage:
         )
         return [
             Scene("network", "Network", lan, {**lan, "dhcp": {"end": "192.168.89.90"}, "autostart": False}),
-            Scene("network-hosts", "Network", {**lan, "reservations": hosts}, {**lan, "reservations": swapped}),
-            Scene("network-hosts-gone", "Network", {**lan, "reservations": hosts},
+            Scene("network-hosts", "Network", {**alone, "reservations": hosts}, {**alone, "reservations": swapped}),
+            Scene("network-hosts-gone", "Network", {**alone, "reservations": hosts},
                   {"mode": "route", "domain": "lab.example", "ipv6": {"cidr": "fd77:89::/64"}}),
+            Scene("firewall", "Firewall", {"rules": [{"name": "ssh", "protocol": "tcp", "ports": ["22"]}]},
+                  {"outbound": "drop", "antiSpoofing": True}),
             Scene("pool", "StoragePool", {"path": str(self.host.pools / "fresh")},
                   {"path": str(self.host.pools / "fresh"), "autostart": False, "active": False}),
             Scene("pool-there", "StoragePool", {"path": str(self.host.pools / "there")}),
             Scene("volume", "Volume", {**pool, "size": "8MiB"}, {**pool, "size": "16MiB"}),
+            Scene("volume-compact", "Volume", {**pool, "size": "4MiB", "format": "raw"}),
             Scene("volume-overlay", "Volume", template, {**template, "size": "16MiB"}),
             Scene("volume-copy", "Volume", {**template, "format": "raw", "fullClone": True, "size": "8MiB"}),
             Scene("volume-converted", "Volume", {**template, "format": "qcow2", "fullClone": True, "size": "8MiB"}),

@@ -18,6 +18,13 @@ from hosts.daemon import SystemHost
 
 LOST_S = 90.0
 """A peer that vanished is noticed after 20 s, here after 5."""
+RESTARTED = (
+    ("network", signal.SIGTERM),
+    ("pool", signal.SIGKILL),
+    ("volume-overlay", signal.SIGTERM),
+    ("template", signal.SIGKILL),
+    ("instance-seed", signal.SIGKILL),
+)
 
 
 @pytest.fixture
@@ -44,16 +51,7 @@ def held(trial: Trial, number: int, meanwhile: Callable[[], None], folder: Path)
     return trial.forks.wait()
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("network", signal.SIGTERM),
-        ("pool", signal.SIGKILL),
-        ("volume-overlay", signal.SIGTERM),
-        ("template", signal.SIGKILL),
-        ("instance-seed", signal.SIGKILL),
-    ],
-)
+@pytest.mark.parametrize(("name", "number"), extent.sample(RESTARTED, "restarts", share=0.6))
 def test_a_daemon_that_is_restarted(
     place: Callable[[str], Trial], node: SystemHost, name: str, number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -77,7 +75,7 @@ def test_a_daemon_that_is_restarted(
     print(f"\n{name}, {number.name}: {len(points)} restarts at {count} calls, {told} of them told as an error")
 
 
-@pytest.mark.parametrize("name", ["volume-overlay", "instance-seed"])
+@pytest.mark.parametrize("name", extent.sample(("volume-overlay", "instance-seed"), "lines", share=0.5, least=1))
 def test_a_line_that_is_cut(place: Callable[[str], Trial], node: SystemHost, name: str, tmp_path: Path) -> None:
     trial = place(name)
     stored = trial.create()

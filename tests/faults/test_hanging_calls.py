@@ -75,11 +75,14 @@ def test_ctrl_c_through_the_cli(slow: SlowHost, hosts_folder: Path, pulumi_cli: 
     took = time.monotonic() - begin
     assert "stopped on request, though libvirt's virNetwork.create has not come back" in re.sub(r"\s+", " ", text)
     assert took < SOON_S, text
-    started.assert_kept()
+    started.launches()
     slow.release()
     slow.heal()
     stack.up().expect()
+    started.launches()
     stack.destroy().expect()
+    # With these three a warm process has answered one of them in time, however busy the machine is.
+    started.assert_kept()
 
 
 @contextlib.contextmanager

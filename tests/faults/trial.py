@@ -15,6 +15,7 @@ from hosts.inventory import difference, inventory, remove
 from jvp.core.stored import Stored
 
 LONG = {
+    "virConnect": "restoreFlags",
     "virDomain": "attachDeviceFlags blockCommit blockJobAbort blockResize create createWithFlags destroy destroyFlags "
     "detachDevice detachDeviceAlias detachDeviceFlags managedSaveRemove snapshotCreateXML updateDeviceFlags",
     "virNetwork": "create destroy",
@@ -28,6 +29,7 @@ SHARE = 0.34
 """How much of a verb's kill points a run of `make test` tries."""
 _BRIDGE_MAC = re.compile(r"<mac address='[^']*'/>")
 _DRAWN = re.compile(r' (boot|created)="[-:0-9TZa-f]+"')
+_MEMORY = re.compile(r"-memory[0-9a-f]{12}$")
 _DEFINITION = re.compile(r"file \S+/etc/qemu/[^/]+\.xml")
 
 
@@ -95,7 +97,13 @@ class Trial:
         left = [name for name in self.inventory() if name not in self.bare]
         remove(self.stage.host.uri, left)
 
-    def every(self, verb: Callable[[str], Reply], then: Callable[[str], None], ready: Callable[[], None]) -> None:
+    def every(
+        self,
+        verb: Callable[[str], Reply],
+        then: Callable[[str], None],
+        ready: Callable[[], None],
+        share: float = SHARE,
+    ) -> None:
         """Die at every call of a verb (or at a sample of them), and each time let `then` go on, told the place.
 
         Dying before a call is dying after the one ahead of it, so only the first has a "before" of its own.
@@ -107,7 +115,7 @@ class Trial:
         calls = uncut.calls
         places = ["before:1", *(f"after:{number}" for number in range(1, len(calls) + 1))]
         places += [f"during:{number}" for number, name in enumerate(calls, 1) if _is_long(name)]
-        for place in extent.sample(places, f"{self.scene.name} {uncut.calls}", share=SHARE):
+        for place in extent.sample(places, f"{self.scene.name} {uncut.calls}", share=share):
             ready()
             reply = verb(place)
             # What libvirtd makes of two calls at once may save a third; what is not there cannot be died at.
@@ -130,7 +138,10 @@ def _is_long(call: str) -> bool:
 
 def _without_numbers(name: str, text: str) -> str:
     """What `inventory` says of one thing without what libvirt counts or draws anew each time: the MAC of a network's
-    bridge, and the number of a guest's run, which stands in our note and so in the length of its file."""
+    bridge, the number of a guest's run, which stands in our note and so in the length of its file, and how much memory
+    was in use."""
+    if _MEMORY.search(name):
+        return ""
     if name.startswith("network "):
         return _BRIDGE_MAC.sub("", text)
     if name.startswith("domain "):

@@ -125,8 +125,16 @@ class SystemHost:
     """A node of its own: namespaces, a privileged libvirtd, its folders. `pools` is a folder for pools."""
 
     def __init__(
-        self, folder: Path, name: str, *, users: tuple[User, ...] = (), tcp: int | None = None, libvirtd: str = ""
+        self,
+        folder: Path,
+        name: str,
+        *,
+        users: tuple[User, ...] = (),
+        tcp: int | None = None,
+        libvirtd: str = "",
+        own: tuple[str, ...] = (),
     ) -> None:
+        """`own` are further folders of the system that it has for itself, empty."""
         folder.mkdir(mode=0o755)
         self.folder, self.pools, self.users = folder, folder / "pools", users
         self.pools.mkdir(mode=0o755)
@@ -135,6 +143,9 @@ class SystemHost:
         _copy_etc(folder / "etc")
         _copy_cache(folder / "cache/qemu/capabilities")
         mounts = {target: folder / source for source, target in _TREE.items()}
+        for number, target in enumerate(own):
+            mounts[target] = folder / f"own{number}"
+            mounts[target].mkdir(mode=0o755)
         with contextlib.ExitStack() as undo:
             self.namespace = Namespace(folder, name, mounts=mounts, users=users)
             undo.callback(self.namespace.close)

@@ -70,7 +70,7 @@ def declared(pool: Path | None, source: Path, *, networks: bool = True, grown: b
                 "template": "${image.id}",
                 "disks": [{"name": "data", "volume": "${data.id}"}],
                 "nics": [nic],
-                "shutdownTimeout": "1s",
+                "shutdownTimeout": "0s",
             },
         ),
     }

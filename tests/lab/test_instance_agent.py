@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +73,31 @@ def test_the_guest_finds_its_disks_by_their_serial_numbers(guest: Guest, volumes
     for line in told:
         guest.console.wait(line, since=at)
     guest.update(disks=[])
+
+
+def test_the_guest_gives_back_what_it_has_deleted(guest: Guest, lab: Bench) -> None:
+    """By its agent, which discards what its file systems do not use."""
+    assert lab.pool is not None
+    raw = {"name": lab.name("trim"), "pool": lab.pool.id, "size": "64MiB", "format": "raw"}
+    volume = lab.create("Volume", "trim", raw).stored
+    path = Path(volume.state["path"])
+    subprocess.run(["mformat", "-i", path, "-T", str(64 * 2048), "-h", "16", "-s", "63", "::"], check=True)
+    guest.update(disks=[{"name": "trim", "volume": volume.id}])
+    at = len(guest.console)
+    load = "while read -r one; do insmod /lib/modules/$one.ko; done </lib/modules/seed; mkdir -p /tmp/trim"
+    find = "for one in /sys/block/vd*; do grep -q trim $one/serial && disk=${one##*/}; done"
+    fill = "mount -t vfat -o sync /dev/$disk /tmp/trim && dd if=/dev/urandom of=/tmp/trim/big bs=1048576 count=8"
+    run(guest, f"{load}; {find}; {fill}; rm /tmp/trim/big; echo trim is ready >/dev/console")
+    assert guest.console.find("trim is ready", since=at, limit_s=90)
+    assert path.stat().st_blocks * 512 > 8 * 2**20
+    told = lab.calls.act("compactVolume", volume.id, {}, Work())
+    assert told["freedBytes"] >= 8 * 2**20
+    assert path.stat().st_blocks * 512 < 2**20
+    assert lab.calls.act("compactInstance", guest.raw["name"], {}, Work())["freedBytes"] < 2**20
+    run(guest, "umount /tmp/trim; echo trim is over >/dev/console")
+    guest.console.wait("trim is over", since=at)
+    guest.update(disks=[])
+    lab.delete("Volume", volume)
 
 
 def test_a_wait_for_an_address_says_what_was_looked_at(guest: Guest) -> None:

@@ -39,7 +39,7 @@ def test_delete(lab: Bench, leftovers: None, state: str) -> None:
     raw = {
         "name": lab.name("delete"), "memory": "32MiB", "rootDisk": {"pool": lab.pool.id, "size": "1MiB"},
         "firmware": "bios" if state == "undefined but running" else "uefi",  # libvirt does not undefine UEFI so plainly
-        "cloudInit": {"hostname": "a"}, "disks": [{"name": "data", "volume": volume.id}], "shutdownTimeout": "1s",
+        "cloudInit": {"hostname": "a"}, "disks": [{"name": "data", "volume": volume.id}], "shutdownTimeout": "0s",
     }  # fmt: skip
     stored = lab.create("Instance", "delete", raw).stored
     try:

@@ -72,10 +72,10 @@ def test_a_lease_from_before_a_restart_is_no_address(lab: Bench, kernel: dict[st
     })  # fmt: skip
     try:
         first = guest.create().stored.state["ipAddress"]
-        dumb = guest.update(nics=[{**card, "model": "rtl8139"}], waitTimeout="3s")
+        dumb = guest.update(nics=[{**card, "model": "rtl8139"}], waitTimeout="1s")
         for result in (dumb, guest.update(), guest.update()):
             (reason,) = result.reasons
-            assert reason.startswith("no address after 3s: no lease for 52:54:00:")
+            assert reason.startswith("no address after 1s: no lease for 52:54:00:")
             assert f"since it was started (before it had {first}); " in reason
             assert not result.stored.state.get("ipAddress")
             assert not result.stored.state["addresses"]

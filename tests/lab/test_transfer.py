@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import extent
 
 from jvp.core.errors import Cancelled, Invalid
 from jvp.core.work import Work
@@ -120,7 +121,7 @@ def test_a_local_image_moves_sparsely_and_as_fast_as_libvirt(
 ) -> None:
     source = image(folder / "image", size, data)
     times: dict[str, list[float]] = {"virsh": [], "plain": [], "digest": []}
-    for turn in range(2):
+    for turn in range(extent.rounds(1, 2)):
         for how, taken in times.items():
             target = volume(pool, size)
             began = time.monotonic()

@@ -16,6 +16,8 @@ PACKAGES = (
     "qemu-system-x86",
     "qemu-utils",
     "ovmf",
+    "swtpm",
+    "swtpm-tools",
     "dnsmasq-base",
     "iptables",
     "nftables",

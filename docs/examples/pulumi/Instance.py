@@ -10,7 +10,7 @@ web = jvp.Instance(
     max_memory="4GiB",
     root_disk={"size": "20GiB"},
     disks=[{"name": "data", "volume": data.id}],
-    nics=[{"name": "eth0", "network": "lan", "address": "10.20.30.20"}],
+    nics=[{"name": "eth0", "network": "lan", "address": "10.20.30.20", "firewall": "web"}],
     cloud_init={
         "hostname": "web",
         "packages": ["nginx"],

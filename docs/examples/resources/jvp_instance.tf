@@ -14,7 +14,7 @@ resource "jvp_instance" "web" {
   ]
 
   nics = [
-    { name = "eth0", network = jvp_network.lan.id, address = "10.20.30.20" },
+    { name = "eth0", network = jvp_network.lan.id, address = "10.20.30.20", firewall = jvp_firewall.web.id },
   ]
 
   cloud_init = {

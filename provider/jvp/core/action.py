@@ -35,6 +35,8 @@ class Request:
     """A digest of the id that the caller gave."""
     since: str | None = None
     """While it is open, where the object stood before; None once it is closed."""
+    made: str = ""
+    """Once it is closed, what of its result the answer to the same request needs."""
 
 
 def digest(token: str, id: str) -> str:
@@ -56,17 +58,21 @@ def noted(text: str) -> tuple[Request, ...]:
         found = json.loads(text or "[]")
     except (ValueError, RecursionError):
         return ()
-    pairs = [one for one in found if isinstance(one, list) and len(one) == 2] if isinstance(found, list) else []
+    rows = [one for one in found if isinstance(one, list) and len(one) in (2, 3)] if isinstance(found, list) else []
     return tuple(
-        Request(id, since)
-        for id, since in pairs[-KEPT:]
-        if isinstance(id, str) and (since is None or (isinstance(since, str) and len(since) <= _LONGEST))
+        Request(id, since, made)
+        for id, since, made in ((*row, "")[:3] for row in rows[-KEPT:])
+        if isinstance(id, str) and (since is None or _is_short(since)) and _is_short(made)
     )
+
+
+def _is_short(text: Any) -> bool:
+    return isinstance(text, str) and len(text) <= _LONGEST
 
 
 def text_of(requests: Iterable[Request]) -> str:
     """The requests as a mark's text; empty where there are none."""
-    found = [[one.id, one.since] for one in requests]
+    found = [[one.id, one.since, *([one.made] if one.made else [])] for one in requests]
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 
@@ -77,18 +83,29 @@ class Action(Generic[A, R]):
     """Its name among all actions: "startInstance"."""
     on: ClassVar[str]
     """The token of the resource that it acts on: "Instance"."""
+    others: ClassVar[tuple[str, ...]] = ()
+    """The tokens of other resources that it changes as well."""
     word: ClassVar[str]
     """Its name among the actions of that resource: "start"."""
     args: ClassVar[type[Spec]]
     result: ClassVar[type[Spec]]
     effect: ClassVar[str]
     """What it may change, in a sentence, for plans and the reference."""
+    local: ClassVar[bool] = False
+    """Whether it writes files of the machine where it runs, and changes nothing on the node. Servers do not have it."""
     idempotent: ClassVar[bool] = True
     """Whether it may be called twice. If not, the methods below `call` are needed."""
 
     def call(self, work: Work, object_id: str, args: A) -> R:
         """Act. Progress goes through `work.status`. Raises NotFound when the object is gone, JvpError."""
         raise NotImplementedError
+
+    def meant(self, work: Work, object_id: str, args: A) -> tuple[AnyAction, str, Any]:
+        """What is to be done to what, and with what: where the arguments name another object, what is done to that.
+
+        Raises NotFound where they name none.
+        """
+        return self, object_id, args
 
     def foreseen(self, work: Work, object_id: str) -> Iterable[str]:
         """What a plan says beside `effect`, from a look at the object. Best effort: the caller drops errors."""
@@ -109,8 +126,12 @@ class Action(Generic[A, R]):
             "ask again with another request id"
         )
 
-    def told(self, work: Work, object_id: str) -> R:
-        """What an act would answer that has just been done."""
+    def made(self, result: R) -> str:
+        """What of a result is noted for `told`, in a few words: by default the object alone tells all."""
+        return ""
+
+    def told(self, work: Work, object_id: str, made: str = "") -> R:
+        """What an act would answer that has just been done, and that `made` is noted of."""
         raise NotImplementedError
 
     def alone(self, work: Work, object_id: str) -> contextlib.AbstractContextManager[None]:
@@ -123,6 +144,7 @@ AnyAction = Action[Any, Any]
 
 def perform(action: AnyAction, work: Work, object_id: str, args: Any, request_id: str | None = None) -> Any:
     """Have the action done; one that is not idempotent once for each `request_id`. Without one it acts each time."""
+    action, object_id, args = action.meant(work, object_id, args)
     if action.idempotent or request_id is None:
         return action.call(work, object_id, args)
     with action.alone(work, object_id):
@@ -138,8 +160,8 @@ def _once(action: AnyAction, work: Work, object_id: str, args: Any, id: str) -> 
     elif found.since is not None:
         result = action.go_on(work, object_id, args, found.since)
     else:
-        return action.told(work, object_id)
-    _note(notes, Request(id))
+        return action.told(work, object_id, found.made)
+    _note(notes, Request(id, made=action.made(result)))
     return result
 
 

@@ -7,7 +7,7 @@ on the host (a missing pool, a taken name) raises before the first write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -70,8 +70,16 @@ class ResourceType(Generic[S, T]):
     """What a list of the kind can be asked for."""
     item: ClassVar[type[Item]] = Item
     """What a list tells of each object."""
+    made_first: ClassVar[bool] = False
+    """Whether one of another name is made before the old one goes, which is not deleted while others refer to it."""
     stands_for: ClassVar[str] = ""
     """The token of the action that it stands for in an engine's program; empty for what is an object on a node."""
+
+    @classmethod
+    def deletes_first(cls, replaces: Collection[str]) -> bool:
+        """Whether a replacement for these properties deletes the old object before it makes the new one: names are
+        unique on a node."""
+        return not (cls.made_first and cls.named_by in replaces)
 
 
 class Handler(ResourceType[S, T]):

@@ -172,7 +172,7 @@ def fields(model: type[BaseModel]) -> dict[str, FieldFacts]:
 @cache
 def attributes(model: type[BaseModel]) -> dict[str, FieldFacts]:
     """The same by the names that they have in Python."""
-    return {facts.attribute: facts for facts in fields(model).values()}
+    return {name: fields(model)[spelled] for name, spelled in aliases(model).items()}
 
 
 @cache
@@ -201,7 +201,7 @@ def _facts(model: type[BaseModel], attribute: str, hint: Any) -> FieldFacts:
     if info.default_factory is not None:
         default = info.get_default(call_default_factory=True, validated_data={})
     return FieldFacts(
-        attribute=attribute,
+        attribute=attribute.rstrip("_"),  # of a name that a model has for itself
         name=info.alias or attribute,
         description=info.description or "",
         required=info.is_required(),

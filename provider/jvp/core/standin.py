@@ -129,7 +129,8 @@ class StandIn(Handler[Any, Any]):
         handler, reference = self._handler(), getattr(spec, _reference(self.action))
         try:
             object_id = handler.find(work, reference)
-            refuse_foreign(handler, work, object_id, reference)
+            if not self.action.local:
+                refuse_foreign(handler, work, object_id, reference)
         except (NotFound, Rejected) as error:
             raise error.at(attributes(self.spec)[_reference(self.action)].name) from None
         result = actions.perform(self.action, work, object_id, args, request)

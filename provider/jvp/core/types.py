@@ -32,7 +32,7 @@ _MAX_QCOW2 = 2048 * 1024**4
 """Source: QEMU, block/qcow2.h: an L1 table of at most 32 MiB, over clusters of 64 KiB."""
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
-MAX_NAME = 100
+MAX_NAME, TEXT_MAX = 100, 4096
 _DNS_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
@@ -251,8 +251,15 @@ def clean(text: str) -> str:
     """Free text that can stand in XML and in one line. Raises ValueError with a sentence."""
     if not text.isprintable():
         raise ValueError(f'"{shortened(text)}" has control characters')
-    if len(text) > 4096:
-        raise ValueError(f"is {len(text)} characters long; at most 4096 are allowed")
+    if len(text) > TEXT_MAX:
+        raise ValueError(f"is {len(text)} characters long; at most {TEXT_MAX} are allowed")
+    return text
+
+
+def _lines(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty; leave it out")
+    clean(text.replace("\n", " ").replace("\t", " "))
     return text
 
 
@@ -321,14 +328,14 @@ def in_lower_case(text: str) -> str:
     return f"{first.lower()}{slash}{rest}" if is_uuid(first) else text
 
 
-def _bare(value: object) -> object:
+def bare(value: object) -> object:
     """A bare number as text, so that what is said of it is that it lacks its unit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return str(int(value)) if isinstance(value, int) or value.is_integer() else str(value)
 
 
-_BARE = BeforeValidator(_bare)
+_BARE = BeforeValidator(bare)
 Name = Annotated[str, AfterValidator(_name)]
 """The name of an object on a node."""
 Size = Annotated[str, _BARE, AfterValidator(_size), Same(size_bytes), Unit("size with a unit, like 512MiB or 20GiB")]
@@ -356,6 +363,8 @@ LocalPath = Annotated[str, AfterValidator(_local), LocalFile()]
 Upload = Annotated[str, AfterValidator(_sha256), Uploaded()]
 """An image that was uploaded."""
 Text = Annotated[str, AfterValidator(clean)]
+Lines = Annotated[str, AfterValidator(_lines)]
+"""Free text of one line or several."""
 Label = Annotated[str, AfterValidator(_label)]
 """A short free text."""
 Url = Annotated[

@@ -115,13 +115,25 @@ class Verbs:
                 refuse_id(reference)
                 object_id = handler.find(work, reference)
                 audit.learn(work, id=object_id)
-                if not force:
+                if not force and not action.local:
                     self._refuse_others(handler, work, object_id, reference)
                 result: Spec = perform(action, work, object_id, checked.spec, request_id)
                 return hide(shown(result.bag(), raw), set(), action.result)
 
         about = partial(self._about, action.word, handler, raw, name=reference, model=action.args)
         return self._change(about, work, act)
+
+    @leavable
+    def foreseen(self, token: str, reference: str, raw: Bag, work: Work) -> list[str]:
+        """What an act would do, in sentences, from a look at the object. Raises Invalid, NotFound."""
+        action = self.actions[token]
+        checked = check(action.args, raw).sound()
+        with self._guarded(raw, checked.inputs, work=work) as work:
+            meant, object_id, _ = action.meant(work, self.handlers[action.on].find(work, reference), checked.spec)
+            said = [action.effect]
+            with contextlib.suppress(JvpError):
+                said += meant.foreseen(work, object_id)
+            return said
 
     def _refuse_others(self, handler: AnyHandler, work: Work, object_id: str, reference: str) -> None:
         """Raise Rejected for an object that is not to be acted on unasked. An engine's program names what it means."""

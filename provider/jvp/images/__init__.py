@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jvp.images.digest_cache import file_digest_cached as file_digest_cached
     from jvp.images.formats import ImageInfo as ImageInfo
     from jvp.images.formats import inspect as inspect
+    from jvp.images.os_release import System as System
+    from jvp.images.os_release import detected as detected
     from jvp.images.seed import build_seed as build_seed
     from jvp.images.segments import BLOCK as BLOCK
     from jvp.images.segments import HEAD_BYTES as HEAD_BYTES
@@ -52,6 +54,7 @@ _HOMES = {
     "cloudconfig": ("File", "User", "cloud_config"),
     "url_source": ("UrlSource", "open_url"),
     "formats": ("ImageInfo", "inspect"),
+    "os_release": ("System", "detected"),
     "seed": ("build_seed",),
     "segments": ("BLOCK", "HEAD_BYTES", "Data", "Hole", "Segment"),
     "source": ("FileSource", "Source", "open_path"),

@@ -28,11 +28,17 @@ _WHEN: Final = bytes((80, 1, 1, 0, 0, 0, 0))  # 1980: equal input gives equal by
 _NOT_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
-def build_seed(meta: dict[str, Any], user_data: str | bytes, network: dict[str, Any] | str | None = None) -> bytes:
+def build_seed(
+    meta: dict[str, Any],
+    user_data: str | bytes,
+    network: dict[str, Any] | str | None = None,
+    vendor_data: bytes | None = None,
+) -> bytes:
     """The image, to be given to the guest as a read-only disk.
 
     meta: at least `instance-id`; user_data: as cloud-init takes it (`#cloud-config`, a script, gzip, …);
-    network: the contents of network-config, as data or as its text. Equal arguments give equal bytes. Raises Invalid.
+    network: the contents of network-config, as data or as its text; vendor_data: in the forms of user_data. Equal
+    arguments give equal bytes. Raises Invalid.
     """
     if not meta.get("instance-id"):
         raise Invalid("cloud-init needs an instance-id to tell a first boot from a later one")
@@ -41,6 +47,8 @@ def build_seed(meta: dict[str, Any], user_data: str | bytes, network: dict[str, 
         files = {"meta-data": yaml(meta).encode(), "user-data": told}
         if network is not None:
             files["network-config"] = (network if isinstance(network, str) else yaml(network)).encode()
+        if vendor_data is not None:
+            files["vendor-data"] = vendor_data
     except UnicodeEncodeError:
         raise Invalid("the cloud-init data holds half of a surrogate pair, which no encoding can carry") from None
     return write_iso(files, LABEL)

@@ -8,33 +8,37 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 
 import libvirt
 
-from jvp.core.errors import NotFound
+from jvp.core.errors import Busy, NotFound
 from jvp.core.words import listed
 from jvp.core.work import current
 from jvp.libvirt.domain import disk_source
 from jvp.libvirt.domain.disks import DomainDisk
 from jvp.libvirt.link import handles
+from jvp.libvirt.link.errors import translated
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.storage import kinds, layer_names, lookup, templates, volume_record
 
+_LEFT_S = 60.0
+"""After so long a copy that goes on has begun: until then its layer is not taken for one that was left."""
 DECLARED = "volume"
 """The kind of the record of a volume that a program declares."""
-_MADE = re.compile(r"jvp-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-(root|seed|nvram)")
+_MADE = re.compile(r"jvp-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-(root|seed|nvram|disk[0-9]+)")
 """The names of the files that an instance is made with."""
 
 
 class Whose(Enum):
     """Whose a layer is: ours, unless it is one of the last two."""
 
-    ROOT = "the root disk of an instance"
+    ROOT = "a disk that an instance was made with"
     VOLUME = "a volume that a program declares"
     TEMPLATE = "the image of a template"
     LAYER = "a layer of ours over one of these"
@@ -70,7 +74,7 @@ class Layer:
             return Whose.LAYER
         if (record := volume.record) is not None:
             return Whose.VOLUME if record.kind == DECLARED else Whose.LAYER
-        if (made := _MADE.fullmatch(volume.name)) and made[1] == "root":
+        if (made := _MADE.fullmatch(volume.name)) and made[1] not in ("seed", "nvram"):
             return Whose.ROOT
         return Whose.TEMPLATE if templates.parsed_name(volume.name) else Whose.OTHER
 
@@ -186,6 +190,33 @@ def children(view: View, path: str, *, fresh: bool = False) -> dict[str, str]:
     return found
 
 
+def in_the_way(view: View, path: str) -> dict[str, str]:
+    """As `children`, read anew, for who is to change the file at `path`: without what copies of it have left that were
+    cut off (see `flat_copy`). That is removed, but not while the daemon reads it, or another run is about to have it
+    do so: of that nothing but its age tells. Raises libvirtError."""
+    found, old = children(view, path, fresh=True), time.time() - _LEFT_S
+    for file in [one for one in found if layer_names.is_over_copied(kinds.name_of(one))]:
+        volume = view.volume(file)
+        made = float(value(volume.root, "target/timestamps/mtime") or "inf") if volume is not None else 0.0
+        if volume is None or (made < old and _removed(volume)):
+            del found[file]
+    return found
+
+
+def _removed(layer: SeenVolume) -> bool:
+    """Remove the layer over a copied disk, and the copy where that was made to be exported. False where it is read."""
+    try:
+        lookup.delete_volume(layer.volume)
+    except libvirt.libvirtError as error:
+        if isinstance(translated(error, ""), Busy):
+            return False
+        raise
+    for name in lookup.names(layer.pool):
+        if layer_names.is_exporting(name) and layer_names.over_copied(name) == layer.name:
+            lookup.delete_volume(layer.pool.storageVolLookupByName(name))
+    return True
+
+
 def covering(view: View, pool: handles.StoragePool, path: str) -> tuple[list[DomainDisk], bool]:
     """The domains' disks that have the volume at `path` below their active layer, and whether anything stands on it.
 
@@ -233,7 +264,8 @@ def covered(chain: Chain, domain: handles.Domain, path: str | None) -> str:
 
 def under(view: View, domain: str, uuid: str) -> str:
     """That a disk lies under snapshots of ours, and under which. Raises libvirtError."""
-    names = (view.names(pool) for pool in lookup.active_pools(view.node.connection))
+    pools = lookup.active_pools(view.node.connection)
+    names = (lookup.unless_lost(pool, partial(view.names, pool)) or () for pool in pools)
     found = [name for files in names for instance, name in layer_names.snapshots(files) if instance == uuid]
     return f'lies under a snapshot of "{domain}"' + (f" ({listed(found)})" if found else "")
 

@@ -16,6 +16,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, parse, value, volume_xml
+from jvp.libvirt.network.filters import FilterApi
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import copy_volume, kinds, lookup, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
@@ -104,6 +105,7 @@ class View:
         self._found: dict[str, Defined | None] = {}
         self._networks: dict[str, handles.Network] = {}
         self._network_roots: dict[str, tuple[Element, ...]] = {}
+        self._filters: dict[str, handles.NWFilter] = {}
 
     @classmethod
     def of(cls, work: Work, node: Node) -> View:
@@ -143,6 +145,12 @@ class View:
         if reference not in self._networks:
             self._networks[reference] = NetworkApi(self.node).by_reference(reference, path)
         return self._networks[reference]
+
+    def firewall(self, reference: str, path: Path = ()) -> handles.NWFilter:
+        """The firewall of an id or name. Raises NotFound with those that exist."""
+        if reference not in self._filters:
+            self._filters[reference] = FilterApi(self.node).by_reference(reference, path)
+        return self._filters[reference]
 
     def network_roots(self, name: str) -> tuple[Element, ...]:
         """How the network of this name is defined and, while it runs, how it runs; nothing where there is none.

@@ -91,4 +91,11 @@ class Provider(Spec):
             "auto tries kvm on the node and takes it when it really works."
         ),
     ] = "auto"
+    allow_qemu_options: Annotated[
+        bool,
+        Field(
+            description="Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: "
+            "they can open any file of the node that QEMU may."
+        ),
+    ] = False
     timeouts: Annotated[Timeouts, Field(description="How long verbs may take.")] = Timeouts()

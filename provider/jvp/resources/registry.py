@@ -26,12 +26,17 @@ _TYPES = {
     "Template": ("storage.template_model.TemplateType", "storage.template.Templates"),
     "Volume": ("storage.volume_model.VolumeType", "storage.volume.Volumes"),
     "Network": ("network.model.NetworkType", "network.handler.Networks"),
+    "Firewall": ("firewall.model.FirewallType", "firewall.handler.Firewalls"),
     "Instance": ("instance.model.InstanceType", "instance.handler.Instances"),
     "Snapshot": ("snapshot.model.SnapshotType", "snapshot.handler.Snapshots"),
 }
 """What is declared and what has the verbs, in the order in which they stand on each other."""
 _FUNCTIONS = {
+    "getFirewall": "firewall.functions.GetFirewall",
     "getInstance": "instance.functions.GetInstance",
+    "getInstanceConsole": "instance.consoles.GetInstanceConsole",
+    "getInstanceMetrics": "instance.looking.GetInstanceMetrics",
+    "getInstanceScreenshot": "instance.looking.GetInstanceScreenshot",
     "getInstanceXml": "instance.functions.GetInstanceXml",
     "getNetwork": "network.functions.GetNetwork",
     "getNetworkLeases": "network.functions.GetNetworkLeases",
@@ -39,16 +44,24 @@ _FUNCTIONS = {
     "getSnapshot": "snapshot.functions.GetSnapshot",
     "getStoragePool": "storage.functions.GetStoragePool",
     "getTemplate": "storage.functions.GetTemplate",
+    "getTemplateSearch": "storage.catalogue.GetTemplateSearch",
     "getVolume": "storage.functions.GetVolume",
 }
 _LISTS = {f"get{token}s": token for token in _TYPES}
 """The functions that list a kind, and which."""
 _ACTIONS = {
+    "compactInstance": ("instance.actions.CompactInstance", ""),
+    "compactVolume": ("storage.volume_actions.CompactVolume", ""),
+    "exportInstance": ("instance.actions.ExportInstance", "ExportInstance"),
+    "exportSnapshot": ("snapshot.actions.ExportSnapshot", "ExportSnapshot"),
+    "exportVolume": ("storage.volume_actions.ExportVolume", "ExportVolume"),
     "pauseInstance": ("instance.actions.PauseInstance", ""),
     "refreshStoragePool": ("storage.actions.RefreshStoragePool", "RefreshStoragePool"),
     "restartInstance": ("instance.actions.RestartInstance", "RestartInstance"),
     "resumeInstance": ("instance.actions.ResumeInstance", ""),
+    "rollbackInstance": ("snapshot.instance_actions.RollbackInstance", ""),
     "rollbackSnapshot": ("snapshot.actions.RollbackSnapshot", "Rollback"),
+    "snapshotInstance": ("snapshot.instance_actions.SnapshotInstance", ""),
     "startInstance": ("instance.actions.StartInstance", ""),
     "startNetwork": ("network.actions.StartNetwork", ""),
     "startStoragePool": ("storage.actions.StartStoragePool", ""),
@@ -117,11 +130,7 @@ def calls(provider: Provider) -> Calls:
 
 def objects(provider: Provider) -> Objects:
     """The same objects for doors without an engine, by id or name."""
-    from jvp.core.objects import OWNER, Objects
-
-    parts = _Parts(provider)
-    owner = provider.owner or OWNER
-    return Objects(parts.handlers, parts.functions, parts.host, parts.outlook, parts.actions, owner=owner)
+    return _Parts(provider).objects()
 
 
 def node_events(provider: Provider, tell: Callable[[Happened], None], gap: Callable[[str], None]) -> Watch:
@@ -153,6 +162,12 @@ class _Parts:
         self.functions = Lazily(FUNCTIONS, self._function)
         self.actions = Lazily(_ACTIONS, self._action)
 
+    def objects(self) -> Objects:
+        from jvp.core.objects import OWNER, Objects
+
+        owner = self.provider.owner or OWNER
+        return Objects(self.handlers, self.functions, self.host, self.outlook, self.actions, owner=owner)
+
     def host(self) -> str:
         return self.node().host()
 
@@ -173,4 +188,5 @@ class _Parts:
         return made(self.handlers[_LISTS[token]] if token in _LISTS else self.node())  # type: ignore[no-any-return]
 
     def _action(self, token: str) -> AnyAction:
-        return ACTIONS[token](self.node())  # type: ignore[call-arg]
+        made: Any = ACTIONS[token]
+        return made(self.node(), self.objects) if token == "snapshotInstance" else made(self.node())  # type: ignore[no-any-return]

@@ -7,7 +7,16 @@ from . import _utilities
 import typing
 # Export this package's modules as members:
 from ._enums import *
+from .export_instance import *
+from .export_snapshot import *
+from .export_volume import *
+from .firewall import *
+from .get_firewall import *
+from .get_firewalls import *
 from .get_instance import *
+from .get_instance_console import *
+from .get_instance_metrics import *
+from .get_instance_screenshot import *
 from .get_instance_xml import *
 from .get_instances import *
 from .get_network import *
@@ -19,6 +28,7 @@ from .get_snapshots import *
 from .get_storage_pool import *
 from .get_storage_pools import *
 from .get_template import *
+from .get_template_search import *
 from .get_templates import *
 from .get_volume import *
 from .get_volumes import *
@@ -50,6 +60,10 @@ _utilities.register(
   "mod": "index",
   "fqn": "pulumi_jvp",
   "classes": {
+   "jvp:index:ExportInstance": "ExportInstance",
+   "jvp:index:ExportSnapshot": "ExportSnapshot",
+   "jvp:index:ExportVolume": "ExportVolume",
+   "jvp:index:Firewall": "Firewall",
    "jvp:index:Instance": "Instance",
    "jvp:index:Network": "Network",
    "jvp:index:RefreshStoragePool": "RefreshStoragePool",

@@ -7,22 +7,85 @@ import pulumi
 from enum import Enum
 
 __all__ = [
+    'FirewallInbound',
+    'FirewallOutbound',
+    'FirewallRuleAction',
+    'FirewallRuleDirection',
+    'FirewallRuleProtocol',
     'GetInstancesState',
     'GetNetworksState',
     'GetStoragePoolsState',
+    'GetTemplatesKind',
+    'InstanceClockClockTimerName',
+    'InstanceClockClockTimerTickpolicy',
+    'InstanceClockOffset',
     'InstanceCloudInitOnChange',
+    'InstanceCpuFeatures',
+    'InstanceFilesystemAccessMode',
+    'InstanceFilesystemDriver',
     'InstanceFirmware',
+    'InstanceMemoryBackingHugePages',
     'InstanceNicModel',
     'InstancePowerState',
+    'InstanceRngSource',
     'InstanceRootDiskBus',
+    'InstanceRootDiskCache',
+    'InstanceRootDiskDetectZeroes',
+    'InstanceRootDiskDiscard',
+    'InstanceRootDiskIo',
+    'InstanceSnapshotDisks',
+    'InstanceTpmModel',
+    'InstanceTpmType',
     'InstanceUpdatePolicy',
     'InstanceVirtType',
     'InstanceWaitFor',
+    'InstanceWatchdogAction',
+    'InstanceWatchdogModel',
+    'NetworkDeviceMode',
     'NetworkMode',
+    'NetworkPortForwardProtocol',
+    'NetworkVirtualPort',
     'SnapshotQuiesce',
     'StoragePoolSourceFormat',
     'VolumeFormat',
 ]
+
+
+@pulumi.type_token("jvp:index:FirewallInbound")
+class FirewallInbound(_builtins.str, Enum):
+    ACCEPT = "accept"
+    DROP = "drop"
+
+
+@pulumi.type_token("jvp:index:FirewallOutbound")
+class FirewallOutbound(_builtins.str, Enum):
+    ACCEPT = "accept"
+    DROP = "drop"
+
+
+@pulumi.type_token("jvp:index:FirewallRuleAction")
+class FirewallRuleAction(_builtins.str, Enum):
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+
+
+@pulumi.type_token("jvp:index:FirewallRuleDirection")
+class FirewallRuleDirection(_builtins.str, Enum):
+    IN_ = "in"
+    OUT = "out"
+
+
+@pulumi.type_token("jvp:index:FirewallRuleProtocol")
+class FirewallRuleProtocol(_builtins.str, Enum):
+    ALL = "all"
+    TCP = "tcp"
+    UDP = "udp"
+    SCTP = "sctp"
+    ICMP = "icmp"
+    ICMPV6 = "icmpv6"
+    ESP = "esp"
+    AH = "ah"
 
 
 @pulumi.type_token("jvp:index:GetInstancesState")
@@ -50,6 +113,38 @@ class GetStoragePoolsState(_builtins.str, Enum):
     INACCESSIBLE = "inaccessible"
 
 
+@pulumi.type_token("jvp:index:GetTemplatesKind")
+class GetTemplatesKind(_builtins.str, Enum):
+    CLOUD = "cloud"
+    SNAPSHOT = "snapshot"
+    VOLUME = "volume"
+
+
+@pulumi.type_token("jvp:index:InstanceClockClockTimerName")
+class InstanceClockClockTimerName(_builtins.str, Enum):
+    RTC = "rtc"
+    PIT = "pit"
+    HPET = "hpet"
+    HYPERVCLOCK = "hypervclock"
+    KVMCLOCK = "kvmclock"
+    TSC = "tsc"
+
+
+@pulumi.type_token("jvp:index:InstanceClockClockTimerTickpolicy")
+class InstanceClockClockTimerTickpolicy(_builtins.str, Enum):
+    DELAY = "delay"
+    CATCHUP = "catchup"
+    MERGE = "merge"
+    DISCARD = "discard"
+
+
+@pulumi.type_token("jvp:index:InstanceClockOffset")
+class InstanceClockOffset(_builtins.str, Enum):
+    UTC = "utc"
+    LOCALTIME = "localtime"
+    TIMEZONE = "timezone"
+
+
 @pulumi.type_token("jvp:index:InstanceCloudInitOnChange")
 class InstanceCloudInitOnChange(_builtins.str, Enum):
     NEXT_BOOT = "nextBoot"
@@ -57,10 +152,42 @@ class InstanceCloudInitOnChange(_builtins.str, Enum):
     IGNORE = "ignore"
 
 
+@pulumi.type_token("jvp:index:InstanceCpuFeatures")
+class InstanceCpuFeatures(_builtins.str, Enum):
+    REQUIRE = "require"
+    DISABLE = "disable"
+    FORCE = "force"
+    OPTIONAL = "optional"
+    FORBID = "forbid"
+
+
+@pulumi.type_token("jvp:index:InstanceFilesystemAccessMode")
+class InstanceFilesystemAccessMode(_builtins.str, Enum):
+    PASSTHROUGH = "passthrough"
+    MAPPED = "mapped"
+    SQUASH = "squash"
+
+
+@pulumi.type_token("jvp:index:InstanceFilesystemDriver")
+class InstanceFilesystemDriver(_builtins.str, Enum):
+    VIRTIOFS = "virtiofs"
+    INSTANCE_FILESYSTEM_DRIVER_9P = "9p"
+
+
 @pulumi.type_token("jvp:index:InstanceFirmware")
 class InstanceFirmware(_builtins.str, Enum):
     BIOS = "bios"
     UEFI = "uefi"
+
+
+@pulumi.type_token("jvp:index:InstanceMemoryBackingHugePages")
+class InstanceMemoryBackingHugePages(_builtins.str, Enum):
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_64_KI_B = "64KiB"
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_2_MI_B = "2MiB"
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_32_MI_B = "32MiB"
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_512_MI_B = "512MiB"
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_1_GI_B = "1GiB"
+    INSTANCE_MEMORY_BACKING_HUGE_PAGES_16_GI_B = "16GiB"
 
 
 @pulumi.type_token("jvp:index:InstanceNicModel")
@@ -79,11 +206,66 @@ class InstancePowerState(_builtins.str, Enum):
     UNMANAGED = "unmanaged"
 
 
+@pulumi.type_token("jvp:index:InstanceRngSource")
+class InstanceRngSource(_builtins.str, Enum):
+    INSTANCE_RNG_SOURCE_DEV_URANDOM = "/dev/urandom"
+    INSTANCE_RNG_SOURCE_DEV_RANDOM = "/dev/random"
+    INSTANCE_RNG_SOURCE_DEV_HWRNG = "/dev/hwrng"
+
+
 @pulumi.type_token("jvp:index:InstanceRootDiskBus")
 class InstanceRootDiskBus(_builtins.str, Enum):
     VIRTIO = "virtio"
     SATA = "sata"
     SCSI = "scsi"
+    USB = "usb"
+
+
+@pulumi.type_token("jvp:index:InstanceRootDiskCache")
+class InstanceRootDiskCache(_builtins.str, Enum):
+    NONE = "none"
+    WRITEBACK = "writeback"
+    WRITETHROUGH = "writethrough"
+    DIRECTSYNC = "directsync"
+    UNSAFE = "unsafe"
+
+
+@pulumi.type_token("jvp:index:InstanceRootDiskDetectZeroes")
+class InstanceRootDiskDetectZeroes(_builtins.str, Enum):
+    OFF = "off"
+    ON = "on"
+    UNMAP = "unmap"
+
+
+@pulumi.type_token("jvp:index:InstanceRootDiskDiscard")
+class InstanceRootDiskDiscard(_builtins.str, Enum):
+    IGNORE = "ignore"
+    UNMAP = "unmap"
+
+
+@pulumi.type_token("jvp:index:InstanceRootDiskIo")
+class InstanceRootDiskIo(_builtins.str, Enum):
+    NATIVE = "native"
+    THREADS = "threads"
+    IO_URING = "io_uring"
+
+
+@pulumi.type_token("jvp:index:InstanceSnapshotDisks")
+class InstanceSnapshotDisks(_builtins.str, Enum):
+    ALL = "all"
+    ROOT = "root"
+
+
+@pulumi.type_token("jvp:index:InstanceTpmModel")
+class InstanceTpmModel(_builtins.str, Enum):
+    TPM_CRB = "tpm-crb"
+    TPM_TIS = "tpm-tis"
+
+
+@pulumi.type_token("jvp:index:InstanceTpmType")
+class InstanceTpmType(_builtins.str, Enum):
+    EMULATOR = "emulator"
+    PASSTHROUGH = "passthrough"
 
 
 @pulumi.type_token("jvp:index:InstanceUpdatePolicy")
@@ -106,12 +288,50 @@ class InstanceWaitFor(_builtins.str, Enum):
     AGENT = "agent"
 
 
+@pulumi.type_token("jvp:index:InstanceWatchdogAction")
+class InstanceWatchdogAction(_builtins.str, Enum):
+    RESET = "reset"
+    SHUTDOWN = "shutdown"
+    POWEROFF = "poweroff"
+    PAUSE = "pause"
+    NONE = "none"
+    INJECT_NMI = "inject-nmi"
+
+
+@pulumi.type_token("jvp:index:InstanceWatchdogModel")
+class InstanceWatchdogModel(_builtins.str, Enum):
+    I6300ESB = "i6300esb"
+    IB700 = "ib700"
+
+
+@pulumi.type_token("jvp:index:NetworkDeviceMode")
+class NetworkDeviceMode(_builtins.str, Enum):
+    BRIDGE = "bridge"
+    VEPA = "vepa"
+    PRIVATE = "private"
+    PASSTHROUGH = "passthrough"
+
+
 @pulumi.type_token("jvp:index:NetworkMode")
 class NetworkMode(_builtins.str, Enum):
     NAT = "nat"
     ROUTE = "route"
+    OPEN = "open"
     ISOLATED = "isolated"
     BRIDGE = "bridge"
+    MACVTAP = "macvtap"
+    HOSTDEV = "hostdev"
+
+
+@pulumi.type_token("jvp:index:NetworkPortForwardProtocol")
+class NetworkPortForwardProtocol(_builtins.str, Enum):
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@pulumi.type_token("jvp:index:NetworkVirtualPort")
+class NetworkVirtualPort(_builtins.str, Enum):
+    OPENVSWITCH = "openvswitch"
 
 
 @pulumi.type_token("jvp:index:SnapshotQuiesce")

@@ -16,26 +16,78 @@ from . import _utilities
 from ._enums import *
 
 __all__ = [
+    'FirewallRuleArgs',
+    'FirewallRuleArgsDict',
+    'InstanceClockArgs',
+    'InstanceClockArgsDict',
+    'InstanceClockClockTimerArgs',
+    'InstanceClockClockTimerArgsDict',
     'InstanceCloudInitArgs',
     'InstanceCloudInitArgsDict',
     'InstanceCloudInitFileArgs',
     'InstanceCloudInitFileArgsDict',
     'InstanceCloudInitUserArgs',
     'InstanceCloudInitUserArgsDict',
+    'InstanceCpuArgs',
+    'InstanceCpuArgsDict',
+    'InstanceCpuCpuTopologyArgs',
+    'InstanceCpuCpuTopologyArgsDict',
     'InstanceDirectKernelArgs',
     'InstanceDirectKernelArgsDict',
     'InstanceDiskArgs',
     'InstanceDiskArgsDict',
+    'InstanceFilesystemArgs',
+    'InstanceFilesystemArgsDict',
+    'InstanceMemoryBackingArgs',
+    'InstanceMemoryBackingArgsDict',
     'InstanceNicArgs',
     'InstanceNicArgsDict',
+    'InstanceRngArgs',
+    'InstanceRngArgsDict',
     'InstanceRootDiskArgs',
     'InstanceRootDiskArgsDict',
+    'InstanceRootDiskDiskBandwidthArgs',
+    'InstanceRootDiskDiskBandwidthArgsDict',
+    'InstanceRootDiskDiskIopsArgs',
+    'InstanceRootDiskDiskIopsArgsDict',
+    'InstanceSmbiosArgs',
+    'InstanceSmbiosArgsDict',
+    'InstanceSmbiosSmbiosBoardArgs',
+    'InstanceSmbiosSmbiosBoardArgsDict',
+    'InstanceSmbiosSmbiosChassisArgs',
+    'InstanceSmbiosSmbiosChassisArgsDict',
+    'InstanceSmbiosSmbiosSystemArgs',
+    'InstanceSmbiosSmbiosSystemArgsDict',
+    'InstanceTpmArgs',
+    'InstanceTpmArgsDict',
+    'InstanceWatchdogArgs',
+    'InstanceWatchdogArgsDict',
+    'NetworkBootArgs',
+    'NetworkBootArgsDict',
     'NetworkDhcpArgs',
     'NetworkDhcpArgsDict',
+    'NetworkDnsArgs',
+    'NetworkDnsArgsDict',
+    'NetworkDnsDnsHostArgs',
+    'NetworkDnsDnsHostArgsDict',
+    'NetworkDnsDnsServiceArgs',
+    'NetworkDnsDnsServiceArgsDict',
+    'NetworkDnsDnsServiceDnsTargetArgs',
+    'NetworkDnsDnsServiceDnsTargetArgsDict',
+    'NetworkDnsDnsTextArgs',
+    'NetworkDnsDnsTextArgsDict',
+    'NetworkDnsDnsZoneArgs',
+    'NetworkDnsDnsZoneArgsDict',
     'NetworkIpv6Args',
     'NetworkIpv6ArgsDict',
+    'NetworkIpv6Ipv6ReservationArgs',
+    'NetworkIpv6Ipv6ReservationArgsDict',
+    'NetworkPortForwardArgs',
+    'NetworkPortForwardArgsDict',
     'NetworkReservationArgs',
     'NetworkReservationArgsDict',
+    'NetworkRouteArgs',
+    'NetworkRouteArgsDict',
     'ProviderTimeoutsArgs',
     'ProviderTimeoutsArgsDict',
     'StoragePoolSourceArgs',
@@ -43,6 +95,306 @@ __all__ = [
     'TemplateSourceArgs',
     'TemplateSourceArgsDict',
 ]
+
+class FirewallRuleArgsDict(TypedDict):
+    """
+    A rule for new connections. What answers them passes by itself.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    A short name that stays with the rule.
+    """
+    action: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleAction']]]]
+    """
+    Let it pass, drop it without a word, or tell the sender that it is refused. Default: `accept`.
+    """
+    cidr: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The addresses of the other side; when left out every address of both families. Format: CIDR like 192.168.50.0/24.
+    """
+    direction: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleDirection']]]]
+    """
+    in: connections to the guest. out: connections that it makes. Default: `in`.
+    """
+    ports: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    The ports that are connected to, of tcp, udp and sctp; every port when left out. Format: ports like "22" or "8000-8100".
+    """
+    priority: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The rule with the lowest one that fits counts. By default the rules count in their order: 101 for the first of the list, 102 for the second.
+    """
+    protocol: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleProtocol']]]]
+    """
+    The protocol. icmp is IPv4's, icmpv6 IPv6's; the others are of both families. Default: `all`.
+    """
+
+@pulumi.input_type
+class FirewallRuleArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 action: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleAction']]] = None,
+                 cidr: pulumi.Input[Optional[_builtins.str]] = None,
+                 direction: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleDirection']]] = None,
+                 ports: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 priority: pulumi.Input[Optional[_builtins.int]] = None,
+                 protocol: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleProtocol']]] = None):
+        """
+        A rule for new connections. What answers them passes by itself.
+
+        :param pulumi.Input[_builtins.str] name: A short name that stays with the rule.
+        :param pulumi.Input[Union[_builtins.str, 'FirewallRuleAction']] action: Let it pass, drop it without a word, or tell the sender that it is refused. Default: `accept`.
+        :param pulumi.Input[_builtins.str] cidr: The addresses of the other side; when left out every address of both families. Format: CIDR like 192.168.50.0/24.
+        :param pulumi.Input[Union[_builtins.str, 'FirewallRuleDirection']] direction: in: connections to the guest. out: connections that it makes. Default: `in`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ports: The ports that are connected to, of tcp, udp and sctp; every port when left out. Format: ports like "22" or "8000-8100".
+        :param pulumi.Input[_builtins.int] priority: The rule with the lowest one that fits counts. By default the rules count in their order: 101 for the first of the list, 102 for the second.
+        :param pulumi.Input[Union[_builtins.str, 'FirewallRuleProtocol']] protocol: The protocol. icmp is IPv4's, icmpv6 IPv6's; the others are of both families. Default: `all`.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if cidr is not None:
+            pulumi.set(__self__, "cidr", cidr)
+        if direction is not None:
+            pulumi.set(__self__, "direction", direction)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+        if priority is not None:
+            pulumi.set(__self__, "priority", priority)
+        if protocol is not None:
+            pulumi.set(__self__, "protocol", protocol)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        A short name that stays with the rule.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleAction']]]:
+        """
+        Let it pass, drop it without a word, or tell the sender that it is refused. Default: `accept`.
+        """
+        return pulumi.get(self, "action")
+
+    @action.setter
+    def action(self, value: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleAction']]]):
+        pulumi.set(self, "action", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The addresses of the other side; when left out every address of both families. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @cidr.setter
+    def cidr(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def direction(self) -> pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleDirection']]]:
+        """
+        in: connections to the guest. out: connections that it makes. Default: `in`.
+        """
+        return pulumi.get(self, "direction")
+
+    @direction.setter
+    def direction(self, value: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleDirection']]]):
+        pulumi.set(self, "direction", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        The ports that are connected to, of tcp, udp and sctp; every port when left out. Format: ports like "22" or "8000-8100".
+        """
+        return pulumi.get(self, "ports")
+
+    @ports.setter
+    def ports(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "ports", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def priority(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The rule with the lowest one that fits counts. By default the rules count in their order: 101 for the first of the list, 102 for the second.
+        """
+        return pulumi.get(self, "priority")
+
+    @priority.setter
+    def priority(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "priority", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleProtocol']]]:
+        """
+        The protocol. icmp is IPv4's, icmpv6 IPv6's; the others are of both families. Default: `all`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @protocol.setter
+    def protocol(self, value: pulumi.Input[Optional[Union[_builtins.str, 'FirewallRuleProtocol']]]):
+        pulumi.set(self, "protocol", value)
+
+
+class InstanceClockArgsDict(TypedDict):
+    """
+    The machine's clock.
+    """
+    offset: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockOffset']]]]
+    """
+    What it shows at first: UTC, the node's local time, which Windows expects, or timezone. Default: `utc`.
+    """
+    timers: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['InstanceClockClockTimerArgsDict']]]]]
+    """
+    Its timers, where they are not as QEMU has them.
+    """
+    timezone: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The time zone, like Europe/Berlin, where the offset is timezone.
+    """
+
+@pulumi.input_type
+class InstanceClockArgs:
+    def __init__(__self__, *,
+                 offset: pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockOffset']]] = None,
+                 timers: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceClockClockTimerArgs']]]] = None,
+                 timezone: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        The machine's clock.
+
+        :param pulumi.Input[Union[_builtins.str, 'InstanceClockOffset']] offset: What it shows at first: UTC, the node's local time, which Windows expects, or timezone. Default: `utc`.
+        :param pulumi.Input[Sequence[pulumi.Input['InstanceClockClockTimerArgs']]] timers: Its timers, where they are not as QEMU has them.
+        :param pulumi.Input[_builtins.str] timezone: The time zone, like Europe/Berlin, where the offset is timezone.
+        """
+        if offset is not None:
+            pulumi.set(__self__, "offset", offset)
+        if timers is not None:
+            pulumi.set(__self__, "timers", timers)
+        if timezone is not None:
+            pulumi.set(__self__, "timezone", timezone)
+
+    @_builtins.property
+    @pulumi.getter
+    def offset(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockOffset']]]:
+        """
+        What it shows at first: UTC, the node's local time, which Windows expects, or timezone. Default: `utc`.
+        """
+        return pulumi.get(self, "offset")
+
+    @offset.setter
+    def offset(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockOffset']]]):
+        pulumi.set(self, "offset", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def timers(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['InstanceClockClockTimerArgs']]]]:
+        """
+        Its timers, where they are not as QEMU has them.
+        """
+        return pulumi.get(self, "timers")
+
+    @timers.setter
+    def timers(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceClockClockTimerArgs']]]]):
+        pulumi.set(self, "timers", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def timezone(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The time zone, like Europe/Berlin, where the offset is timezone.
+        """
+        return pulumi.get(self, "timezone")
+
+    @timezone.setter
+    def timezone(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "timezone", value)
+
+
+class InstanceClockClockTimerArgsDict(TypedDict):
+    """
+    A timer of the machine.
+    """
+    name: pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerName']]
+    """
+    libvirt's name of it.
+    """
+    present: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the guest has it; by default as QEMU does.
+    """
+    tickpolicy: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockClockTimerTickpolicy']]]]
+    """
+    What becomes of ticks that the guest missed; by default as QEMU does.
+    """
+
+@pulumi.input_type
+class InstanceClockClockTimerArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerName']],
+                 present: pulumi.Input[Optional[_builtins.bool]] = None,
+                 tickpolicy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockClockTimerTickpolicy']]] = None):
+        """
+        A timer of the machine.
+
+        :param pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerName']] name: libvirt's name of it.
+        :param pulumi.Input[_builtins.bool] present: Whether the guest has it; by default as QEMU does.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerTickpolicy']] tickpolicy: What becomes of ticks that the guest missed; by default as QEMU does.
+        """
+        pulumi.set(__self__, "name", name)
+        if present is not None:
+            pulumi.set(__self__, "present", present)
+        if tickpolicy is not None:
+            pulumi.set(__self__, "tickpolicy", tickpolicy)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerName']]:
+        """
+        libvirt's name of it.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[Union[_builtins.str, 'InstanceClockClockTimerName']]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def present(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the guest has it; by default as QEMU does.
+        """
+        return pulumi.get(self, "present")
+
+    @present.setter
+    def present(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "present", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def tickpolicy(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockClockTimerTickpolicy']]]:
+        """
+        What becomes of ticks that the guest missed; by default as QEMU does.
+        """
+        return pulumi.get(self, "tickpolicy")
+
+    @tickpolicy.setter
+    def tickpolicy(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceClockClockTimerTickpolicy']]]):
+        pulumi.set(self, "tickpolicy", value)
+
 
 class InstanceCloudInitArgsDict(TypedDict):
     """
@@ -56,9 +408,13 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     The guest's host name; by default the instance's name.
     """
+    meta_data: NotRequired[pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]]
+    """
+    Further entries of the metadata, which templates in the user data read as `{{ ds.meta_data.NAME }}`. They are no secret.
+    """
     network_config: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
+    The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
     """
     on_change: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]]]
     """
@@ -84,36 +440,46 @@ class InstanceCloudInitArgsDict(TypedDict):
     """
     Users to make.
     """
+    vendor_data: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    What the house tells every guest, in the forms of userData. It stands beside the user's own, which wins where both say the same.
+    """
 
 @pulumi.input_type
 class InstanceCloudInitArgs:
     def __init__(__self__, *,
                  files: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]]] = None,
                  hostname: pulumi.Input[Optional[_builtins.str]] = None,
+                 meta_data: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  network_config: pulumi.Input[Optional[_builtins.str]] = None,
                  on_change: pulumi.Input[Optional[Union[_builtins.str, 'InstanceCloudInitOnChange']]] = None,
                  packages: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  run_commands: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ssh_keys: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  user_data: pulumi.Input[Optional[_builtins.str]] = None,
-                 users: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]] = None):
+                 users: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]] = None,
+                 vendor_data: pulumi.Input[Optional[_builtins.str]] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitFileArgs']]] files: Files to write.
         :param pulumi.Input[_builtins.str] hostname: The guest's host name; by default the instance's name.
-        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] meta_data: Further entries of the metadata, which templates in the user data read as `{{ ds.meta_data.NAME }}`. They are no secret.
+        :param pulumi.Input[_builtins.str] network_config: The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         :param pulumi.Input[Union[_builtins.str, 'InstanceCloudInitOnChange']] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] packages: Packages to install, by the names of the guest's distribution.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] ssh_keys: Public SSH keys for the image's own default user.
         :param pulumi.Input[_builtins.str] user_data: Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         :param pulumi.Input[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]] users: Users to make.
+        :param pulumi.Input[_builtins.str] vendor_data: What the house tells every guest, in the forms of userData. It stands beside the user's own, which wins where both say the same.
         """
         if files is not None:
             pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if meta_data is not None:
+            pulumi.set(__self__, "meta_data", meta_data)
         if network_config is not None:
             pulumi.set(__self__, "network_config", network_config)
         if on_change is not None:
@@ -128,6 +494,8 @@ class InstanceCloudInitArgs:
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+        if vendor_data is not None:
+            pulumi.set(__self__, "vendor_data", vendor_data)
 
     @_builtins.property
     @pulumi.getter
@@ -154,10 +522,22 @@ class InstanceCloudInitArgs:
         pulumi.set(self, "hostname", value)
 
     @_builtins.property
+    @pulumi.getter(name="metaData")
+    def meta_data(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        Further entries of the metadata, which templates in the user data read as `{{ ds.meta_data.NAME }}`. They are no secret.
+        """
+        return pulumi.get(self, "meta_data")
+
+    @meta_data.setter
+    def meta_data(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "meta_data", value)
+
+    @_builtins.property
     @pulumi.getter(name="networkConfig")
     def network_config(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
+        The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         """
         return pulumi.get(self, "network_config")
 
@@ -236,6 +616,18 @@ class InstanceCloudInitArgs:
     @users.setter
     def users(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceCloudInitUserArgs']]]]):
         pulumi.set(self, "users", value)
+
+    @_builtins.property
+    @pulumi.getter(name="vendorData")
+    def vendor_data(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What the house tells every guest, in the forms of userData. It stands beside the user's own, which wins where both say the same.
+        """
+        return pulumi.get(self, "vendor_data")
+
+    @vendor_data.setter
+    def vendor_data(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "vendor_data", value)
 
 
 class InstanceCloudInitFileArgsDict(TypedDict):
@@ -463,6 +855,154 @@ class InstanceCloudInitUserArgs:
         pulumi.set(self, "sudo", value)
 
 
+class InstanceCpuArgsDict(TypedDict):
+    """
+    What the guest's CPU has, beside the model that `cpuMode` names.
+    """
+    features: NotRequired[pulumi.Input[Optional[Mapping[str, pulumi.Input[Union[_builtins.str, 'InstanceCpuFeatures']]]]]]
+    """
+    Features by libvirt's names, each require, disable, force, optional or forbid: all that differ from the model. With {vmx: require} or {svm: require} the guest runs guests of its own, where the node does nested virtualization.
+    """
+    topology: NotRequired[pulumi.Input[Optional['InstanceCpuCpuTopologyArgsDict']]]
+    """
+    Sockets, dies, cores and threads: multiplied as many as maxCpus, or cpus without it.
+    """
+
+@pulumi.input_type
+class InstanceCpuArgs:
+    def __init__(__self__, *,
+                 features: pulumi.Input[Optional[Mapping[str, pulumi.Input[Union[_builtins.str, 'InstanceCpuFeatures']]]]] = None,
+                 topology: pulumi.Input[Optional['InstanceCpuCpuTopologyArgs']] = None):
+        """
+        What the guest's CPU has, beside the model that `cpuMode` names.
+
+        :param pulumi.Input[Mapping[str, pulumi.Input[Union[_builtins.str, 'InstanceCpuFeatures']]]] features: Features by libvirt's names, each require, disable, force, optional or forbid: all that differ from the model. With {vmx: require} or {svm: require} the guest runs guests of its own, where the node does nested virtualization.
+        :param pulumi.Input['InstanceCpuCpuTopologyArgs'] topology: Sockets, dies, cores and threads: multiplied as many as maxCpus, or cpus without it.
+        """
+        if features is not None:
+            pulumi.set(__self__, "features", features)
+        if topology is not None:
+            pulumi.set(__self__, "topology", topology)
+
+    @_builtins.property
+    @pulumi.getter
+    def features(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[Union[_builtins.str, 'InstanceCpuFeatures']]]]]:
+        """
+        Features by libvirt's names, each require, disable, force, optional or forbid: all that differ from the model. With {vmx: require} or {svm: require} the guest runs guests of its own, where the node does nested virtualization.
+        """
+        return pulumi.get(self, "features")
+
+    @features.setter
+    def features(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[Union[_builtins.str, 'InstanceCpuFeatures']]]]]):
+        pulumi.set(self, "features", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def topology(self) -> pulumi.Input[Optional['InstanceCpuCpuTopologyArgs']]:
+        """
+        Sockets, dies, cores and threads: multiplied as many as maxCpus, or cpus without it.
+        """
+        return pulumi.get(self, "topology")
+
+    @topology.setter
+    def topology(self, value: pulumi.Input[Optional['InstanceCpuCpuTopologyArgs']]):
+        pulumi.set(self, "topology", value)
+
+
+class InstanceCpuCpuTopologyArgsDict(TypedDict):
+    """
+    How the CPUs are laid out. Parts that are left out are 1.
+    """
+    cores: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Cores of each die. Default: `1`.
+    """
+    dies: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Dies of each socket. Default: `1`.
+    """
+    sockets: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Sockets. Default: `1`.
+    """
+    threads: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Threads of each core. Default: `1`.
+    """
+
+@pulumi.input_type
+class InstanceCpuCpuTopologyArgs:
+    def __init__(__self__, *,
+                 cores: pulumi.Input[Optional[_builtins.int]] = None,
+                 dies: pulumi.Input[Optional[_builtins.int]] = None,
+                 sockets: pulumi.Input[Optional[_builtins.int]] = None,
+                 threads: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        How the CPUs are laid out. Parts that are left out are 1.
+
+        :param pulumi.Input[_builtins.int] cores: Cores of each die. Default: `1`.
+        :param pulumi.Input[_builtins.int] dies: Dies of each socket. Default: `1`.
+        :param pulumi.Input[_builtins.int] sockets: Sockets. Default: `1`.
+        :param pulumi.Input[_builtins.int] threads: Threads of each core. Default: `1`.
+        """
+        if cores is not None:
+            pulumi.set(__self__, "cores", cores)
+        if dies is not None:
+            pulumi.set(__self__, "dies", dies)
+        if sockets is not None:
+            pulumi.set(__self__, "sockets", sockets)
+        if threads is not None:
+            pulumi.set(__self__, "threads", threads)
+
+    @_builtins.property
+    @pulumi.getter
+    def cores(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Cores of each die. Default: `1`.
+        """
+        return pulumi.get(self, "cores")
+
+    @cores.setter
+    def cores(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "cores", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def dies(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Dies of each socket. Default: `1`.
+        """
+        return pulumi.get(self, "dies")
+
+    @dies.setter
+    def dies(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "dies", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def sockets(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Sockets. Default: `1`.
+        """
+        return pulumi.get(self, "sockets")
+
+    @sockets.setter
+    def sockets(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "sockets", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def threads(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Threads of each core. Default: `1`.
+        """
+        return pulumi.get(self, "threads")
+
+    @threads.setter
+    def threads(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "threads", value)
+
+
 class InstanceDirectKernelArgsDict(TypedDict):
     """
     A kernel that the node loads in place of the guest's boot loader.
@@ -548,9 +1088,33 @@ class InstanceDiskArgsDict(TypedDict):
     """
     The volume, by id or as pool/name.
     """
+    bandwidth: NotRequired[pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgsDict']]]
+    """
+    Limits of its bytes per second, changed live.
+    """
     bus: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]]
     """
-    How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+    How the guest sees it: virtio, sata, scsi (virtio-scsi) or usb. By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+    """
+    cache: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]]
+    """
+    How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+    """
+    detect_zeroes: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]]
+    """
+    Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+    """
+    discard: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]]
+    """
+    What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+    """
+    io: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]]
+    """
+    How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+    """
+    iops: NotRequired[pulumi.Input[Optional['InstanceRootDiskDiskIopsArgsDict']]]
+    """
+    Limits of its requests per second, changed live.
     """
     read_only: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -560,32 +1124,72 @@ class InstanceDiskArgsDict(TypedDict):
     """
     The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
     """
+    shareable: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether other instances may have the volume, too: each says so, and the volume is raw. Their systems must know how to share it, as a cluster file system does. The cache is none then, unless you say another; there are no snapshots. By default not when the disk is added; then it stays until you say false. A change takes effect at the next boot.
+    """
+    wwn: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
+    """
 
 @pulumi.input_type
 class InstanceDiskArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
                  volume: pulumi.Input[_builtins.str],
+                 bandwidth: pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']] = None,
                  bus: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]] = None,
+                 cache: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]] = None,
+                 detect_zeroes: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]] = None,
+                 discard: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]] = None,
+                 io: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]] = None,
+                 iops: pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']] = None,
                  read_only: pulumi.Input[Optional[_builtins.bool]] = None,
-                 serial: pulumi.Input[Optional[_builtins.str]] = None):
+                 serial: pulumi.Input[Optional[_builtins.str]] = None,
+                 shareable: pulumi.Input[Optional[_builtins.bool]] = None,
+                 wwn: pulumi.Input[Optional[_builtins.str]] = None):
         """
         A volume attached to the instance. Its order in the list never matters.
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the disk.
         :param pulumi.Input[_builtins.str] volume: The volume, by id or as pool/name.
-        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        :param pulumi.Input['InstanceRootDiskDiskBandwidthArgs'] bandwidth: Limits of its bytes per second, changed live.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, sata, scsi (virtio-scsi) or usb. By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskCache']] cache: How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']] detect_zeroes: Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskDiscard']] discard: What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskIo']] io: How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        :param pulumi.Input['InstanceRootDiskDiskIopsArgs'] iops: Limits of its requests per second, changed live.
         :param pulumi.Input[_builtins.bool] read_only: Whether the guest may only read it. Default: `false`.
         :param pulumi.Input[_builtins.str] serial: The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
+        :param pulumi.Input[_builtins.bool] shareable: Whether other instances may have the volume, too: each says so, and the volume is raw. Their systems must know how to share it, as a cluster file system does. The cache is none then, unless you say another; there are no snapshots. By default not when the disk is added; then it stays until you say false. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] wwn: The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
         """
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "volume", volume)
+        if bandwidth is not None:
+            pulumi.set(__self__, "bandwidth", bandwidth)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if cache is not None:
+            pulumi.set(__self__, "cache", cache)
+        if detect_zeroes is not None:
+            pulumi.set(__self__, "detect_zeroes", detect_zeroes)
+        if discard is not None:
+            pulumi.set(__self__, "discard", discard)
+        if io is not None:
+            pulumi.set(__self__, "io", io)
+        if iops is not None:
+            pulumi.set(__self__, "iops", iops)
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
         if serial is not None:
             pulumi.set(__self__, "serial", serial)
+        if shareable is not None:
+            pulumi.set(__self__, "shareable", shareable)
+        if wwn is not None:
+            pulumi.set(__self__, "wwn", wwn)
 
     @_builtins.property
     @pulumi.getter
@@ -613,15 +1217,87 @@ class InstanceDiskArgs:
 
     @_builtins.property
     @pulumi.getter
+    def bandwidth(self) -> pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']]:
+        """
+        Limits of its bytes per second, changed live.
+        """
+        return pulumi.get(self, "bandwidth")
+
+    @bandwidth.setter
+    def bandwidth(self, value: pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']]):
+        pulumi.set(self, "bandwidth", value)
+
+    @_builtins.property
+    @pulumi.getter
     def bus(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]:
         """
-        How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        How the guest sees it: virtio, sata, scsi (virtio-scsi) or usb. By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
         """
         return pulumi.get(self, "bus")
 
     @bus.setter
     def bus(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]):
         pulumi.set(self, "bus", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cache(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]:
+        """
+        How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cache")
+
+    @cache.setter
+    def cache(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]):
+        pulumi.set(self, "cache", value)
+
+    @_builtins.property
+    @pulumi.getter(name="detectZeroes")
+    def detect_zeroes(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]:
+        """
+        Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "detect_zeroes")
+
+    @detect_zeroes.setter
+    def detect_zeroes(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]):
+        pulumi.set(self, "detect_zeroes", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def discard(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]:
+        """
+        What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "discard")
+
+    @discard.setter
+    def discard(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]):
+        pulumi.set(self, "discard", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def io(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]:
+        """
+        How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "io")
+
+    @io.setter
+    def io(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]):
+        pulumi.set(self, "io", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def iops(self) -> pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']]:
+        """
+        Limits of its requests per second, changed live.
+        """
+        return pulumi.get(self, "iops")
+
+    @iops.setter
+    def iops(self, value: pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']]):
+        pulumi.set(self, "iops", value)
 
     @_builtins.property
     @pulumi.getter(name="readOnly")
@@ -647,6 +1323,216 @@ class InstanceDiskArgs:
     def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "serial", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def shareable(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether other instances may have the volume, too: each says so, and the volume is raw. Their systems must know how to share it, as a cluster file system does. The cache is none then, unless you say another; there are no snapshots. By default not when the disk is added; then it stays until you say false. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "shareable")
+
+    @shareable.setter
+    def shareable(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "shareable", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def wwn(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "wwn")
+
+    @wwn.setter
+    def wwn(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "wwn", value)
+
+
+class InstanceFilesystemArgsDict(TypedDict):
+    """
+    A folder of the node. Its order in the list never matters.
+    """
+    source: pulumi.Input[_builtins.str]
+    """
+    The folder's path on the node. Format: absolute path on the node.
+    """
+    tag: pulumi.Input[_builtins.str]
+    """
+    What the guest mounts it by: mount -t virtiofs TAG /mnt. It stays with the item.
+    """
+    access_mode: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemAccessMode']]]]
+    """
+    Whose files are that the guest makes: passthrough, those of the user that the guest says; mapped, QEMU's, with the guest's owners noted beside; squash, as passthrough without telling failures. With virtiofs passthrough alone. Default: `passthrough`.
+    """
+    driver: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemDriver']]]]
+    """
+    virtiofs (a process of virtiofsd on the node), or 9p, which QEMU does by itself. Default: `virtiofs`.
+    """
+    read_only: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the guest may only read it; with 9p alone. Default: `false`.
+    """
+
+@pulumi.input_type
+class InstanceFilesystemArgs:
+    def __init__(__self__, *,
+                 source: pulumi.Input[_builtins.str],
+                 tag: pulumi.Input[_builtins.str],
+                 access_mode: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemAccessMode']]] = None,
+                 driver: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemDriver']]] = None,
+                 read_only: pulumi.Input[Optional[_builtins.bool]] = None):
+        """
+        A folder of the node. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] source: The folder's path on the node. Format: absolute path on the node.
+        :param pulumi.Input[_builtins.str] tag: What the guest mounts it by: mount -t virtiofs TAG /mnt. It stays with the item.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceFilesystemAccessMode']] access_mode: Whose files are that the guest makes: passthrough, those of the user that the guest says; mapped, QEMU's, with the guest's owners noted beside; squash, as passthrough without telling failures. With virtiofs passthrough alone. Default: `passthrough`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceFilesystemDriver']] driver: virtiofs (a process of virtiofsd on the node), or 9p, which QEMU does by itself. Default: `virtiofs`.
+        :param pulumi.Input[_builtins.bool] read_only: Whether the guest may only read it; with 9p alone. Default: `false`.
+        """
+        pulumi.set(__self__, "source", source)
+        pulumi.set(__self__, "tag", tag)
+        if access_mode is not None:
+            pulumi.set(__self__, "access_mode", access_mode)
+        if driver is not None:
+            pulumi.set(__self__, "driver", driver)
+        if read_only is not None:
+            pulumi.set(__self__, "read_only", read_only)
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> pulumi.Input[_builtins.str]:
+        """
+        The folder's path on the node. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "source")
+
+    @source.setter
+    def source(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "source", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def tag(self) -> pulumi.Input[_builtins.str]:
+        """
+        What the guest mounts it by: mount -t virtiofs TAG /mnt. It stays with the item.
+        """
+        return pulumi.get(self, "tag")
+
+    @tag.setter
+    def tag(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "tag", value)
+
+    @_builtins.property
+    @pulumi.getter(name="accessMode")
+    def access_mode(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemAccessMode']]]:
+        """
+        Whose files are that the guest makes: passthrough, those of the user that the guest says; mapped, QEMU's, with the guest's owners noted beside; squash, as passthrough without telling failures. With virtiofs passthrough alone. Default: `passthrough`.
+        """
+        return pulumi.get(self, "access_mode")
+
+    @access_mode.setter
+    def access_mode(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemAccessMode']]]):
+        pulumi.set(self, "access_mode", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def driver(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemDriver']]]:
+        """
+        virtiofs (a process of virtiofsd on the node), or 9p, which QEMU does by itself. Default: `virtiofs`.
+        """
+        return pulumi.get(self, "driver")
+
+    @driver.setter
+    def driver(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFilesystemDriver']]]):
+        pulumi.set(self, "driver", value)
+
+    @_builtins.property
+    @pulumi.getter(name="readOnly")
+    def read_only(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the guest may only read it; with 9p alone. Default: `false`.
+        """
+        return pulumi.get(self, "read_only")
+
+    @read_only.setter
+    def read_only(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "read_only", value)
+
+
+class InstanceMemoryBackingArgsDict(TypedDict):
+    """
+    What the guest's memory is made of.
+    """
+    huge_pages: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceMemoryBackingHugePages']]]]
+    """
+    Huge pages of this size, which the node has to have set aside.
+    """
+    locked: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the node never swaps it out. Default: `false`.
+    """
+    shared: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether processes of the node see it, as shared folders (virtiofs) need it. Default: `false`.
+    """
+
+@pulumi.input_type
+class InstanceMemoryBackingArgs:
+    def __init__(__self__, *,
+                 huge_pages: pulumi.Input[Optional[Union[_builtins.str, 'InstanceMemoryBackingHugePages']]] = None,
+                 locked: pulumi.Input[Optional[_builtins.bool]] = None,
+                 shared: pulumi.Input[Optional[_builtins.bool]] = None):
+        """
+        What the guest's memory is made of.
+
+        :param pulumi.Input[Union[_builtins.str, 'InstanceMemoryBackingHugePages']] huge_pages: Huge pages of this size, which the node has to have set aside.
+        :param pulumi.Input[_builtins.bool] locked: Whether the node never swaps it out. Default: `false`.
+        :param pulumi.Input[_builtins.bool] shared: Whether processes of the node see it, as shared folders (virtiofs) need it. Default: `false`.
+        """
+        if huge_pages is not None:
+            pulumi.set(__self__, "huge_pages", huge_pages)
+        if locked is not None:
+            pulumi.set(__self__, "locked", locked)
+        if shared is not None:
+            pulumi.set(__self__, "shared", shared)
+
+    @_builtins.property
+    @pulumi.getter(name="hugePages")
+    def huge_pages(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceMemoryBackingHugePages']]]:
+        """
+        Huge pages of this size, which the node has to have set aside.
+        """
+        return pulumi.get(self, "huge_pages")
+
+    @huge_pages.setter
+    def huge_pages(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceMemoryBackingHugePages']]]):
+        pulumi.set(self, "huge_pages", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def locked(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the node never swaps it out. Default: `false`.
+        """
+        return pulumi.get(self, "locked")
+
+    @locked.setter
+    def locked(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "locked", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def shared(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether processes of the node see it, as shared folders (virtiofs) need it. Default: `false`.
+        """
+        return pulumi.get(self, "shared")
+
+    @shared.setter
+    def shared(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "shared", value)
+
 
 class InstanceNicArgsDict(TypedDict):
     """
@@ -659,6 +1545,22 @@ class InstanceNicArgsDict(TypedDict):
     address: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+    """
+    bridge: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    A bridge of the node instead of a network, by the bridge's name.
+    """
+    device: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    An interface of the node instead of a network, by its name: the card is one more on its wire (macvtap). The guest and the node itself do not reach each other by it.
+    """
+    device_mode: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]]]
+    """
+    How it is on `device`: bridge (by default), with the other guests there; vepa, by the switch outside; private, without them; passthrough, with the interface for itself.
+    """
+    firewall: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The firewall for what goes through the card, by id or name, from before the guest starts. libvirt filters no card with user-mode networking.
     """
     hostname: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -674,7 +1576,19 @@ class InstanceNicArgsDict(TypedDict):
     """
     network: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
+    The network, by id or name. Without one, and without a bridge or device, the card has user-mode networking: a way out, no way in.
+    """
+    trunk: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]]]
+    """
+    VLANs that it has with their tags, on a bridge of Open vSwitch.
+    """
+    virtual_port: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]]]
+    """
+    What kind of bridge `bridge` is, where that is no bridge of the kernel's.
+    """
+    vlan: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Its VLAN, where it is on `bridge` (of Open vSwitch, with libvirt 11.0 also one of the kernel's) or on `device` in passthrough; a network says its own. Beside `trunk`, the one of frames without a tag.
     """
 
 @pulumi.input_type
@@ -682,23 +1596,45 @@ class InstanceNicArgs:
     def __init__(__self__, *,
                  name: pulumi.Input[_builtins.str],
                  address: pulumi.Input[Optional[_builtins.str]] = None,
+                 bridge: pulumi.Input[Optional[_builtins.str]] = None,
+                 device: pulumi.Input[Optional[_builtins.str]] = None,
+                 device_mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]] = None,
+                 firewall: pulumi.Input[Optional[_builtins.str]] = None,
                  hostname: pulumi.Input[Optional[_builtins.str]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceNicModel']]] = None,
-                 network: pulumi.Input[Optional[_builtins.str]] = None):
+                 network: pulumi.Input[Optional[_builtins.str]] = None,
+                 trunk: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]] = None,
+                 virtual_port: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]] = None,
+                 vlan: pulumi.Input[Optional[_builtins.int]] = None):
         """
         A network card. Its order in the list never matters.
 
         :param pulumi.Input[_builtins.str] name: A short name that stays with the card.
         :param pulumi.Input[_builtins.str] address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        :param pulumi.Input[_builtins.str] bridge: A bridge of the node instead of a network, by the bridge's name.
+        :param pulumi.Input[_builtins.str] device: An interface of the node instead of a network, by its name: the card is one more on its wire (macvtap). The guest and the node itself do not reach each other by it.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkDeviceMode']] device_mode: How it is on `device`: bridge (by default), with the other guests there; vepa, by the switch outside; private, without them; passthrough, with the interface for itself.
+        :param pulumi.Input[_builtins.str] firewall: The firewall for what goes through the card, by id or name, from before the guest starts. libvirt filters no card with user-mode networking.
         :param pulumi.Input[_builtins.str] hostname: The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
         :param pulumi.Input[_builtins.str] mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param pulumi.Input[Union[_builtins.str, 'InstanceNicModel']] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
-        :param pulumi.Input[_builtins.str] network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
+        :param pulumi.Input[_builtins.str] network: The network, by id or name. Without one, and without a bridge or device, the card has user-mode networking: a way out, no way in.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.int]]] trunk: VLANs that it has with their tags, on a bridge of Open vSwitch.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkVirtualPort']] virtual_port: What kind of bridge `bridge` is, where that is no bridge of the kernel's.
+        :param pulumi.Input[_builtins.int] vlan: Its VLAN, where it is on `bridge` (of Open vSwitch, with libvirt 11.0 also one of the kernel's) or on `device` in passthrough; a network says its own. Beside `trunk`, the one of frames without a tag.
         """
         pulumi.set(__self__, "name", name)
         if address is not None:
             pulumi.set(__self__, "address", address)
+        if bridge is not None:
+            pulumi.set(__self__, "bridge", bridge)
+        if device is not None:
+            pulumi.set(__self__, "device", device)
+        if device_mode is not None:
+            pulumi.set(__self__, "device_mode", device_mode)
+        if firewall is not None:
+            pulumi.set(__self__, "firewall", firewall)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
@@ -707,6 +1643,12 @@ class InstanceNicArgs:
             pulumi.set(__self__, "model", model)
         if network is not None:
             pulumi.set(__self__, "network", network)
+        if trunk is not None:
+            pulumi.set(__self__, "trunk", trunk)
+        if virtual_port is not None:
+            pulumi.set(__self__, "virtual_port", virtual_port)
+        if vlan is not None:
+            pulumi.set(__self__, "vlan", vlan)
 
     @_builtins.property
     @pulumi.getter
@@ -731,6 +1673,54 @@ class InstanceNicArgs:
     @address.setter
     def address(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def bridge(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A bridge of the node instead of a network, by the bridge's name.
+        """
+        return pulumi.get(self, "bridge")
+
+    @bridge.setter
+    def bridge(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "bridge", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        An interface of the node instead of a network, by its name: the card is one more on its wire (macvtap). The guest and the node itself do not reach each other by it.
+        """
+        return pulumi.get(self, "device")
+
+    @device.setter
+    def device(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "device", value)
+
+    @_builtins.property
+    @pulumi.getter(name="deviceMode")
+    def device_mode(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]]:
+        """
+        How it is on `device`: bridge (by default), with the other guests there; vepa, by the switch outside; private, without them; passthrough, with the interface for itself.
+        """
+        return pulumi.get(self, "device_mode")
+
+    @device_mode.setter
+    def device_mode(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]]):
+        pulumi.set(self, "device_mode", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def firewall(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The firewall for what goes through the card, by id or name, from before the guest starts. libvirt filters no card with user-mode networking.
+        """
+        return pulumi.get(self, "firewall")
+
+    @firewall.setter
+    def firewall(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "firewall", value)
 
     @_builtins.property
     @pulumi.getter
@@ -772,7 +1762,7 @@ class InstanceNicArgs:
     @pulumi.getter
     def network(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
+        The network, by id or name. Without one, and without a bridge or device, the card has user-mode networking: a way out, no way in.
         """
         return pulumi.get(self, "network")
 
@@ -780,71 +1770,249 @@ class InstanceNicArgs:
     def network(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "network", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def trunk(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]]:
+        """
+        VLANs that it has with their tags, on a bridge of Open vSwitch.
+        """
+        return pulumi.get(self, "trunk")
+
+    @trunk.setter
+    def trunk(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]]):
+        pulumi.set(self, "trunk", value)
+
+    @_builtins.property
+    @pulumi.getter(name="virtualPort")
+    def virtual_port(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]]:
+        """
+        What kind of bridge `bridge` is, where that is no bridge of the kernel's.
+        """
+        return pulumi.get(self, "virtual_port")
+
+    @virtual_port.setter
+    def virtual_port(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]]):
+        pulumi.set(self, "virtual_port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def vlan(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Its VLAN, where it is on `bridge` (of Open vSwitch, with libvirt 11.0 also one of the kernel's) or on `device` in passthrough; a network says its own. Beside `trunk`, the one of frames without a tag.
+        """
+        return pulumi.get(self, "vlan")
+
+    @vlan.setter
+    def vlan(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "vlan", value)
+
+
+class InstanceRngArgsDict(TypedDict):
+    """
+    Where the guest's random numbers come from.
+    """
+    rate: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The most that it takes from there, in bytes per second.
+    """
+    source: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRngSource']]]]
+    """
+    A device of the node. Default: `/dev/urandom`.
+    """
+
+@pulumi.input_type
+class InstanceRngArgs:
+    def __init__(__self__, *,
+                 rate: pulumi.Input[Optional[_builtins.int]] = None,
+                 source: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRngSource']]] = None):
+        """
+        Where the guest's random numbers come from.
+
+        :param pulumi.Input[_builtins.int] rate: The most that it takes from there, in bytes per second.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRngSource']] source: A device of the node. Default: `/dev/urandom`.
+        """
+        if rate is not None:
+            pulumi.set(__self__, "rate", rate)
+        if source is not None:
+            pulumi.set(__self__, "source", source)
+
+    @_builtins.property
+    @pulumi.getter
+    def rate(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The most that it takes from there, in bytes per second.
+        """
+        return pulumi.get(self, "rate")
+
+    @rate.setter
+    def rate(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "rate", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRngSource']]]:
+        """
+        A device of the node. Default: `/dev/urandom`.
+        """
+        return pulumi.get(self, "source")
+
+    @source.setter
+    def source(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRngSource']]]):
+        pulumi.set(self, "source", value)
+
 
 class InstanceRootDiskArgsDict(TypedDict):
     """
     The disk that the instance boots from. It belongs to the instance and goes with it.
     """
+    bandwidth: NotRequired[pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgsDict']]]
+    """
+    Limits of its bytes per second, changed live.
+    """
     bus: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]]
     """
-    How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+    How the guest sees it: virtio, by default, or sata, scsi (virtio-scsi) or usb for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+    """
+    cache: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]]
+    """
+    How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
     """
     delete_with_instance: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
     Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
     """
+    detect_zeroes: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]]
+    """
+    Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+    """
+    discard: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]]
+    """
+    What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+    """
     format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]]
     """
     qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+    """
+    io: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]]
+    """
+    How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+    """
+    iops: NotRequired[pulumi.Input[Optional['InstanceRootDiskDiskIopsArgsDict']]]
+    """
+    Limits of its requests per second, changed live.
     """
     pool: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
     """
+    serial: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The serial number that the guest sees; by default none. A change takes effect at the next boot.
+    """
     size: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
+    """
+    wwn: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
     """
 
 @pulumi.input_type
 class InstanceRootDiskArgs:
     def __init__(__self__, *,
+                 bandwidth: pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']] = None,
                  bus: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]] = None,
+                 cache: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]] = None,
                  delete_with_instance: pulumi.Input[Optional[_builtins.bool]] = None,
+                 detect_zeroes: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]] = None,
+                 discard: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
+                 io: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]] = None,
+                 iops: pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
-                 size: pulumi.Input[Optional[_builtins.str]] = None):
+                 serial: pulumi.Input[Optional[_builtins.str]] = None,
+                 size: pulumi.Input[Optional[_builtins.str]] = None,
+                 wwn: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
-        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        :param pulumi.Input['InstanceRootDiskDiskBandwidthArgs'] bandwidth: Limits of its bytes per second, changed live.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskBus']] bus: How the guest sees it: virtio, by default, or sata, scsi (virtio-scsi) or usb for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskCache']] cache: How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.bool] delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']] detect_zeroes: Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskDiscard']] discard: What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceRootDiskIo']] io: How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        :param pulumi.Input['InstanceRootDiskDiskIopsArgs'] iops: Limits of its requests per second, changed live.
         :param pulumi.Input[_builtins.str] pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] serial: The serial number that the guest sees; by default none. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
+        :param pulumi.Input[_builtins.str] wwn: The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
         """
+        if bandwidth is not None:
+            pulumi.set(__self__, "bandwidth", bandwidth)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if cache is not None:
+            pulumi.set(__self__, "cache", cache)
         if delete_with_instance is not None:
             pulumi.set(__self__, "delete_with_instance", delete_with_instance)
+        if detect_zeroes is not None:
+            pulumi.set(__self__, "detect_zeroes", detect_zeroes)
+        if discard is not None:
+            pulumi.set(__self__, "discard", discard)
         if format is not None:
             pulumi.set(__self__, "format", format)
+        if io is not None:
+            pulumi.set(__self__, "io", io)
+        if iops is not None:
+            pulumi.set(__self__, "iops", iops)
         if pool is not None:
             pulumi.set(__self__, "pool", pool)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
         if size is not None:
             pulumi.set(__self__, "size", size)
+        if wwn is not None:
+            pulumi.set(__self__, "wwn", wwn)
+
+    @_builtins.property
+    @pulumi.getter
+    def bandwidth(self) -> pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']]:
+        """
+        Limits of its bytes per second, changed live.
+        """
+        return pulumi.get(self, "bandwidth")
+
+    @bandwidth.setter
+    def bandwidth(self, value: pulumi.Input[Optional['InstanceRootDiskDiskBandwidthArgs']]):
+        pulumi.set(self, "bandwidth", value)
 
     @_builtins.property
     @pulumi.getter
     def bus(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]:
         """
-        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        How the guest sees it: virtio, by default, or sata, scsi (virtio-scsi) or usb for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         """
         return pulumi.get(self, "bus")
 
     @bus.setter
     def bus(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskBus']]]):
         pulumi.set(self, "bus", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cache(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]:
+        """
+        How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cache")
+
+    @cache.setter
+    def cache(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskCache']]]):
+        pulumi.set(self, "cache", value)
 
     @_builtins.property
     @pulumi.getter(name="deleteWithInstance")
@@ -857,6 +2025,30 @@ class InstanceRootDiskArgs:
     @delete_with_instance.setter
     def delete_with_instance(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "delete_with_instance", value)
+
+    @_builtins.property
+    @pulumi.getter(name="detectZeroes")
+    def detect_zeroes(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]:
+        """
+        Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "detect_zeroes")
+
+    @detect_zeroes.setter
+    def detect_zeroes(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDetectZeroes']]]):
+        pulumi.set(self, "detect_zeroes", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def discard(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]:
+        """
+        What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "discard")
+
+    @discard.setter
+    def discard(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskDiscard']]]):
+        pulumi.set(self, "discard", value)
 
     @_builtins.property
     @pulumi.getter
@@ -872,6 +2064,30 @@ class InstanceRootDiskArgs:
 
     @_builtins.property
     @pulumi.getter
+    def io(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]:
+        """
+        How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "io")
+
+    @io.setter
+    def io(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceRootDiskIo']]]):
+        pulumi.set(self, "io", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def iops(self) -> pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']]:
+        """
+        Limits of its requests per second, changed live.
+        """
+        return pulumi.get(self, "iops")
+
+    @iops.setter
+    def iops(self, value: pulumi.Input[Optional['InstanceRootDiskDiskIopsArgs']]):
+        pulumi.set(self, "iops", value)
+
+    @_builtins.property
+    @pulumi.getter
     def pool(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
@@ -884,6 +2100,18 @@ class InstanceRootDiskArgs:
 
     @_builtins.property
     @pulumi.getter
+    def serial(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The serial number that the guest sees; by default none. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "serial")
+
+    @serial.setter
+    def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "serial", value)
+
+    @_builtins.property
+    @pulumi.getter
     def size(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
@@ -893,6 +2121,963 @@ class InstanceRootDiskArgs:
     @size.setter
     def size(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "size", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def wwn(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "wwn")
+
+    @wwn.setter
+    def wwn(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "wwn", value)
+
+
+class InstanceRootDiskDiskBandwidthArgsDict(TypedDict):
+    """
+    Limits of a disk's bytes per second. `total` counts reads and writes together.
+    """
+    read: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of reads. Format: size per second with a unit, like 50MiB.
+    """
+    read_max: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of reads, for a second. Format: size per second with a unit, like 50MiB.
+    """
+    total: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of both. Format: size per second with a unit, like 50MiB.
+    """
+    total_max: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of both, for a second. Format: size per second with a unit, like 50MiB.
+    """
+    write: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of writes. Format: size per second with a unit, like 50MiB.
+    """
+    write_max: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Of writes, for a second. Format: size per second with a unit, like 50MiB.
+    """
+
+@pulumi.input_type
+class InstanceRootDiskDiskBandwidthArgs:
+    def __init__(__self__, *,
+                 read: pulumi.Input[Optional[_builtins.str]] = None,
+                 read_max: pulumi.Input[Optional[_builtins.str]] = None,
+                 total: pulumi.Input[Optional[_builtins.str]] = None,
+                 total_max: pulumi.Input[Optional[_builtins.str]] = None,
+                 write: pulumi.Input[Optional[_builtins.str]] = None,
+                 write_max: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        Limits of a disk's bytes per second. `total` counts reads and writes together.
+
+        :param pulumi.Input[_builtins.str] read: Of reads. Format: size per second with a unit, like 50MiB.
+        :param pulumi.Input[_builtins.str] read_max: Of reads, for a second. Format: size per second with a unit, like 50MiB.
+        :param pulumi.Input[_builtins.str] total: Of both. Format: size per second with a unit, like 50MiB.
+        :param pulumi.Input[_builtins.str] total_max: Of both, for a second. Format: size per second with a unit, like 50MiB.
+        :param pulumi.Input[_builtins.str] write: Of writes. Format: size per second with a unit, like 50MiB.
+        :param pulumi.Input[_builtins.str] write_max: Of writes, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        if read is not None:
+            pulumi.set(__self__, "read", read)
+        if read_max is not None:
+            pulumi.set(__self__, "read_max", read_max)
+        if total is not None:
+            pulumi.set(__self__, "total", total)
+        if total_max is not None:
+            pulumi.set(__self__, "total_max", total_max)
+        if write is not None:
+            pulumi.set(__self__, "write", write)
+        if write_max is not None:
+            pulumi.set(__self__, "write_max", write_max)
+
+    @_builtins.property
+    @pulumi.getter
+    def read(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of reads. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "read")
+
+    @read.setter
+    def read(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "read", value)
+
+    @_builtins.property
+    @pulumi.getter(name="readMax")
+    def read_max(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of reads, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "read_max")
+
+    @read_max.setter
+    def read_max(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "read_max", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def total(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of both. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "total")
+
+    @total.setter
+    def total(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "total", value)
+
+    @_builtins.property
+    @pulumi.getter(name="totalMax")
+    def total_max(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of both, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "total_max")
+
+    @total_max.setter
+    def total_max(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "total_max", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def write(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of writes. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "write")
+
+    @write.setter
+    def write(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "write", value)
+
+    @_builtins.property
+    @pulumi.getter(name="writeMax")
+    def write_max(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Of writes, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "write_max")
+
+    @write_max.setter
+    def write_max(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "write_max", value)
+
+
+class InstanceRootDiskDiskIopsArgsDict(TypedDict):
+    """
+    Limits of a disk's requests per second. `total` counts reads and writes together.
+    """
+    read: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of reads.
+    """
+    read_max: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of reads, for a second.
+    """
+    total: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of both.
+    """
+    total_max: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of both, for a second.
+    """
+    write: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of writes.
+    """
+    write_max: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Of writes, for a second.
+    """
+
+@pulumi.input_type
+class InstanceRootDiskDiskIopsArgs:
+    def __init__(__self__, *,
+                 read: pulumi.Input[Optional[_builtins.int]] = None,
+                 read_max: pulumi.Input[Optional[_builtins.int]] = None,
+                 total: pulumi.Input[Optional[_builtins.int]] = None,
+                 total_max: pulumi.Input[Optional[_builtins.int]] = None,
+                 write: pulumi.Input[Optional[_builtins.int]] = None,
+                 write_max: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        Limits of a disk's requests per second. `total` counts reads and writes together.
+
+        :param pulumi.Input[_builtins.int] read: Of reads.
+        :param pulumi.Input[_builtins.int] read_max: Of reads, for a second.
+        :param pulumi.Input[_builtins.int] total: Of both.
+        :param pulumi.Input[_builtins.int] total_max: Of both, for a second.
+        :param pulumi.Input[_builtins.int] write: Of writes.
+        :param pulumi.Input[_builtins.int] write_max: Of writes, for a second.
+        """
+        if read is not None:
+            pulumi.set(__self__, "read", read)
+        if read_max is not None:
+            pulumi.set(__self__, "read_max", read_max)
+        if total is not None:
+            pulumi.set(__self__, "total", total)
+        if total_max is not None:
+            pulumi.set(__self__, "total_max", total_max)
+        if write is not None:
+            pulumi.set(__self__, "write", write)
+        if write_max is not None:
+            pulumi.set(__self__, "write_max", write_max)
+
+    @_builtins.property
+    @pulumi.getter
+    def read(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of reads.
+        """
+        return pulumi.get(self, "read")
+
+    @read.setter
+    def read(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "read", value)
+
+    @_builtins.property
+    @pulumi.getter(name="readMax")
+    def read_max(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of reads, for a second.
+        """
+        return pulumi.get(self, "read_max")
+
+    @read_max.setter
+    def read_max(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "read_max", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def total(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of both.
+        """
+        return pulumi.get(self, "total")
+
+    @total.setter
+    def total(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "total", value)
+
+    @_builtins.property
+    @pulumi.getter(name="totalMax")
+    def total_max(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of both, for a second.
+        """
+        return pulumi.get(self, "total_max")
+
+    @total_max.setter
+    def total_max(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "total_max", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def write(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of writes.
+        """
+        return pulumi.get(self, "write")
+
+    @write.setter
+    def write(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "write", value)
+
+    @_builtins.property
+    @pulumi.getter(name="writeMax")
+    def write_max(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Of writes, for a second.
+        """
+        return pulumi.get(self, "write_max")
+
+    @write_max.setter
+    def write_max(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "write_max", value)
+
+
+class InstanceSmbiosArgsDict(TypedDict):
+    """
+    What the firmware's tables say of the machine.
+    """
+    baseboard: NotRequired[pulumi.Input[Optional['InstanceSmbiosSmbiosBoardArgsDict']]]
+    """
+    The board.
+    """
+    chassis: NotRequired[pulumi.Input[Optional['InstanceSmbiosSmbiosChassisArgsDict']]]
+    """
+    The chassis.
+    """
+    oem_strings: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Free texts, which programs in the guest read.
+    """
+    system: NotRequired[pulumi.Input[Optional['InstanceSmbiosSmbiosSystemArgsDict']]]
+    """
+    The system; its uuid is the instance's.
+    """
+
+@pulumi.input_type
+class InstanceSmbiosArgs:
+    def __init__(__self__, *,
+                 baseboard: pulumi.Input[Optional['InstanceSmbiosSmbiosBoardArgs']] = None,
+                 chassis: pulumi.Input[Optional['InstanceSmbiosSmbiosChassisArgs']] = None,
+                 oem_strings: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 system: pulumi.Input[Optional['InstanceSmbiosSmbiosSystemArgs']] = None):
+        """
+        What the firmware's tables say of the machine.
+
+        :param pulumi.Input['InstanceSmbiosSmbiosBoardArgs'] baseboard: The board.
+        :param pulumi.Input['InstanceSmbiosSmbiosChassisArgs'] chassis: The chassis.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] oem_strings: Free texts, which programs in the guest read.
+        :param pulumi.Input['InstanceSmbiosSmbiosSystemArgs'] system: The system; its uuid is the instance's.
+        """
+        if baseboard is not None:
+            pulumi.set(__self__, "baseboard", baseboard)
+        if chassis is not None:
+            pulumi.set(__self__, "chassis", chassis)
+        if oem_strings is not None:
+            pulumi.set(__self__, "oem_strings", oem_strings)
+        if system is not None:
+            pulumi.set(__self__, "system", system)
+
+    @_builtins.property
+    @pulumi.getter
+    def baseboard(self) -> pulumi.Input[Optional['InstanceSmbiosSmbiosBoardArgs']]:
+        """
+        The board.
+        """
+        return pulumi.get(self, "baseboard")
+
+    @baseboard.setter
+    def baseboard(self, value: pulumi.Input[Optional['InstanceSmbiosSmbiosBoardArgs']]):
+        pulumi.set(self, "baseboard", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def chassis(self) -> pulumi.Input[Optional['InstanceSmbiosSmbiosChassisArgs']]:
+        """
+        The chassis.
+        """
+        return pulumi.get(self, "chassis")
+
+    @chassis.setter
+    def chassis(self, value: pulumi.Input[Optional['InstanceSmbiosSmbiosChassisArgs']]):
+        pulumi.set(self, "chassis", value)
+
+    @_builtins.property
+    @pulumi.getter(name="oemStrings")
+    def oem_strings(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Free texts, which programs in the guest read.
+        """
+        return pulumi.get(self, "oem_strings")
+
+    @oem_strings.setter
+    def oem_strings(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "oem_strings", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def system(self) -> pulumi.Input[Optional['InstanceSmbiosSmbiosSystemArgs']]:
+        """
+        The system; its uuid is the instance's.
+        """
+        return pulumi.get(self, "system")
+
+    @system.setter
+    def system(self, value: pulumi.Input[Optional['InstanceSmbiosSmbiosSystemArgs']]):
+        pulumi.set(self, "system", value)
+
+
+class InstanceSmbiosSmbiosBoardArgsDict(TypedDict):
+    """
+    What the table of the board says.
+    """
+    asset: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The asset tag.
+    """
+    location: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Where it is in the chassis.
+    """
+    manufacturer: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The manufacturer.
+    """
+    product: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The product's name.
+    """
+    serial: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The serial number.
+    """
+    version: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The version.
+    """
+
+@pulumi.input_type
+class InstanceSmbiosSmbiosBoardArgs:
+    def __init__(__self__, *,
+                 asset: pulumi.Input[Optional[_builtins.str]] = None,
+                 location: pulumi.Input[Optional[_builtins.str]] = None,
+                 manufacturer: pulumi.Input[Optional[_builtins.str]] = None,
+                 product: pulumi.Input[Optional[_builtins.str]] = None,
+                 serial: pulumi.Input[Optional[_builtins.str]] = None,
+                 version: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        What the table of the board says.
+
+        :param pulumi.Input[_builtins.str] asset: The asset tag.
+        :param pulumi.Input[_builtins.str] location: Where it is in the chassis.
+        :param pulumi.Input[_builtins.str] manufacturer: The manufacturer.
+        :param pulumi.Input[_builtins.str] product: The product's name.
+        :param pulumi.Input[_builtins.str] serial: The serial number.
+        :param pulumi.Input[_builtins.str] version: The version.
+        """
+        if asset is not None:
+            pulumi.set(__self__, "asset", asset)
+        if location is not None:
+            pulumi.set(__self__, "location", location)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if product is not None:
+            pulumi.set(__self__, "product", product)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def asset(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The asset tag.
+        """
+        return pulumi.get(self, "asset")
+
+    @asset.setter
+    def asset(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "asset", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def location(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Where it is in the chassis.
+        """
+        return pulumi.get(self, "location")
+
+    @location.setter
+    def location(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "location", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @manufacturer.setter
+    def manufacturer(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "manufacturer", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def product(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The product's name.
+        """
+        return pulumi.get(self, "product")
+
+    @product.setter
+    def product(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "product", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @serial.setter
+    def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "serial", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+    @version.setter
+    def version(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "version", value)
+
+
+class InstanceSmbiosSmbiosChassisArgsDict(TypedDict):
+    """
+    What the table of the chassis says.
+    """
+    asset: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The asset tag.
+    """
+    manufacturer: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The manufacturer.
+    """
+    serial: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The serial number.
+    """
+    sku: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The stock keeping unit.
+    """
+    version: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The version.
+    """
+
+@pulumi.input_type
+class InstanceSmbiosSmbiosChassisArgs:
+    def __init__(__self__, *,
+                 asset: pulumi.Input[Optional[_builtins.str]] = None,
+                 manufacturer: pulumi.Input[Optional[_builtins.str]] = None,
+                 serial: pulumi.Input[Optional[_builtins.str]] = None,
+                 sku: pulumi.Input[Optional[_builtins.str]] = None,
+                 version: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        What the table of the chassis says.
+
+        :param pulumi.Input[_builtins.str] asset: The asset tag.
+        :param pulumi.Input[_builtins.str] manufacturer: The manufacturer.
+        :param pulumi.Input[_builtins.str] serial: The serial number.
+        :param pulumi.Input[_builtins.str] sku: The stock keeping unit.
+        :param pulumi.Input[_builtins.str] version: The version.
+        """
+        if asset is not None:
+            pulumi.set(__self__, "asset", asset)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if sku is not None:
+            pulumi.set(__self__, "sku", sku)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def asset(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The asset tag.
+        """
+        return pulumi.get(self, "asset")
+
+    @asset.setter
+    def asset(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "asset", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @manufacturer.setter
+    def manufacturer(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "manufacturer", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @serial.setter
+    def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "serial", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def sku(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The stock keeping unit.
+        """
+        return pulumi.get(self, "sku")
+
+    @sku.setter
+    def sku(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "sku", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+    @version.setter
+    def version(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "version", value)
+
+
+class InstanceSmbiosSmbiosSystemArgsDict(TypedDict):
+    """
+    What the table of the system says.
+    """
+    family: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The family.
+    """
+    manufacturer: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The manufacturer.
+    """
+    product: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The product's name.
+    """
+    serial: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The serial number.
+    """
+    sku: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The stock keeping unit.
+    """
+    version: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The version.
+    """
+
+@pulumi.input_type
+class InstanceSmbiosSmbiosSystemArgs:
+    def __init__(__self__, *,
+                 family: pulumi.Input[Optional[_builtins.str]] = None,
+                 manufacturer: pulumi.Input[Optional[_builtins.str]] = None,
+                 product: pulumi.Input[Optional[_builtins.str]] = None,
+                 serial: pulumi.Input[Optional[_builtins.str]] = None,
+                 sku: pulumi.Input[Optional[_builtins.str]] = None,
+                 version: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        What the table of the system says.
+
+        :param pulumi.Input[_builtins.str] family: The family.
+        :param pulumi.Input[_builtins.str] manufacturer: The manufacturer.
+        :param pulumi.Input[_builtins.str] product: The product's name.
+        :param pulumi.Input[_builtins.str] serial: The serial number.
+        :param pulumi.Input[_builtins.str] sku: The stock keeping unit.
+        :param pulumi.Input[_builtins.str] version: The version.
+        """
+        if family is not None:
+            pulumi.set(__self__, "family", family)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if product is not None:
+            pulumi.set(__self__, "product", product)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if sku is not None:
+            pulumi.set(__self__, "sku", sku)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def family(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The family.
+        """
+        return pulumi.get(self, "family")
+
+    @family.setter
+    def family(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "family", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @manufacturer.setter
+    def manufacturer(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "manufacturer", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def product(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The product's name.
+        """
+        return pulumi.get(self, "product")
+
+    @product.setter
+    def product(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "product", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @serial.setter
+    def serial(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "serial", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def sku(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The stock keeping unit.
+        """
+        return pulumi.get(self, "sku")
+
+    @sku.setter
+    def sku(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "sku", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+    @version.setter
+    def version(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "version", value)
+
+
+class InstanceTpmArgsDict(TypedDict):
+    """
+    A TPM 2.0.
+    """
+    device: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The device that is passed through; /dev/tpm0 unless said. Format: absolute path on the node.
+    """
+    model: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmModel']]]]
+    """
+    What the guest sees. On ARM there is tpm-tis alone. Default: `tpm-crb`.
+    """
+    type: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmType']]]]
+    """
+    emulator (swtpm on the node, a TPM of its own), or passthrough: one of the node's. Default: `emulator`.
+    """
+
+@pulumi.input_type
+class InstanceTpmArgs:
+    def __init__(__self__, *,
+                 device: pulumi.Input[Optional[_builtins.str]] = None,
+                 model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmModel']]] = None,
+                 type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmType']]] = None):
+        """
+        A TPM 2.0.
+
+        :param pulumi.Input[_builtins.str] device: The device that is passed through; /dev/tpm0 unless said. Format: absolute path on the node.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceTpmModel']] model: What the guest sees. On ARM there is tpm-tis alone. Default: `tpm-crb`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceTpmType']] type: emulator (swtpm on the node, a TPM of its own), or passthrough: one of the node's. Default: `emulator`.
+        """
+        if device is not None:
+            pulumi.set(__self__, "device", device)
+        if model is not None:
+            pulumi.set(__self__, "model", model)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The device that is passed through; /dev/tpm0 unless said. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "device")
+
+    @device.setter
+    def device(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "device", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def model(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmModel']]]:
+        """
+        What the guest sees. On ARM there is tpm-tis alone. Default: `tpm-crb`.
+        """
+        return pulumi.get(self, "model")
+
+    @model.setter
+    def model(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmModel']]]):
+        pulumi.set(self, "model", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmType']]]:
+        """
+        emulator (swtpm on the node, a TPM of its own), or passthrough: one of the node's. Default: `emulator`.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceTpmType']]]):
+        pulumi.set(self, "type", value)
+
+
+class InstanceWatchdogArgsDict(TypedDict):
+    """
+    A watchdog, which acts once the guest does not reset its timer any more.
+    """
+    action: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogAction']]]]
+    """
+    What becomes of the guest. Default: `reset`.
+    """
+    model: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogModel']]]]
+    """
+    i6300esb (PCI), or ib700 (ISA, on x86 alone). Default: `i6300esb`.
+    """
+
+@pulumi.input_type
+class InstanceWatchdogArgs:
+    def __init__(__self__, *,
+                 action: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogAction']]] = None,
+                 model: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogModel']]] = None):
+        """
+        A watchdog, which acts once the guest does not reset its timer any more.
+
+        :param pulumi.Input[Union[_builtins.str, 'InstanceWatchdogAction']] action: What becomes of the guest. Default: `reset`.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceWatchdogModel']] model: i6300esb (PCI), or ib700 (ISA, on x86 alone). Default: `i6300esb`.
+        """
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if model is not None:
+            pulumi.set(__self__, "model", model)
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogAction']]]:
+        """
+        What becomes of the guest. Default: `reset`.
+        """
+        return pulumi.get(self, "action")
+
+    @action.setter
+    def action(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogAction']]]):
+        pulumi.set(self, "action", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def model(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogModel']]]:
+        """
+        i6300esb (PCI), or ib700 (ISA, on x86 alone). Default: `i6300esb`.
+        """
+        return pulumi.get(self, "model")
+
+    @model.setter
+    def model(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWatchdogModel']]]):
+        pulumi.set(self, "model", value)
+
+
+class NetworkBootArgsDict(TypedDict):
+    """
+    What guests are told that start from the network (PXE).
+    """
+    file: pulumi.Input[_builtins.str]
+    """
+    What they load first, as the TFTP server knows it.
+    """
+    server: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The TFTP server; by default the node, which serves `tftpRoot`. Format: IP address.
+    """
+    tftp_root: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    A folder of the node, whose files the network hands out by TFTP. Format: absolute path on the node.
+    """
+
+@pulumi.input_type
+class NetworkBootArgs:
+    def __init__(__self__, *,
+                 file: pulumi.Input[_builtins.str],
+                 server: pulumi.Input[Optional[_builtins.str]] = None,
+                 tftp_root: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        What guests are told that start from the network (PXE).
+
+        :param pulumi.Input[_builtins.str] file: What they load first, as the TFTP server knows it.
+        :param pulumi.Input[_builtins.str] server: The TFTP server; by default the node, which serves `tftpRoot`. Format: IP address.
+        :param pulumi.Input[_builtins.str] tftp_root: A folder of the node, whose files the network hands out by TFTP. Format: absolute path on the node.
+        """
+        pulumi.set(__self__, "file", file)
+        if server is not None:
+            pulumi.set(__self__, "server", server)
+        if tftp_root is not None:
+            pulumi.set(__self__, "tftp_root", tftp_root)
+
+    @_builtins.property
+    @pulumi.getter
+    def file(self) -> pulumi.Input[_builtins.str]:
+        """
+        What they load first, as the TFTP server knows it.
+        """
+        return pulumi.get(self, "file")
+
+    @file.setter
+    def file(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "file", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def server(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The TFTP server; by default the node, which serves `tftpRoot`. Format: IP address.
+        """
+        return pulumi.get(self, "server")
+
+    @server.setter
+    def server(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "server", value)
+
+    @_builtins.property
+    @pulumi.getter(name="tftpRoot")
+    def tftp_root(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A folder of the node, whose files the network hands out by TFTP. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "tftp_root")
+
+    @tftp_root.setter
+    def tftp_root(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "tftp_root", value)
 
 
 class NetworkDhcpArgsDict(TypedDict):
@@ -989,6 +3174,441 @@ class NetworkDhcpArgs:
         pulumi.set(self, "start", value)
 
 
+class NetworkDnsArgsDict(TypedDict):
+    """
+    The network's own DNS server.
+    """
+    enabled: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the network answers names at all. Default: `true`. A change restarts the network.
+    """
+    forwarders: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    The servers that are asked for all other names; by default those that the node asks. Format: IP address. A change restarts the network.
+    """
+    hosts: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsHostArgsDict']]]]]
+    """
+    Addresses and their names.
+    """
+    srv: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsServiceArgsDict']]]]]
+    """
+    SRV records: where services are.
+    """
+    txt: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsTextArgsDict']]]]]
+    """
+    TXT records.
+    """
+    zones: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsZoneArgsDict']]]]]
+    """
+    Domains that other servers are asked about. A change restarts the network.
+    """
+
+@pulumi.input_type
+class NetworkDnsArgs:
+    def __init__(__self__, *,
+                 enabled: pulumi.Input[Optional[_builtins.bool]] = None,
+                 forwarders: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 hosts: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsHostArgs']]]] = None,
+                 srv: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsServiceArgs']]]] = None,
+                 txt: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsTextArgs']]]] = None,
+                 zones: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsZoneArgs']]]] = None):
+        """
+        The network's own DNS server.
+
+        :param pulumi.Input[_builtins.bool] enabled: Whether the network answers names at all. Default: `true`. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] forwarders: The servers that are asked for all other names; by default those that the node asks. Format: IP address. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsHostArgs']]] hosts: Addresses and their names.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceArgs']]] srv: SRV records: where services are.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsTextArgs']]] txt: TXT records.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsZoneArgs']]] zones: Domains that other servers are asked about. A change restarts the network.
+        """
+        if enabled is not None:
+            pulumi.set(__self__, "enabled", enabled)
+        if forwarders is not None:
+            pulumi.set(__self__, "forwarders", forwarders)
+        if hosts is not None:
+            pulumi.set(__self__, "hosts", hosts)
+        if srv is not None:
+            pulumi.set(__self__, "srv", srv)
+        if txt is not None:
+            pulumi.set(__self__, "txt", txt)
+        if zones is not None:
+            pulumi.set(__self__, "zones", zones)
+
+    @_builtins.property
+    @pulumi.getter
+    def enabled(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the network answers names at all. Default: `true`. A change restarts the network.
+        """
+        return pulumi.get(self, "enabled")
+
+    @enabled.setter
+    def enabled(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "enabled", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def forwarders(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        The servers that are asked for all other names; by default those that the node asks. Format: IP address. A change restarts the network.
+        """
+        return pulumi.get(self, "forwarders")
+
+    @forwarders.setter
+    def forwarders(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "forwarders", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def hosts(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsHostArgs']]]]:
+        """
+        Addresses and their names.
+        """
+        return pulumi.get(self, "hosts")
+
+    @hosts.setter
+    def hosts(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsHostArgs']]]]):
+        pulumi.set(self, "hosts", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def srv(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsServiceArgs']]]]:
+        """
+        SRV records: where services are.
+        """
+        return pulumi.get(self, "srv")
+
+    @srv.setter
+    def srv(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsServiceArgs']]]]):
+        pulumi.set(self, "srv", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def txt(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsTextArgs']]]]:
+        """
+        TXT records.
+        """
+        return pulumi.get(self, "txt")
+
+    @txt.setter
+    def txt(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsTextArgs']]]]):
+        pulumi.set(self, "txt", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def zones(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsZoneArgs']]]]:
+        """
+        Domains that other servers are asked about. A change restarts the network.
+        """
+        return pulumi.get(self, "zones")
+
+    @zones.setter
+    def zones(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkDnsDnsZoneArgs']]]]):
+        pulumi.set(self, "zones", value)
+
+
+class NetworkDnsDnsHostArgsDict(TypedDict):
+    """
+    An address and its names. Its order in the list never matters.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The address, which stands in the list once. Format: IP address.
+    """
+    names: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]
+    """
+    The names that lead to it, first the one that it has. Format: DNS name like lab.example.
+    """
+
+@pulumi.input_type
+class NetworkDnsDnsHostArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 names: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]):
+        """
+        An address and its names. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] address: The address, which stands in the list once. Format: IP address.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] names: The names that lead to it, first the one that it has. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "names", names)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The address, which stands in the list once. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def names(self) -> pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]:
+        """
+        The names that lead to it, first the one that it has. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "names")
+
+    @names.setter
+    def names(self, value: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]):
+        pulumi.set(self, "names", value)
+
+
+class NetworkDnsDnsServiceArgsDict(TypedDict):
+    """
+    SRV records of one name: the hosts that offer a service.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The service and its protocol; without a domain behind them they are of the network's own. Format: service like _ldap._tcp or _ldap._tcp.lab.example.
+    """
+    targets: pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceDnsTargetArgsDict']]]
+    """
+    The hosts that offer it.
+    """
+
+@pulumi.input_type
+class NetworkDnsDnsServiceArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 targets: pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceDnsTargetArgs']]]):
+        """
+        SRV records of one name: the hosts that offer a service.
+
+        :param pulumi.Input[_builtins.str] name: The service and its protocol; without a domain behind them they are of the network's own. Format: service like _ldap._tcp or _ldap._tcp.lab.example.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceDnsTargetArgs']]] targets: The hosts that offer it.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "targets", targets)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The service and its protocol; without a domain behind them they are of the network's own. Format: service like _ldap._tcp or _ldap._tcp.lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceDnsTargetArgs']]]:
+        """
+        The hosts that offer it.
+        """
+        return pulumi.get(self, "targets")
+
+    @targets.setter
+    def targets(self, value: pulumi.Input[Sequence[pulumi.Input['NetworkDnsDnsServiceDnsTargetArgs']]]):
+        pulumi.set(self, "targets", value)
+
+
+class NetworkDnsDnsServiceDnsTargetArgsDict(TypedDict):
+    """
+    Where a service is.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The name of the host. Format: DNS name like lab.example.
+    """
+    port: pulumi.Input[_builtins.int]
+    """
+    The port there.
+    """
+    priority: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The host with the lowest one is asked first. Default: `0`.
+    """
+    weight: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The share that a host gets among those of one priority. Default: `0`.
+    """
+
+@pulumi.input_type
+class NetworkDnsDnsServiceDnsTargetArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 port: pulumi.Input[_builtins.int],
+                 priority: pulumi.Input[Optional[_builtins.int]] = None,
+                 weight: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        Where a service is.
+
+        :param pulumi.Input[_builtins.str] name: The name of the host. Format: DNS name like lab.example.
+        :param pulumi.Input[_builtins.int] port: The port there.
+        :param pulumi.Input[_builtins.int] priority: The host with the lowest one is asked first. Default: `0`.
+        :param pulumi.Input[_builtins.int] weight: The share that a host gets among those of one priority. Default: `0`.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "port", port)
+        if priority is not None:
+            pulumi.set(__self__, "priority", priority)
+        if weight is not None:
+            pulumi.set(__self__, "weight", weight)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The name of the host. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> pulumi.Input[_builtins.int]:
+        """
+        The port there.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: pulumi.Input[_builtins.int]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def priority(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The host with the lowest one is asked first. Default: `0`.
+        """
+        return pulumi.get(self, "priority")
+
+    @priority.setter
+    def priority(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "priority", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def weight(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The share that a host gets among those of one priority. Default: `0`.
+        """
+        return pulumi.get(self, "weight")
+
+    @weight.setter
+    def weight(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "weight", value)
+
+
+class NetworkDnsDnsTextArgsDict(TypedDict):
+    """
+    A TXT record.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The name of the record.
+    """
+    value: pulumi.Input[_builtins.str]
+    """
+    Its text.
+    """
+
+@pulumi.input_type
+class NetworkDnsDnsTextArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 value: pulumi.Input[_builtins.str]):
+        """
+        A TXT record.
+
+        :param pulumi.Input[_builtins.str] name: The name of the record.
+        :param pulumi.Input[_builtins.str] value: Its text.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "value", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The name of the record.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def value(self) -> pulumi.Input[_builtins.str]:
+        """
+        Its text.
+        """
+        return pulumi.get(self, "value")
+
+    @value.setter
+    def value(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "value", value)
+
+
+class NetworkDnsDnsZoneArgsDict(TypedDict):
+    """
+    A domain that other servers are asked about than about the rest.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The domain. Format: DNS name like lab.example.
+    """
+    forwarders: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    The servers that are asked; when left out those that the node itself asks. Format: IP address.
+    """
+
+@pulumi.input_type
+class NetworkDnsDnsZoneArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 forwarders: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None):
+        """
+        A domain that other servers are asked about than about the rest.
+
+        :param pulumi.Input[_builtins.str] name: The domain. Format: DNS name like lab.example.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] forwarders: The servers that are asked; when left out those that the node itself asks. Format: IP address.
+        """
+        pulumi.set(__self__, "name", name)
+        if forwarders is not None:
+            pulumi.set(__self__, "forwarders", forwarders)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The domain. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def forwarders(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        The servers that are asked; when left out those that the node itself asks. Format: IP address.
+        """
+        return pulumi.get(self, "forwarders")
+
+    @forwarders.setter
+    def forwarders(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "forwarders", value)
+
+
 class NetworkIpv6ArgsDict(TypedDict):
     """
     The network's IPv6 range. The node announces it, and guests make their addresses in it.
@@ -1005,25 +3625,33 @@ class NetworkIpv6ArgsDict(TypedDict):
     """
     The node's address in it; by default the first of the CIDR. Format: IP address.
     """
+    reservations: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['NetworkIpv6Ipv6ReservationArgsDict']]]]]
+    """
+    Addresses that DHCPv6 keeps for guests that ask it.
+    """
 
 @pulumi.input_type
 class NetworkIpv6Args:
     def __init__(__self__, *,
                  cidr: pulumi.Input[_builtins.str],
                  dhcp: pulumi.Input[Optional['NetworkDhcpArgs']] = None,
-                 gateway: pulumi.Input[Optional[_builtins.str]] = None):
+                 gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkIpv6Ipv6ReservationArgs']]]] = None):
         """
         The network's IPv6 range. The node announces it, and guests make their addresses in it.
 
         :param pulumi.Input[_builtins.str] cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
         :param pulumi.Input['NetworkDhcpArgs'] dhcp: Address assignment by DHCPv6; by default off.
         :param pulumi.Input[_builtins.str] gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkIpv6Ipv6ReservationArgs']]] reservations: Addresses that DHCPv6 keeps for guests that ask it.
         """
         pulumi.set(__self__, "cidr", cidr)
         if dhcp is not None:
             pulumi.set(__self__, "dhcp", dhcp)
         if gateway is not None:
             pulumi.set(__self__, "gateway", gateway)
+        if reservations is not None:
+            pulumi.set(__self__, "reservations", reservations)
 
     @_builtins.property
     @pulumi.getter
@@ -1060,6 +3688,242 @@ class NetworkIpv6Args:
     @gateway.setter
     def gateway(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "gateway", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def reservations(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkIpv6Ipv6ReservationArgs']]]]:
+        """
+        Addresses that DHCPv6 keeps for guests that ask it.
+        """
+        return pulumi.get(self, "reservations")
+
+    @reservations.setter
+    def reservations(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkIpv6Ipv6ReservationArgs']]]]):
+        pulumi.set(self, "reservations", value)
+
+
+class NetworkIpv6Ipv6ReservationArgsDict(TypedDict):
+    """
+    An IPv6 address that is kept for one guest. Its order in the list never matters.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The IPv6 address, inside of the CIDR. Format: IP address.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+    """
+    duid: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    What the guest's DHCPv6 client calls itself; by default it is known by the host name that it gives. DHCPv6 knows no MAC addresses.
+    """
+
+@pulumi.input_type
+class NetworkIpv6Ipv6ReservationArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 name: pulumi.Input[_builtins.str],
+                 duid: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        An IPv6 address that is kept for one guest. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] address: The IPv6 address, inside of the CIDR. Format: IP address.
+        :param pulumi.Input[_builtins.str] name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        :param pulumi.Input[_builtins.str] duid: What the guest's DHCPv6 client calls itself; by default it is known by the host name that it gives. DHCPv6 knows no MAC addresses.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "name", name)
+        if duid is not None:
+            pulumi.set(__self__, "duid", duid)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv6 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def duid(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What the guest's DHCPv6 client calls itself; by default it is known by the host name that it gives. DHCPv6 knows no MAC addresses.
+        """
+        return pulumi.get(self, "duid")
+
+    @duid.setter
+    def duid(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "duid", value)
+
+
+class NetworkPortForwardArgsDict(TypedDict):
+    """
+    A port of the node that leads to a guest. Its order in the list never matters.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    A short name that stays with the forward.
+    """
+    to: pulumi.Input[_builtins.str]
+    """
+    The address of the guest, inside of the network: one that its card keeps (`nics[].address`), or the name of one of the network's own `reservations`. Format: IP address, or the name of a reservation of the network.
+    """
+    host_address: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The address of the node that it listens on; by default every one but the loopback. Format: IP address.
+    """
+    host_port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The port of the node.
+    """
+    host_ports: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Several ports of the node instead, which lead to the same ports of the guest. Format: range of ports like 8000-8010.
+    """
+    port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The port of the guest; by default the one of the node.
+    """
+    protocol: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'NetworkPortForwardProtocol']]]]
+    """
+    What is forwarded. Default: `tcp`.
+    """
+
+@pulumi.input_type
+class NetworkPortForwardArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 to: pulumi.Input[_builtins.str],
+                 host_address: pulumi.Input[Optional[_builtins.str]] = None,
+                 host_port: pulumi.Input[Optional[_builtins.int]] = None,
+                 host_ports: pulumi.Input[Optional[_builtins.str]] = None,
+                 port: pulumi.Input[Optional[_builtins.int]] = None,
+                 protocol: pulumi.Input[Optional[Union[_builtins.str, 'NetworkPortForwardProtocol']]] = None):
+        """
+        A port of the node that leads to a guest. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] name: A short name that stays with the forward.
+        :param pulumi.Input[_builtins.str] to: The address of the guest, inside of the network: one that its card keeps (`nics[].address`), or the name of one of the network's own `reservations`. Format: IP address, or the name of a reservation of the network.
+        :param pulumi.Input[_builtins.str] host_address: The address of the node that it listens on; by default every one but the loopback. Format: IP address.
+        :param pulumi.Input[_builtins.int] host_port: The port of the node.
+        :param pulumi.Input[_builtins.str] host_ports: Several ports of the node instead, which lead to the same ports of the guest. Format: range of ports like 8000-8010.
+        :param pulumi.Input[_builtins.int] port: The port of the guest; by default the one of the node.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkPortForwardProtocol']] protocol: What is forwarded. Default: `tcp`.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "to", to)
+        if host_address is not None:
+            pulumi.set(__self__, "host_address", host_address)
+        if host_port is not None:
+            pulumi.set(__self__, "host_port", host_port)
+        if host_ports is not None:
+            pulumi.set(__self__, "host_ports", host_ports)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if protocol is not None:
+            pulumi.set(__self__, "protocol", protocol)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        A short name that stays with the forward.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> pulumi.Input[_builtins.str]:
+        """
+        The address of the guest, inside of the network: one that its card keeps (`nics[].address`), or the name of one of the network's own `reservations`. Format: IP address, or the name of a reservation of the network.
+        """
+        return pulumi.get(self, "to")
+
+    @to.setter
+    def to(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "to", value)
+
+    @_builtins.property
+    @pulumi.getter(name="hostAddress")
+    def host_address(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The address of the node that it listens on; by default every one but the loopback. Format: IP address.
+        """
+        return pulumi.get(self, "host_address")
+
+    @host_address.setter
+    def host_address(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "host_address", value)
+
+    @_builtins.property
+    @pulumi.getter(name="hostPort")
+    def host_port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The port of the node.
+        """
+        return pulumi.get(self, "host_port")
+
+    @host_port.setter
+    def host_port(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "host_port", value)
+
+    @_builtins.property
+    @pulumi.getter(name="hostPorts")
+    def host_ports(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Several ports of the node instead, which lead to the same ports of the guest. Format: range of ports like 8000-8010.
+        """
+        return pulumi.get(self, "host_ports")
+
+    @host_ports.setter
+    def host_ports(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "host_ports", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The port of the guest; by default the one of the node.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkPortForwardProtocol']]]:
+        """
+        What is forwarded. Default: `tcp`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @protocol.setter
+    def protocol(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkPortForwardProtocol']]]):
+        pulumi.set(self, "protocol", value)
 
 
 class NetworkReservationArgsDict(TypedDict):
@@ -1131,6 +3995,78 @@ class NetworkReservationArgs:
     @name.setter
     def name(self, value: pulumi.Input[_builtins.str]):
         pulumi.set(self, "name", value)
+
+
+class NetworkRouteArgsDict(TypedDict):
+    """
+    A way from the node to a range that a guest leads to. Its order in the list never matters.
+    """
+    cidr: pulumi.Input[_builtins.str]
+    """
+    The range that is reached, which stands in the list once. Format: CIDR like 192.168.50.0/24.
+    """
+    gateway: pulumi.Input[_builtins.str]
+    """
+    The address of the guest that leads there, inside of the network. Format: IP address.
+    """
+    metric: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    The way with the lowest one is taken; by default 1.
+    """
+
+@pulumi.input_type
+class NetworkRouteArgs:
+    def __init__(__self__, *,
+                 cidr: pulumi.Input[_builtins.str],
+                 gateway: pulumi.Input[_builtins.str],
+                 metric: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        A way from the node to a range that a guest leads to. Its order in the list never matters.
+
+        :param pulumi.Input[_builtins.str] cidr: The range that is reached, which stands in the list once. Format: CIDR like 192.168.50.0/24.
+        :param pulumi.Input[_builtins.str] gateway: The address of the guest that leads there, inside of the network. Format: IP address.
+        :param pulumi.Input[_builtins.int] metric: The way with the lowest one is taken; by default 1.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        pulumi.set(__self__, "gateway", gateway)
+        if metric is not None:
+            pulumi.set(__self__, "metric", metric)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> pulumi.Input[_builtins.str]:
+        """
+        The range that is reached, which stands in the list once. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @cidr.setter
+    def cidr(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> pulumi.Input[_builtins.str]:
+        """
+        The address of the guest that leads there, inside of the network. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+    @gateway.setter
+    def gateway(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "gateway", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def metric(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The way with the lowest one is taken; by default 1.
+        """
+        return pulumi.get(self, "metric")
+
+    @metric.setter
+    def metric(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "metric", value)
 
 
 class ProviderTimeoutsArgsDict(TypedDict):
@@ -1262,7 +4198,7 @@ class StoragePoolSourceArgs:
 
 class TemplateSourceArgsDict(TypedDict):
     """
-    Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
+    Where an image comes from: `path`, `url`, what was uploaded to the REST API, a snapshot or a volume.
     """
     allow_private_redirects: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -1270,19 +4206,27 @@ class TemplateSourceArgsDict(TypedDict):
     """
     checksum: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
+    What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. Without the kind before the address, the strongest that is there counts.
     """
     digest: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Filled in: the digest of the file at path, so that a changed file is a planned update.
     """
+    disk: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+    """
     format: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]]
     """
-    What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+    What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is made as, qcow2 by default.
     """
     path: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     A file on the machine where the provider runs.
+    """
+    snapshot: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    A snapshot, by id or instance/name, a disk of which is copied once, and again when this names another one. The instance may run.
     """
     upload: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -1292,6 +4236,10 @@ class TemplateSourceArgsDict(TypedDict):
     """
     An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
     """
+    volume: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    A volume, by id or pool/name, which is copied once, and again when this names another one: all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it.
+    """
 
 @pulumi.input_type
 class TemplateSourceArgs:
@@ -1299,20 +4247,26 @@ class TemplateSourceArgs:
                  allow_private_redirects: pulumi.Input[Optional[_builtins.bool]] = None,
                  checksum: pulumi.Input[Optional[_builtins.str]] = None,
                  digest: pulumi.Input[Optional[_builtins.str]] = None,
+                 disk: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  path: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  upload: pulumi.Input[Optional[_builtins.str]] = None,
-                 url: pulumi.Input[Optional[_builtins.str]] = None):
+                 url: pulumi.Input[Optional[_builtins.str]] = None,
+                 volume: pulumi.Input[Optional[_builtins.str]] = None):
         """
-        Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
+        Where an image comes from: `path`, `url`, what was uploaded to the REST API, a snapshot or a volume.
 
         :param pulumi.Input[_builtins.bool] allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
-        :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
+        :param pulumi.Input[_builtins.str] checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. Without the kind before the address, the strongest that is there counts.
         :param pulumi.Input[_builtins.str] digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
-        :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        :param pulumi.Input[_builtins.str] disk: Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+        :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is made as, qcow2 by default.
         :param pulumi.Input[_builtins.str] path: A file on the machine where the provider runs.
+        :param pulumi.Input[_builtins.str] snapshot: A snapshot, by id or instance/name, a disk of which is copied once, and again when this names another one. The instance may run.
         :param pulumi.Input[_builtins.str] upload: The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
         :param pulumi.Input[_builtins.str] url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
+        :param pulumi.Input[_builtins.str] volume: A volume, by id or pool/name, which is copied once, and again when this names another one: all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it.
         """
         if allow_private_redirects is not None:
             pulumi.set(__self__, "allow_private_redirects", allow_private_redirects)
@@ -1320,14 +4274,20 @@ class TemplateSourceArgs:
             pulumi.set(__self__, "checksum", checksum)
         if digest is not None:
             pulumi.set(__self__, "digest", digest)
+        if disk is not None:
+            pulumi.set(__self__, "disk", disk)
         if format is not None:
             pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if snapshot is not None:
+            pulumi.set(__self__, "snapshot", snapshot)
         if upload is not None:
             pulumi.set(__self__, "upload", upload)
         if url is not None:
             pulumi.set(__self__, "url", url)
+        if volume is not None:
+            pulumi.set(__self__, "volume", volume)
 
     @_builtins.property
     @pulumi.getter(name="allowPrivateRedirects")
@@ -1345,7 +4305,7 @@ class TemplateSourceArgs:
     @pulumi.getter
     def checksum(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
+        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. Without the kind before the address, the strongest that is there counts.
         """
         return pulumi.get(self, "checksum")
 
@@ -1367,9 +4327,21 @@ class TemplateSourceArgs:
 
     @_builtins.property
     @pulumi.getter
+    def disk(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+        """
+        return pulumi.get(self, "disk")
+
+    @disk.setter
+    def disk(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "disk", value)
+
+    @_builtins.property
+    @pulumi.getter
     def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]]:
         """
-        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is made as, qcow2 by default.
         """
         return pulumi.get(self, "format")
 
@@ -1388,6 +4360,18 @@ class TemplateSourceArgs:
     @path.setter
     def path(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "path", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A snapshot, by id or instance/name, a disk of which is copied once, and again when this names another one. The instance may run.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @snapshot.setter
+    def snapshot(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "snapshot", value)
 
     @_builtins.property
     @pulumi.getter
@@ -1412,5 +4396,17 @@ class TemplateSourceArgs:
     @url.setter
     def url(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "url", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def volume(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A volume, by id or pool/name, which is copied once, and again when this names another one: all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it.
+        """
+        return pulumi.get(self, "volume")
+
+    @volume.setter
+    def volume(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "volume", value)
 
 

@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetInstanceResult:
-    def __init__(__self__, acceleration=None, addresses=None, autostart=None, cloud_init=None, console=None, cpu_mode=None, cpus=None, created_at=None, direct_kernel=None, disks=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, max_memory_bytes=None, memory=None, memory_bytes=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, restart_triggers=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, state=None, template=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None):
+    def __init__(__self__, acceleration=None, addresses=None, autostart=None, clock=None, cloud_init=None, compact_triggers=None, console=None, cpu=None, cpu_mode=None, cpus=None, cpuset=None, created_at=None, description=None, direct_kernel=None, disks=None, filesystems=None, firmware=None, id=None, ip_address=None, iso=None, machine=None, max_cpus=None, max_memory=None, max_memory_bytes=None, memory=None, memory_backing=None, memory_bytes=None, name=None, nics=None, node=None, pending=None, pending_restart=None, power_state=None, restart_triggers=None, rng=None, root_disk=None, root_disk_bytes=None, root_disk_path=None, shutdown_timeout=None, smbios=None, snapshot=None, snapshot_disks=None, state=None, tags=None, template=None, tpm=None, undeclared=None, update_policy=None, uuid=None, virt_type=None, wait_for=None, wait_timeout=None, watchdog=None, xml=None):
         if acceleration and not isinstance(acceleration, str):
             raise TypeError("Expected argument 'acceleration' to be a str")
         pulumi.set(__self__, "acceleration", acceleration)
@@ -35,27 +35,45 @@ class GetInstanceResult:
         if autostart and not isinstance(autostart, bool):
             raise TypeError("Expected argument 'autostart' to be a bool")
         pulumi.set(__self__, "autostart", autostart)
+        if clock and not isinstance(clock, dict):
+            raise TypeError("Expected argument 'clock' to be a dict")
+        pulumi.set(__self__, "clock", clock)
         if cloud_init and not isinstance(cloud_init, dict):
             raise TypeError("Expected argument 'cloud_init' to be a dict")
         pulumi.set(__self__, "cloud_init", cloud_init)
+        if compact_triggers and not isinstance(compact_triggers, dict):
+            raise TypeError("Expected argument 'compact_triggers' to be a dict")
+        pulumi.set(__self__, "compact_triggers", compact_triggers)
         if console and not isinstance(console, str):
             raise TypeError("Expected argument 'console' to be a str")
         pulumi.set(__self__, "console", console)
+        if cpu and not isinstance(cpu, dict):
+            raise TypeError("Expected argument 'cpu' to be a dict")
+        pulumi.set(__self__, "cpu", cpu)
         if cpu_mode and not isinstance(cpu_mode, str):
             raise TypeError("Expected argument 'cpu_mode' to be a str")
         pulumi.set(__self__, "cpu_mode", cpu_mode)
         if cpus and not isinstance(cpus, int):
             raise TypeError("Expected argument 'cpus' to be a int")
         pulumi.set(__self__, "cpus", cpus)
+        if cpuset and not isinstance(cpuset, str):
+            raise TypeError("Expected argument 'cpuset' to be a str")
+        pulumi.set(__self__, "cpuset", cpuset)
         if created_at and not isinstance(created_at, str):
             raise TypeError("Expected argument 'created_at' to be a str")
         pulumi.set(__self__, "created_at", created_at)
+        if description and not isinstance(description, str):
+            raise TypeError("Expected argument 'description' to be a str")
+        pulumi.set(__self__, "description", description)
         if direct_kernel and not isinstance(direct_kernel, dict):
             raise TypeError("Expected argument 'direct_kernel' to be a dict")
         pulumi.set(__self__, "direct_kernel", direct_kernel)
         if disks and not isinstance(disks, list):
             raise TypeError("Expected argument 'disks' to be a list")
         pulumi.set(__self__, "disks", disks)
+        if filesystems and not isinstance(filesystems, list):
+            raise TypeError("Expected argument 'filesystems' to be a list")
+        pulumi.set(__self__, "filesystems", filesystems)
         if firmware and not isinstance(firmware, str):
             raise TypeError("Expected argument 'firmware' to be a str")
         pulumi.set(__self__, "firmware", firmware)
@@ -83,6 +101,9 @@ class GetInstanceResult:
         if memory and not isinstance(memory, str):
             raise TypeError("Expected argument 'memory' to be a str")
         pulumi.set(__self__, "memory", memory)
+        if memory_backing and not isinstance(memory_backing, dict):
+            raise TypeError("Expected argument 'memory_backing' to be a dict")
+        pulumi.set(__self__, "memory_backing", memory_backing)
         if memory_bytes and not isinstance(memory_bytes, int):
             raise TypeError("Expected argument 'memory_bytes' to be a int")
         pulumi.set(__self__, "memory_bytes", memory_bytes)
@@ -107,6 +128,9 @@ class GetInstanceResult:
         if restart_triggers and not isinstance(restart_triggers, dict):
             raise TypeError("Expected argument 'restart_triggers' to be a dict")
         pulumi.set(__self__, "restart_triggers", restart_triggers)
+        if rng and not isinstance(rng, dict):
+            raise TypeError("Expected argument 'rng' to be a dict")
+        pulumi.set(__self__, "rng", rng)
         if root_disk and not isinstance(root_disk, dict):
             raise TypeError("Expected argument 'root_disk' to be a dict")
         pulumi.set(__self__, "root_disk", root_disk)
@@ -119,12 +143,27 @@ class GetInstanceResult:
         if shutdown_timeout and not isinstance(shutdown_timeout, str):
             raise TypeError("Expected argument 'shutdown_timeout' to be a str")
         pulumi.set(__self__, "shutdown_timeout", shutdown_timeout)
+        if smbios and not isinstance(smbios, dict):
+            raise TypeError("Expected argument 'smbios' to be a dict")
+        pulumi.set(__self__, "smbios", smbios)
+        if snapshot and not isinstance(snapshot, str):
+            raise TypeError("Expected argument 'snapshot' to be a str")
+        pulumi.set(__self__, "snapshot", snapshot)
+        if snapshot_disks and not isinstance(snapshot_disks, str):
+            raise TypeError("Expected argument 'snapshot_disks' to be a str")
+        pulumi.set(__self__, "snapshot_disks", snapshot_disks)
         if state and not isinstance(state, str):
             raise TypeError("Expected argument 'state' to be a str")
         pulumi.set(__self__, "state", state)
+        if tags and not isinstance(tags, dict):
+            raise TypeError("Expected argument 'tags' to be a dict")
+        pulumi.set(__self__, "tags", tags)
         if template and not isinstance(template, str):
             raise TypeError("Expected argument 'template' to be a str")
         pulumi.set(__self__, "template", template)
+        if tpm and not isinstance(tpm, dict):
+            raise TypeError("Expected argument 'tpm' to be a dict")
+        pulumi.set(__self__, "tpm", tpm)
         if undeclared and not isinstance(undeclared, list):
             raise TypeError("Expected argument 'undeclared' to be a list")
         pulumi.set(__self__, "undeclared", undeclared)
@@ -143,6 +182,12 @@ class GetInstanceResult:
         if wait_timeout and not isinstance(wait_timeout, str):
             raise TypeError("Expected argument 'wait_timeout' to be a str")
         pulumi.set(__self__, "wait_timeout", wait_timeout)
+        if watchdog and not isinstance(watchdog, dict):
+            raise TypeError("Expected argument 'watchdog' to be a dict")
+        pulumi.set(__self__, "watchdog", watchdog)
+        if xml and not isinstance(xml, dict):
+            raise TypeError("Expected argument 'xml' to be a dict")
+        pulumi.set(__self__, "xml", xml)
 
     @_builtins.property
     @pulumi.getter
@@ -169,6 +214,14 @@ class GetInstanceResult:
         return pulumi.get(self, "autostart")
 
     @_builtins.property
+    @pulumi.getter
+    def clock(self) -> Optional['outputs.InstanceClock']:
+        """
+        The machine's clock; by default UTC.
+        """
+        return pulumi.get(self, "clock")
+
+    @_builtins.property
     @pulumi.getter(name="cloudInit")
     def cloud_init(self) -> Optional['outputs.InstanceCloudInit']:
         """
@@ -177,12 +230,28 @@ class GetInstanceResult:
         return pulumi.get(self, "cloud_init")
 
     @_builtins.property
+    @pulumi.getter(name="compactTriggers")
+    def compact_triggers(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        Words of your own: where one changes, the disks give back the space that they take for zeros. A guest that runs does it by its agent.
+        """
+        return pulumi.get(self, "compact_triggers")
+
+    @_builtins.property
     @pulumi.getter
     def console(self) -> Optional[_builtins.str]:
         """
         The node's terminal that is the guest's serial console, while it runs.
         """
         return pulumi.get(self, "console")
+
+    @_builtins.property
+    @pulumi.getter
+    def cpu(self) -> Optional['outputs.InstanceCpu']:
+        """
+        Features and layout of the CPU; its mode or model is `cpuMode`.
+        """
+        return pulumi.get(self, "cpu")
 
     @_builtins.property
     @pulumi.getter(name="cpuMode")
@@ -201,12 +270,28 @@ class GetInstanceResult:
         return pulumi.get(self, "cpus")
 
     @_builtins.property
+    @pulumi.getter
+    def cpuset(self) -> Optional[_builtins.str]:
+        """
+        The node's CPUs that the guest runs on; by default all of them. Format: set of CPUs like 0-3,^1.
+        """
+        return pulumi.get(self, "cpuset")
+
+    @_builtins.property
     @pulumi.getter(name="createdAt")
     def created_at(self) -> Optional[_builtins.str]:
         """
         When it was made, UTC; unset for one that was imported.
         """
         return pulumi.get(self, "created_at")
+
+    @_builtins.property
+    @pulumi.getter
+    def description(self) -> Optional[_builtins.str]:
+        """
+        What it is for, in your words; libvirt's own description.
+        """
+        return pulumi.get(self, "description")
 
     @_builtins.property
     @pulumi.getter(name="directKernel")
@@ -223,6 +308,14 @@ class GetInstanceResult:
         Further disks: volumes, plugged in and out live.
         """
         return pulumi.get(self, "disks")
+
+    @_builtins.property
+    @pulumi.getter
+    def filesystems(self) -> Sequence['outputs.InstanceFilesystem']:
+        """
+        Folders of the node that the guest mounts. One of virtiofs needs memory that is shared (memoryBacking), and its guest is not migrated, and takes no snapshot with memory.
+        """
+        return pulumi.get(self, "filesystems")
 
     @_builtins.property
     @pulumi.getter
@@ -297,6 +390,14 @@ class GetInstanceResult:
         return pulumi.get(self, "memory")
 
     @_builtins.property
+    @pulumi.getter(name="memoryBacking")
+    def memory_backing(self) -> Optional['outputs.InstanceMemoryBacking']:
+        """
+        What the memory is made of; by default ordinary pages of its own.
+        """
+        return pulumi.get(self, "memory_backing")
+
+    @_builtins.property
     @pulumi.getter(name="memoryBytes")
     def memory_bytes(self) -> Optional[_builtins.int]:
         """
@@ -361,6 +462,14 @@ class GetInstanceResult:
         return pulumi.get(self, "restart_triggers")
 
     @_builtins.property
+    @pulumi.getter
+    def rng(self) -> Optional['outputs.InstanceRng']:
+        """
+        Random numbers for the guest; by default those of /dev/urandom, as many as it likes.
+        """
+        return pulumi.get(self, "rng")
+
+    @_builtins.property
     @pulumi.getter(name="rootDisk")
     def root_disk(self) -> 'outputs.InstanceRootDisk':
         """
@@ -394,6 +503,30 @@ class GetInstanceResult:
 
     @_builtins.property
     @pulumi.getter
+    def smbios(self) -> Optional['outputs.InstanceSmbios']:
+        """
+        What the firmware's tables (dmidecode) say of the machine. Nothing in them is a secret.
+        """
+        return pulumi.get(self, "smbios")
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> Optional[_builtins.str]:
+        """
+        The snapshot that the disks are full copies of, by id or instance/name. What becomes of it later changes nothing. Machine type, bus and format of the root disk are as its instance had them, unless they are declared; memory is not taken over.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="snapshotDisks")
+    def snapshot_disks(self) -> _builtins.str:
+        """
+        Which disks of the snapshot are copied: all, or the root disk alone. The copies belong to the instance. A disk of `disks` by the same name is taken in place of the copy.
+        """
+        return pulumi.get(self, "snapshot_disks")
+
+    @_builtins.property
+    @pulumi.getter
     def state(self) -> Optional[_builtins.str]:
         """
         What the guest is doing: running, paused, stopped, crashed, suspended.
@@ -402,11 +535,27 @@ class GetInstanceResult:
 
     @_builtins.property
     @pulumi.getter
+    def tags(self) -> Mapping[str, _builtins.str]:
+        """
+        Names with values of your own, like team: web, which lists are filtered by and tokens limited to. The guest has nothing of them.
+        """
+        return pulumi.get(self, "tags")
+
+    @_builtins.property
+    @pulumi.getter
     def template(self) -> Optional[_builtins.str]:
         """
         The template that the root disk is a copy-on-write child of, by id or name.
         """
         return pulumi.get(self, "template")
+
+    @_builtins.property
+    @pulumi.getter
+    def tpm(self) -> Optional['outputs.InstanceTpm']:
+        """
+        A TPM 2.0. What an emulated one keeps goes with the instance, and into no snapshot.
+        """
+        return pulumi.get(self, "tpm")
 
     @_builtins.property
     @pulumi.getter
@@ -456,6 +605,22 @@ class GetInstanceResult:
         """
         return pulumi.get(self, "wait_timeout")
 
+    @_builtins.property
+    @pulumi.getter
+    def watchdog(self) -> Optional['outputs.InstanceWatchdog']:
+        """
+        Acts when the guest hangs.
+        """
+        return pulumi.get(self, "watchdog")
+
+    @_builtins.property
+    @pulumi.getter
+    def xml(self) -> Mapping[str, _builtins.str]:
+        """
+        What no property says, by its path in libvirt's XML: features/kvm/hidden/@state: on. The value is the text of an attribute or element, or a whole element, <hidden state='on'/>; an empty text takes it out. What a path no longer says goes back to what was there.
+        """
+        return pulumi.get(self, "xml")
+
 
 class AwaitableGetInstanceResult(GetInstanceResult):
     # pylint: disable=using-constant-test
@@ -466,13 +631,19 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             acceleration=self.acceleration,
             addresses=self.addresses,
             autostart=self.autostart,
+            clock=self.clock,
             cloud_init=self.cloud_init,
+            compact_triggers=self.compact_triggers,
             console=self.console,
+            cpu=self.cpu,
             cpu_mode=self.cpu_mode,
             cpus=self.cpus,
+            cpuset=self.cpuset,
             created_at=self.created_at,
+            description=self.description,
             direct_kernel=self.direct_kernel,
             disks=self.disks,
+            filesystems=self.filesystems,
             firmware=self.firmware,
             id=self.id,
             ip_address=self.ip_address,
@@ -482,6 +653,7 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             max_memory=self.max_memory,
             max_memory_bytes=self.max_memory_bytes,
             memory=self.memory,
+            memory_backing=self.memory_backing,
             memory_bytes=self.memory_bytes,
             name=self.name,
             nics=self.nics,
@@ -490,18 +662,26 @@ class AwaitableGetInstanceResult(GetInstanceResult):
             pending_restart=self.pending_restart,
             power_state=self.power_state,
             restart_triggers=self.restart_triggers,
+            rng=self.rng,
             root_disk=self.root_disk,
             root_disk_bytes=self.root_disk_bytes,
             root_disk_path=self.root_disk_path,
             shutdown_timeout=self.shutdown_timeout,
+            smbios=self.smbios,
+            snapshot=self.snapshot,
+            snapshot_disks=self.snapshot_disks,
             state=self.state,
+            tags=self.tags,
             template=self.template,
+            tpm=self.tpm,
             undeclared=self.undeclared,
             update_policy=self.update_policy,
             uuid=self.uuid,
             virt_type=self.virt_type,
             wait_for=self.wait_for,
-            wait_timeout=self.wait_timeout)
+            wait_timeout=self.wait_timeout,
+            watchdog=self.watchdog,
+            xml=self.xml)
 
 
 def get_instance(instance: Optional[_builtins.str] = None,
@@ -520,13 +700,19 @@ def get_instance(instance: Optional[_builtins.str] = None,
         acceleration=pulumi.get(__ret__, 'acceleration'),
         addresses=pulumi.get(__ret__, 'addresses'),
         autostart=pulumi.get(__ret__, 'autostart'),
+        clock=pulumi.get(__ret__, 'clock'),
         cloud_init=pulumi.get(__ret__, 'cloud_init'),
+        compact_triggers=pulumi.get(__ret__, 'compact_triggers'),
         console=pulumi.get(__ret__, 'console'),
+        cpu=pulumi.get(__ret__, 'cpu'),
         cpu_mode=pulumi.get(__ret__, 'cpu_mode'),
         cpus=pulumi.get(__ret__, 'cpus'),
+        cpuset=pulumi.get(__ret__, 'cpuset'),
         created_at=pulumi.get(__ret__, 'created_at'),
+        description=pulumi.get(__ret__, 'description'),
         direct_kernel=pulumi.get(__ret__, 'direct_kernel'),
         disks=pulumi.get(__ret__, 'disks'),
+        filesystems=pulumi.get(__ret__, 'filesystems'),
         firmware=pulumi.get(__ret__, 'firmware'),
         id=pulumi.get(__ret__, 'id'),
         ip_address=pulumi.get(__ret__, 'ip_address'),
@@ -536,6 +722,7 @@ def get_instance(instance: Optional[_builtins.str] = None,
         max_memory=pulumi.get(__ret__, 'max_memory'),
         max_memory_bytes=pulumi.get(__ret__, 'max_memory_bytes'),
         memory=pulumi.get(__ret__, 'memory'),
+        memory_backing=pulumi.get(__ret__, 'memory_backing'),
         memory_bytes=pulumi.get(__ret__, 'memory_bytes'),
         name=pulumi.get(__ret__, 'name'),
         nics=pulumi.get(__ret__, 'nics'),
@@ -544,18 +731,26 @@ def get_instance(instance: Optional[_builtins.str] = None,
         pending_restart=pulumi.get(__ret__, 'pending_restart'),
         power_state=pulumi.get(__ret__, 'power_state'),
         restart_triggers=pulumi.get(__ret__, 'restart_triggers'),
+        rng=pulumi.get(__ret__, 'rng'),
         root_disk=pulumi.get(__ret__, 'root_disk'),
         root_disk_bytes=pulumi.get(__ret__, 'root_disk_bytes'),
         root_disk_path=pulumi.get(__ret__, 'root_disk_path'),
         shutdown_timeout=pulumi.get(__ret__, 'shutdown_timeout'),
+        smbios=pulumi.get(__ret__, 'smbios'),
+        snapshot=pulumi.get(__ret__, 'snapshot'),
+        snapshot_disks=pulumi.get(__ret__, 'snapshot_disks'),
         state=pulumi.get(__ret__, 'state'),
+        tags=pulumi.get(__ret__, 'tags'),
         template=pulumi.get(__ret__, 'template'),
+        tpm=pulumi.get(__ret__, 'tpm'),
         undeclared=pulumi.get(__ret__, 'undeclared'),
         update_policy=pulumi.get(__ret__, 'update_policy'),
         uuid=pulumi.get(__ret__, 'uuid'),
         virt_type=pulumi.get(__ret__, 'virt_type'),
         wait_for=pulumi.get(__ret__, 'wait_for'),
-        wait_timeout=pulumi.get(__ret__, 'wait_timeout'))
+        wait_timeout=pulumi.get(__ret__, 'wait_timeout'),
+        watchdog=pulumi.get(__ret__, 'watchdog'),
+        xml=pulumi.get(__ret__, 'xml'))
 def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
                         opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetInstanceResult]:
     """
@@ -571,13 +766,19 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         acceleration=pulumi.get(__response__, 'acceleration'),
         addresses=pulumi.get(__response__, 'addresses'),
         autostart=pulumi.get(__response__, 'autostart'),
+        clock=pulumi.get(__response__, 'clock'),
         cloud_init=pulumi.get(__response__, 'cloud_init'),
+        compact_triggers=pulumi.get(__response__, 'compact_triggers'),
         console=pulumi.get(__response__, 'console'),
+        cpu=pulumi.get(__response__, 'cpu'),
         cpu_mode=pulumi.get(__response__, 'cpu_mode'),
         cpus=pulumi.get(__response__, 'cpus'),
+        cpuset=pulumi.get(__response__, 'cpuset'),
         created_at=pulumi.get(__response__, 'created_at'),
+        description=pulumi.get(__response__, 'description'),
         direct_kernel=pulumi.get(__response__, 'direct_kernel'),
         disks=pulumi.get(__response__, 'disks'),
+        filesystems=pulumi.get(__response__, 'filesystems'),
         firmware=pulumi.get(__response__, 'firmware'),
         id=pulumi.get(__response__, 'id'),
         ip_address=pulumi.get(__response__, 'ip_address'),
@@ -587,6 +788,7 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         max_memory=pulumi.get(__response__, 'max_memory'),
         max_memory_bytes=pulumi.get(__response__, 'max_memory_bytes'),
         memory=pulumi.get(__response__, 'memory'),
+        memory_backing=pulumi.get(__response__, 'memory_backing'),
         memory_bytes=pulumi.get(__response__, 'memory_bytes'),
         name=pulumi.get(__response__, 'name'),
         nics=pulumi.get(__response__, 'nics'),
@@ -595,15 +797,23 @@ def get_instance_output(instance: pulumi.Input[Optional[_builtins.str]] = None,
         pending_restart=pulumi.get(__response__, 'pending_restart'),
         power_state=pulumi.get(__response__, 'power_state'),
         restart_triggers=pulumi.get(__response__, 'restart_triggers'),
+        rng=pulumi.get(__response__, 'rng'),
         root_disk=pulumi.get(__response__, 'root_disk'),
         root_disk_bytes=pulumi.get(__response__, 'root_disk_bytes'),
         root_disk_path=pulumi.get(__response__, 'root_disk_path'),
         shutdown_timeout=pulumi.get(__response__, 'shutdown_timeout'),
+        smbios=pulumi.get(__response__, 'smbios'),
+        snapshot=pulumi.get(__response__, 'snapshot'),
+        snapshot_disks=pulumi.get(__response__, 'snapshot_disks'),
         state=pulumi.get(__response__, 'state'),
+        tags=pulumi.get(__response__, 'tags'),
         template=pulumi.get(__response__, 'template'),
+        tpm=pulumi.get(__response__, 'tpm'),
         undeclared=pulumi.get(__response__, 'undeclared'),
         update_policy=pulumi.get(__response__, 'update_policy'),
         uuid=pulumi.get(__response__, 'uuid'),
         virt_type=pulumi.get(__response__, 'virt_type'),
         wait_for=pulumi.get(__response__, 'wait_for'),
-        wait_timeout=pulumi.get(__response__, 'wait_timeout')))
+        wait_timeout=pulumi.get(__response__, 'wait_timeout'),
+        watchdog=pulumi.get(__response__, 'watchdog'),
+        xml=pulumi.get(__response__, 'xml')))

@@ -54,6 +54,7 @@ def get_instances(declared_by: Optional[_builtins.str] = None,
                   network: Optional[_builtins.str] = None,
                   ours: Optional[_builtins.bool] = None,
                   state: Optional[Union[_builtins.str, 'GetInstancesState']] = None,
+                  tags: Optional[Sequence[_builtins.str]] = None,
                   template: Optional[_builtins.str] = None,
                   opts: Optional[pulumi.InvokeOptions] = None) -> AwaitableGetInstancesResult:
     """
@@ -65,6 +66,7 @@ def get_instances(declared_by: Optional[_builtins.str] = None,
     :param _builtins.str network: Only those with a card on this network, by id or name.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetInstancesState'] state: Only those that are doing this.
+    :param Sequence[_builtins.str] tags: Only those with all of these tags: `team` with any value, `team=web` with this one.
     :param _builtins.str template: Only those whose root disk stands on this template: its id, pool/name, or a unique name.
     """
     __args__ = dict()
@@ -74,6 +76,7 @@ def get_instances(declared_by: Optional[_builtins.str] = None,
     __args__['network'] = network
     __args__['ours'] = ours
     __args__['state'] = state
+    __args__['tags'] = tags
     __args__['template'] = template
     opts = pulumi.InvokeOptions.merge(_utilities.get_invoke_opts_defaults(), opts)
     __ret__ = pulumi.runtime.invoke('jvp:index:getInstances', __args__, opts=opts, typ=GetInstancesResult).value
@@ -86,6 +89,7 @@ def get_instances_output(declared_by: pulumi.Input[Optional[Optional[_builtins.s
                          network: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          ours: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                          state: pulumi.Input[Optional[Optional[Union[_builtins.str, 'GetInstancesState']]]] = None,
+                         tags: pulumi.Input[Optional[Optional[Sequence[_builtins.str]]]] = None,
                          template: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetInstancesResult]:
     """
@@ -97,6 +101,7 @@ def get_instances_output(declared_by: pulumi.Input[Optional[Optional[_builtins.s
     :param _builtins.str network: Only those with a card on this network, by id or name.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetInstancesState'] state: Only those that are doing this.
+    :param Sequence[_builtins.str] tags: Only those with all of these tags: `team` with any value, `team=web` with this one.
     :param _builtins.str template: Only those whose root disk stands on this template: its id, pool/name, or a unique name.
     """
     __args__ = dict()
@@ -106,6 +111,7 @@ def get_instances_output(declared_by: pulumi.Input[Optional[Optional[_builtins.s
     __args__['network'] = network
     __args__['ours'] = ours
     __args__['state'] = state
+    __args__['tags'] = tags
     __args__['template'] = template
     opts = pulumi.InvokeOutputOptions.merge(_utilities.get_invoke_opts_defaults(), opts)
     __ret__ = pulumi.runtime.invoke_output('jvp:index:getInstances', __args__, opts=opts, typ=GetInstancesResult)

@@ -14,6 +14,7 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
 from . import outputs
+from ._enums import *
 
 __all__ = [
     'GetNetworkResult',
@@ -24,28 +25,49 @@ __all__ = [
 
 @pulumi.output_type
 class GetNetworkResult:
-    def __init__(__self__, active=None, autostart=None, bridge=None, cidr=None, dhcp=None, domain=None, gateway=None, id=None, instances=None, ipv6=None, mode=None, mtu=None, name=None, reservations=None, state=None, uuid=None):
+    def __init__(__self__, active=None, autostart=None, boot=None, bridge=None, cidr=None, device=None, device_mode=None, dhcp=None, dhcp_options=None, dns=None, dnsmasq_options=None, domain=None, gateway=None, host_devices=None, id=None, instances=None, ipv6=None, mode=None, mtu=None, name=None, port_forwards=None, reservations=None, routes=None, state=None, trunk=None, uuid=None, virtual_port=None, vlan=None):
         if active and not isinstance(active, bool):
             raise TypeError("Expected argument 'active' to be a bool")
         pulumi.set(__self__, "active", active)
         if autostart and not isinstance(autostart, bool):
             raise TypeError("Expected argument 'autostart' to be a bool")
         pulumi.set(__self__, "autostart", autostart)
+        if boot and not isinstance(boot, dict):
+            raise TypeError("Expected argument 'boot' to be a dict")
+        pulumi.set(__self__, "boot", boot)
         if bridge and not isinstance(bridge, str):
             raise TypeError("Expected argument 'bridge' to be a str")
         pulumi.set(__self__, "bridge", bridge)
         if cidr and not isinstance(cidr, str):
             raise TypeError("Expected argument 'cidr' to be a str")
         pulumi.set(__self__, "cidr", cidr)
+        if device and not isinstance(device, str):
+            raise TypeError("Expected argument 'device' to be a str")
+        pulumi.set(__self__, "device", device)
+        if device_mode and not isinstance(device_mode, str):
+            raise TypeError("Expected argument 'device_mode' to be a str")
+        pulumi.set(__self__, "device_mode", device_mode)
         if dhcp and not isinstance(dhcp, dict):
             raise TypeError("Expected argument 'dhcp' to be a dict")
         pulumi.set(__self__, "dhcp", dhcp)
+        if dhcp_options and not isinstance(dhcp_options, dict):
+            raise TypeError("Expected argument 'dhcp_options' to be a dict")
+        pulumi.set(__self__, "dhcp_options", dhcp_options)
+        if dns and not isinstance(dns, dict):
+            raise TypeError("Expected argument 'dns' to be a dict")
+        pulumi.set(__self__, "dns", dns)
+        if dnsmasq_options and not isinstance(dnsmasq_options, list):
+            raise TypeError("Expected argument 'dnsmasq_options' to be a list")
+        pulumi.set(__self__, "dnsmasq_options", dnsmasq_options)
         if domain and not isinstance(domain, str):
             raise TypeError("Expected argument 'domain' to be a str")
         pulumi.set(__self__, "domain", domain)
         if gateway and not isinstance(gateway, str):
             raise TypeError("Expected argument 'gateway' to be a str")
         pulumi.set(__self__, "gateway", gateway)
+        if host_devices and not isinstance(host_devices, list):
+            raise TypeError("Expected argument 'host_devices' to be a list")
+        pulumi.set(__self__, "host_devices", host_devices)
         if id and not isinstance(id, str):
             raise TypeError("Expected argument 'id' to be a str")
         pulumi.set(__self__, "id", id)
@@ -64,15 +86,30 @@ class GetNetworkResult:
         if name and not isinstance(name, str):
             raise TypeError("Expected argument 'name' to be a str")
         pulumi.set(__self__, "name", name)
+        if port_forwards and not isinstance(port_forwards, list):
+            raise TypeError("Expected argument 'port_forwards' to be a list")
+        pulumi.set(__self__, "port_forwards", port_forwards)
         if reservations and not isinstance(reservations, list):
             raise TypeError("Expected argument 'reservations' to be a list")
         pulumi.set(__self__, "reservations", reservations)
+        if routes and not isinstance(routes, list):
+            raise TypeError("Expected argument 'routes' to be a list")
+        pulumi.set(__self__, "routes", routes)
         if state and not isinstance(state, str):
             raise TypeError("Expected argument 'state' to be a str")
         pulumi.set(__self__, "state", state)
+        if trunk and not isinstance(trunk, list):
+            raise TypeError("Expected argument 'trunk' to be a list")
+        pulumi.set(__self__, "trunk", trunk)
         if uuid and not isinstance(uuid, str):
             raise TypeError("Expected argument 'uuid' to be a str")
         pulumi.set(__self__, "uuid", uuid)
+        if virtual_port and not isinstance(virtual_port, str):
+            raise TypeError("Expected argument 'virtual_port' to be a str")
+        pulumi.set(__self__, "virtual_port", virtual_port)
+        if vlan and not isinstance(vlan, int):
+            raise TypeError("Expected argument 'vlan' to be a int")
+        pulumi.set(__self__, "vlan", vlan)
 
     @_builtins.property
     @pulumi.getter
@@ -92,6 +129,14 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter
+    def boot(self) -> Optional['outputs.NetworkBoot']:
+        """
+        What guests load that start from the network (PXE).
+        """
+        return pulumi.get(self, "boot")
+
+    @_builtins.property
+    @pulumi.getter
     def bridge(self) -> _builtins.str:
         """
         The bridge interface on the node; chosen when left out, required in mode bridge.
@@ -102,9 +147,25 @@ class GetNetworkResult:
     @pulumi.getter
     def cidr(self) -> Optional[_builtins.str]:
         """
-        The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24.
+        The IPv4 range of the network. Required for nat, route and open without IPv6. Format: CIDR like 192.168.50.0/24.
         """
         return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> Optional[_builtins.str]:
+        """
+        The interface of the node whose wire guests are on (macvtap), or the physical function whose virtual functions they are given (hostdev).
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter(name="deviceMode")
+    def device_mode(self) -> Optional[_builtins.str]:
+        """
+        How guests on the interface reach each other: bridge (by default), directly; vepa, by the switch outside; private, not at all; passthrough, one guest has the interface for itself.
+        """
+        return pulumi.get(self, "device_mode")
 
     @_builtins.property
     @pulumi.getter
@@ -113,6 +174,30 @@ class GetNetworkResult:
         Address assignment; by default on, over the whole CIDR.
         """
         return pulumi.get(self, "dhcp")
+
+    @_builtins.property
+    @pulumi.getter(name="dhcpOptions")
+    def dhcp_options(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: `{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`.
+        """
+        return pulumi.get(self, "dhcp_options")
+
+    @_builtins.property
+    @pulumi.getter
+    def dns(self) -> Optional['outputs.NetworkDns']:
+        """
+        What its DNS answers beside the names of guests that have addresses from it, and whom it asks.
+        """
+        return pulumi.get(self, "dns")
+
+    @_builtins.property
+    @pulumi.getter(name="dnsmasqOptions")
+    def dnsmasq_options(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Options of the network's dnsmasq, for what no other property says. They are added to those of libvirt as they are, and one that dnsmasq does not know keeps the network from starting. Format: option like log-queries or dhcp-ignore=tag:!known.
+        """
+        return pulumi.get(self, "dnsmasq_options")
 
     @_builtins.property
     @pulumi.getter
@@ -129,6 +214,14 @@ class GetNetworkResult:
         The node's address in the network; by default the first of the CIDR. Format: IP address.
         """
         return pulumi.get(self, "gateway")
+
+    @_builtins.property
+    @pulumi.getter(name="hostDevices")
+    def host_devices(self) -> Sequence[_builtins.str]:
+        """
+        The virtual functions by their PCI addresses, in place of all those of `device`.
+        """
+        return pulumi.get(self, "host_devices")
 
     @_builtins.property
     @pulumi.getter
@@ -158,7 +251,7 @@ class GetNetworkResult:
     @pulumi.getter
     def mode(self) -> _builtins.str:
         """
-        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names.
+        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. open: the same without any rules of libvirt's, for who has a packet filter of his own. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV).
         """
         return pulumi.get(self, "mode")
 
@@ -179,12 +272,28 @@ class GetNetworkResult:
         return pulumi.get(self, "name")
 
     @_builtins.property
+    @pulumi.getter(name="portForwards")
+    def port_forwards(self) -> Sequence['outputs.NetworkPortForward']:
+        """
+        Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the node: as root or with sudo, on this machine or by a uri with ssh.
+        """
+        return pulumi.get(self, "port_forwards")
+
+    @_builtins.property
     @pulumi.getter
     def reservations(self) -> Sequence['outputs.NetworkReservation']:
         """
         Addresses kept for cards that the program knows by their MAC.
         """
         return pulumi.get(self, "reservations")
+
+    @_builtins.property
+    @pulumi.getter
+    def routes(self) -> Optional[Sequence['outputs.NetworkRoute']]:
+        """
+        Ranges behind guests of the network, to which the node sends what is meant for them.
+        """
+        return pulumi.get(self, "routes")
 
     @_builtins.property
     @pulumi.getter
@@ -196,11 +305,35 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter
+    def trunk(self) -> Sequence[_builtins.int]:
+        """
+        VLANs that guests have with their tags, on a bridge of Open vSwitch.
+        """
+        return pulumi.get(self, "trunk")
+
+    @_builtins.property
+    @pulumi.getter
     def uuid(self) -> _builtins.str:
         """
         libvirt's uuid.
         """
         return pulumi.get(self, "uuid")
+
+    @_builtins.property
+    @pulumi.getter(name="virtualPort")
+    def virtual_port(self) -> Optional[_builtins.str]:
+        """
+        What kind of bridge it is in mode bridge, where that is no bridge of the kernel's.
+        """
+        return pulumi.get(self, "virtual_port")
+
+    @_builtins.property
+    @pulumi.getter
+    def vlan(self) -> Optional[_builtins.int]:
+        """
+        The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag.
+        """
+        return pulumi.get(self, "vlan")
 
 
 class AwaitableGetNetworkResult(GetNetworkResult):
@@ -211,20 +344,32 @@ class AwaitableGetNetworkResult(GetNetworkResult):
         return GetNetworkResult(
             active=self.active,
             autostart=self.autostart,
+            boot=self.boot,
             bridge=self.bridge,
             cidr=self.cidr,
+            device=self.device,
+            device_mode=self.device_mode,
             dhcp=self.dhcp,
+            dhcp_options=self.dhcp_options,
+            dns=self.dns,
+            dnsmasq_options=self.dnsmasq_options,
             domain=self.domain,
             gateway=self.gateway,
+            host_devices=self.host_devices,
             id=self.id,
             instances=self.instances,
             ipv6=self.ipv6,
             mode=self.mode,
             mtu=self.mtu,
             name=self.name,
+            port_forwards=self.port_forwards,
             reservations=self.reservations,
+            routes=self.routes,
             state=self.state,
-            uuid=self.uuid)
+            trunk=self.trunk,
+            uuid=self.uuid,
+            virtual_port=self.virtual_port,
+            vlan=self.vlan)
 
 
 def get_network(network: Optional[_builtins.str] = None,
@@ -242,20 +387,32 @@ def get_network(network: Optional[_builtins.str] = None,
     return AwaitableGetNetworkResult(
         active=pulumi.get(__ret__, 'active'),
         autostart=pulumi.get(__ret__, 'autostart'),
+        boot=pulumi.get(__ret__, 'boot'),
         bridge=pulumi.get(__ret__, 'bridge'),
         cidr=pulumi.get(__ret__, 'cidr'),
+        device=pulumi.get(__ret__, 'device'),
+        device_mode=pulumi.get(__ret__, 'device_mode'),
         dhcp=pulumi.get(__ret__, 'dhcp'),
+        dhcp_options=pulumi.get(__ret__, 'dhcp_options'),
+        dns=pulumi.get(__ret__, 'dns'),
+        dnsmasq_options=pulumi.get(__ret__, 'dnsmasq_options'),
         domain=pulumi.get(__ret__, 'domain'),
         gateway=pulumi.get(__ret__, 'gateway'),
+        host_devices=pulumi.get(__ret__, 'host_devices'),
         id=pulumi.get(__ret__, 'id'),
         instances=pulumi.get(__ret__, 'instances'),
         ipv6=pulumi.get(__ret__, 'ipv6'),
         mode=pulumi.get(__ret__, 'mode'),
         mtu=pulumi.get(__ret__, 'mtu'),
         name=pulumi.get(__ret__, 'name'),
+        port_forwards=pulumi.get(__ret__, 'port_forwards'),
         reservations=pulumi.get(__ret__, 'reservations'),
+        routes=pulumi.get(__ret__, 'routes'),
         state=pulumi.get(__ret__, 'state'),
-        uuid=pulumi.get(__ret__, 'uuid'))
+        trunk=pulumi.get(__ret__, 'trunk'),
+        uuid=pulumi.get(__ret__, 'uuid'),
+        virtual_port=pulumi.get(__ret__, 'virtual_port'),
+        vlan=pulumi.get(__ret__, 'vlan'))
 def get_network_output(network: pulumi.Input[Optional[_builtins.str]] = None,
                        opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetNetworkResult]:
     """
@@ -270,17 +427,29 @@ def get_network_output(network: pulumi.Input[Optional[_builtins.str]] = None,
     return __ret__.apply(lambda __response__: GetNetworkResult(
         active=pulumi.get(__response__, 'active'),
         autostart=pulumi.get(__response__, 'autostart'),
+        boot=pulumi.get(__response__, 'boot'),
         bridge=pulumi.get(__response__, 'bridge'),
         cidr=pulumi.get(__response__, 'cidr'),
+        device=pulumi.get(__response__, 'device'),
+        device_mode=pulumi.get(__response__, 'device_mode'),
         dhcp=pulumi.get(__response__, 'dhcp'),
+        dhcp_options=pulumi.get(__response__, 'dhcp_options'),
+        dns=pulumi.get(__response__, 'dns'),
+        dnsmasq_options=pulumi.get(__response__, 'dnsmasq_options'),
         domain=pulumi.get(__response__, 'domain'),
         gateway=pulumi.get(__response__, 'gateway'),
+        host_devices=pulumi.get(__response__, 'host_devices'),
         id=pulumi.get(__response__, 'id'),
         instances=pulumi.get(__response__, 'instances'),
         ipv6=pulumi.get(__response__, 'ipv6'),
         mode=pulumi.get(__response__, 'mode'),
         mtu=pulumi.get(__response__, 'mtu'),
         name=pulumi.get(__response__, 'name'),
+        port_forwards=pulumi.get(__response__, 'port_forwards'),
         reservations=pulumi.get(__response__, 'reservations'),
+        routes=pulumi.get(__response__, 'routes'),
         state=pulumi.get(__response__, 'state'),
-        uuid=pulumi.get(__response__, 'uuid')))
+        trunk=pulumi.get(__response__, 'trunk'),
+        uuid=pulumi.get(__response__, 'uuid'),
+        virtual_port=pulumi.get(__response__, 'virtual_port'),
+        vlan=pulumi.get(__response__, 'vlan')))

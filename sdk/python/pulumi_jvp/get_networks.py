@@ -60,7 +60,7 @@ def get_networks(declared_by: Optional[_builtins.str] = None,
 
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
-    :param _builtins.str mode: Only those of this mode: nat, route, isolated, bridge, open.
+    :param _builtins.str mode: Only those of this mode: nat, route, open, isolated, bridge, macvtap, hostdev.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetNetworksState'] state: Only those that run, or only those that do not.
@@ -89,7 +89,7 @@ def get_networks_output(declared_by: pulumi.Input[Optional[Optional[_builtins.st
 
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
-    :param _builtins.str mode: Only those of this mode: nat, route, isolated, bridge, open.
+    :param _builtins.str mode: Only those of this mode: nat, route, open, isolated, bridge, macvtap, hostdev.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param Union[_builtins.str, 'GetNetworksState'] state: Only those that run, or only those that do not.

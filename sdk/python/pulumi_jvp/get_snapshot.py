@@ -23,7 +23,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetSnapshotResult:
-    def __init__(__self__, allocation_bytes=None, created_at=None, description=None, disks=None, id=None, instance=None, instance_id=None, instance_name=None, name=None, nonce=None, parent=None, pool_uuid=None, quiesce=None, quiesced=None, size_bytes=None):
+    def __init__(__self__, allocation_bytes=None, created_at=None, description=None, disks=None, id=None, instance=None, instance_id=None, instance_name=None, memory=None, name=None, nonce=None, parent=None, pool_uuid=None, quiesce=None, quiesced=None, size_bytes=None, volumes=None):
         if allocation_bytes and not isinstance(allocation_bytes, int):
             raise TypeError("Expected argument 'allocation_bytes' to be a int")
         pulumi.set(__self__, "allocation_bytes", allocation_bytes)
@@ -48,6 +48,9 @@ class GetSnapshotResult:
         if instance_name and not isinstance(instance_name, str):
             raise TypeError("Expected argument 'instance_name' to be a str")
         pulumi.set(__self__, "instance_name", instance_name)
+        if memory and not isinstance(memory, bool):
+            raise TypeError("Expected argument 'memory' to be a bool")
+        pulumi.set(__self__, "memory", memory)
         if name and not isinstance(name, str):
             raise TypeError("Expected argument 'name' to be a str")
         pulumi.set(__self__, "name", name)
@@ -69,6 +72,9 @@ class GetSnapshotResult:
         if size_bytes and not isinstance(size_bytes, int):
             raise TypeError("Expected argument 'size_bytes' to be a int")
         pulumi.set(__self__, "size_bytes", size_bytes)
+        if volumes and not isinstance(volumes, list):
+            raise TypeError("Expected argument 'volumes' to be a list")
+        pulumi.set(__self__, "volumes", volumes)
 
     @_builtins.property
     @pulumi.getter(name="allocationBytes")
@@ -136,6 +142,14 @@ class GetSnapshotResult:
 
     @_builtins.property
     @pulumi.getter
+    def memory(self) -> _builtins.bool:
+        """
+        Whether the memory of the running guest is kept too, in a file beside its disks: a rollback has the guest go on from there, instead of starting it. The guest is halted while it is written.
+        """
+        return pulumi.get(self, "memory")
+
+    @_builtins.property
+    @pulumi.getter
     def name(self) -> _builtins.str:
         """
         Unique among the instance's snapshots; made from the resource's name when left out.
@@ -190,6 +204,14 @@ class GetSnapshotResult:
         """
         return pulumi.get(self, "size_bytes")
 
+    @_builtins.property
+    @pulumi.getter
+    def volumes(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        The disks that it holds beside the root disk, by their names in `disks` of the instance: all when left out, none with an empty list.
+        """
+        return pulumi.get(self, "volumes")
+
 
 class AwaitableGetSnapshotResult(GetSnapshotResult):
     # pylint: disable=using-constant-test
@@ -205,13 +227,15 @@ class AwaitableGetSnapshotResult(GetSnapshotResult):
             instance=self.instance,
             instance_id=self.instance_id,
             instance_name=self.instance_name,
+            memory=self.memory,
             name=self.name,
             nonce=self.nonce,
             parent=self.parent,
             pool_uuid=self.pool_uuid,
             quiesce=self.quiesce,
             quiesced=self.quiesced,
-            size_bytes=self.size_bytes)
+            size_bytes=self.size_bytes,
+            volumes=self.volumes)
 
 
 def get_snapshot(snapshot: Optional[_builtins.str] = None,
@@ -235,13 +259,15 @@ def get_snapshot(snapshot: Optional[_builtins.str] = None,
         instance=pulumi.get(__ret__, 'instance'),
         instance_id=pulumi.get(__ret__, 'instance_id'),
         instance_name=pulumi.get(__ret__, 'instance_name'),
+        memory=pulumi.get(__ret__, 'memory'),
         name=pulumi.get(__ret__, 'name'),
         nonce=pulumi.get(__ret__, 'nonce'),
         parent=pulumi.get(__ret__, 'parent'),
         pool_uuid=pulumi.get(__ret__, 'pool_uuid'),
         quiesce=pulumi.get(__ret__, 'quiesce'),
         quiesced=pulumi.get(__ret__, 'quiesced'),
-        size_bytes=pulumi.get(__ret__, 'size_bytes'))
+        size_bytes=pulumi.get(__ret__, 'size_bytes'),
+        volumes=pulumi.get(__ret__, 'volumes'))
 def get_snapshot_output(snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                         opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetSnapshotResult]:
     """
@@ -262,10 +288,12 @@ def get_snapshot_output(snapshot: pulumi.Input[Optional[_builtins.str]] = None,
         instance=pulumi.get(__response__, 'instance'),
         instance_id=pulumi.get(__response__, 'instance_id'),
         instance_name=pulumi.get(__response__, 'instance_name'),
+        memory=pulumi.get(__response__, 'memory'),
         name=pulumi.get(__response__, 'name'),
         nonce=pulumi.get(__response__, 'nonce'),
         parent=pulumi.get(__response__, 'parent'),
         pool_uuid=pulumi.get(__response__, 'pool_uuid'),
         quiesce=pulumi.get(__response__, 'quiesce'),
         quiesced=pulumi.get(__response__, 'quiesced'),
-        size_bytes=pulumi.get(__response__, 'size_bytes')))
+        size_bytes=pulumi.get(__response__, 'size_bytes'),
+        volumes=pulumi.get(__response__, 'volumes')))

@@ -25,10 +25,13 @@ __all__ = [
 
 @pulumi.output_type
 class GetTemplateResult:
-    def __init__(__self__, allocation_bytes=None, created_at=None, digest=None, format=None, id=None, name=None, nonce=None, os=None, path=None, pool=None, pool_name=None, pool_uuid=None, size_bytes=None, source=None, type=None, users=None, volume_name=None):
+    def __init__(__self__, allocation_bytes=None, architecture=None, created_at=None, digest=None, format=None, id=None, instances=None, kind=None, name=None, nonce=None, os=None, os_name=None, os_release=None, path=None, pool=None, pool_name=None, pool_uuid=None, size_bytes=None, source=None, source_id=None, source_name=None, type=None, users=None, volume_name=None):
         if allocation_bytes and not isinstance(allocation_bytes, int):
             raise TypeError("Expected argument 'allocation_bytes' to be a int")
         pulumi.set(__self__, "allocation_bytes", allocation_bytes)
+        if architecture and not isinstance(architecture, str):
+            raise TypeError("Expected argument 'architecture' to be a str")
+        pulumi.set(__self__, "architecture", architecture)
         if created_at and not isinstance(created_at, str):
             raise TypeError("Expected argument 'created_at' to be a str")
         pulumi.set(__self__, "created_at", created_at)
@@ -41,6 +44,12 @@ class GetTemplateResult:
         if id and not isinstance(id, str):
             raise TypeError("Expected argument 'id' to be a str")
         pulumi.set(__self__, "id", id)
+        if instances and not isinstance(instances, list):
+            raise TypeError("Expected argument 'instances' to be a list")
+        pulumi.set(__self__, "instances", instances)
+        if kind and not isinstance(kind, str):
+            raise TypeError("Expected argument 'kind' to be a str")
+        pulumi.set(__self__, "kind", kind)
         if name and not isinstance(name, str):
             raise TypeError("Expected argument 'name' to be a str")
         pulumi.set(__self__, "name", name)
@@ -50,6 +59,12 @@ class GetTemplateResult:
         if os and not isinstance(os, str):
             raise TypeError("Expected argument 'os' to be a str")
         pulumi.set(__self__, "os", os)
+        if os_name and not isinstance(os_name, str):
+            raise TypeError("Expected argument 'os_name' to be a str")
+        pulumi.set(__self__, "os_name", os_name)
+        if os_release and not isinstance(os_release, str):
+            raise TypeError("Expected argument 'os_release' to be a str")
+        pulumi.set(__self__, "os_release", os_release)
         if path and not isinstance(path, str):
             raise TypeError("Expected argument 'path' to be a str")
         pulumi.set(__self__, "path", path)
@@ -68,6 +83,12 @@ class GetTemplateResult:
         if source and not isinstance(source, dict):
             raise TypeError("Expected argument 'source' to be a dict")
         pulumi.set(__self__, "source", source)
+        if source_id and not isinstance(source_id, str):
+            raise TypeError("Expected argument 'source_id' to be a str")
+        pulumi.set(__self__, "source_id", source_id)
+        if source_name and not isinstance(source_name, str):
+            raise TypeError("Expected argument 'source_name' to be a str")
+        pulumi.set(__self__, "source_name", source_name)
         if type and not isinstance(type, str):
             raise TypeError("Expected argument 'type' to be a str")
         pulumi.set(__self__, "type", type)
@@ -85,6 +106,14 @@ class GetTemplateResult:
         What it takes of the pool. Unit: bytes.
         """
         return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
+    @pulumi.getter
+    def architecture(self) -> Optional[_builtins.str]:
+        """
+        The processors that its programs are for, like x86_64; read in the same way.
+        """
+        return pulumi.get(self, "architecture")
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
@@ -120,6 +149,22 @@ class GetTemplateResult:
 
     @_builtins.property
     @pulumi.getter
+    def instances(self) -> Sequence[_builtins.str]:
+        """
+        The instances that have any image of it under a disk, or as their CD.
+        """
+        return pulumi.get(self, "instances")
+
+    @_builtins.property
+    @pulumi.getter
+    def kind(self) -> Optional[_builtins.str]:
+        """
+        cloud for an image that came as a file, or snapshot, or volume.
+        """
+        return pulumi.get(self, "kind")
+
+    @_builtins.property
+    @pulumi.getter
     def name(self) -> _builtins.str:
         """
         Unique in the pool; made from the resource's name when left out.
@@ -138,9 +183,25 @@ class GetTemplateResult:
     @pulumi.getter
     def os(self) -> Optional[_builtins.str]:
         """
-        What is in the image, in your words, like debian-12. It is kept with the template.
+        What is in the image, in your words, like debian-12. It is kept with the template. Left out, lists go by what the image says of itself.
         """
         return pulumi.get(self, "os")
+
+    @_builtins.property
+    @pulumi.getter(name="osName")
+    def os_name(self) -> Optional[_builtins.str]:
+        """
+        The same for people, like Debian GNU/Linux 12.
+        """
+        return pulumi.get(self, "os_name")
+
+    @_builtins.property
+    @pulumi.getter(name="osRelease")
+    def os_release(self) -> Optional[_builtins.str]:
+        """
+        What the image says of itself, read when it was put there: id and version, like debian-12. Unset where that cannot be told, as of file systems other than ext4 and XFS.
+        """
+        return pulumi.get(self, "os_release")
 
     @_builtins.property
     @pulumi.getter
@@ -191,10 +252,26 @@ class GetTemplateResult:
         return pulumi.get(self, "source")
 
     @_builtins.property
+    @pulumi.getter(name="sourceId")
+    def source_id(self) -> Optional[_builtins.str]:
+        """
+        The id of the snapshot or volume that it is a copy of.
+        """
+        return pulumi.get(self, "source_id")
+
+    @_builtins.property
+    @pulumi.getter(name="sourceName")
+    def source_name(self) -> Optional[_builtins.str]:
+        """
+        What that was called: instance/name, or pool/name.
+        """
+        return pulumi.get(self, "source_name")
+
+    @_builtins.property
     @pulumi.getter
     def type(self) -> Optional[_builtins.str]:
         """
-        Where the image came from: url or path.
+        Where the image came from: url, path, upload, snapshot, volume.
         """
         return pulumi.get(self, "type")
 
@@ -222,19 +299,26 @@ class AwaitableGetTemplateResult(GetTemplateResult):
             yield self
         return GetTemplateResult(
             allocation_bytes=self.allocation_bytes,
+            architecture=self.architecture,
             created_at=self.created_at,
             digest=self.digest,
             format=self.format,
             id=self.id,
+            instances=self.instances,
+            kind=self.kind,
             name=self.name,
             nonce=self.nonce,
             os=self.os,
+            os_name=self.os_name,
+            os_release=self.os_release,
             path=self.path,
             pool=self.pool,
             pool_name=self.pool_name,
             pool_uuid=self.pool_uuid,
             size_bytes=self.size_bytes,
             source=self.source,
+            source_id=self.source_id,
+            source_name=self.source_name,
             type=self.type,
             users=self.users,
             volume_name=self.volume_name)
@@ -254,19 +338,26 @@ def get_template(template: Optional[_builtins.str] = None,
 
     return AwaitableGetTemplateResult(
         allocation_bytes=pulumi.get(__ret__, 'allocation_bytes'),
+        architecture=pulumi.get(__ret__, 'architecture'),
         created_at=pulumi.get(__ret__, 'created_at'),
         digest=pulumi.get(__ret__, 'digest'),
         format=pulumi.get(__ret__, 'format'),
         id=pulumi.get(__ret__, 'id'),
+        instances=pulumi.get(__ret__, 'instances'),
+        kind=pulumi.get(__ret__, 'kind'),
         name=pulumi.get(__ret__, 'name'),
         nonce=pulumi.get(__ret__, 'nonce'),
         os=pulumi.get(__ret__, 'os'),
+        os_name=pulumi.get(__ret__, 'os_name'),
+        os_release=pulumi.get(__ret__, 'os_release'),
         path=pulumi.get(__ret__, 'path'),
         pool=pulumi.get(__ret__, 'pool'),
         pool_name=pulumi.get(__ret__, 'pool_name'),
         pool_uuid=pulumi.get(__ret__, 'pool_uuid'),
         size_bytes=pulumi.get(__ret__, 'size_bytes'),
         source=pulumi.get(__ret__, 'source'),
+        source_id=pulumi.get(__ret__, 'source_id'),
+        source_name=pulumi.get(__ret__, 'source_name'),
         type=pulumi.get(__ret__, 'type'),
         users=pulumi.get(__ret__, 'users'),
         volume_name=pulumi.get(__ret__, 'volume_name'))
@@ -283,19 +374,26 @@ def get_template_output(template: pulumi.Input[Optional[_builtins.str]] = None,
     __ret__ = pulumi.runtime.invoke_output('jvp:index:getTemplate', __args__, opts=opts, typ=GetTemplateResult)
     return __ret__.apply(lambda __response__: GetTemplateResult(
         allocation_bytes=pulumi.get(__response__, 'allocation_bytes'),
+        architecture=pulumi.get(__response__, 'architecture'),
         created_at=pulumi.get(__response__, 'created_at'),
         digest=pulumi.get(__response__, 'digest'),
         format=pulumi.get(__response__, 'format'),
         id=pulumi.get(__response__, 'id'),
+        instances=pulumi.get(__response__, 'instances'),
+        kind=pulumi.get(__response__, 'kind'),
         name=pulumi.get(__response__, 'name'),
         nonce=pulumi.get(__response__, 'nonce'),
         os=pulumi.get(__response__, 'os'),
+        os_name=pulumi.get(__response__, 'os_name'),
+        os_release=pulumi.get(__response__, 'os_release'),
         path=pulumi.get(__response__, 'path'),
         pool=pulumi.get(__response__, 'pool'),
         pool_name=pulumi.get(__response__, 'pool_name'),
         pool_uuid=pulumi.get(__response__, 'pool_uuid'),
         size_bytes=pulumi.get(__response__, 'size_bytes'),
         source=pulumi.get(__response__, 'source'),
+        source_id=pulumi.get(__response__, 'source_id'),
+        source_name=pulumi.get(__response__, 'source_name'),
         type=pulumi.get(__response__, 'type'),
         users=pulumi.get(__response__, 'users'),
         volume_name=pulumi.get(__response__, 'volume_name')))

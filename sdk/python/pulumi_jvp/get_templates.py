@@ -14,6 +14,7 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
 from . import outputs
+from ._enums import *
 
 __all__ = [
     'GetTemplatesResult',
@@ -49,28 +50,43 @@ class AwaitableGetTemplatesResult(GetTemplatesResult):
 
 def get_templates(declared_by: Optional[_builtins.str] = None,
                   details: Optional[_builtins.bool] = None,
+                  kind: Optional[Union[_builtins.str, 'GetTemplatesKind']] = None,
+                  max_size: Optional[_builtins.str] = None,
+                  min_size: Optional[_builtins.str] = None,
                   name: Optional[_builtins.str] = None,
                   os: Optional[_builtins.str] = None,
                   ours: Optional[_builtins.bool] = None,
                   pool: Optional[_builtins.str] = None,
+                  used: Optional[_builtins.bool] = None,
+                  used_by: Optional[_builtins.str] = None,
                   opts: Optional[pulumi.InvokeOptions] = None) -> AwaitableGetTemplatesResult:
     """
     The templates of the node, whoever made them: all, or those that the filters take.
 
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
+    :param Union[_builtins.str, 'GetTemplatesKind'] kind: Only those whose image came as a file (cloud), or from a snapshot or volume.
+    :param _builtins.str max_size: Only those of which a guest sees this or less. Format: size with a unit, like 512MiB or 20GiB.
+    :param _builtins.str min_size: Only those of which a guest sees this or more. Format: size with a unit, like 512MiB or 20GiB.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
-    :param _builtins.str os: Only those with this in them, as the program calls it.
+    :param _builtins.str os: Only those with this in them: debian-12, or debian for any of it; `*` and `?` stand as in a name.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param _builtins.str pool: Only those in this storage pool, by id or name.
+    :param _builtins.bool used: Only those that something stands on; with false only those of no use.
+    :param _builtins.str used_by: Only those that this stands on: an instance, by id or name, or a volume, as pool/name.
     """
     __args__ = dict()
     __args__['declaredBy'] = declared_by
     __args__['details'] = details
+    __args__['kind'] = kind
+    __args__['maxSize'] = max_size
+    __args__['minSize'] = min_size
     __args__['name'] = name
     __args__['os'] = os
     __args__['ours'] = ours
     __args__['pool'] = pool
+    __args__['used'] = used
+    __args__['usedBy'] = used_by
     opts = pulumi.InvokeOptions.merge(_utilities.get_invoke_opts_defaults(), opts)
     __ret__ = pulumi.runtime.invoke('jvp:index:getTemplates', __args__, opts=opts, typ=GetTemplatesResult).value
 
@@ -78,28 +94,43 @@ def get_templates(declared_by: Optional[_builtins.str] = None,
         templates=pulumi.get(__ret__, 'templates'))
 def get_templates_output(declared_by: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          details: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
+                         kind: pulumi.Input[Optional[Optional[Union[_builtins.str, 'GetTemplatesKind']]]] = None,
+                         max_size: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                         min_size: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          name: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          os: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          ours: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                          pool: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                         used: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
+                         used_by: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                          opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetTemplatesResult]:
     """
     The templates of the node, whoever made them: all, or those that the filters take.
 
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
+    :param Union[_builtins.str, 'GetTemplatesKind'] kind: Only those whose image came as a file (cloud), or from a snapshot or volume.
+    :param _builtins.str max_size: Only those of which a guest sees this or less. Format: size with a unit, like 512MiB or 20GiB.
+    :param _builtins.str min_size: Only those of which a guest sees this or more. Format: size with a unit, like 512MiB or 20GiB.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
-    :param _builtins.str os: Only those with this in them, as the program calls it.
+    :param _builtins.str os: Only those with this in them: debian-12, or debian for any of it; `*` and `?` stand as in a name.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param _builtins.str pool: Only those in this storage pool, by id or name.
+    :param _builtins.bool used: Only those that something stands on; with false only those of no use.
+    :param _builtins.str used_by: Only those that this stands on: an instance, by id or name, or a volume, as pool/name.
     """
     __args__ = dict()
     __args__['declaredBy'] = declared_by
     __args__['details'] = details
+    __args__['kind'] = kind
+    __args__['maxSize'] = max_size
+    __args__['minSize'] = min_size
     __args__['name'] = name
     __args__['os'] = os
     __args__['ours'] = ours
     __args__['pool'] = pool
+    __args__['used'] = used
+    __args__['usedBy'] = used_by
     opts = pulumi.InvokeOutputOptions.merge(_utilities.get_invoke_opts_defaults(), opts)
     __ret__ = pulumi.runtime.invoke_output('jvp:index:getTemplates', __args__, opts=opts, typ=GetTemplatesResult)
     return __ret__.apply(lambda __response__: GetTemplatesResult(

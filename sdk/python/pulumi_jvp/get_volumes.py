@@ -48,8 +48,12 @@ class AwaitableGetVolumesResult(GetVolumesResult):
 
 
 def get_volumes(attached: Optional[_builtins.bool] = None,
+                attached_to: Optional[_builtins.str] = None,
                 declared_by: Optional[_builtins.str] = None,
                 details: Optional[_builtins.bool] = None,
+                format: Optional[_builtins.str] = None,
+                max_size: Optional[_builtins.str] = None,
+                min_size: Optional[_builtins.str] = None,
                 name: Optional[_builtins.str] = None,
                 ours: Optional[_builtins.bool] = None,
                 pool: Optional[_builtins.str] = None,
@@ -58,16 +62,24 @@ def get_volumes(attached: Optional[_builtins.bool] = None,
     The volumes of the node, whoever made them: all, or those that the filters take.
 
     :param _builtins.bool attached: Only those that are a disk of an instance; with false only those of none.
+    :param _builtins.str attached_to: Only those that are a disk of this instance, by id or name.
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
+    :param _builtins.str format: Only those of this format: qcow2, raw.
+    :param _builtins.str max_size: Only those of which a guest sees this or less. Format: size with a unit, like 512MiB or 20GiB.
+    :param _builtins.str min_size: Only those of which a guest sees this or more. Format: size with a unit, like 512MiB or 20GiB.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param _builtins.str pool: Only those in this storage pool, by id or name.
     """
     __args__ = dict()
     __args__['attached'] = attached
+    __args__['attachedTo'] = attached_to
     __args__['declaredBy'] = declared_by
     __args__['details'] = details
+    __args__['format'] = format
+    __args__['maxSize'] = max_size
+    __args__['minSize'] = min_size
     __args__['name'] = name
     __args__['ours'] = ours
     __args__['pool'] = pool
@@ -77,8 +89,12 @@ def get_volumes(attached: Optional[_builtins.bool] = None,
     return AwaitableGetVolumesResult(
         volumes=pulumi.get(__ret__, 'volumes'))
 def get_volumes_output(attached: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
+                       attached_to: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                        declared_by: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                        details: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
+                       format: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                       max_size: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                       min_size: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                        name: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                        ours: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                        pool: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
@@ -87,16 +103,24 @@ def get_volumes_output(attached: pulumi.Input[Optional[Optional[_builtins.bool]]
     The volumes of the node, whoever made them: all, or those that the filters take.
 
     :param _builtins.bool attached: Only those that are a disk of an instance; with false only those of none.
+    :param _builtins.str attached_to: Only those that are a disk of this instance, by id or name.
     :param _builtins.str declared_by: Only those that this program declares, as `declaredBy` of an item tells it; `*` and `?` stand as in a name: `pulumi:shop/*`.
     :param _builtins.bool details: Whether to tell, too, what takes a look at each object that is listed. Default: `false`.
+    :param _builtins.str format: Only those of this format: qcow2, raw.
+    :param _builtins.str max_size: Only those of which a guest sees this or less. Format: size with a unit, like 512MiB or 20GiB.
+    :param _builtins.str min_size: Only those of which a guest sees this or more. Format: size with a unit, like 512MiB or 20GiB.
     :param _builtins.str name: Only those of this name; `*` stands for any text, `?` for one character.
     :param _builtins.bool ours: Only those that a program of jvp has; with false only those of others.
     :param _builtins.str pool: Only those in this storage pool, by id or name.
     """
     __args__ = dict()
     __args__['attached'] = attached
+    __args__['attachedTo'] = attached_to
     __args__['declaredBy'] = declared_by
     __args__['details'] = details
+    __args__['format'] = format
+    __args__['maxSize'] = max_size
+    __args__['minSize'] = min_size
     __args__['name'] = name
     __args__['ours'] = ours
     __args__['pool'] = pool

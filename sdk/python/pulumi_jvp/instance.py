@@ -23,67 +23,109 @@ __all__ = ['InstanceArgs', 'Instance']
 class InstanceArgs:
     def __init__(__self__, *,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 clock: pulumi.Input[Optional['InstanceClockArgs']] = None,
                  cloud_init: pulumi.Input[Optional['InstanceCloudInitArgs']] = None,
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 cpu: pulumi.Input[Optional['InstanceCpuArgs']] = None,
                  cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
+                 cpuset: pulumi.Input[Optional[_builtins.str]] = None,
+                 description: pulumi.Input[Optional[_builtins.str]] = None,
                  direct_kernel: pulumi.Input[Optional['InstanceDirectKernelArgs']] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceDiskArgs']]]] = None,
+                 filesystems: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceFilesystemArgs']]]] = None,
                  firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
                  iso: pulumi.Input[Optional[_builtins.str]] = None,
                  machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory_backing: pulumi.Input[Optional['InstanceMemoryBackingArgs']] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceNicArgs']]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
                  restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 rng: pulumi.Input[Optional['InstanceRngArgs']] = None,
                  root_disk: pulumi.Input[Optional['InstanceRootDiskArgs']] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 smbios: pulumi.Input[Optional['InstanceSmbiosArgs']] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot_disks: pulumi.Input[Optional[Union[_builtins.str, 'InstanceSnapshotDisks']]] = None,
+                 tags: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 tpm: pulumi.Input[Optional['InstanceTpmArgs']] = None,
                  update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
-                 wait_timeout: pulumi.Input[Optional[_builtins.str]] = None):
+                 wait_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 watchdog: pulumi.Input[Optional['InstanceWatchdogArgs']] = None,
+                 xml: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None):
         """
         The set of arguments for constructing a Instance resource.
 
         :param pulumi.Input[_builtins.bool] autostart: Whether the instance starts with the node. Default: `false`.
+        :param pulumi.Input['InstanceClockArgs'] clock: The machine's clock; by default UTC. A change takes effect at the next boot.
         :param pulumi.Input['InstanceCloudInitArgs'] cloud_init: What cloud-init in the guest is told. A change takes effect at the next boot.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] compact_triggers: Words of your own: where one changes, the disks give back the space that they take for zeros. A guest that runs does it by its agent.
+        :param pulumi.Input['InstanceCpuArgs'] cpu: Features and layout of the CPU; its mode or model is `cpuMode`. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] cpu_mode: The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] cpus: Virtual CPUs. Default: `1`.
+        :param pulumi.Input[_builtins.str] cpuset: The node's CPUs that the guest runs on; by default all of them. Format: set of CPUs like 0-3,^1. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] description: What it is for, in your words; libvirt's own description.
         :param pulumi.Input['InstanceDirectKernelArgs'] direct_kernel: Boot this kernel directly instead of the root disk's boot loader. A change takes effect at the next boot.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceDiskArgs']]] disks: Further disks: volumes, plugged in and out live.
+        :param pulumi.Input[Sequence[pulumi.Input['InstanceFilesystemArgs']]] filesystems: Folders of the node that the guest mounts. One of virtiofs needs memory that is shared (memoryBacking), and its guest is not migrated, and takes no snapshot with memory. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceFirmware']] firmware: What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for. Default: `bios`. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] iso: A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
         :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] memory: Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
+        :param pulumi.Input['InstanceMemoryBackingArgs'] memory_backing: What the memory is made of; by default ordinary pages of its own. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input['InstanceNicArgs']]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] restart_triggers: Words of your own: where one changes, a running guest is shut down and started again. A change needs the instance to be off.
+        :param pulumi.Input['InstanceRngArgs'] rng: Random numbers for the guest; by default those of /dev/urandom, as many as it likes. A change takes effect at the next boot.
         :param pulumi.Input['InstanceRootDiskArgs'] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
+        :param pulumi.Input['InstanceSmbiosArgs'] smbios: What the firmware's tables (dmidecode) say of the machine. Nothing in them is a secret. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the disks are full copies of, by id or instance/name. What becomes of it later changes nothing. Machine type, bus and format of the root disk are as its instance had them, unless they are declared; memory is not taken over. A change replaces the resource.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceSnapshotDisks']] snapshot_disks: Which disks of the snapshot are copied: all, or the root disk alone. The copies belong to the instance. A disk of `disks` by the same name is taken in place of the copy. Default: `all`. A change replaces the resource.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] tags: Names with values of your own, like team: web, which lists are filtered by and tokens limited to. The guest has nothing of them.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
+        :param pulumi.Input['InstanceTpmArgs'] tpm: A TPM 2.0. What an emulated one keeps goes with the instance, and into no snapshot. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceUpdatePolicy']] update_policy: What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once. Default: `live`.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: kvm, qemu (emulation), or auto: kvm where it really works. By default the provider's. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         :param pulumi.Input[_builtins.str] wait_timeout: How long to wait for it. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
+        :param pulumi.Input['InstanceWatchdogArgs'] watchdog: Acts when the guest hangs. A change takes effect at the next boot.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] xml: What no property says, by its path in libvirt's XML: features/kvm/hidden/@state: on. The value is the text of an attribute or element, or a whole element, <hidden state='on'/>; an empty text takes it out. What a path no longer says goes back to what was there. A change takes effect at the next boot.
         """
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
+        if clock is not None:
+            pulumi.set(__self__, "clock", clock)
         if cloud_init is not None:
             pulumi.set(__self__, "cloud_init", cloud_init)
+        if compact_triggers is not None:
+            pulumi.set(__self__, "compact_triggers", compact_triggers)
+        if cpu is not None:
+            pulumi.set(__self__, "cpu", cpu)
         if cpu_mode is not None:
             pulumi.set(__self__, "cpu_mode", cpu_mode)
         if cpus is not None:
             pulumi.set(__self__, "cpus", cpus)
+        if cpuset is not None:
+            pulumi.set(__self__, "cpuset", cpuset)
+        if description is not None:
+            pulumi.set(__self__, "description", description)
         if direct_kernel is not None:
             pulumi.set(__self__, "direct_kernel", direct_kernel)
         if disks is not None:
             pulumi.set(__self__, "disks", disks)
+        if filesystems is not None:
+            pulumi.set(__self__, "filesystems", filesystems)
         if firmware is not None:
             pulumi.set(__self__, "firmware", firmware)
         if iso is not None:
@@ -96,6 +138,8 @@ class InstanceArgs:
             pulumi.set(__self__, "max_memory", max_memory)
         if memory is not None:
             pulumi.set(__self__, "memory", memory)
+        if memory_backing is not None:
+            pulumi.set(__self__, "memory_backing", memory_backing)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if nics is not None:
@@ -104,12 +148,24 @@ class InstanceArgs:
             pulumi.set(__self__, "power_state", power_state)
         if restart_triggers is not None:
             pulumi.set(__self__, "restart_triggers", restart_triggers)
+        if rng is not None:
+            pulumi.set(__self__, "rng", rng)
         if root_disk is not None:
             pulumi.set(__self__, "root_disk", root_disk)
         if shutdown_timeout is not None:
             pulumi.set(__self__, "shutdown_timeout", shutdown_timeout)
+        if smbios is not None:
+            pulumi.set(__self__, "smbios", smbios)
+        if snapshot is not None:
+            pulumi.set(__self__, "snapshot", snapshot)
+        if snapshot_disks is not None:
+            pulumi.set(__self__, "snapshot_disks", snapshot_disks)
+        if tags is not None:
+            pulumi.set(__self__, "tags", tags)
         if template is not None:
             pulumi.set(__self__, "template", template)
+        if tpm is not None:
+            pulumi.set(__self__, "tpm", tpm)
         if update_policy is not None:
             pulumi.set(__self__, "update_policy", update_policy)
         if virt_type is not None:
@@ -118,6 +174,10 @@ class InstanceArgs:
             pulumi.set(__self__, "wait_for", wait_for)
         if wait_timeout is not None:
             pulumi.set(__self__, "wait_timeout", wait_timeout)
+        if watchdog is not None:
+            pulumi.set(__self__, "watchdog", watchdog)
+        if xml is not None:
+            pulumi.set(__self__, "xml", xml)
 
     @_builtins.property
     @pulumi.getter
@@ -132,6 +192,18 @@ class InstanceArgs:
         pulumi.set(self, "autostart", value)
 
     @_builtins.property
+    @pulumi.getter
+    def clock(self) -> pulumi.Input[Optional['InstanceClockArgs']]:
+        """
+        The machine's clock; by default UTC. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "clock")
+
+    @clock.setter
+    def clock(self, value: pulumi.Input[Optional['InstanceClockArgs']]):
+        pulumi.set(self, "clock", value)
+
+    @_builtins.property
     @pulumi.getter(name="cloudInit")
     def cloud_init(self) -> pulumi.Input[Optional['InstanceCloudInitArgs']]:
         """
@@ -142,6 +214,30 @@ class InstanceArgs:
     @cloud_init.setter
     def cloud_init(self, value: pulumi.Input[Optional['InstanceCloudInitArgs']]):
         pulumi.set(self, "cloud_init", value)
+
+    @_builtins.property
+    @pulumi.getter(name="compactTriggers")
+    def compact_triggers(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        Words of your own: where one changes, the disks give back the space that they take for zeros. A guest that runs does it by its agent.
+        """
+        return pulumi.get(self, "compact_triggers")
+
+    @compact_triggers.setter
+    def compact_triggers(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "compact_triggers", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cpu(self) -> pulumi.Input[Optional['InstanceCpuArgs']]:
+        """
+        Features and layout of the CPU; its mode or model is `cpuMode`. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cpu")
+
+    @cpu.setter
+    def cpu(self, value: pulumi.Input[Optional['InstanceCpuArgs']]):
+        pulumi.set(self, "cpu", value)
 
     @_builtins.property
     @pulumi.getter(name="cpuMode")
@@ -168,6 +264,30 @@ class InstanceArgs:
         pulumi.set(self, "cpus", value)
 
     @_builtins.property
+    @pulumi.getter
+    def cpuset(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The node's CPUs that the guest runs on; by default all of them. Format: set of CPUs like 0-3,^1. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cpuset")
+
+    @cpuset.setter
+    def cpuset(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cpuset", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def description(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What it is for, in your words; libvirt's own description.
+        """
+        return pulumi.get(self, "description")
+
+    @description.setter
+    def description(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "description", value)
+
+    @_builtins.property
     @pulumi.getter(name="directKernel")
     def direct_kernel(self) -> pulumi.Input[Optional['InstanceDirectKernelArgs']]:
         """
@@ -190,6 +310,18 @@ class InstanceArgs:
     @disks.setter
     def disks(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceDiskArgs']]]]):
         pulumi.set(self, "disks", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def filesystems(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['InstanceFilesystemArgs']]]]:
+        """
+        Folders of the node that the guest mounts. One of virtiofs needs memory that is shared (memoryBacking), and its guest is not migrated, and takes no snapshot with memory. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "filesystems")
+
+    @filesystems.setter
+    def filesystems(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['InstanceFilesystemArgs']]]]):
+        pulumi.set(self, "filesystems", value)
 
     @_builtins.property
     @pulumi.getter
@@ -264,6 +396,18 @@ class InstanceArgs:
         pulumi.set(self, "memory", value)
 
     @_builtins.property
+    @pulumi.getter(name="memoryBacking")
+    def memory_backing(self) -> pulumi.Input[Optional['InstanceMemoryBackingArgs']]:
+        """
+        What the memory is made of; by default ordinary pages of its own. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "memory_backing")
+
+    @memory_backing.setter
+    def memory_backing(self, value: pulumi.Input[Optional['InstanceMemoryBackingArgs']]):
+        pulumi.set(self, "memory_backing", value)
+
+    @_builtins.property
     @pulumi.getter
     def name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -312,6 +456,18 @@ class InstanceArgs:
         pulumi.set(self, "restart_triggers", value)
 
     @_builtins.property
+    @pulumi.getter
+    def rng(self) -> pulumi.Input[Optional['InstanceRngArgs']]:
+        """
+        Random numbers for the guest; by default those of /dev/urandom, as many as it likes. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "rng")
+
+    @rng.setter
+    def rng(self, value: pulumi.Input[Optional['InstanceRngArgs']]):
+        pulumi.set(self, "rng", value)
+
+    @_builtins.property
     @pulumi.getter(name="rootDisk")
     def root_disk(self) -> pulumi.Input[Optional['InstanceRootDiskArgs']]:
         """
@@ -337,6 +493,54 @@ class InstanceArgs:
 
     @_builtins.property
     @pulumi.getter
+    def smbios(self) -> pulumi.Input[Optional['InstanceSmbiosArgs']]:
+        """
+        What the firmware's tables (dmidecode) say of the machine. Nothing in them is a secret. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "smbios")
+
+    @smbios.setter
+    def smbios(self, value: pulumi.Input[Optional['InstanceSmbiosArgs']]):
+        pulumi.set(self, "smbios", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The snapshot that the disks are full copies of, by id or instance/name. What becomes of it later changes nothing. Machine type, bus and format of the root disk are as its instance had them, unless they are declared; memory is not taken over. A change replaces the resource.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @snapshot.setter
+    def snapshot(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "snapshot", value)
+
+    @_builtins.property
+    @pulumi.getter(name="snapshotDisks")
+    def snapshot_disks(self) -> pulumi.Input[Optional[Union[_builtins.str, 'InstanceSnapshotDisks']]]:
+        """
+        Which disks of the snapshot are copied: all, or the root disk alone. The copies belong to the instance. A disk of `disks` by the same name is taken in place of the copy. Default: `all`. A change replaces the resource.
+        """
+        return pulumi.get(self, "snapshot_disks")
+
+    @snapshot_disks.setter
+    def snapshot_disks(self, value: pulumi.Input[Optional[Union[_builtins.str, 'InstanceSnapshotDisks']]]):
+        pulumi.set(self, "snapshot_disks", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def tags(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        Names with values of your own, like team: web, which lists are filtered by and tokens limited to. The guest has nothing of them.
+        """
+        return pulumi.get(self, "tags")
+
+    @tags.setter
+    def tags(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "tags", value)
+
+    @_builtins.property
+    @pulumi.getter
     def template(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
@@ -346,6 +550,18 @@ class InstanceArgs:
     @template.setter
     def template(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "template", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def tpm(self) -> pulumi.Input[Optional['InstanceTpmArgs']]:
+        """
+        A TPM 2.0. What an emulated one keeps goes with the instance, and into no snapshot. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "tpm")
+
+    @tpm.setter
+    def tpm(self, value: pulumi.Input[Optional['InstanceTpmArgs']]):
+        pulumi.set(self, "tpm", value)
 
     @_builtins.property
     @pulumi.getter(name="updatePolicy")
@@ -395,6 +611,30 @@ class InstanceArgs:
     def wait_timeout(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "wait_timeout", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def watchdog(self) -> pulumi.Input[Optional['InstanceWatchdogArgs']]:
+        """
+        Acts when the guest hangs. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "watchdog")
+
+    @watchdog.setter
+    def watchdog(self, value: pulumi.Input[Optional['InstanceWatchdogArgs']]):
+        pulumi.set(self, "watchdog", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def xml(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        What no property says, by its path in libvirt's XML: features/kvm/hidden/@state: on. The value is the text of an attribute or element, or a whole element, <hidden state='on'/>; an empty text takes it out. What a path no longer says goes back to what was there. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "xml")
+
+    @xml.setter
+    def xml(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "xml", value)
+
 
 @pulumi.type_token("jvp:index:Instance")
 class Instance(pulumi.CustomResource):
@@ -403,28 +643,43 @@ class Instance(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 clock: pulumi.Input[Optional[Union['InstanceClockArgs', 'InstanceClockArgsDict']]] = None,
                  cloud_init: pulumi.Input[Optional[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']]] = None,
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 cpu: pulumi.Input[Optional[Union['InstanceCpuArgs', 'InstanceCpuArgsDict']]] = None,
                  cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
+                 cpuset: pulumi.Input[Optional[_builtins.str]] = None,
+                 description: pulumi.Input[Optional[_builtins.str]] = None,
                  direct_kernel: pulumi.Input[Optional[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']]] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]]] = None,
+                 filesystems: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceFilesystemArgs', 'InstanceFilesystemArgsDict']]]]] = None,
                  firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
                  iso: pulumi.Input[Optional[_builtins.str]] = None,
                  machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory_backing: pulumi.Input[Optional[Union['InstanceMemoryBackingArgs', 'InstanceMemoryBackingArgsDict']]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
                  restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 rng: pulumi.Input[Optional[Union['InstanceRngArgs', 'InstanceRngArgsDict']]] = None,
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 smbios: pulumi.Input[Optional[Union['InstanceSmbiosArgs', 'InstanceSmbiosArgsDict']]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot_disks: pulumi.Input[Optional[Union[_builtins.str, 'InstanceSnapshotDisks']]] = None,
+                 tags: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 tpm: pulumi.Input[Optional[Union['InstanceTpmArgs', 'InstanceTpmArgsDict']]] = None,
                  update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 watchdog: pulumi.Input[Optional[Union['InstanceWatchdogArgs', 'InstanceWatchdogArgsDict']]] = None,
+                 xml: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  __props__=None):
         """
         A virtual machine.
@@ -432,28 +687,43 @@ class Instance(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] autostart: Whether the instance starts with the node. Default: `false`.
+        :param pulumi.Input[Union['InstanceClockArgs', 'InstanceClockArgsDict']] clock: The machine's clock; by default UTC. A change takes effect at the next boot.
         :param pulumi.Input[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']] cloud_init: What cloud-init in the guest is told. A change takes effect at the next boot.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] compact_triggers: Words of your own: where one changes, the disks give back the space that they take for zeros. A guest that runs does it by its agent.
+        :param pulumi.Input[Union['InstanceCpuArgs', 'InstanceCpuArgsDict']] cpu: Features and layout of the CPU; its mode or model is `cpuMode`. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] cpu_mode: The CPU that the guest sees: host-model, host-passthrough, maximum or a model by its name; by default host-model with KVM, and QEMU's own without. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] cpus: Virtual CPUs. Default: `1`.
+        :param pulumi.Input[_builtins.str] cpuset: The node's CPUs that the guest runs on; by default all of them. Format: set of CPUs like 0-3,^1. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] description: What it is for, in your words; libvirt's own description.
         :param pulumi.Input[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']] direct_kernel: Boot this kernel directly instead of the root disk's boot loader. A change takes effect at the next boot.
         :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]] disks: Further disks: volumes, plugged in and out live.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceFilesystemArgs', 'InstanceFilesystemArgsDict']]]] filesystems: Folders of the node that the guest mounts. One of virtiofs needs memory that is shared (memoryBacking), and its guest is not migrated, and takes no snapshot with memory. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceFirmware']] firmware: What starts the boot loader. uefi: without secure boot, with variables of its own in the root disk's pool. A system boots only by the firmware that it was installed for. Default: `bios`. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] iso: A CD image in the guest's drive: a template or a volume, by id or name. It is booted when the root disk has nothing to boot.
         :param pulumi.Input[_builtins.str] machine: The machine type, q35 (on ARM virt) or one of its versions; by default the newest. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.int] max_cpus: How many CPUs it can have without a reboot; by default what it has. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] max_memory: How far memory can grow without a reboot; by default what it has. Format: size with a unit, like 512MiB or 20GiB. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] memory: Memory, rounded up to whole MiB. Format: size with a unit, like 512MiB or 20GiB. Default: `1GiB`.
+        :param pulumi.Input[Union['InstanceMemoryBackingArgs', 'InstanceMemoryBackingArgsDict']] memory_backing: What the memory is made of; by default ordinary pages of its own. A change takes effect at the next boot.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change needs the instance to be off.
         :param pulumi.Input[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]] nics: Network cards, plugged in and out live.
         :param pulumi.Input[Union[_builtins.str, 'InstancePowerState']] power_state: What the instance should be doing; unmanaged leaves it as it is found. Default: `running`.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] restart_triggers: Words of your own: where one changes, a running guest is shut down and started again. A change needs the instance to be off.
+        :param pulumi.Input[Union['InstanceRngArgs', 'InstanceRngArgsDict']] rng: Random numbers for the guest; by default those of /dev/urandom, as many as it likes. A change takes effect at the next boot.
         :param pulumi.Input[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']] root_disk: The disk that the instance boots from.
         :param pulumi.Input[_builtins.str] shutdown_timeout: How long the guest may take to shut down before it is cut off. Format: duration like 90s, 5m or 1h30m. Default: `60s`.
+        :param pulumi.Input[Union['InstanceSmbiosArgs', 'InstanceSmbiosArgsDict']] smbios: What the firmware's tables (dmidecode) say of the machine. Nothing in them is a secret. A change takes effect at the next boot.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the disks are full copies of, by id or instance/name. What becomes of it later changes nothing. Machine type, bus and format of the root disk are as its instance had them, unless they are declared; memory is not taken over. A change replaces the resource.
+        :param pulumi.Input[Union[_builtins.str, 'InstanceSnapshotDisks']] snapshot_disks: Which disks of the snapshot are copied: all, or the root disk alone. The copies belong to the instance. A disk of `disks` by the same name is taken in place of the copy. Default: `all`. A change replaces the resource.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] tags: Names with values of your own, like team: web, which lists are filtered by and tokens limited to. The guest has nothing of them.
         :param pulumi.Input[_builtins.str] template: The template that the root disk is a copy-on-write child of, by id or name. A change replaces the resource.
+        :param pulumi.Input[Union['InstanceTpmArgs', 'InstanceTpmArgsDict']] tpm: A TPM 2.0. What an emulated one keeps goes with the instance, and into no snapshot. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceUpdatePolicy']] update_policy: What becomes of a change that a running guest cannot take. live: it waits for the next power cycle. restart: the guest is shut down and started again at once. Default: `live`.
         :param pulumi.Input[Union[_builtins.str, 'InstanceVirtType']] virt_type: kvm, qemu (emulation), or auto: kvm where it really works. By default the provider's. A change takes effect at the next boot.
         :param pulumi.Input[Union[_builtins.str, 'InstanceWaitFor']] wait_for: What to wait for after a start. ip: until a network card has an address. agent: until the QEMU guest agent answers. Default: `none`.
         :param pulumi.Input[_builtins.str] wait_timeout: How long to wait for it. Format: duration like 90s, 5m or 1h30m. Default: `5m`.
+        :param pulumi.Input[Union['InstanceWatchdogArgs', 'InstanceWatchdogArgsDict']] watchdog: Acts when the guest hangs. A change takes effect at the next boot.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] xml: What no property says, by its path in libvirt's XML: features/kvm/hidden/@state: on. The value is the text of an attribute or element, or a whole element, <hidden state='on'/>; an empty text takes it out. What a path no longer says goes back to what was there. A change takes effect at the next boot.
         """
         ...
     @overload
@@ -480,28 +750,43 @@ class Instance(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 clock: pulumi.Input[Optional[Union['InstanceClockArgs', 'InstanceClockArgsDict']]] = None,
                  cloud_init: pulumi.Input[Optional[Union['InstanceCloudInitArgs', 'InstanceCloudInitArgsDict']]] = None,
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 cpu: pulumi.Input[Optional[Union['InstanceCpuArgs', 'InstanceCpuArgsDict']]] = None,
                  cpu_mode: pulumi.Input[Optional[_builtins.str]] = None,
                  cpus: pulumi.Input[Optional[_builtins.int]] = None,
+                 cpuset: pulumi.Input[Optional[_builtins.str]] = None,
+                 description: pulumi.Input[Optional[_builtins.str]] = None,
                  direct_kernel: pulumi.Input[Optional[Union['InstanceDirectKernelArgs', 'InstanceDirectKernelArgsDict']]] = None,
                  disks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceDiskArgs', 'InstanceDiskArgsDict']]]]] = None,
+                 filesystems: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceFilesystemArgs', 'InstanceFilesystemArgsDict']]]]] = None,
                  firmware: pulumi.Input[Optional[Union[_builtins.str, 'InstanceFirmware']]] = None,
                  iso: pulumi.Input[Optional[_builtins.str]] = None,
                  machine: pulumi.Input[Optional[_builtins.str]] = None,
                  max_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  max_memory: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory_backing: pulumi.Input[Optional[Union['InstanceMemoryBackingArgs', 'InstanceMemoryBackingArgsDict']]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  nics: pulumi.Input[Optional[Sequence[pulumi.Input[Union['InstanceNicArgs', 'InstanceNicArgsDict']]]]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'InstancePowerState']]] = None,
                  restart_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 rng: pulumi.Input[Optional[Union['InstanceRngArgs', 'InstanceRngArgsDict']]] = None,
                  root_disk: pulumi.Input[Optional[Union['InstanceRootDiskArgs', 'InstanceRootDiskArgsDict']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 smbios: pulumi.Input[Optional[Union['InstanceSmbiosArgs', 'InstanceSmbiosArgsDict']]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot_disks: pulumi.Input[Optional[Union[_builtins.str, 'InstanceSnapshotDisks']]] = None,
+                 tags: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
+                 tpm: pulumi.Input[Optional[Union['InstanceTpmArgs', 'InstanceTpmArgsDict']]] = None,
                  update_policy: pulumi.Input[Optional[Union[_builtins.str, 'InstanceUpdatePolicy']]] = None,
                  virt_type: pulumi.Input[Optional[Union[_builtins.str, 'InstanceVirtType']]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'InstanceWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 watchdog: pulumi.Input[Optional[Union['InstanceWatchdogArgs', 'InstanceWatchdogArgsDict']]] = None,
+                 xml: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -512,28 +797,43 @@ class Instance(pulumi.CustomResource):
             __props__ = InstanceArgs.__new__(InstanceArgs)
 
             __props__.__dict__["autostart"] = autostart
+            __props__.__dict__["clock"] = clock
             __props__.__dict__["cloud_init"] = cloud_init
+            __props__.__dict__["compact_triggers"] = compact_triggers
+            __props__.__dict__["cpu"] = cpu
             __props__.__dict__["cpu_mode"] = cpu_mode
             __props__.__dict__["cpus"] = cpus
+            __props__.__dict__["cpuset"] = cpuset
+            __props__.__dict__["description"] = description
             __props__.__dict__["direct_kernel"] = direct_kernel
             __props__.__dict__["disks"] = disks
+            __props__.__dict__["filesystems"] = filesystems
             __props__.__dict__["firmware"] = firmware
             __props__.__dict__["iso"] = iso
             __props__.__dict__["machine"] = machine
             __props__.__dict__["max_cpus"] = max_cpus
             __props__.__dict__["max_memory"] = max_memory
             __props__.__dict__["memory"] = memory
+            __props__.__dict__["memory_backing"] = memory_backing
             __props__.__dict__["name"] = name
             __props__.__dict__["nics"] = nics
             __props__.__dict__["power_state"] = power_state
             __props__.__dict__["restart_triggers"] = restart_triggers
+            __props__.__dict__["rng"] = rng
             __props__.__dict__["root_disk"] = root_disk
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
+            __props__.__dict__["smbios"] = smbios
+            __props__.__dict__["snapshot"] = snapshot
+            __props__.__dict__["snapshot_disks"] = snapshot_disks
+            __props__.__dict__["tags"] = tags
             __props__.__dict__["template"] = template
+            __props__.__dict__["tpm"] = tpm
             __props__.__dict__["update_policy"] = update_policy
             __props__.__dict__["virt_type"] = virt_type
             __props__.__dict__["wait_for"] = wait_for
             __props__.__dict__["wait_timeout"] = wait_timeout
+            __props__.__dict__["watchdog"] = watchdog
+            __props__.__dict__["xml"] = xml
             __props__.__dict__["acceleration"] = None
             __props__.__dict__["addresses"] = None
             __props__.__dict__["created_at"] = None
@@ -573,12 +873,18 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["acceleration"] = None
         __props__.__dict__["addresses"] = None
         __props__.__dict__["autostart"] = None
+        __props__.__dict__["clock"] = None
         __props__.__dict__["cloud_init"] = None
+        __props__.__dict__["compact_triggers"] = None
+        __props__.__dict__["cpu"] = None
         __props__.__dict__["cpu_mode"] = None
         __props__.__dict__["cpus"] = None
+        __props__.__dict__["cpuset"] = None
         __props__.__dict__["created_at"] = None
+        __props__.__dict__["description"] = None
         __props__.__dict__["direct_kernel"] = None
         __props__.__dict__["disks"] = None
+        __props__.__dict__["filesystems"] = None
         __props__.__dict__["firmware"] = None
         __props__.__dict__["ip_address"] = None
         __props__.__dict__["iso"] = None
@@ -587,6 +893,7 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["max_memory"] = None
         __props__.__dict__["max_memory_bytes"] = None
         __props__.__dict__["memory"] = None
+        __props__.__dict__["memory_backing"] = None
         __props__.__dict__["memory_bytes"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nics"] = None
@@ -595,18 +902,26 @@ class Instance(pulumi.CustomResource):
         __props__.__dict__["pending_restart"] = None
         __props__.__dict__["power_state"] = None
         __props__.__dict__["restart_triggers"] = None
+        __props__.__dict__["rng"] = None
         __props__.__dict__["root_disk"] = None
         __props__.__dict__["root_disk_bytes"] = None
         __props__.__dict__["root_disk_path"] = None
         __props__.__dict__["shutdown_timeout"] = None
+        __props__.__dict__["smbios"] = None
+        __props__.__dict__["snapshot"] = None
+        __props__.__dict__["snapshot_disks"] = None
         __props__.__dict__["state"] = None
+        __props__.__dict__["tags"] = None
         __props__.__dict__["template"] = None
+        __props__.__dict__["tpm"] = None
         __props__.__dict__["undeclared"] = None
         __props__.__dict__["update_policy"] = None
         __props__.__dict__["uuid"] = None
         __props__.__dict__["virt_type"] = None
         __props__.__dict__["wait_for"] = None
         __props__.__dict__["wait_timeout"] = None
+        __props__.__dict__["watchdog"] = None
+        __props__.__dict__["xml"] = None
         return Instance(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -634,12 +949,36 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "autostart")
 
     @_builtins.property
+    @pulumi.getter
+    def clock(self) -> pulumi.Output[Optional['outputs.InstanceClock']]:
+        """
+        The machine's clock; by default UTC.
+        """
+        return pulumi.get(self, "clock")
+
+    @_builtins.property
     @pulumi.getter(name="cloudInit")
     def cloud_init(self) -> pulumi.Output[Optional['outputs.InstanceCloudInit']]:
         """
         What cloud-init in the guest is told.
         """
         return pulumi.get(self, "cloud_init")
+
+    @_builtins.property
+    @pulumi.getter(name="compactTriggers")
+    def compact_triggers(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
+        """
+        Words of your own: where one changes, the disks give back the space that they take for zeros. A guest that runs does it by its agent.
+        """
+        return pulumi.get(self, "compact_triggers")
+
+    @_builtins.property
+    @pulumi.getter
+    def cpu(self) -> pulumi.Output[Optional['outputs.InstanceCpu']]:
+        """
+        Features and layout of the CPU; its mode or model is `cpuMode`.
+        """
+        return pulumi.get(self, "cpu")
 
     @_builtins.property
     @pulumi.getter(name="cpuMode")
@@ -658,12 +997,28 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "cpus")
 
     @_builtins.property
+    @pulumi.getter
+    def cpuset(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The node's CPUs that the guest runs on; by default all of them. Format: set of CPUs like 0-3,^1.
+        """
+        return pulumi.get(self, "cpuset")
+
+    @_builtins.property
     @pulumi.getter(name="createdAt")
     def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         When it was made, UTC; unset for one that was imported.
         """
         return pulumi.get(self, "created_at")
+
+    @_builtins.property
+    @pulumi.getter
+    def description(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What it is for, in your words; libvirt's own description.
+        """
+        return pulumi.get(self, "description")
 
     @_builtins.property
     @pulumi.getter(name="directKernel")
@@ -680,6 +1035,14 @@ class Instance(pulumi.CustomResource):
         Further disks: volumes, plugged in and out live.
         """
         return pulumi.get(self, "disks")
+
+    @_builtins.property
+    @pulumi.getter
+    def filesystems(self) -> pulumi.Output[Sequence['outputs.InstanceFilesystem']]:
+        """
+        Folders of the node that the guest mounts. One of virtiofs needs memory that is shared (memoryBacking), and its guest is not migrated, and takes no snapshot with memory.
+        """
+        return pulumi.get(self, "filesystems")
 
     @_builtins.property
     @pulumi.getter
@@ -746,6 +1109,14 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "memory")
 
     @_builtins.property
+    @pulumi.getter(name="memoryBacking")
+    def memory_backing(self) -> pulumi.Output[Optional['outputs.InstanceMemoryBacking']]:
+        """
+        What the memory is made of; by default ordinary pages of its own.
+        """
+        return pulumi.get(self, "memory_backing")
+
+    @_builtins.property
     @pulumi.getter(name="memoryBytes")
     def memory_bytes(self) -> pulumi.Output[Optional[_builtins.int]]:
         """
@@ -810,6 +1181,14 @@ class Instance(pulumi.CustomResource):
         return pulumi.get(self, "restart_triggers")
 
     @_builtins.property
+    @pulumi.getter
+    def rng(self) -> pulumi.Output[Optional['outputs.InstanceRng']]:
+        """
+        Random numbers for the guest; by default those of /dev/urandom, as many as it likes.
+        """
+        return pulumi.get(self, "rng")
+
+    @_builtins.property
     @pulumi.getter(name="rootDisk")
     def root_disk(self) -> pulumi.Output['outputs.InstanceRootDisk']:
         """
@@ -843,6 +1222,30 @@ class Instance(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def smbios(self) -> pulumi.Output[Optional['outputs.InstanceSmbios']]:
+        """
+        What the firmware's tables (dmidecode) say of the machine. Nothing in them is a secret.
+        """
+        return pulumi.get(self, "smbios")
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The snapshot that the disks are full copies of, by id or instance/name. What becomes of it later changes nothing. Machine type, bus and format of the root disk are as its instance had them, unless they are declared; memory is not taken over.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="snapshotDisks")
+    def snapshot_disks(self) -> pulumi.Output[_builtins.str]:
+        """
+        Which disks of the snapshot are copied: all, or the root disk alone. The copies belong to the instance. A disk of `disks` by the same name is taken in place of the copy.
+        """
+        return pulumi.get(self, "snapshot_disks")
+
+    @_builtins.property
+    @pulumi.getter
     def state(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         What the guest is doing: running, paused, stopped, crashed, suspended.
@@ -851,11 +1254,27 @@ class Instance(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def tags(self) -> pulumi.Output[Mapping[str, _builtins.str]]:
+        """
+        Names with values of your own, like team: web, which lists are filtered by and tokens limited to. The guest has nothing of them.
+        """
+        return pulumi.get(self, "tags")
+
+    @_builtins.property
+    @pulumi.getter
     def template(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         The template that the root disk is a copy-on-write child of, by id or name.
         """
         return pulumi.get(self, "template")
+
+    @_builtins.property
+    @pulumi.getter
+    def tpm(self) -> pulumi.Output[Optional['outputs.InstanceTpm']]:
+        """
+        A TPM 2.0. What an emulated one keeps goes with the instance, and into no snapshot.
+        """
+        return pulumi.get(self, "tpm")
 
     @_builtins.property
     @pulumi.getter
@@ -904,4 +1323,20 @@ class Instance(pulumi.CustomResource):
         How long to wait for it. Format: duration like 90s, 5m or 1h30m.
         """
         return pulumi.get(self, "wait_timeout")
+
+    @_builtins.property
+    @pulumi.getter
+    def watchdog(self) -> pulumi.Output[Optional['outputs.InstanceWatchdog']]:
+        """
+        Acts when the guest hangs.
+        """
+        return pulumi.get(self, "watchdog")
+
+    @_builtins.property
+    @pulumi.getter
+    def xml(self) -> pulumi.Output[Mapping[str, _builtins.str]]:
+        """
+        What no property says, by its path in libvirt's XML: features/kvm/hidden/@state: on. The value is the text of an attribute or element, or a whole element, <hidden state='on'/>; an empty text takes it out. What a path no longer says goes back to what was there.
+        """
+        return pulumi.get(self, "xml")
 

@@ -24,46 +24,84 @@ class NetworkArgs:
     def __init__(__self__, *,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 boot: pulumi.Input[Optional['NetworkBootArgs']] = None,
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
+                 device: pulumi.Input[Optional[_builtins.str]] = None,
+                 device_mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]] = None,
                  dhcp: pulumi.Input[Optional['NetworkDhcpArgs']] = None,
+                 dhcp_options: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 dns: pulumi.Input[Optional['NetworkDnsArgs']] = None,
+                 dnsmasq_options: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 host_devices: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ipv6: pulumi.Input[Optional['NetworkIpv6Args']] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
                  mtu: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
-                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]] = None):
+                 port_forwards: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkPortForwardArgs']]]] = None,
+                 reservations: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]] = None,
+                 routes: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkRouteArgs']]]] = None,
+                 trunk: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]] = None,
+                 virtual_port: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]] = None,
+                 vlan: pulumi.Input[Optional[_builtins.int]] = None):
         """
         The set of arguments for constructing a Network resource.
 
         :param pulumi.Input[_builtins.bool] active: Whether the network runs. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the network starts with the node. Default: `true`.
+        :param pulumi.Input['NetworkBootArgs'] boot: What guests load that start from the network (PXE). A change restarts the network.
         :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
-        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat, route and open without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] device: The interface of the node whose wire guests are on (macvtap), or the physical function whose virtual functions they are given (hostdev). A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkDeviceMode']] device_mode: How guests on the interface reach each other: bridge (by default), directly; vepa, by the switch outside; private, not at all; passthrough, one guest has the interface for itself. A change restarts the network.
         :param pulumi.Input['NetworkDhcpArgs'] dhcp: Address assignment; by default on, over the whole CIDR.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] dhcp_options: What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: `{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`. A change restarts the network.
+        :param pulumi.Input['NetworkDnsArgs'] dns: What its DNS answers beside the names of guests that have addresses from it, and whom it asks.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] dnsmasq_options: Options of the network's dnsmasq, for what no other property says. They are added to those of libvirt as they are, and one that dnsmasq does not know keeps the network from starting. Format: option like log-queries or dhcp-ignore=tag:!known. A change restarts the network.
         :param pulumi.Input[_builtins.str] domain: The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example. A change restarts the network.
         :param pulumi.Input[_builtins.str] gateway: The node's address in the network; by default the first of the CIDR. Format: IP address. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] host_devices: The virtual functions by their PCI addresses, in place of all those of `device`. A change restarts the network.
         :param pulumi.Input['NetworkIpv6Args'] ipv6: IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too. A change restarts the network.
-        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. open: the same without any rules of libvirt's, for who has a packet filter of his own. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV). Default: `nat`. A change restarts the network.
         :param pulumi.Input[_builtins.int] mtu: The largest packet of the network, in bytes; by default the kernel's. A change restarts the network.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkPortForwardArgs']]] port_forwards: Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the node: as root or with sudo, on this machine or by a uri with ssh. A change restarts the network.
         :param pulumi.Input[Sequence[pulumi.Input['NetworkReservationArgs']]] reservations: Addresses kept for cards that the program knows by their MAC.
+        :param pulumi.Input[Sequence[pulumi.Input['NetworkRouteArgs']]] routes: Ranges behind guests of the network, to which the node sends what is meant for them. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.int]]] trunk: VLANs that guests have with their tags, on a bridge of Open vSwitch. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkVirtualPort']] virtual_port: What kind of bridge it is in mode bridge, where that is no bridge of the kernel's. A change restarts the network.
+        :param pulumi.Input[_builtins.int] vlan: The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag. A change restarts the network.
         """
         if active is not None:
             pulumi.set(__self__, "active", active)
         if autostart is not None:
             pulumi.set(__self__, "autostart", autostart)
+        if boot is not None:
+            pulumi.set(__self__, "boot", boot)
         if bridge is not None:
             pulumi.set(__self__, "bridge", bridge)
         if cidr is not None:
             pulumi.set(__self__, "cidr", cidr)
+        if device is not None:
+            pulumi.set(__self__, "device", device)
+        if device_mode is not None:
+            pulumi.set(__self__, "device_mode", device_mode)
         if dhcp is not None:
             pulumi.set(__self__, "dhcp", dhcp)
+        if dhcp_options is not None:
+            pulumi.set(__self__, "dhcp_options", dhcp_options)
+        if dns is not None:
+            pulumi.set(__self__, "dns", dns)
+        if dnsmasq_options is not None:
+            pulumi.set(__self__, "dnsmasq_options", dnsmasq_options)
         if domain is not None:
             pulumi.set(__self__, "domain", domain)
         if gateway is not None:
             pulumi.set(__self__, "gateway", gateway)
+        if host_devices is not None:
+            pulumi.set(__self__, "host_devices", host_devices)
         if ipv6 is not None:
             pulumi.set(__self__, "ipv6", ipv6)
         if mode is not None:
@@ -72,8 +110,18 @@ class NetworkArgs:
             pulumi.set(__self__, "mtu", mtu)
         if name is not None:
             pulumi.set(__self__, "name", name)
+        if port_forwards is not None:
+            pulumi.set(__self__, "port_forwards", port_forwards)
         if reservations is not None:
             pulumi.set(__self__, "reservations", reservations)
+        if routes is not None:
+            pulumi.set(__self__, "routes", routes)
+        if trunk is not None:
+            pulumi.set(__self__, "trunk", trunk)
+        if virtual_port is not None:
+            pulumi.set(__self__, "virtual_port", virtual_port)
+        if vlan is not None:
+            pulumi.set(__self__, "vlan", vlan)
 
     @_builtins.property
     @pulumi.getter
@@ -101,6 +149,18 @@ class NetworkArgs:
 
     @_builtins.property
     @pulumi.getter
+    def boot(self) -> pulumi.Input[Optional['NetworkBootArgs']]:
+        """
+        What guests load that start from the network (PXE). A change restarts the network.
+        """
+        return pulumi.get(self, "boot")
+
+    @boot.setter
+    def boot(self, value: pulumi.Input[Optional['NetworkBootArgs']]):
+        pulumi.set(self, "boot", value)
+
+    @_builtins.property
+    @pulumi.getter
     def bridge(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
@@ -115,13 +175,37 @@ class NetworkArgs:
     @pulumi.getter
     def cidr(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        The IPv4 range of the network. Required for nat, route and open without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
         """
         return pulumi.get(self, "cidr")
 
     @cidr.setter
     def cidr(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The interface of the node whose wire guests are on (macvtap), or the physical function whose virtual functions they are given (hostdev). A change restarts the network.
+        """
+        return pulumi.get(self, "device")
+
+    @device.setter
+    def device(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "device", value)
+
+    @_builtins.property
+    @pulumi.getter(name="deviceMode")
+    def device_mode(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]]:
+        """
+        How guests on the interface reach each other: bridge (by default), directly; vepa, by the switch outside; private, not at all; passthrough, one guest has the interface for itself. A change restarts the network.
+        """
+        return pulumi.get(self, "device_mode")
+
+    @device_mode.setter
+    def device_mode(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]]):
+        pulumi.set(self, "device_mode", value)
 
     @_builtins.property
     @pulumi.getter
@@ -134,6 +218,42 @@ class NetworkArgs:
     @dhcp.setter
     def dhcp(self, value: pulumi.Input[Optional['NetworkDhcpArgs']]):
         pulumi.set(self, "dhcp", value)
+
+    @_builtins.property
+    @pulumi.getter(name="dhcpOptions")
+    def dhcp_options(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: `{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`. A change restarts the network.
+        """
+        return pulumi.get(self, "dhcp_options")
+
+    @dhcp_options.setter
+    def dhcp_options(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "dhcp_options", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def dns(self) -> pulumi.Input[Optional['NetworkDnsArgs']]:
+        """
+        What its DNS answers beside the names of guests that have addresses from it, and whom it asks.
+        """
+        return pulumi.get(self, "dns")
+
+    @dns.setter
+    def dns(self, value: pulumi.Input[Optional['NetworkDnsArgs']]):
+        pulumi.set(self, "dns", value)
+
+    @_builtins.property
+    @pulumi.getter(name="dnsmasqOptions")
+    def dnsmasq_options(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Options of the network's dnsmasq, for what no other property says. They are added to those of libvirt as they are, and one that dnsmasq does not know keeps the network from starting. Format: option like log-queries or dhcp-ignore=tag:!known. A change restarts the network.
+        """
+        return pulumi.get(self, "dnsmasq_options")
+
+    @dnsmasq_options.setter
+    def dnsmasq_options(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "dnsmasq_options", value)
 
     @_builtins.property
     @pulumi.getter
@@ -160,6 +280,18 @@ class NetworkArgs:
         pulumi.set(self, "gateway", value)
 
     @_builtins.property
+    @pulumi.getter(name="hostDevices")
+    def host_devices(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        The virtual functions by their PCI addresses, in place of all those of `device`. A change restarts the network.
+        """
+        return pulumi.get(self, "host_devices")
+
+    @host_devices.setter
+    def host_devices(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "host_devices", value)
+
+    @_builtins.property
     @pulumi.getter
     def ipv6(self) -> pulumi.Input[Optional['NetworkIpv6Args']]:
         """
@@ -175,7 +307,7 @@ class NetworkArgs:
     @pulumi.getter
     def mode(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]]:
         """
-        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
+        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. open: the same without any rules of libvirt's, for who has a packet filter of his own. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV). Default: `nat`. A change restarts the network.
         """
         return pulumi.get(self, "mode")
 
@@ -208,6 +340,18 @@ class NetworkArgs:
         pulumi.set(self, "name", value)
 
     @_builtins.property
+    @pulumi.getter(name="portForwards")
+    def port_forwards(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkPortForwardArgs']]]]:
+        """
+        Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the node: as root or with sudo, on this machine or by a uri with ssh. A change restarts the network.
+        """
+        return pulumi.get(self, "port_forwards")
+
+    @port_forwards.setter
+    def port_forwards(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkPortForwardArgs']]]]):
+        pulumi.set(self, "port_forwards", value)
+
+    @_builtins.property
     @pulumi.getter
     def reservations(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]]:
         """
@@ -219,6 +363,54 @@ class NetworkArgs:
     def reservations(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkReservationArgs']]]]):
         pulumi.set(self, "reservations", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def routes(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NetworkRouteArgs']]]]:
+        """
+        Ranges behind guests of the network, to which the node sends what is meant for them. A change restarts the network.
+        """
+        return pulumi.get(self, "routes")
+
+    @routes.setter
+    def routes(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['NetworkRouteArgs']]]]):
+        pulumi.set(self, "routes", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def trunk(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]]:
+        """
+        VLANs that guests have with their tags, on a bridge of Open vSwitch. A change restarts the network.
+        """
+        return pulumi.get(self, "trunk")
+
+    @trunk.setter
+    def trunk(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]]):
+        pulumi.set(self, "trunk", value)
+
+    @_builtins.property
+    @pulumi.getter(name="virtualPort")
+    def virtual_port(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]]:
+        """
+        What kind of bridge it is in mode bridge, where that is no bridge of the kernel's. A change restarts the network.
+        """
+        return pulumi.get(self, "virtual_port")
+
+    @virtual_port.setter
+    def virtual_port(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]]):
+        pulumi.set(self, "virtual_port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def vlan(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag. A change restarts the network.
+        """
+        return pulumi.get(self, "vlan")
+
+    @vlan.setter
+    def vlan(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "vlan", value)
+
 
 @pulumi.type_token("jvp:index:Network")
 class Network(pulumi.CustomResource):
@@ -228,16 +420,28 @@ class Network(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 boot: pulumi.Input[Optional[Union['NetworkBootArgs', 'NetworkBootArgsDict']]] = None,
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
+                 device: pulumi.Input[Optional[_builtins.str]] = None,
+                 device_mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]] = None,
                  dhcp: pulumi.Input[Optional[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']]] = None,
+                 dhcp_options: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 dns: pulumi.Input[Optional[Union['NetworkDnsArgs', 'NetworkDnsArgsDict']]] = None,
+                 dnsmasq_options: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 host_devices: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ipv6: pulumi.Input[Optional[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']]] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
                  mtu: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 port_forwards: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkPortForwardArgs', 'NetworkPortForwardArgsDict']]]]] = None,
                  reservations: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]]] = None,
+                 routes: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkRouteArgs', 'NetworkRouteArgsDict']]]]] = None,
+                 trunk: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]] = None,
+                 virtual_port: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]] = None,
+                 vlan: pulumi.Input[Optional[_builtins.int]] = None,
                  __props__=None):
         """
         A virtual network on one node: a bridge with DHCP and DNS, and a way out by NAT or routing, or none.
@@ -246,16 +450,28 @@ class Network(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] active: Whether the network runs. Default: `true`.
         :param pulumi.Input[_builtins.bool] autostart: Whether the network starts with the node. Default: `true`.
+        :param pulumi.Input[Union['NetworkBootArgs', 'NetworkBootArgsDict']] boot: What guests load that start from the network (PXE). A change restarts the network.
         :param pulumi.Input[_builtins.str] bridge: The bridge interface on the node; chosen when left out, required in mode bridge. A change restarts the network.
-        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] cidr: The IPv4 range of the network. Required for nat, route and open without IPv6. Format: CIDR like 192.168.50.0/24. A change restarts the network.
+        :param pulumi.Input[_builtins.str] device: The interface of the node whose wire guests are on (macvtap), or the physical function whose virtual functions they are given (hostdev). A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkDeviceMode']] device_mode: How guests on the interface reach each other: bridge (by default), directly; vepa, by the switch outside; private, not at all; passthrough, one guest has the interface for itself. A change restarts the network.
         :param pulumi.Input[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']] dhcp: Address assignment; by default on, over the whole CIDR.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] dhcp_options: What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: `{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`. A change restarts the network.
+        :param pulumi.Input[Union['NetworkDnsArgs', 'NetworkDnsArgsDict']] dns: What its DNS answers beside the names of guests that have addresses from it, and whom it asks.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] dnsmasq_options: Options of the network's dnsmasq, for what no other property says. They are added to those of libvirt as they are, and one that dnsmasq does not know keeps the network from starting. Format: option like log-queries or dhcp-ignore=tag:!known. A change restarts the network.
         :param pulumi.Input[_builtins.str] domain: The DNS domain of the guests; names in it are answered by the network and never asked for elsewhere. Format: DNS name like lab.example. A change restarts the network.
         :param pulumi.Input[_builtins.str] gateway: The node's address in the network; by default the first of the CIDR. Format: IP address. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] host_devices: The virtual functions by their PCI addresses, in place of all those of `device`. A change restarts the network.
         :param pulumi.Input[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']] ipv6: IPv6 beside or instead of IPv4; nat hides guests behind the node's address here too. A change restarts the network.
-        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. Default: `nat`. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkMode']] mode: nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. open: the same without any rules of libvirt's, for who has a packet filter of his own. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV). Default: `nat`. A change restarts the network.
         :param pulumi.Input[_builtins.int] mtu: The largest packet of the network, in bytes; by default the kernel's. A change restarts the network.
         :param pulumi.Input[_builtins.str] name: Unique on the node; made up from the resource's name when left out. A change replaces the resource.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['NetworkPortForwardArgs', 'NetworkPortForwardArgsDict']]]] port_forwards: Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the node: as root or with sudo, on this machine or by a uri with ssh. A change restarts the network.
         :param pulumi.Input[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]] reservations: Addresses kept for cards that the program knows by their MAC.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['NetworkRouteArgs', 'NetworkRouteArgsDict']]]] routes: Ranges behind guests of the network, to which the node sends what is meant for them. A change restarts the network.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.int]]] trunk: VLANs that guests have with their tags, on a bridge of Open vSwitch. A change restarts the network.
+        :param pulumi.Input[Union[_builtins.str, 'NetworkVirtualPort']] virtual_port: What kind of bridge it is in mode bridge, where that is no bridge of the kernel's. A change restarts the network.
+        :param pulumi.Input[_builtins.int] vlan: The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag. A change restarts the network.
         """
         ...
     @overload
@@ -283,16 +499,28 @@ class Network(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  active: pulumi.Input[Optional[_builtins.bool]] = None,
                  autostart: pulumi.Input[Optional[_builtins.bool]] = None,
+                 boot: pulumi.Input[Optional[Union['NetworkBootArgs', 'NetworkBootArgsDict']]] = None,
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
                  cidr: pulumi.Input[Optional[_builtins.str]] = None,
+                 device: pulumi.Input[Optional[_builtins.str]] = None,
+                 device_mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkDeviceMode']]] = None,
                  dhcp: pulumi.Input[Optional[Union['NetworkDhcpArgs', 'NetworkDhcpArgsDict']]] = None,
+                 dhcp_options: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 dns: pulumi.Input[Optional[Union['NetworkDnsArgs', 'NetworkDnsArgsDict']]] = None,
+                 dnsmasq_options: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  domain: pulumi.Input[Optional[_builtins.str]] = None,
                  gateway: pulumi.Input[Optional[_builtins.str]] = None,
+                 host_devices: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  ipv6: pulumi.Input[Optional[Union['NetworkIpv6Args', 'NetworkIpv6ArgsDict']]] = None,
                  mode: pulumi.Input[Optional[Union[_builtins.str, 'NetworkMode']]] = None,
                  mtu: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 port_forwards: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkPortForwardArgs', 'NetworkPortForwardArgsDict']]]]] = None,
                  reservations: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkReservationArgs', 'NetworkReservationArgsDict']]]]] = None,
+                 routes: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NetworkRouteArgs', 'NetworkRouteArgsDict']]]]] = None,
+                 trunk: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.int]]]] = None,
+                 virtual_port: pulumi.Input[Optional[Union[_builtins.str, 'NetworkVirtualPort']]] = None,
+                 vlan: pulumi.Input[Optional[_builtins.int]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -304,16 +532,28 @@ class Network(pulumi.CustomResource):
 
             __props__.__dict__["active"] = active
             __props__.__dict__["autostart"] = autostart
+            __props__.__dict__["boot"] = boot
             __props__.__dict__["bridge"] = bridge
             __props__.__dict__["cidr"] = cidr
+            __props__.__dict__["device"] = device
+            __props__.__dict__["device_mode"] = device_mode
             __props__.__dict__["dhcp"] = dhcp
+            __props__.__dict__["dhcp_options"] = dhcp_options
+            __props__.__dict__["dns"] = dns
+            __props__.__dict__["dnsmasq_options"] = dnsmasq_options
             __props__.__dict__["domain"] = domain
             __props__.__dict__["gateway"] = gateway
+            __props__.__dict__["host_devices"] = host_devices
             __props__.__dict__["ipv6"] = ipv6
             __props__.__dict__["mode"] = mode
             __props__.__dict__["mtu"] = mtu
             __props__.__dict__["name"] = name
+            __props__.__dict__["port_forwards"] = port_forwards
             __props__.__dict__["reservations"] = reservations
+            __props__.__dict__["routes"] = routes
+            __props__.__dict__["trunk"] = trunk
+            __props__.__dict__["virtual_port"] = virtual_port
+            __props__.__dict__["vlan"] = vlan
             __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
         super(Network, __self__).__init__(
@@ -340,18 +580,30 @@ class Network(pulumi.CustomResource):
 
         __props__.__dict__["active"] = None
         __props__.__dict__["autostart"] = None
+        __props__.__dict__["boot"] = None
         __props__.__dict__["bridge"] = None
         __props__.__dict__["cidr"] = None
+        __props__.__dict__["device"] = None
+        __props__.__dict__["device_mode"] = None
         __props__.__dict__["dhcp"] = None
+        __props__.__dict__["dhcp_options"] = None
+        __props__.__dict__["dns"] = None
+        __props__.__dict__["dnsmasq_options"] = None
         __props__.__dict__["domain"] = None
         __props__.__dict__["gateway"] = None
+        __props__.__dict__["host_devices"] = None
         __props__.__dict__["ipv6"] = None
         __props__.__dict__["mode"] = None
         __props__.__dict__["mtu"] = None
         __props__.__dict__["name"] = None
+        __props__.__dict__["port_forwards"] = None
         __props__.__dict__["reservations"] = None
+        __props__.__dict__["routes"] = None
         __props__.__dict__["state"] = None
+        __props__.__dict__["trunk"] = None
         __props__.__dict__["uuid"] = None
+        __props__.__dict__["virtual_port"] = None
+        __props__.__dict__["vlan"] = None
         return Network(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -372,6 +624,14 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def boot(self) -> pulumi.Output[Optional['outputs.NetworkBoot']]:
+        """
+        What guests load that start from the network (PXE).
+        """
+        return pulumi.get(self, "boot")
+
+    @_builtins.property
+    @pulumi.getter
     def bridge(self) -> pulumi.Output[_builtins.str]:
         """
         The bridge interface on the node; chosen when left out, required in mode bridge.
@@ -382,9 +642,25 @@ class Network(pulumi.CustomResource):
     @pulumi.getter
     def cidr(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The IPv4 range of the network. Required for nat and route without IPv6. Format: CIDR like 192.168.50.0/24.
+        The IPv4 range of the network. Required for nat, route and open without IPv6. Format: CIDR like 192.168.50.0/24.
         """
         return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The interface of the node whose wire guests are on (macvtap), or the physical function whose virtual functions they are given (hostdev).
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter(name="deviceMode")
+    def device_mode(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        How guests on the interface reach each other: bridge (by default), directly; vepa, by the switch outside; private, not at all; passthrough, one guest has the interface for itself.
+        """
+        return pulumi.get(self, "device_mode")
 
     @_builtins.property
     @pulumi.getter
@@ -393,6 +669,30 @@ class Network(pulumi.CustomResource):
         Address assignment; by default on, over the whole CIDR.
         """
         return pulumi.get(self, "dhcp")
+
+    @_builtins.property
+    @pulumi.getter(name="dhcpOptions")
+    def dhcp_options(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
+        """
+        What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: `{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`.
+        """
+        return pulumi.get(self, "dhcp_options")
+
+    @_builtins.property
+    @pulumi.getter
+    def dns(self) -> pulumi.Output[Optional['outputs.NetworkDns']]:
+        """
+        What its DNS answers beside the names of guests that have addresses from it, and whom it asks.
+        """
+        return pulumi.get(self, "dns")
+
+    @_builtins.property
+    @pulumi.getter(name="dnsmasqOptions")
+    def dnsmasq_options(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        Options of the network's dnsmasq, for what no other property says. They are added to those of libvirt as they are, and one that dnsmasq does not know keeps the network from starting. Format: option like log-queries or dhcp-ignore=tag:!known.
+        """
+        return pulumi.get(self, "dnsmasq_options")
 
     @_builtins.property
     @pulumi.getter
@@ -411,6 +711,14 @@ class Network(pulumi.CustomResource):
         return pulumi.get(self, "gateway")
 
     @_builtins.property
+    @pulumi.getter(name="hostDevices")
+    def host_devices(self) -> pulumi.Output[Sequence[_builtins.str]]:
+        """
+        The virtual functions by their PCI addresses, in place of all those of `device`.
+        """
+        return pulumi.get(self, "host_devices")
+
+    @_builtins.property
     @pulumi.getter
     def ipv6(self) -> pulumi.Output[Optional['outputs.NetworkIpv6']]:
         """
@@ -422,7 +730,7 @@ class Network(pulumi.CustomResource):
     @pulumi.getter
     def mode(self) -> pulumi.Output[_builtins.str]:
         """
-        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names.
+        nat: guests reach what the node reaches, behind its address. route: with their own addresses, which the world around must route to the node. open: the same without any rules of libvirt's, for who has a packet filter of his own. isolated: only each other and the node. bridge: they are on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV).
         """
         return pulumi.get(self, "mode")
 
@@ -443,12 +751,28 @@ class Network(pulumi.CustomResource):
         return pulumi.get(self, "name")
 
     @_builtins.property
+    @pulumi.getter(name="portForwards")
+    def port_forwards(self) -> pulumi.Output[Sequence['outputs.NetworkPortForward']]:
+        """
+        Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the node: as root or with sudo, on this machine or by a uri with ssh.
+        """
+        return pulumi.get(self, "port_forwards")
+
+    @_builtins.property
     @pulumi.getter
     def reservations(self) -> pulumi.Output[Sequence['outputs.NetworkReservation']]:
         """
         Addresses kept for cards that the program knows by their MAC.
         """
         return pulumi.get(self, "reservations")
+
+    @_builtins.property
+    @pulumi.getter
+    def routes(self) -> pulumi.Output[Optional[Sequence['outputs.NetworkRoute']]]:
+        """
+        Ranges behind guests of the network, to which the node sends what is meant for them.
+        """
+        return pulumi.get(self, "routes")
 
     @_builtins.property
     @pulumi.getter
@@ -460,9 +784,33 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def trunk(self) -> pulumi.Output[Sequence[_builtins.int]]:
+        """
+        VLANs that guests have with their tags, on a bridge of Open vSwitch.
+        """
+        return pulumi.get(self, "trunk")
+
+    @_builtins.property
+    @pulumi.getter
     def uuid(self) -> pulumi.Output[_builtins.str]:
         """
         libvirt's uuid.
         """
         return pulumi.get(self, "uuid")
+
+    @_builtins.property
+    @pulumi.getter(name="virtualPort")
+    def virtual_port(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What kind of bridge it is in mode bridge, where that is no bridge of the kernel's.
+        """
+        return pulumi.get(self, "virtual_port")
+
+    @_builtins.property
+    @pulumi.getter
+    def vlan(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag.
+        """
+        return pulumi.get(self, "vlan")
 

@@ -17,28 +17,519 @@ from . import outputs
 from ._enums import *
 
 __all__ = [
+    'CloudImage',
+    'FirewallItem',
+    'FirewallRule',
+    'GraphicalConsole',
+    'InstanceClock',
+    'InstanceClockClockTimer',
     'InstanceCloudInit',
     'InstanceCloudInitFile',
     'InstanceCloudInitUser',
+    'InstanceCpu',
+    'InstanceCpuCpuTopology',
     'InstanceDirectKernel',
     'InstanceDisk',
+    'InstanceFilesystem',
     'InstanceGuestAddress',
     'InstanceItem',
+    'InstanceMemoryBacking',
+    'InstanceMetrics',
+    'InstanceMetricsDiskMetrics',
+    'InstanceMetricsNicMetrics',
     'InstanceNic',
+    'InstanceRng',
     'InstanceRootDisk',
+    'InstanceRootDiskDiskBandwidth',
+    'InstanceRootDiskDiskIops',
+    'InstanceSmbios',
+    'InstanceSmbiosSmbiosBoard',
+    'InstanceSmbiosSmbiosChassis',
+    'InstanceSmbiosSmbiosSystem',
+    'InstanceTpm',
+    'InstanceWatchdog',
+    'NetworkBoot',
     'NetworkDhcp',
+    'NetworkDns',
+    'NetworkDnsDnsHost',
+    'NetworkDnsDnsService',
+    'NetworkDnsDnsServiceDnsTarget',
+    'NetworkDnsDnsText',
+    'NetworkDnsDnsZone',
     'NetworkIpv6',
+    'NetworkIpv6Ipv6Reservation',
     'NetworkItem',
     'NetworkLease',
+    'NetworkPortForward',
     'NetworkReservation',
+    'NetworkRoute',
     'ProviderTimeouts',
     'SnapshotItem',
     'StoragePoolItem',
     'StoragePoolSource',
     'TemplateItem',
     'TemplateSource',
+    'TextConsole',
     'VolumeItem',
 ]
+
+@pulumi.output_type
+class CloudImage(dict):
+    """
+    An image that a distribution publishes.
+    """
+    def __init__(__self__, *,
+                 architecture: _builtins.str,
+                 name: _builtins.str,
+                 title: _builtins.str,
+                 url: _builtins.str,
+                 checksum: Optional[_builtins.str] = None,
+                 note: Optional[_builtins.str] = None,
+                 os: Optional[_builtins.str] = None):
+        """
+        An image that a distribution publishes.
+
+        :param _builtins.str architecture: The processors that it is for: x86_64, aarch64.
+        :param _builtins.str name: What it is called here: debian-12.
+        :param _builtins.str title: What the distribution calls it.
+        :param _builtins.str url: Where it is, for a template's `source.url`. Format: http or https address.
+        :param _builtins.str checksum: Its checksum, or where that is published, for `source.checksum`.
+        :param _builtins.str note: What to know before it is used.
+        :param _builtins.str os: What is in it, as a template's `os` has it.
+        """
+        pulumi.set(__self__, "architecture", architecture)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "title", title)
+        pulumi.set(__self__, "url", url)
+        if checksum is not None:
+            pulumi.set(__self__, "checksum", checksum)
+        if note is not None:
+            pulumi.set(__self__, "note", note)
+        if os is not None:
+            pulumi.set(__self__, "os", os)
+
+    @_builtins.property
+    @pulumi.getter
+    def architecture(self) -> _builtins.str:
+        """
+        The processors that it is for: x86_64, aarch64.
+        """
+        return pulumi.get(self, "architecture")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        What it is called here: debian-12.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def title(self) -> _builtins.str:
+        """
+        What the distribution calls it.
+        """
+        return pulumi.get(self, "title")
+
+    @_builtins.property
+    @pulumi.getter
+    def url(self) -> _builtins.str:
+        """
+        Where it is, for a template's `source.url`. Format: http or https address.
+        """
+        return pulumi.get(self, "url")
+
+    @_builtins.property
+    @pulumi.getter
+    def checksum(self) -> Optional[_builtins.str]:
+        """
+        Its checksum, or where that is published, for `source.checksum`.
+        """
+        return pulumi.get(self, "checksum")
+
+    @_builtins.property
+    @pulumi.getter
+    def note(self) -> Optional[_builtins.str]:
+        """
+        What to know before it is used.
+        """
+        return pulumi.get(self, "note")
+
+    @_builtins.property
+    @pulumi.getter
+    def os(self) -> Optional[_builtins.str]:
+        """
+        What is in it, as a template's `os` has it.
+        """
+        return pulumi.get(self, "os")
+
+
+@pulumi.output_type
+class FirewallItem(dict):
+    """
+    A firewall in a list. libvirt's own filters are listed, too.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 declared_by: Optional[_builtins.str] = None,
+                 inbound: Optional[_builtins.str] = None,
+                 outbound: Optional[_builtins.str] = None,
+                 rule_count: Optional[_builtins.int] = None):
+        """
+        A firewall in a list. libvirt's own filters are listed, too.
+
+        :param _builtins.str id: The id, by which others refer to it and by which it is imported.
+        :param _builtins.str name: The name.
+        :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str inbound: With details: what becomes of other connections to guests.
+        :param _builtins.str outbound: With details: what becomes of other connections of guests.
+        :param _builtins.int rule_count: With details: how many rules it has.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        if declared_by is not None:
+            pulumi.set(__self__, "declared_by", declared_by)
+        if inbound is not None:
+            pulumi.set(__self__, "inbound", inbound)
+        if outbound is not None:
+            pulumi.set(__self__, "outbound", outbound)
+        if rule_count is not None:
+            pulumi.set(__self__, "rule_count", rule_count)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The id, by which others refer to it and by which it is imported.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter(name="declaredBy")
+    def declared_by(self) -> Optional[_builtins.str]:
+        """
+        With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        """
+        return pulumi.get(self, "declared_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def inbound(self) -> Optional[_builtins.str]:
+        """
+        With details: what becomes of other connections to guests.
+        """
+        return pulumi.get(self, "inbound")
+
+    @_builtins.property
+    @pulumi.getter
+    def outbound(self) -> Optional[_builtins.str]:
+        """
+        With details: what becomes of other connections of guests.
+        """
+        return pulumi.get(self, "outbound")
+
+    @_builtins.property
+    @pulumi.getter(name="ruleCount")
+    def rule_count(self) -> Optional[_builtins.int]:
+        """
+        With details: how many rules it has.
+        """
+        return pulumi.get(self, "rule_count")
+
+
+@pulumi.output_type
+class FirewallRule(dict):
+    """
+    A rule for new connections. What answers them passes by itself.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 action: Optional[_builtins.str] = None,
+                 cidr: Optional[_builtins.str] = None,
+                 direction: Optional[_builtins.str] = None,
+                 ports: Optional[Sequence[_builtins.str]] = None,
+                 priority: Optional[_builtins.int] = None,
+                 protocol: Optional[_builtins.str] = None):
+        """
+        A rule for new connections. What answers them passes by itself.
+
+        :param _builtins.str name: A short name that stays with the rule.
+        :param Union[_builtins.str, 'FirewallRuleAction'] action: Let it pass, drop it without a word, or tell the sender that it is refused. Default: `accept`.
+        :param _builtins.str cidr: The addresses of the other side; when left out every address of both families. Format: CIDR like 192.168.50.0/24.
+        :param Union[_builtins.str, 'FirewallRuleDirection'] direction: in: connections to the guest. out: connections that it makes. Default: `in`.
+        :param Sequence[_builtins.str] ports: The ports that are connected to, of tcp, udp and sctp; every port when left out. Format: ports like "22" or "8000-8100".
+        :param _builtins.int priority: The rule with the lowest one that fits counts. By default the rules count in their order: 101 for the first of the list, 102 for the second.
+        :param Union[_builtins.str, 'FirewallRuleProtocol'] protocol: The protocol. icmp is IPv4's, icmpv6 IPv6's; the others are of both families. Default: `all`.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if cidr is not None:
+            pulumi.set(__self__, "cidr", cidr)
+        if direction is not None:
+            pulumi.set(__self__, "direction", direction)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+        if priority is not None:
+            pulumi.set(__self__, "priority", priority)
+        if protocol is not None:
+            pulumi.set(__self__, "protocol", protocol)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        A short name that stays with the rule.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> Optional[_builtins.str]:
+        """
+        Let it pass, drop it without a word, or tell the sender that it is refused. Default: `accept`.
+        """
+        return pulumi.get(self, "action")
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> Optional[_builtins.str]:
+        """
+        The addresses of the other side; when left out every address of both families. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def direction(self) -> Optional[_builtins.str]:
+        """
+        in: connections to the guest. out: connections that it makes. Default: `in`.
+        """
+        return pulumi.get(self, "direction")
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        The ports that are connected to, of tcp, udp and sctp; every port when left out. Format: ports like "22" or "8000-8100".
+        """
+        return pulumi.get(self, "ports")
+
+    @_builtins.property
+    @pulumi.getter
+    def priority(self) -> Optional[_builtins.int]:
+        """
+        The rule with the lowest one that fits counts. By default the rules count in their order: 101 for the first of the list, 102 for the second.
+        """
+        return pulumi.get(self, "priority")
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> Optional[_builtins.str]:
+        """
+        The protocol. icmp is IPv4's, icmpv6 IPv6's; the others are of both families. Default: `all`.
+        """
+        return pulumi.get(self, "protocol")
+
+
+@pulumi.output_type
+class GraphicalConsole(dict):
+    """
+    A screen that a viewer can show.
+    """
+    def __init__(__self__, *,
+                 password_set: _builtins.bool,
+                 type: _builtins.str,
+                 address: Optional[_builtins.str] = None,
+                 listen: Optional[_builtins.str] = None,
+                 port: Optional[_builtins.int] = None,
+                 socket: Optional[_builtins.str] = None,
+                 tls_port: Optional[_builtins.int] = None):
+        """
+        A screen that a viewer can show.
+
+        :param _builtins.bool password_set: Whether a viewer is asked for a password.
+        :param _builtins.str type: The protocol: vnc, spice and so on.
+        :param _builtins.str address: The address that it listens on.
+        :param _builtins.str listen: How it is reached: address, network, socket, or none.
+        :param _builtins.int port: The port; unset while a stopped guest has yet to be given one.
+        :param _builtins.str socket: The node's socket that it listens on.
+        :param _builtins.int tls_port: With spice: the port for TLS.
+        """
+        pulumi.set(__self__, "password_set", password_set)
+        pulumi.set(__self__, "type", type)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
+        if listen is not None:
+            pulumi.set(__self__, "listen", listen)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if socket is not None:
+            pulumi.set(__self__, "socket", socket)
+        if tls_port is not None:
+            pulumi.set(__self__, "tls_port", tls_port)
+
+    @_builtins.property
+    @pulumi.getter(name="passwordSet")
+    def password_set(self) -> _builtins.bool:
+        """
+        Whether a viewer is asked for a password.
+        """
+        return pulumi.get(self, "password_set")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        The protocol: vnc, spice and so on.
+        """
+        return pulumi.get(self, "type")
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> Optional[_builtins.str]:
+        """
+        The address that it listens on.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def listen(self) -> Optional[_builtins.str]:
+        """
+        How it is reached: address, network, socket, or none.
+        """
+        return pulumi.get(self, "listen")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        The port; unset while a stopped guest has yet to be given one.
+        """
+        return pulumi.get(self, "port")
+
+    @_builtins.property
+    @pulumi.getter
+    def socket(self) -> Optional[_builtins.str]:
+        """
+        The node's socket that it listens on.
+        """
+        return pulumi.get(self, "socket")
+
+    @_builtins.property
+    @pulumi.getter(name="tlsPort")
+    def tls_port(self) -> Optional[_builtins.int]:
+        """
+        With spice: the port for TLS.
+        """
+        return pulumi.get(self, "tls_port")
+
+
+@pulumi.output_type
+class InstanceClock(dict):
+    """
+    The machine's clock.
+    """
+    def __init__(__self__, *,
+                 offset: Optional[_builtins.str] = None,
+                 timers: Optional[Sequence['outputs.InstanceClockClockTimer']] = None,
+                 timezone: Optional[_builtins.str] = None):
+        """
+        The machine's clock.
+
+        :param Union[_builtins.str, 'InstanceClockOffset'] offset: What it shows at first: UTC, the node's local time, which Windows expects, or timezone. Default: `utc`.
+        :param Sequence['InstanceClockClockTimer'] timers: Its timers, where they are not as QEMU has them.
+        :param _builtins.str timezone: The time zone, like Europe/Berlin, where the offset is timezone.
+        """
+        if offset is not None:
+            pulumi.set(__self__, "offset", offset)
+        if timers is not None:
+            pulumi.set(__self__, "timers", timers)
+        if timezone is not None:
+            pulumi.set(__self__, "timezone", timezone)
+
+    @_builtins.property
+    @pulumi.getter
+    def offset(self) -> Optional[_builtins.str]:
+        """
+        What it shows at first: UTC, the node's local time, which Windows expects, or timezone. Default: `utc`.
+        """
+        return pulumi.get(self, "offset")
+
+    @_builtins.property
+    @pulumi.getter
+    def timers(self) -> Optional[Sequence['outputs.InstanceClockClockTimer']]:
+        """
+        Its timers, where they are not as QEMU has them.
+        """
+        return pulumi.get(self, "timers")
+
+    @_builtins.property
+    @pulumi.getter
+    def timezone(self) -> Optional[_builtins.str]:
+        """
+        The time zone, like Europe/Berlin, where the offset is timezone.
+        """
+        return pulumi.get(self, "timezone")
+
+
+@pulumi.output_type
+class InstanceClockClockTimer(dict):
+    """
+    A timer of the machine.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 present: Optional[_builtins.bool] = None,
+                 tickpolicy: Optional[_builtins.str] = None):
+        """
+        A timer of the machine.
+
+        :param Union[_builtins.str, 'InstanceClockClockTimerName'] name: libvirt's name of it.
+        :param _builtins.bool present: Whether the guest has it; by default as QEMU does.
+        :param Union[_builtins.str, 'InstanceClockClockTimerTickpolicy'] tickpolicy: What becomes of ticks that the guest missed; by default as QEMU does.
+        """
+        pulumi.set(__self__, "name", name)
+        if present is not None:
+            pulumi.set(__self__, "present", present)
+        if tickpolicy is not None:
+            pulumi.set(__self__, "tickpolicy", tickpolicy)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        libvirt's name of it.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def present(self) -> Optional[_builtins.bool]:
+        """
+        Whether the guest has it; by default as QEMU does.
+        """
+        return pulumi.get(self, "present")
+
+    @_builtins.property
+    @pulumi.getter
+    def tickpolicy(self) -> Optional[_builtins.str]:
+        """
+        What becomes of ticks that the guest missed; by default as QEMU does.
+        """
+        return pulumi.get(self, "tickpolicy")
+
 
 @pulumi.output_type
 class InstanceCloudInit(dict):
@@ -48,7 +539,9 @@ class InstanceCloudInit(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "networkConfig":
+        if key == "metaData":
+            suggest = "meta_data"
+        elif key == "networkConfig":
             suggest = "network_config"
         elif key == "onChange":
             suggest = "on_change"
@@ -58,6 +551,8 @@ class InstanceCloudInit(dict):
             suggest = "ssh_keys"
         elif key == "userData":
             suggest = "user_data"
+        elif key == "vendorData":
+            suggest = "vendor_data"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in InstanceCloudInit. Access the value via the '{suggest}' property getter instead.")
@@ -73,30 +568,36 @@ class InstanceCloudInit(dict):
     def __init__(__self__, *,
                  files: Optional[Sequence['outputs.InstanceCloudInitFile']] = None,
                  hostname: Optional[_builtins.str] = None,
+                 meta_data: Optional[Mapping[str, _builtins.str]] = None,
                  network_config: Optional[_builtins.str] = None,
                  on_change: Optional[_builtins.str] = None,
                  packages: Optional[Sequence[_builtins.str]] = None,
                  run_commands: Optional[Sequence[_builtins.str]] = None,
                  ssh_keys: Optional[Sequence[_builtins.str]] = None,
                  user_data: Optional[_builtins.str] = None,
-                 users: Optional[Sequence['outputs.InstanceCloudInitUser']] = None):
+                 users: Optional[Sequence['outputs.InstanceCloudInitUser']] = None,
+                 vendor_data: Optional[_builtins.str] = None):
         """
         What the guest is told at its first boot, on a small read-only disk in the pool (NoCloud).
 
         :param Sequence['InstanceCloudInitFile'] files: Files to write.
         :param _builtins.str hostname: The guest's host name; by default the instance's name.
-        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
+        :param Mapping[str, _builtins.str] meta_data: Further entries of the metadata, which templates in the user data read as `{{ ds.meta_data.NAME }}`. They are no secret.
+        :param _builtins.str network_config: The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         :param Union[_builtins.str, 'InstanceCloudInitOnChange'] on_change: What a change does to an existing instance. nextBoot: the data is rewritten and seen at the next boot, where most of cloud-init's modules have run already. replace: a new instance. ignore: nothing. Default: `nextBoot`.
         :param Sequence[_builtins.str] packages: Packages to install, by the names of the guest's distribution.
         :param Sequence[_builtins.str] run_commands: Commands to run at the end of the first boot, each a line or a script for the shell.
         :param Sequence[_builtins.str] ssh_keys: Public SSH keys for the image's own default user.
         :param _builtins.str user_data: Raw user data in place of the typed properties: a #cloud-config document, a script, or several in MIME. Also in base64, as gzip has to be (base64gzip in HCL).
         :param Sequence['InstanceCloudInitUser'] users: Users to make.
+        :param _builtins.str vendor_data: What the house tells every guest, in the forms of userData. It stands beside the user's own, which wins where both say the same.
         """
         if files is not None:
             pulumi.set(__self__, "files", files)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
+        if meta_data is not None:
+            pulumi.set(__self__, "meta_data", meta_data)
         if network_config is not None:
             pulumi.set(__self__, "network_config", network_config)
         if on_change is not None:
@@ -111,6 +612,8 @@ class InstanceCloudInit(dict):
             pulumi.set(__self__, "user_data", user_data)
         if users is not None:
             pulumi.set(__self__, "users", users)
+        if vendor_data is not None:
+            pulumi.set(__self__, "vendor_data", vendor_data)
 
     @_builtins.property
     @pulumi.getter
@@ -129,10 +632,18 @@ class InstanceCloudInit(dict):
         return pulumi.get(self, "hostname")
 
     @_builtins.property
+    @pulumi.getter(name="metaData")
+    def meta_data(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        Further entries of the metadata, which templates in the user data read as `{{ ds.meta_data.NAME }}`. They are no secret.
+        """
+        return pulumi.get(self, "meta_data")
+
+    @_builtins.property
     @pulumi.getter(name="networkConfig")
     def network_config(self) -> Optional[_builtins.str]:
         """
-        The guest's network configuration as cloud-init takes it (version 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
+        The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds.
         """
         return pulumi.get(self, "network_config")
 
@@ -183,6 +694,14 @@ class InstanceCloudInit(dict):
         Users to make.
         """
         return pulumi.get(self, "users")
+
+    @_builtins.property
+    @pulumi.getter(name="vendorData")
+    def vendor_data(self) -> Optional[_builtins.str]:
+        """
+        What the house tells every guest, in the forms of userData. It stands beside the user's own, which wins where both say the same.
+        """
+        return pulumi.get(self, "vendor_data")
 
 
 @pulumi.output_type
@@ -344,6 +863,102 @@ class InstanceCloudInitUser(dict):
 
 
 @pulumi.output_type
+class InstanceCpu(dict):
+    """
+    What the guest's CPU has, beside the model that `cpuMode` names.
+    """
+    def __init__(__self__, *,
+                 features: Optional[Mapping[str, _builtins.str]] = None,
+                 topology: Optional['outputs.InstanceCpuCpuTopology'] = None):
+        """
+        What the guest's CPU has, beside the model that `cpuMode` names.
+
+        :param Mapping[str, Union[_builtins.str, 'InstanceCpuFeatures']] features: Features by libvirt's names, each require, disable, force, optional or forbid: all that differ from the model. With {vmx: require} or {svm: require} the guest runs guests of its own, where the node does nested virtualization.
+        :param 'InstanceCpuCpuTopology' topology: Sockets, dies, cores and threads: multiplied as many as maxCpus, or cpus without it.
+        """
+        if features is not None:
+            pulumi.set(__self__, "features", features)
+        if topology is not None:
+            pulumi.set(__self__, "topology", topology)
+
+    @_builtins.property
+    @pulumi.getter
+    def features(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        Features by libvirt's names, each require, disable, force, optional or forbid: all that differ from the model. With {vmx: require} or {svm: require} the guest runs guests of its own, where the node does nested virtualization.
+        """
+        return pulumi.get(self, "features")
+
+    @_builtins.property
+    @pulumi.getter
+    def topology(self) -> Optional['outputs.InstanceCpuCpuTopology']:
+        """
+        Sockets, dies, cores and threads: multiplied as many as maxCpus, or cpus without it.
+        """
+        return pulumi.get(self, "topology")
+
+
+@pulumi.output_type
+class InstanceCpuCpuTopology(dict):
+    """
+    How the CPUs are laid out. Parts that are left out are 1.
+    """
+    def __init__(__self__, *,
+                 cores: Optional[_builtins.int] = None,
+                 dies: Optional[_builtins.int] = None,
+                 sockets: Optional[_builtins.int] = None,
+                 threads: Optional[_builtins.int] = None):
+        """
+        How the CPUs are laid out. Parts that are left out are 1.
+
+        :param _builtins.int cores: Cores of each die. Default: `1`.
+        :param _builtins.int dies: Dies of each socket. Default: `1`.
+        :param _builtins.int sockets: Sockets. Default: `1`.
+        :param _builtins.int threads: Threads of each core. Default: `1`.
+        """
+        if cores is not None:
+            pulumi.set(__self__, "cores", cores)
+        if dies is not None:
+            pulumi.set(__self__, "dies", dies)
+        if sockets is not None:
+            pulumi.set(__self__, "sockets", sockets)
+        if threads is not None:
+            pulumi.set(__self__, "threads", threads)
+
+    @_builtins.property
+    @pulumi.getter
+    def cores(self) -> Optional[_builtins.int]:
+        """
+        Cores of each die. Default: `1`.
+        """
+        return pulumi.get(self, "cores")
+
+    @_builtins.property
+    @pulumi.getter
+    def dies(self) -> Optional[_builtins.int]:
+        """
+        Dies of each socket. Default: `1`.
+        """
+        return pulumi.get(self, "dies")
+
+    @_builtins.property
+    @pulumi.getter
+    def sockets(self) -> Optional[_builtins.int]:
+        """
+        Sockets. Default: `1`.
+        """
+        return pulumi.get(self, "sockets")
+
+    @_builtins.property
+    @pulumi.getter
+    def threads(self) -> Optional[_builtins.int]:
+        """
+        Threads of each core. Default: `1`.
+        """
+        return pulumi.get(self, "threads")
+
+
+@pulumi.output_type
 class InstanceDirectKernel(dict):
     """
     A kernel that the node loads in place of the guest's boot loader.
@@ -398,7 +1013,9 @@ class InstanceDisk(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "readOnly":
+        if key == "detectZeroes":
+            suggest = "detect_zeroes"
+        elif key == "readOnly":
             suggest = "read_only"
 
         if suggest:
@@ -415,26 +1032,58 @@ class InstanceDisk(dict):
     def __init__(__self__, *,
                  name: _builtins.str,
                  volume: _builtins.str,
+                 bandwidth: Optional['outputs.InstanceRootDiskDiskBandwidth'] = None,
                  bus: Optional[_builtins.str] = None,
+                 cache: Optional[_builtins.str] = None,
+                 detect_zeroes: Optional[_builtins.str] = None,
+                 discard: Optional[_builtins.str] = None,
+                 io: Optional[_builtins.str] = None,
+                 iops: Optional['outputs.InstanceRootDiskDiskIops'] = None,
                  read_only: Optional[_builtins.bool] = None,
-                 serial: Optional[_builtins.str] = None):
+                 serial: Optional[_builtins.str] = None,
+                 shareable: Optional[_builtins.bool] = None,
+                 wwn: Optional[_builtins.str] = None):
         """
         A volume attached to the instance. Its order in the list never matters.
 
         :param _builtins.str name: A short name that stays with the disk.
         :param _builtins.str volume: The volume, by id or as pool/name.
-        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        :param 'InstanceRootDiskDiskBandwidth' bandwidth: Limits of its bytes per second, changed live.
+        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, sata, scsi (virtio-scsi) or usb. By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        :param Union[_builtins.str, 'InstanceRootDiskCache'] cache: How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskDetectZeroes'] detect_zeroes: Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskDiscard'] discard: What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskIo'] io: How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        :param 'InstanceRootDiskDiskIops' iops: Limits of its requests per second, changed live.
         :param _builtins.bool read_only: Whether the guest may only read it. Default: `false`.
         :param _builtins.str serial: The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
+        :param _builtins.bool shareable: Whether other instances may have the volume, too: each says so, and the volume is raw. Their systems must know how to share it, as a cluster file system does. The cache is none then, unless you say another; there are no snapshots. By default not when the disk is added; then it stays until you say false. A change takes effect at the next boot.
+        :param _builtins.str wwn: The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
         """
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "volume", volume)
+        if bandwidth is not None:
+            pulumi.set(__self__, "bandwidth", bandwidth)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if cache is not None:
+            pulumi.set(__self__, "cache", cache)
+        if detect_zeroes is not None:
+            pulumi.set(__self__, "detect_zeroes", detect_zeroes)
+        if discard is not None:
+            pulumi.set(__self__, "discard", discard)
+        if io is not None:
+            pulumi.set(__self__, "io", io)
+        if iops is not None:
+            pulumi.set(__self__, "iops", iops)
         if read_only is not None:
             pulumi.set(__self__, "read_only", read_only)
         if serial is not None:
             pulumi.set(__self__, "serial", serial)
+        if shareable is not None:
+            pulumi.set(__self__, "shareable", shareable)
+        if wwn is not None:
+            pulumi.set(__self__, "wwn", wwn)
 
     @_builtins.property
     @pulumi.getter
@@ -454,11 +1103,59 @@ class InstanceDisk(dict):
 
     @_builtins.property
     @pulumi.getter
+    def bandwidth(self) -> Optional['outputs.InstanceRootDiskDiskBandwidth']:
+        """
+        Limits of its bytes per second, changed live.
+        """
+        return pulumi.get(self, "bandwidth")
+
+    @_builtins.property
+    @pulumi.getter
     def bus(self) -> Optional[_builtins.str]:
         """
-        How the guest sees it: virtio, sata or scsi (virtio-scsi). By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
+        How the guest sees it: virtio, sata, scsi (virtio-scsi) or usb. By default as the root disk when the disk is added; then it stays. A running guest takes and gives back no sata disk.
         """
         return pulumi.get(self, "bus")
+
+    @_builtins.property
+    @pulumi.getter
+    def cache(self) -> Optional[_builtins.str]:
+        """
+        How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cache")
+
+    @_builtins.property
+    @pulumi.getter(name="detectZeroes")
+    def detect_zeroes(self) -> Optional[_builtins.str]:
+        """
+        Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "detect_zeroes")
+
+    @_builtins.property
+    @pulumi.getter
+    def discard(self) -> Optional[_builtins.str]:
+        """
+        What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "discard")
+
+    @_builtins.property
+    @pulumi.getter
+    def io(self) -> Optional[_builtins.str]:
+        """
+        How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "io")
+
+    @_builtins.property
+    @pulumi.getter
+    def iops(self) -> Optional['outputs.InstanceRootDiskDiskIops']:
+        """
+        Limits of its requests per second, changed live.
+        """
+        return pulumi.get(self, "iops")
 
     @_builtins.property
     @pulumi.getter(name="readOnly")
@@ -475,6 +1172,111 @@ class InstanceDisk(dict):
         The serial number by which the guest finds it, as /dev/disk/by-id/virtio-SERIAL; by default its name when the disk is added (of a long one 13 characters and a digest).
         """
         return pulumi.get(self, "serial")
+
+    @_builtins.property
+    @pulumi.getter
+    def shareable(self) -> Optional[_builtins.bool]:
+        """
+        Whether other instances may have the volume, too: each says so, and the volume is raw. Their systems must know how to share it, as a cluster file system does. The cache is none then, unless you say another; there are no snapshots. By default not when the disk is added; then it stays until you say false. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "shareable")
+
+    @_builtins.property
+    @pulumi.getter
+    def wwn(self) -> Optional[_builtins.str]:
+        """
+        The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "wwn")
+
+
+@pulumi.output_type
+class InstanceFilesystem(dict):
+    """
+    A folder of the node. Its order in the list never matters.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "accessMode":
+            suggest = "access_mode"
+        elif key == "readOnly":
+            suggest = "read_only"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceFilesystem. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceFilesystem.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceFilesystem.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 source: _builtins.str,
+                 tag: _builtins.str,
+                 access_mode: Optional[_builtins.str] = None,
+                 driver: Optional[_builtins.str] = None,
+                 read_only: Optional[_builtins.bool] = None):
+        """
+        A folder of the node. Its order in the list never matters.
+
+        :param _builtins.str source: The folder's path on the node. Format: absolute path on the node.
+        :param _builtins.str tag: What the guest mounts it by: mount -t virtiofs TAG /mnt. It stays with the item.
+        :param Union[_builtins.str, 'InstanceFilesystemAccessMode'] access_mode: Whose files are that the guest makes: passthrough, those of the user that the guest says; mapped, QEMU's, with the guest's owners noted beside; squash, as passthrough without telling failures. With virtiofs passthrough alone. Default: `passthrough`.
+        :param Union[_builtins.str, 'InstanceFilesystemDriver'] driver: virtiofs (a process of virtiofsd on the node), or 9p, which QEMU does by itself. Default: `virtiofs`.
+        :param _builtins.bool read_only: Whether the guest may only read it; with 9p alone. Default: `false`.
+        """
+        pulumi.set(__self__, "source", source)
+        pulumi.set(__self__, "tag", tag)
+        if access_mode is not None:
+            pulumi.set(__self__, "access_mode", access_mode)
+        if driver is not None:
+            pulumi.set(__self__, "driver", driver)
+        if read_only is not None:
+            pulumi.set(__self__, "read_only", read_only)
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> _builtins.str:
+        """
+        The folder's path on the node. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "source")
+
+    @_builtins.property
+    @pulumi.getter
+    def tag(self) -> _builtins.str:
+        """
+        What the guest mounts it by: mount -t virtiofs TAG /mnt. It stays with the item.
+        """
+        return pulumi.get(self, "tag")
+
+    @_builtins.property
+    @pulumi.getter(name="accessMode")
+    def access_mode(self) -> Optional[_builtins.str]:
+        """
+        Whose files are that the guest makes: passthrough, those of the user that the guest says; mapped, QEMU's, with the guest's owners noted beside; squash, as passthrough without telling failures. With virtiofs passthrough alone. Default: `passthrough`.
+        """
+        return pulumi.get(self, "access_mode")
+
+    @_builtins.property
+    @pulumi.getter
+    def driver(self) -> Optional[_builtins.str]:
+        """
+        virtiofs (a process of virtiofsd on the node), or 9p, which QEMU does by itself. Default: `virtiofs`.
+        """
+        return pulumi.get(self, "driver")
+
+    @_builtins.property
+    @pulumi.getter(name="readOnly")
+    def read_only(self) -> Optional[_builtins.bool]:
+        """
+        Whether the guest may only read it; with 9p alone. Default: `false`.
+        """
+        return pulumi.get(self, "read_only")
 
 
 @pulumi.output_type
@@ -544,10 +1346,12 @@ class InstanceItem(dict):
                  name: _builtins.str,
                  cpus: Optional[_builtins.int] = None,
                  declared_by: Optional[_builtins.str] = None,
+                 description: Optional[_builtins.str] = None,
                  ip_address: Optional[_builtins.str] = None,
                  memory_bytes: Optional[_builtins.int] = None,
                  networks: Optional[Sequence[_builtins.str]] = None,
-                 state: Optional[_builtins.str] = None):
+                 state: Optional[_builtins.str] = None,
+                 tags: Optional[Mapping[str, _builtins.str]] = None):
         """
         An instance in a list.
 
@@ -555,10 +1359,12 @@ class InstanceItem(dict):
         :param _builtins.str name: The name.
         :param _builtins.int cpus: With details: how many CPUs it has.
         :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
+        :param _builtins.str description: With details: what it is for.
         :param _builtins.str ip_address: With details: the first address that a network has leased to it. The agent is not asked.
         :param _builtins.int memory_bytes: With details: how much memory. Unit: bytes.
         :param Sequence[_builtins.str] networks: With details: the networks that its cards are on, by name.
         :param _builtins.str state: What the guest is doing: running, paused, stopped, crashed.
+        :param Mapping[str, _builtins.str] tags: With details: its tags; unset where it has none.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
@@ -566,6 +1372,8 @@ class InstanceItem(dict):
             pulumi.set(__self__, "cpus", cpus)
         if declared_by is not None:
             pulumi.set(__self__, "declared_by", declared_by)
+        if description is not None:
+            pulumi.set(__self__, "description", description)
         if ip_address is not None:
             pulumi.set(__self__, "ip_address", ip_address)
         if memory_bytes is not None:
@@ -574,6 +1382,8 @@ class InstanceItem(dict):
             pulumi.set(__self__, "networks", networks)
         if state is not None:
             pulumi.set(__self__, "state", state)
+        if tags is not None:
+            pulumi.set(__self__, "tags", tags)
 
     @_builtins.property
     @pulumi.getter
@@ -608,6 +1418,14 @@ class InstanceItem(dict):
         return pulumi.get(self, "declared_by")
 
     @_builtins.property
+    @pulumi.getter
+    def description(self) -> Optional[_builtins.str]:
+        """
+        With details: what it is for.
+        """
+        return pulumi.get(self, "description")
+
+    @_builtins.property
     @pulumi.getter(name="ipAddress")
     def ip_address(self) -> Optional[_builtins.str]:
         """
@@ -639,32 +1457,644 @@ class InstanceItem(dict):
         """
         return pulumi.get(self, "state")
 
+    @_builtins.property
+    @pulumi.getter
+    def tags(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        With details: its tags; unset where it has none.
+        """
+        return pulumi.get(self, "tags")
+
+
+@pulumi.output_type
+class InstanceMemoryBacking(dict):
+    """
+    What the guest's memory is made of.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "hugePages":
+            suggest = "huge_pages"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceMemoryBacking. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceMemoryBacking.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceMemoryBacking.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 huge_pages: Optional[_builtins.str] = None,
+                 locked: Optional[_builtins.bool] = None,
+                 shared: Optional[_builtins.bool] = None):
+        """
+        What the guest's memory is made of.
+
+        :param Union[_builtins.str, 'InstanceMemoryBackingHugePages'] huge_pages: Huge pages of this size, which the node has to have set aside.
+        :param _builtins.bool locked: Whether the node never swaps it out. Default: `false`.
+        :param _builtins.bool shared: Whether processes of the node see it, as shared folders (virtiofs) need it. Default: `false`.
+        """
+        if huge_pages is not None:
+            pulumi.set(__self__, "huge_pages", huge_pages)
+        if locked is not None:
+            pulumi.set(__self__, "locked", locked)
+        if shared is not None:
+            pulumi.set(__self__, "shared", shared)
+
+    @_builtins.property
+    @pulumi.getter(name="hugePages")
+    def huge_pages(self) -> Optional[_builtins.str]:
+        """
+        Huge pages of this size, which the node has to have set aside.
+        """
+        return pulumi.get(self, "huge_pages")
+
+    @_builtins.property
+    @pulumi.getter
+    def locked(self) -> Optional[_builtins.bool]:
+        """
+        Whether the node never swaps it out. Default: `false`.
+        """
+        return pulumi.get(self, "locked")
+
+    @_builtins.property
+    @pulumi.getter
+    def shared(self) -> Optional[_builtins.bool]:
+        """
+        Whether processes of the node see it, as shared folders (virtiofs) need it. Default: `false`.
+        """
+        return pulumi.get(self, "shared")
+
+
+@pulumi.output_type
+class InstanceMetrics(dict):
+    """
+    What one instance has counted since its guest was started. What libvirt does not tell is unset.
+    """
+    def __init__(__self__, *,
+                 disks: Sequence['outputs.InstanceMetricsDiskMetrics'],
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 nics: Sequence['outputs.InstanceMetricsNicMetrics'],
+                 cpu_microseconds: Optional[_builtins.int] = None,
+                 cpus: Optional[_builtins.int] = None,
+                 guest_cache_bytes: Optional[_builtins.int] = None,
+                 guest_memory_bytes: Optional[_builtins.int] = None,
+                 guest_unused_bytes: Optional[_builtins.int] = None,
+                 guest_usable_bytes: Optional[_builtins.int] = None,
+                 memory_bytes: Optional[_builtins.int] = None,
+                 resident_bytes: Optional[_builtins.int] = None,
+                 state: Optional[_builtins.str] = None,
+                 system_microseconds: Optional[_builtins.int] = None,
+                 user_microseconds: Optional[_builtins.int] = None):
+        """
+        What one instance has counted since its guest was started. What libvirt does not tell is unset.
+
+        :param Sequence['InstanceMetricsDiskMetrics'] disks: Its disks and CD drives.
+        :param _builtins.str id: The instance's id.
+        :param _builtins.str name: The instance's name.
+        :param Sequence['InstanceMetricsNicMetrics'] nics: Its cards, while it runs.
+        :param _builtins.int cpu_microseconds: The CPU time that it took of the node. Unit: microseconds.
+        :param _builtins.int cpus: How many CPUs it has.
+        :param _builtins.int guest_cache_bytes: What of it caches files. Unit: bytes.
+        :param _builtins.int guest_memory_bytes: The memory of its kernel, where that tells. Unit: bytes.
+        :param _builtins.int guest_unused_bytes: What of it nothing is in. Unit: bytes.
+        :param _builtins.int guest_usable_bytes: What of it programs could have without swapping. Unit: bytes.
+        :param _builtins.int memory_bytes: The memory that the guest has now. Unit: bytes.
+        :param _builtins.int resident_bytes: The node's memory that its process takes. Unit: bytes.
+        :param _builtins.str state: What the guest is doing: running, paused, stopped, crashed.
+        :param _builtins.int system_microseconds: What of it was spent in the node's kernel. Unit: microseconds.
+        :param _builtins.int user_microseconds: What of it was spent in user space. Unit: microseconds.
+        """
+        pulumi.set(__self__, "disks", disks)
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "nics", nics)
+        if cpu_microseconds is not None:
+            pulumi.set(__self__, "cpu_microseconds", cpu_microseconds)
+        if cpus is not None:
+            pulumi.set(__self__, "cpus", cpus)
+        if guest_cache_bytes is not None:
+            pulumi.set(__self__, "guest_cache_bytes", guest_cache_bytes)
+        if guest_memory_bytes is not None:
+            pulumi.set(__self__, "guest_memory_bytes", guest_memory_bytes)
+        if guest_unused_bytes is not None:
+            pulumi.set(__self__, "guest_unused_bytes", guest_unused_bytes)
+        if guest_usable_bytes is not None:
+            pulumi.set(__self__, "guest_usable_bytes", guest_usable_bytes)
+        if memory_bytes is not None:
+            pulumi.set(__self__, "memory_bytes", memory_bytes)
+        if resident_bytes is not None:
+            pulumi.set(__self__, "resident_bytes", resident_bytes)
+        if state is not None:
+            pulumi.set(__self__, "state", state)
+        if system_microseconds is not None:
+            pulumi.set(__self__, "system_microseconds", system_microseconds)
+        if user_microseconds is not None:
+            pulumi.set(__self__, "user_microseconds", user_microseconds)
+
+    @_builtins.property
+    @pulumi.getter
+    def disks(self) -> Sequence['outputs.InstanceMetricsDiskMetrics']:
+        """
+        Its disks and CD drives.
+        """
+        return pulumi.get(self, "disks")
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The instance's id.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The instance's name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def nics(self) -> Sequence['outputs.InstanceMetricsNicMetrics']:
+        """
+        Its cards, while it runs.
+        """
+        return pulumi.get(self, "nics")
+
+    @_builtins.property
+    @pulumi.getter(name="cpuMicroseconds")
+    def cpu_microseconds(self) -> Optional[_builtins.int]:
+        """
+        The CPU time that it took of the node. Unit: microseconds.
+        """
+        return pulumi.get(self, "cpu_microseconds")
+
+    @_builtins.property
+    @pulumi.getter
+    def cpus(self) -> Optional[_builtins.int]:
+        """
+        How many CPUs it has.
+        """
+        return pulumi.get(self, "cpus")
+
+    @_builtins.property
+    @pulumi.getter(name="guestCacheBytes")
+    def guest_cache_bytes(self) -> Optional[_builtins.int]:
+        """
+        What of it caches files. Unit: bytes.
+        """
+        return pulumi.get(self, "guest_cache_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="guestMemoryBytes")
+    def guest_memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        The memory of its kernel, where that tells. Unit: bytes.
+        """
+        return pulumi.get(self, "guest_memory_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="guestUnusedBytes")
+    def guest_unused_bytes(self) -> Optional[_builtins.int]:
+        """
+        What of it nothing is in. Unit: bytes.
+        """
+        return pulumi.get(self, "guest_unused_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="guestUsableBytes")
+    def guest_usable_bytes(self) -> Optional[_builtins.int]:
+        """
+        What of it programs could have without swapping. Unit: bytes.
+        """
+        return pulumi.get(self, "guest_usable_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="memoryBytes")
+    def memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        The memory that the guest has now. Unit: bytes.
+        """
+        return pulumi.get(self, "memory_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="residentBytes")
+    def resident_bytes(self) -> Optional[_builtins.int]:
+        """
+        The node's memory that its process takes. Unit: bytes.
+        """
+        return pulumi.get(self, "resident_bytes")
+
+    @_builtins.property
+    @pulumi.getter
+    def state(self) -> Optional[_builtins.str]:
+        """
+        What the guest is doing: running, paused, stopped, crashed.
+        """
+        return pulumi.get(self, "state")
+
+    @_builtins.property
+    @pulumi.getter(name="systemMicroseconds")
+    def system_microseconds(self) -> Optional[_builtins.int]:
+        """
+        What of it was spent in the node's kernel. Unit: microseconds.
+        """
+        return pulumi.get(self, "system_microseconds")
+
+    @_builtins.property
+    @pulumi.getter(name="userMicroseconds")
+    def user_microseconds(self) -> Optional[_builtins.int]:
+        """
+        What of it was spent in user space. Unit: microseconds.
+        """
+        return pulumi.get(self, "user_microseconds")
+
+
+@pulumi.output_type
+class InstanceMetricsDiskMetrics(dict):
+    """
+    What one disk has done since the guest was started.
+    """
+    def __init__(__self__, *,
+                 target: _builtins.str,
+                 allocation_bytes: Optional[_builtins.int] = None,
+                 capacity_bytes: Optional[_builtins.int] = None,
+                 flush_microseconds: Optional[_builtins.int] = None,
+                 flush_requests: Optional[_builtins.int] = None,
+                 name: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None,
+                 read_bytes: Optional[_builtins.int] = None,
+                 read_microseconds: Optional[_builtins.int] = None,
+                 read_requests: Optional[_builtins.int] = None,
+                 write_microseconds: Optional[_builtins.int] = None,
+                 write_requests: Optional[_builtins.int] = None,
+                 written_bytes: Optional[_builtins.int] = None):
+        """
+        What one disk has done since the guest was started.
+
+        :param _builtins.str target: The disk's place in the guest's definition, like vda.
+        :param _builtins.int allocation_bytes: The room that it takes, or the highest place written. Unit: bytes.
+        :param _builtins.int capacity_bytes: How large the guest sees it. Unit: bytes.
+        :param _builtins.int flush_microseconds: How long that took together. Unit: microseconds.
+        :param _builtins.int flush_requests: How often what was written was flushed.
+        :param _builtins.str name: With details, of a guest that runs: the disk's name.
+        :param _builtins.str path: The file or device on the node that the guest writes to.
+        :param _builtins.int read_bytes: What was read. Unit: bytes.
+        :param _builtins.int read_microseconds: How long they took together. Unit: microseconds.
+        :param _builtins.int read_requests: By how many requests.
+        :param _builtins.int write_microseconds: How long they took together. Unit: microseconds.
+        :param _builtins.int write_requests: By how many requests.
+        :param _builtins.int written_bytes: What was written. Unit: bytes.
+        """
+        pulumi.set(__self__, "target", target)
+        if allocation_bytes is not None:
+            pulumi.set(__self__, "allocation_bytes", allocation_bytes)
+        if capacity_bytes is not None:
+            pulumi.set(__self__, "capacity_bytes", capacity_bytes)
+        if flush_microseconds is not None:
+            pulumi.set(__self__, "flush_microseconds", flush_microseconds)
+        if flush_requests is not None:
+            pulumi.set(__self__, "flush_requests", flush_requests)
+        if name is not None:
+            pulumi.set(__self__, "name", name)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if read_bytes is not None:
+            pulumi.set(__self__, "read_bytes", read_bytes)
+        if read_microseconds is not None:
+            pulumi.set(__self__, "read_microseconds", read_microseconds)
+        if read_requests is not None:
+            pulumi.set(__self__, "read_requests", read_requests)
+        if write_microseconds is not None:
+            pulumi.set(__self__, "write_microseconds", write_microseconds)
+        if write_requests is not None:
+            pulumi.set(__self__, "write_requests", write_requests)
+        if written_bytes is not None:
+            pulumi.set(__self__, "written_bytes", written_bytes)
+
+    @_builtins.property
+    @pulumi.getter
+    def target(self) -> _builtins.str:
+        """
+        The disk's place in the guest's definition, like vda.
+        """
+        return pulumi.get(self, "target")
+
+    @_builtins.property
+    @pulumi.getter(name="allocationBytes")
+    def allocation_bytes(self) -> Optional[_builtins.int]:
+        """
+        The room that it takes, or the highest place written. Unit: bytes.
+        """
+        return pulumi.get(self, "allocation_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="capacityBytes")
+    def capacity_bytes(self) -> Optional[_builtins.int]:
+        """
+        How large the guest sees it. Unit: bytes.
+        """
+        return pulumi.get(self, "capacity_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="flushMicroseconds")
+    def flush_microseconds(self) -> Optional[_builtins.int]:
+        """
+        How long that took together. Unit: microseconds.
+        """
+        return pulumi.get(self, "flush_microseconds")
+
+    @_builtins.property
+    @pulumi.getter(name="flushRequests")
+    def flush_requests(self) -> Optional[_builtins.int]:
+        """
+        How often what was written was flushed.
+        """
+        return pulumi.get(self, "flush_requests")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> Optional[_builtins.str]:
+        """
+        With details, of a guest that runs: the disk's name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        The file or device on the node that the guest writes to.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter(name="readBytes")
+    def read_bytes(self) -> Optional[_builtins.int]:
+        """
+        What was read. Unit: bytes.
+        """
+        return pulumi.get(self, "read_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="readMicroseconds")
+    def read_microseconds(self) -> Optional[_builtins.int]:
+        """
+        How long they took together. Unit: microseconds.
+        """
+        return pulumi.get(self, "read_microseconds")
+
+    @_builtins.property
+    @pulumi.getter(name="readRequests")
+    def read_requests(self) -> Optional[_builtins.int]:
+        """
+        By how many requests.
+        """
+        return pulumi.get(self, "read_requests")
+
+    @_builtins.property
+    @pulumi.getter(name="writeMicroseconds")
+    def write_microseconds(self) -> Optional[_builtins.int]:
+        """
+        How long they took together. Unit: microseconds.
+        """
+        return pulumi.get(self, "write_microseconds")
+
+    @_builtins.property
+    @pulumi.getter(name="writeRequests")
+    def write_requests(self) -> Optional[_builtins.int]:
+        """
+        By how many requests.
+        """
+        return pulumi.get(self, "write_requests")
+
+    @_builtins.property
+    @pulumi.getter(name="writtenBytes")
+    def written_bytes(self) -> Optional[_builtins.int]:
+        """
+        What was written. Unit: bytes.
+        """
+        return pulumi.get(self, "written_bytes")
+
+
+@pulumi.output_type
+class InstanceMetricsNicMetrics(dict):
+    """
+    What went through one card since the guest was started, as the guest sees it.
+    """
+    def __init__(__self__, *,
+                 device: _builtins.str,
+                 mac: Optional[_builtins.str] = None,
+                 name: Optional[_builtins.str] = None,
+                 receive_drops: Optional[_builtins.int] = None,
+                 receive_errors: Optional[_builtins.int] = None,
+                 received_bytes: Optional[_builtins.int] = None,
+                 received_packets: Optional[_builtins.int] = None,
+                 send_drops: Optional[_builtins.int] = None,
+                 send_errors: Optional[_builtins.int] = None,
+                 sent_bytes: Optional[_builtins.int] = None,
+                 sent_packets: Optional[_builtins.int] = None):
+        """
+        What went through one card since the guest was started, as the guest sees it.
+
+        :param _builtins.str device: The card's other end, an interface of the node, like vnet0.
+        :param _builtins.str mac: With details: the card's MAC address.
+        :param _builtins.str name: With details: the card's name.
+        :param _builtins.int receive_drops: How many of them were dropped.
+        :param _builtins.int receive_errors: How many of them were broken.
+        :param _builtins.int received_bytes: What the guest was sent. Unit: bytes.
+        :param _builtins.int received_packets: In how many packets.
+        :param _builtins.int send_drops: How many of them were dropped.
+        :param _builtins.int send_errors: How many of them were broken.
+        :param _builtins.int sent_bytes: What the guest has sent. Unit: bytes.
+        :param _builtins.int sent_packets: In how many packets.
+        """
+        pulumi.set(__self__, "device", device)
+        if mac is not None:
+            pulumi.set(__self__, "mac", mac)
+        if name is not None:
+            pulumi.set(__self__, "name", name)
+        if receive_drops is not None:
+            pulumi.set(__self__, "receive_drops", receive_drops)
+        if receive_errors is not None:
+            pulumi.set(__self__, "receive_errors", receive_errors)
+        if received_bytes is not None:
+            pulumi.set(__self__, "received_bytes", received_bytes)
+        if received_packets is not None:
+            pulumi.set(__self__, "received_packets", received_packets)
+        if send_drops is not None:
+            pulumi.set(__self__, "send_drops", send_drops)
+        if send_errors is not None:
+            pulumi.set(__self__, "send_errors", send_errors)
+        if sent_bytes is not None:
+            pulumi.set(__self__, "sent_bytes", sent_bytes)
+        if sent_packets is not None:
+            pulumi.set(__self__, "sent_packets", sent_packets)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> _builtins.str:
+        """
+        The card's other end, an interface of the node, like vnet0.
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> Optional[_builtins.str]:
+        """
+        With details: the card's MAC address.
+        """
+        return pulumi.get(self, "mac")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> Optional[_builtins.str]:
+        """
+        With details: the card's name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter(name="receiveDrops")
+    def receive_drops(self) -> Optional[_builtins.int]:
+        """
+        How many of them were dropped.
+        """
+        return pulumi.get(self, "receive_drops")
+
+    @_builtins.property
+    @pulumi.getter(name="receiveErrors")
+    def receive_errors(self) -> Optional[_builtins.int]:
+        """
+        How many of them were broken.
+        """
+        return pulumi.get(self, "receive_errors")
+
+    @_builtins.property
+    @pulumi.getter(name="receivedBytes")
+    def received_bytes(self) -> Optional[_builtins.int]:
+        """
+        What the guest was sent. Unit: bytes.
+        """
+        return pulumi.get(self, "received_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="receivedPackets")
+    def received_packets(self) -> Optional[_builtins.int]:
+        """
+        In how many packets.
+        """
+        return pulumi.get(self, "received_packets")
+
+    @_builtins.property
+    @pulumi.getter(name="sendDrops")
+    def send_drops(self) -> Optional[_builtins.int]:
+        """
+        How many of them were dropped.
+        """
+        return pulumi.get(self, "send_drops")
+
+    @_builtins.property
+    @pulumi.getter(name="sendErrors")
+    def send_errors(self) -> Optional[_builtins.int]:
+        """
+        How many of them were broken.
+        """
+        return pulumi.get(self, "send_errors")
+
+    @_builtins.property
+    @pulumi.getter(name="sentBytes")
+    def sent_bytes(self) -> Optional[_builtins.int]:
+        """
+        What the guest has sent. Unit: bytes.
+        """
+        return pulumi.get(self, "sent_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="sentPackets")
+    def sent_packets(self) -> Optional[_builtins.int]:
+        """
+        In how many packets.
+        """
+        return pulumi.get(self, "sent_packets")
+
 
 @pulumi.output_type
 class InstanceNic(dict):
     """
     A network card. Its order in the list never matters.
     """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "deviceMode":
+            suggest = "device_mode"
+        elif key == "virtualPort":
+            suggest = "virtual_port"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceNic. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceNic.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceNic.__key_warning(key)
+        return super().get(key, default)
+
     def __init__(__self__, *,
                  name: _builtins.str,
                  address: Optional[_builtins.str] = None,
+                 bridge: Optional[_builtins.str] = None,
+                 device: Optional[_builtins.str] = None,
+                 device_mode: Optional[_builtins.str] = None,
+                 firewall: Optional[_builtins.str] = None,
                  hostname: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
-                 network: Optional[_builtins.str] = None):
+                 network: Optional[_builtins.str] = None,
+                 trunk: Optional[Sequence[_builtins.int]] = None,
+                 virtual_port: Optional[_builtins.str] = None,
+                 vlan: Optional[_builtins.int] = None):
         """
         A network card. Its order in the list never matters.
 
         :param _builtins.str name: A short name that stays with the card.
         :param _builtins.str address: An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
+        :param _builtins.str bridge: A bridge of the node instead of a network, by the bridge's name.
+        :param _builtins.str device: An interface of the node instead of a network, by its name: the card is one more on its wire (macvtap). The guest and the node itself do not reach each other by it.
+        :param Union[_builtins.str, 'NetworkDeviceMode'] device_mode: How it is on `device`: bridge (by default), with the other guests there; vepa, by the switch outside; private, without them; passthrough, with the interface for itself.
+        :param _builtins.str firewall: The firewall for what goes through the card, by id or name, from before the guest starts. libvirt filters no card with user-mode networking.
         :param _builtins.str hostname: The host name that goes with the address: the network's DNS knows it, and its DHCP tells it to the guest. Format: DNS name like lab.example.
         :param _builtins.str mac: Its MAC address; chosen when left out. Format: MAC address like 52:54:00:12:34:56.
         :param Union[_builtins.str, 'InstanceNicModel'] model: The hardware that the guest sees; a running guest takes a new e1000 or rtl8139 only cold. Default: `virtio`.
-        :param _builtins.str network: The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
+        :param _builtins.str network: The network, by id or name. Without one, and without a bridge or device, the card has user-mode networking: a way out, no way in.
+        :param Sequence[_builtins.int] trunk: VLANs that it has with their tags, on a bridge of Open vSwitch.
+        :param Union[_builtins.str, 'NetworkVirtualPort'] virtual_port: What kind of bridge `bridge` is, where that is no bridge of the kernel's.
+        :param _builtins.int vlan: Its VLAN, where it is on `bridge` (of Open vSwitch, with libvirt 11.0 also one of the kernel's) or on `device` in passthrough; a network says its own. Beside `trunk`, the one of frames without a tag.
         """
         pulumi.set(__self__, "name", name)
         if address is not None:
             pulumi.set(__self__, "address", address)
+        if bridge is not None:
+            pulumi.set(__self__, "bridge", bridge)
+        if device is not None:
+            pulumi.set(__self__, "device", device)
+        if device_mode is not None:
+            pulumi.set(__self__, "device_mode", device_mode)
+        if firewall is not None:
+            pulumi.set(__self__, "firewall", firewall)
         if hostname is not None:
             pulumi.set(__self__, "hostname", hostname)
         if mac is not None:
@@ -673,6 +2103,12 @@ class InstanceNic(dict):
             pulumi.set(__self__, "model", model)
         if network is not None:
             pulumi.set(__self__, "network", network)
+        if trunk is not None:
+            pulumi.set(__self__, "trunk", trunk)
+        if virtual_port is not None:
+            pulumi.set(__self__, "virtual_port", virtual_port)
+        if vlan is not None:
+            pulumi.set(__self__, "vlan", vlan)
 
     @_builtins.property
     @pulumi.getter
@@ -689,6 +2125,38 @@ class InstanceNic(dict):
         An IPv4 address that the network's DHCP keeps for the card, from before the instance starts until it is deleted. Format: IP address.
         """
         return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def bridge(self) -> Optional[_builtins.str]:
+        """
+        A bridge of the node instead of a network, by the bridge's name.
+        """
+        return pulumi.get(self, "bridge")
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> Optional[_builtins.str]:
+        """
+        An interface of the node instead of a network, by its name: the card is one more on its wire (macvtap). The guest and the node itself do not reach each other by it.
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter(name="deviceMode")
+    def device_mode(self) -> Optional[_builtins.str]:
+        """
+        How it is on `device`: bridge (by default), with the other guests there; vepa, by the switch outside; private, without them; passthrough, with the interface for itself.
+        """
+        return pulumi.get(self, "device_mode")
+
+    @_builtins.property
+    @pulumi.getter
+    def firewall(self) -> Optional[_builtins.str]:
+        """
+        The firewall for what goes through the card, by id or name, from before the guest starts. libvirt filters no card with user-mode networking.
+        """
+        return pulumi.get(self, "firewall")
 
     @_builtins.property
     @pulumi.getter
@@ -718,9 +2186,69 @@ class InstanceNic(dict):
     @pulumi.getter
     def network(self) -> Optional[_builtins.str]:
         """
-        The network, by id or name. Without one the card has user-mode networking: a way out, no way in.
+        The network, by id or name. Without one, and without a bridge or device, the card has user-mode networking: a way out, no way in.
         """
         return pulumi.get(self, "network")
+
+    @_builtins.property
+    @pulumi.getter
+    def trunk(self) -> Optional[Sequence[_builtins.int]]:
+        """
+        VLANs that it has with their tags, on a bridge of Open vSwitch.
+        """
+        return pulumi.get(self, "trunk")
+
+    @_builtins.property
+    @pulumi.getter(name="virtualPort")
+    def virtual_port(self) -> Optional[_builtins.str]:
+        """
+        What kind of bridge `bridge` is, where that is no bridge of the kernel's.
+        """
+        return pulumi.get(self, "virtual_port")
+
+    @_builtins.property
+    @pulumi.getter
+    def vlan(self) -> Optional[_builtins.int]:
+        """
+        Its VLAN, where it is on `bridge` (of Open vSwitch, with libvirt 11.0 also one of the kernel's) or on `device` in passthrough; a network says its own. Beside `trunk`, the one of frames without a tag.
+        """
+        return pulumi.get(self, "vlan")
+
+
+@pulumi.output_type
+class InstanceRng(dict):
+    """
+    Where the guest's random numbers come from.
+    """
+    def __init__(__self__, *,
+                 rate: Optional[_builtins.int] = None,
+                 source: Optional[_builtins.str] = None):
+        """
+        Where the guest's random numbers come from.
+
+        :param _builtins.int rate: The most that it takes from there, in bytes per second.
+        :param Union[_builtins.str, 'InstanceRngSource'] source: A device of the node. Default: `/dev/urandom`.
+        """
+        if rate is not None:
+            pulumi.set(__self__, "rate", rate)
+        if source is not None:
+            pulumi.set(__self__, "source", source)
+
+    @_builtins.property
+    @pulumi.getter
+    def rate(self) -> Optional[_builtins.int]:
+        """
+        The most that it takes from there, in bytes per second.
+        """
+        return pulumi.get(self, "rate")
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> Optional[_builtins.str]:
+        """
+        A device of the node. Default: `/dev/urandom`.
+        """
+        return pulumi.get(self, "source")
 
 
 @pulumi.output_type
@@ -733,6 +2261,8 @@ class InstanceRootDisk(dict):
         suggest = None
         if key == "deleteWithInstance":
             suggest = "delete_with_instance"
+        elif key == "detectZeroes":
+            suggest = "detect_zeroes"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in InstanceRootDisk. Access the value via the '{suggest}' property getter instead.")
@@ -746,38 +2276,86 @@ class InstanceRootDisk(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
+                 bandwidth: Optional['outputs.InstanceRootDiskDiskBandwidth'] = None,
                  bus: Optional[_builtins.str] = None,
+                 cache: Optional[_builtins.str] = None,
                  delete_with_instance: Optional[_builtins.bool] = None,
+                 detect_zeroes: Optional[_builtins.str] = None,
+                 discard: Optional[_builtins.str] = None,
                  format: Optional[_builtins.str] = None,
+                 io: Optional[_builtins.str] = None,
+                 iops: Optional['outputs.InstanceRootDiskDiskIops'] = None,
                  pool: Optional[_builtins.str] = None,
-                 size: Optional[_builtins.str] = None):
+                 serial: Optional[_builtins.str] = None,
+                 size: Optional[_builtins.str] = None,
+                 wwn: Optional[_builtins.str] = None):
         """
         The disk that the instance boots from. It belongs to the instance and goes with it.
 
-        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        :param 'InstanceRootDiskDiskBandwidth' bandwidth: Limits of its bytes per second, changed live.
+        :param Union[_builtins.str, 'InstanceRootDiskBus'] bus: How the guest sees it: virtio, by default, or sata, scsi (virtio-scsi) or usb for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskCache'] cache: How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
         :param _builtins.bool delete_with_instance: Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
+        :param Union[_builtins.str, 'InstanceRootDiskDetectZeroes'] detect_zeroes: Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        :param Union[_builtins.str, 'InstanceRootDiskDiscard'] discard: What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
         :param Union[_builtins.str, 'VolumeFormat'] format: qcow2, by default, stores only what differs from the template. raw is quickest, and a full copy of the template. A change replaces the resource.
+        :param Union[_builtins.str, 'InstanceRootDiskIo'] io: How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        :param 'InstanceRootDiskDiskIops' iops: Limits of its requests per second, changed live.
         :param _builtins.str pool: The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
+        :param _builtins.str serial: The serial number that the guest sees; by default none. A change takes effect at the next boot.
         :param _builtins.str size: Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
+        :param _builtins.str wwn: The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
         """
+        if bandwidth is not None:
+            pulumi.set(__self__, "bandwidth", bandwidth)
         if bus is not None:
             pulumi.set(__self__, "bus", bus)
+        if cache is not None:
+            pulumi.set(__self__, "cache", cache)
         if delete_with_instance is not None:
             pulumi.set(__self__, "delete_with_instance", delete_with_instance)
+        if detect_zeroes is not None:
+            pulumi.set(__self__, "detect_zeroes", detect_zeroes)
+        if discard is not None:
+            pulumi.set(__self__, "discard", discard)
         if format is not None:
             pulumi.set(__self__, "format", format)
+        if io is not None:
+            pulumi.set(__self__, "io", io)
+        if iops is not None:
+            pulumi.set(__self__, "iops", iops)
         if pool is not None:
             pulumi.set(__self__, "pool", pool)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
         if size is not None:
             pulumi.set(__self__, "size", size)
+        if wwn is not None:
+            pulumi.set(__self__, "wwn", wwn)
+
+    @_builtins.property
+    @pulumi.getter
+    def bandwidth(self) -> Optional['outputs.InstanceRootDiskDiskBandwidth']:
+        """
+        Limits of its bytes per second, changed live.
+        """
+        return pulumi.get(self, "bandwidth")
 
     @_builtins.property
     @pulumi.getter
     def bus(self) -> Optional[_builtins.str]:
         """
-        How the guest sees it: virtio, by default, or sata or scsi (virtio-scsi) for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
+        How the guest sees it: virtio, by default, or sata, scsi (virtio-scsi) or usb for a system without virtio's driver. The cloud-init disk is a CD on the same bus then. A change takes effect at the next boot.
         """
         return pulumi.get(self, "bus")
+
+    @_builtins.property
+    @pulumi.getter
+    def cache(self) -> Optional[_builtins.str]:
+        """
+        How the node caches it. none and directsync pass the node's memory by; unsafe loses what was written when the node fails. By default libvirt's choice, writeback. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "cache")
 
     @_builtins.property
     @pulumi.getter(name="deleteWithInstance")
@@ -786,6 +2364,22 @@ class InstanceRootDisk(dict):
         Whether the root disk of an instance that was imported is deleted with it. That of one that was made here always is. Default: `false`.
         """
         return pulumi.get(self, "delete_with_instance")
+
+    @_builtins.property
+    @pulumi.getter(name="detectZeroes")
+    def detect_zeroes(self) -> Optional[_builtins.str]:
+        """
+        Whether zeroes that the guest writes take no room: on writes them as such, unmap gives the room back where discard is unmap. It costs CPU time. By default off. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "detect_zeroes")
+
+    @_builtins.property
+    @pulumi.getter
+    def discard(self) -> Optional[_builtins.str]:
+        """
+        What becomes of room that the guest trims: unmap gives it back to the storage pool, ignore keeps it. By default unmap for a disk that is new and written to; then it stays. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "discard")
 
     @_builtins.property
     @pulumi.getter
@@ -797,6 +2391,22 @@ class InstanceRootDisk(dict):
 
     @_builtins.property
     @pulumi.getter
+    def io(self) -> Optional[_builtins.str]:
+        """
+        How QEMU reads and writes it. native needs cache none or directsync. By default QEMU's choice. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "io")
+
+    @_builtins.property
+    @pulumi.getter
+    def iops(self) -> Optional['outputs.InstanceRootDiskDiskIops']:
+        """
+        Limits of its requests per second, changed live.
+        """
+        return pulumi.get(self, "iops")
+
+    @_builtins.property
+    @pulumi.getter
     def pool(self) -> Optional[_builtins.str]:
         """
         The storage pool that holds it, by id or name; by default the template's. A change replaces the resource.
@@ -805,11 +2415,702 @@ class InstanceRootDisk(dict):
 
     @_builtins.property
     @pulumi.getter
+    def serial(self) -> Optional[_builtins.str]:
+        """
+        The serial number that the guest sees; by default none. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "serial")
+
+    @_builtins.property
+    @pulumi.getter
     def size(self) -> Optional[_builtins.str]:
         """
         Its size; by default the template's. It can grow, also while the guest runs, never shrink. Format: size with a unit, like 512MiB or 20GiB.
         """
         return pulumi.get(self, "size")
+
+    @_builtins.property
+    @pulumi.getter
+    def wwn(self) -> Optional[_builtins.str]:
+        """
+        The world wide name by which the guest finds it, as /dev/disk/by-id/wwn-0xWWN; on scsi alone. Format: world wide name like 5000c50015ea71ac. A change takes effect at the next boot.
+        """
+        return pulumi.get(self, "wwn")
+
+
+@pulumi.output_type
+class InstanceRootDiskDiskBandwidth(dict):
+    """
+    Limits of a disk's bytes per second. `total` counts reads and writes together.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "readMax":
+            suggest = "read_max"
+        elif key == "totalMax":
+            suggest = "total_max"
+        elif key == "writeMax":
+            suggest = "write_max"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceRootDiskDiskBandwidth. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceRootDiskDiskBandwidth.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceRootDiskDiskBandwidth.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 read: Optional[_builtins.str] = None,
+                 read_max: Optional[_builtins.str] = None,
+                 total: Optional[_builtins.str] = None,
+                 total_max: Optional[_builtins.str] = None,
+                 write: Optional[_builtins.str] = None,
+                 write_max: Optional[_builtins.str] = None):
+        """
+        Limits of a disk's bytes per second. `total` counts reads and writes together.
+
+        :param _builtins.str read: Of reads. Format: size per second with a unit, like 50MiB.
+        :param _builtins.str read_max: Of reads, for a second. Format: size per second with a unit, like 50MiB.
+        :param _builtins.str total: Of both. Format: size per second with a unit, like 50MiB.
+        :param _builtins.str total_max: Of both, for a second. Format: size per second with a unit, like 50MiB.
+        :param _builtins.str write: Of writes. Format: size per second with a unit, like 50MiB.
+        :param _builtins.str write_max: Of writes, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        if read is not None:
+            pulumi.set(__self__, "read", read)
+        if read_max is not None:
+            pulumi.set(__self__, "read_max", read_max)
+        if total is not None:
+            pulumi.set(__self__, "total", total)
+        if total_max is not None:
+            pulumi.set(__self__, "total_max", total_max)
+        if write is not None:
+            pulumi.set(__self__, "write", write)
+        if write_max is not None:
+            pulumi.set(__self__, "write_max", write_max)
+
+    @_builtins.property
+    @pulumi.getter
+    def read(self) -> Optional[_builtins.str]:
+        """
+        Of reads. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "read")
+
+    @_builtins.property
+    @pulumi.getter(name="readMax")
+    def read_max(self) -> Optional[_builtins.str]:
+        """
+        Of reads, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "read_max")
+
+    @_builtins.property
+    @pulumi.getter
+    def total(self) -> Optional[_builtins.str]:
+        """
+        Of both. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "total")
+
+    @_builtins.property
+    @pulumi.getter(name="totalMax")
+    def total_max(self) -> Optional[_builtins.str]:
+        """
+        Of both, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "total_max")
+
+    @_builtins.property
+    @pulumi.getter
+    def write(self) -> Optional[_builtins.str]:
+        """
+        Of writes. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "write")
+
+    @_builtins.property
+    @pulumi.getter(name="writeMax")
+    def write_max(self) -> Optional[_builtins.str]:
+        """
+        Of writes, for a second. Format: size per second with a unit, like 50MiB.
+        """
+        return pulumi.get(self, "write_max")
+
+
+@pulumi.output_type
+class InstanceRootDiskDiskIops(dict):
+    """
+    Limits of a disk's requests per second. `total` counts reads and writes together.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "readMax":
+            suggest = "read_max"
+        elif key == "totalMax":
+            suggest = "total_max"
+        elif key == "writeMax":
+            suggest = "write_max"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceRootDiskDiskIops. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceRootDiskDiskIops.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceRootDiskDiskIops.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 read: Optional[_builtins.int] = None,
+                 read_max: Optional[_builtins.int] = None,
+                 total: Optional[_builtins.int] = None,
+                 total_max: Optional[_builtins.int] = None,
+                 write: Optional[_builtins.int] = None,
+                 write_max: Optional[_builtins.int] = None):
+        """
+        Limits of a disk's requests per second. `total` counts reads and writes together.
+
+        :param _builtins.int read: Of reads.
+        :param _builtins.int read_max: Of reads, for a second.
+        :param _builtins.int total: Of both.
+        :param _builtins.int total_max: Of both, for a second.
+        :param _builtins.int write: Of writes.
+        :param _builtins.int write_max: Of writes, for a second.
+        """
+        if read is not None:
+            pulumi.set(__self__, "read", read)
+        if read_max is not None:
+            pulumi.set(__self__, "read_max", read_max)
+        if total is not None:
+            pulumi.set(__self__, "total", total)
+        if total_max is not None:
+            pulumi.set(__self__, "total_max", total_max)
+        if write is not None:
+            pulumi.set(__self__, "write", write)
+        if write_max is not None:
+            pulumi.set(__self__, "write_max", write_max)
+
+    @_builtins.property
+    @pulumi.getter
+    def read(self) -> Optional[_builtins.int]:
+        """
+        Of reads.
+        """
+        return pulumi.get(self, "read")
+
+    @_builtins.property
+    @pulumi.getter(name="readMax")
+    def read_max(self) -> Optional[_builtins.int]:
+        """
+        Of reads, for a second.
+        """
+        return pulumi.get(self, "read_max")
+
+    @_builtins.property
+    @pulumi.getter
+    def total(self) -> Optional[_builtins.int]:
+        """
+        Of both.
+        """
+        return pulumi.get(self, "total")
+
+    @_builtins.property
+    @pulumi.getter(name="totalMax")
+    def total_max(self) -> Optional[_builtins.int]:
+        """
+        Of both, for a second.
+        """
+        return pulumi.get(self, "total_max")
+
+    @_builtins.property
+    @pulumi.getter
+    def write(self) -> Optional[_builtins.int]:
+        """
+        Of writes.
+        """
+        return pulumi.get(self, "write")
+
+    @_builtins.property
+    @pulumi.getter(name="writeMax")
+    def write_max(self) -> Optional[_builtins.int]:
+        """
+        Of writes, for a second.
+        """
+        return pulumi.get(self, "write_max")
+
+
+@pulumi.output_type
+class InstanceSmbios(dict):
+    """
+    What the firmware's tables say of the machine.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "oemStrings":
+            suggest = "oem_strings"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in InstanceSmbios. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        InstanceSmbios.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        InstanceSmbios.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 baseboard: Optional['outputs.InstanceSmbiosSmbiosBoard'] = None,
+                 chassis: Optional['outputs.InstanceSmbiosSmbiosChassis'] = None,
+                 oem_strings: Optional[Sequence[_builtins.str]] = None,
+                 system: Optional['outputs.InstanceSmbiosSmbiosSystem'] = None):
+        """
+        What the firmware's tables say of the machine.
+
+        :param 'InstanceSmbiosSmbiosBoard' baseboard: The board.
+        :param 'InstanceSmbiosSmbiosChassis' chassis: The chassis.
+        :param Sequence[_builtins.str] oem_strings: Free texts, which programs in the guest read.
+        :param 'InstanceSmbiosSmbiosSystem' system: The system; its uuid is the instance's.
+        """
+        if baseboard is not None:
+            pulumi.set(__self__, "baseboard", baseboard)
+        if chassis is not None:
+            pulumi.set(__self__, "chassis", chassis)
+        if oem_strings is not None:
+            pulumi.set(__self__, "oem_strings", oem_strings)
+        if system is not None:
+            pulumi.set(__self__, "system", system)
+
+    @_builtins.property
+    @pulumi.getter
+    def baseboard(self) -> Optional['outputs.InstanceSmbiosSmbiosBoard']:
+        """
+        The board.
+        """
+        return pulumi.get(self, "baseboard")
+
+    @_builtins.property
+    @pulumi.getter
+    def chassis(self) -> Optional['outputs.InstanceSmbiosSmbiosChassis']:
+        """
+        The chassis.
+        """
+        return pulumi.get(self, "chassis")
+
+    @_builtins.property
+    @pulumi.getter(name="oemStrings")
+    def oem_strings(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Free texts, which programs in the guest read.
+        """
+        return pulumi.get(self, "oem_strings")
+
+    @_builtins.property
+    @pulumi.getter
+    def system(self) -> Optional['outputs.InstanceSmbiosSmbiosSystem']:
+        """
+        The system; its uuid is the instance's.
+        """
+        return pulumi.get(self, "system")
+
+
+@pulumi.output_type
+class InstanceSmbiosSmbiosBoard(dict):
+    """
+    What the table of the board says.
+    """
+    def __init__(__self__, *,
+                 asset: Optional[_builtins.str] = None,
+                 location: Optional[_builtins.str] = None,
+                 manufacturer: Optional[_builtins.str] = None,
+                 product: Optional[_builtins.str] = None,
+                 serial: Optional[_builtins.str] = None,
+                 version: Optional[_builtins.str] = None):
+        """
+        What the table of the board says.
+
+        :param _builtins.str asset: The asset tag.
+        :param _builtins.str location: Where it is in the chassis.
+        :param _builtins.str manufacturer: The manufacturer.
+        :param _builtins.str product: The product's name.
+        :param _builtins.str serial: The serial number.
+        :param _builtins.str version: The version.
+        """
+        if asset is not None:
+            pulumi.set(__self__, "asset", asset)
+        if location is not None:
+            pulumi.set(__self__, "location", location)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if product is not None:
+            pulumi.set(__self__, "product", product)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def asset(self) -> Optional[_builtins.str]:
+        """
+        The asset tag.
+        """
+        return pulumi.get(self, "asset")
+
+    @_builtins.property
+    @pulumi.getter
+    def location(self) -> Optional[_builtins.str]:
+        """
+        Where it is in the chassis.
+        """
+        return pulumi.get(self, "location")
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> Optional[_builtins.str]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @_builtins.property
+    @pulumi.getter
+    def product(self) -> Optional[_builtins.str]:
+        """
+        The product's name.
+        """
+        return pulumi.get(self, "product")
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> Optional[_builtins.str]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> Optional[_builtins.str]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+
+@pulumi.output_type
+class InstanceSmbiosSmbiosChassis(dict):
+    """
+    What the table of the chassis says.
+    """
+    def __init__(__self__, *,
+                 asset: Optional[_builtins.str] = None,
+                 manufacturer: Optional[_builtins.str] = None,
+                 serial: Optional[_builtins.str] = None,
+                 sku: Optional[_builtins.str] = None,
+                 version: Optional[_builtins.str] = None):
+        """
+        What the table of the chassis says.
+
+        :param _builtins.str asset: The asset tag.
+        :param _builtins.str manufacturer: The manufacturer.
+        :param _builtins.str serial: The serial number.
+        :param _builtins.str sku: The stock keeping unit.
+        :param _builtins.str version: The version.
+        """
+        if asset is not None:
+            pulumi.set(__self__, "asset", asset)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if sku is not None:
+            pulumi.set(__self__, "sku", sku)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def asset(self) -> Optional[_builtins.str]:
+        """
+        The asset tag.
+        """
+        return pulumi.get(self, "asset")
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> Optional[_builtins.str]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> Optional[_builtins.str]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @_builtins.property
+    @pulumi.getter
+    def sku(self) -> Optional[_builtins.str]:
+        """
+        The stock keeping unit.
+        """
+        return pulumi.get(self, "sku")
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> Optional[_builtins.str]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+
+@pulumi.output_type
+class InstanceSmbiosSmbiosSystem(dict):
+    """
+    What the table of the system says.
+    """
+    def __init__(__self__, *,
+                 family: Optional[_builtins.str] = None,
+                 manufacturer: Optional[_builtins.str] = None,
+                 product: Optional[_builtins.str] = None,
+                 serial: Optional[_builtins.str] = None,
+                 sku: Optional[_builtins.str] = None,
+                 version: Optional[_builtins.str] = None):
+        """
+        What the table of the system says.
+
+        :param _builtins.str family: The family.
+        :param _builtins.str manufacturer: The manufacturer.
+        :param _builtins.str product: The product's name.
+        :param _builtins.str serial: The serial number.
+        :param _builtins.str sku: The stock keeping unit.
+        :param _builtins.str version: The version.
+        """
+        if family is not None:
+            pulumi.set(__self__, "family", family)
+        if manufacturer is not None:
+            pulumi.set(__self__, "manufacturer", manufacturer)
+        if product is not None:
+            pulumi.set(__self__, "product", product)
+        if serial is not None:
+            pulumi.set(__self__, "serial", serial)
+        if sku is not None:
+            pulumi.set(__self__, "sku", sku)
+        if version is not None:
+            pulumi.set(__self__, "version", version)
+
+    @_builtins.property
+    @pulumi.getter
+    def family(self) -> Optional[_builtins.str]:
+        """
+        The family.
+        """
+        return pulumi.get(self, "family")
+
+    @_builtins.property
+    @pulumi.getter
+    def manufacturer(self) -> Optional[_builtins.str]:
+        """
+        The manufacturer.
+        """
+        return pulumi.get(self, "manufacturer")
+
+    @_builtins.property
+    @pulumi.getter
+    def product(self) -> Optional[_builtins.str]:
+        """
+        The product's name.
+        """
+        return pulumi.get(self, "product")
+
+    @_builtins.property
+    @pulumi.getter
+    def serial(self) -> Optional[_builtins.str]:
+        """
+        The serial number.
+        """
+        return pulumi.get(self, "serial")
+
+    @_builtins.property
+    @pulumi.getter
+    def sku(self) -> Optional[_builtins.str]:
+        """
+        The stock keeping unit.
+        """
+        return pulumi.get(self, "sku")
+
+    @_builtins.property
+    @pulumi.getter
+    def version(self) -> Optional[_builtins.str]:
+        """
+        The version.
+        """
+        return pulumi.get(self, "version")
+
+
+@pulumi.output_type
+class InstanceTpm(dict):
+    """
+    A TPM 2.0.
+    """
+    def __init__(__self__, *,
+                 device: Optional[_builtins.str] = None,
+                 model: Optional[_builtins.str] = None,
+                 type: Optional[_builtins.str] = None):
+        """
+        A TPM 2.0.
+
+        :param _builtins.str device: The device that is passed through; /dev/tpm0 unless said. Format: absolute path on the node.
+        :param Union[_builtins.str, 'InstanceTpmModel'] model: What the guest sees. On ARM there is tpm-tis alone. Default: `tpm-crb`.
+        :param Union[_builtins.str, 'InstanceTpmType'] type: emulator (swtpm on the node, a TPM of its own), or passthrough: one of the node's. Default: `emulator`.
+        """
+        if device is not None:
+            pulumi.set(__self__, "device", device)
+        if model is not None:
+            pulumi.set(__self__, "model", model)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def device(self) -> Optional[_builtins.str]:
+        """
+        The device that is passed through; /dev/tpm0 unless said. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "device")
+
+    @_builtins.property
+    @pulumi.getter
+    def model(self) -> Optional[_builtins.str]:
+        """
+        What the guest sees. On ARM there is tpm-tis alone. Default: `tpm-crb`.
+        """
+        return pulumi.get(self, "model")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.str]:
+        """
+        emulator (swtpm on the node, a TPM of its own), or passthrough: one of the node's. Default: `emulator`.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class InstanceWatchdog(dict):
+    """
+    A watchdog, which acts once the guest does not reset its timer any more.
+    """
+    def __init__(__self__, *,
+                 action: Optional[_builtins.str] = None,
+                 model: Optional[_builtins.str] = None):
+        """
+        A watchdog, which acts once the guest does not reset its timer any more.
+
+        :param Union[_builtins.str, 'InstanceWatchdogAction'] action: What becomes of the guest. Default: `reset`.
+        :param Union[_builtins.str, 'InstanceWatchdogModel'] model: i6300esb (PCI), or ib700 (ISA, on x86 alone). Default: `i6300esb`.
+        """
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if model is not None:
+            pulumi.set(__self__, "model", model)
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> Optional[_builtins.str]:
+        """
+        What becomes of the guest. Default: `reset`.
+        """
+        return pulumi.get(self, "action")
+
+    @_builtins.property
+    @pulumi.getter
+    def model(self) -> Optional[_builtins.str]:
+        """
+        i6300esb (PCI), or ib700 (ISA, on x86 alone). Default: `i6300esb`.
+        """
+        return pulumi.get(self, "model")
+
+
+@pulumi.output_type
+class NetworkBoot(dict):
+    """
+    What guests are told that start from the network (PXE).
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "tftpRoot":
+            suggest = "tftp_root"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in NetworkBoot. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        NetworkBoot.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        NetworkBoot.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 file: _builtins.str,
+                 server: Optional[_builtins.str] = None,
+                 tftp_root: Optional[_builtins.str] = None):
+        """
+        What guests are told that start from the network (PXE).
+
+        :param _builtins.str file: What they load first, as the TFTP server knows it.
+        :param _builtins.str server: The TFTP server; by default the node, which serves `tftpRoot`. Format: IP address.
+        :param _builtins.str tftp_root: A folder of the node, whose files the network hands out by TFTP. Format: absolute path on the node.
+        """
+        pulumi.set(__self__, "file", file)
+        if server is not None:
+            pulumi.set(__self__, "server", server)
+        if tftp_root is not None:
+            pulumi.set(__self__, "tftp_root", tftp_root)
+
+    @_builtins.property
+    @pulumi.getter
+    def file(self) -> _builtins.str:
+        """
+        What they load first, as the TFTP server knows it.
+        """
+        return pulumi.get(self, "file")
+
+    @_builtins.property
+    @pulumi.getter
+    def server(self) -> Optional[_builtins.str]:
+        """
+        The TFTP server; by default the node, which serves `tftpRoot`. Format: IP address.
+        """
+        return pulumi.get(self, "server")
+
+    @_builtins.property
+    @pulumi.getter(name="tftpRoot")
+    def tftp_root(self) -> Optional[_builtins.str]:
+        """
+        A folder of the node, whose files the network hands out by TFTP. Format: absolute path on the node.
+        """
+        return pulumi.get(self, "tftp_root")
 
 
 @pulumi.output_type
@@ -890,6 +3191,285 @@ class NetworkDhcp(dict):
 
 
 @pulumi.output_type
+class NetworkDns(dict):
+    """
+    The network's own DNS server.
+    """
+    def __init__(__self__, *,
+                 enabled: Optional[_builtins.bool] = None,
+                 forwarders: Optional[Sequence[_builtins.str]] = None,
+                 hosts: Optional[Sequence['outputs.NetworkDnsDnsHost']] = None,
+                 srv: Optional[Sequence['outputs.NetworkDnsDnsService']] = None,
+                 txt: Optional[Sequence['outputs.NetworkDnsDnsText']] = None,
+                 zones: Optional[Sequence['outputs.NetworkDnsDnsZone']] = None):
+        """
+        The network's own DNS server.
+
+        :param _builtins.bool enabled: Whether the network answers names at all. Default: `true`. A change restarts the network.
+        :param Sequence[_builtins.str] forwarders: The servers that are asked for all other names; by default those that the node asks. Format: IP address. A change restarts the network.
+        :param Sequence['NetworkDnsDnsHost'] hosts: Addresses and their names.
+        :param Sequence['NetworkDnsDnsService'] srv: SRV records: where services are.
+        :param Sequence['NetworkDnsDnsText'] txt: TXT records.
+        :param Sequence['NetworkDnsDnsZone'] zones: Domains that other servers are asked about. A change restarts the network.
+        """
+        if enabled is not None:
+            pulumi.set(__self__, "enabled", enabled)
+        if forwarders is not None:
+            pulumi.set(__self__, "forwarders", forwarders)
+        if hosts is not None:
+            pulumi.set(__self__, "hosts", hosts)
+        if srv is not None:
+            pulumi.set(__self__, "srv", srv)
+        if txt is not None:
+            pulumi.set(__self__, "txt", txt)
+        if zones is not None:
+            pulumi.set(__self__, "zones", zones)
+
+    @_builtins.property
+    @pulumi.getter
+    def enabled(self) -> Optional[_builtins.bool]:
+        """
+        Whether the network answers names at all. Default: `true`. A change restarts the network.
+        """
+        return pulumi.get(self, "enabled")
+
+    @_builtins.property
+    @pulumi.getter
+    def forwarders(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        The servers that are asked for all other names; by default those that the node asks. Format: IP address. A change restarts the network.
+        """
+        return pulumi.get(self, "forwarders")
+
+    @_builtins.property
+    @pulumi.getter
+    def hosts(self) -> Optional[Sequence['outputs.NetworkDnsDnsHost']]:
+        """
+        Addresses and their names.
+        """
+        return pulumi.get(self, "hosts")
+
+    @_builtins.property
+    @pulumi.getter
+    def srv(self) -> Optional[Sequence['outputs.NetworkDnsDnsService']]:
+        """
+        SRV records: where services are.
+        """
+        return pulumi.get(self, "srv")
+
+    @_builtins.property
+    @pulumi.getter
+    def txt(self) -> Optional[Sequence['outputs.NetworkDnsDnsText']]:
+        """
+        TXT records.
+        """
+        return pulumi.get(self, "txt")
+
+    @_builtins.property
+    @pulumi.getter
+    def zones(self) -> Optional[Sequence['outputs.NetworkDnsDnsZone']]:
+        """
+        Domains that other servers are asked about. A change restarts the network.
+        """
+        return pulumi.get(self, "zones")
+
+
+@pulumi.output_type
+class NetworkDnsDnsHost(dict):
+    """
+    An address and its names. Its order in the list never matters.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 names: Sequence[_builtins.str]):
+        """
+        An address and its names. Its order in the list never matters.
+
+        :param _builtins.str address: The address, which stands in the list once. Format: IP address.
+        :param Sequence[_builtins.str] names: The names that lead to it, first the one that it has. Format: DNS name like lab.example.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "names", names)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The address, which stands in the list once. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def names(self) -> Sequence[_builtins.str]:
+        """
+        The names that lead to it, first the one that it has. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "names")
+
+
+@pulumi.output_type
+class NetworkDnsDnsService(dict):
+    """
+    SRV records of one name: the hosts that offer a service.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 targets: Sequence['outputs.NetworkDnsDnsServiceDnsTarget']):
+        """
+        SRV records of one name: the hosts that offer a service.
+
+        :param _builtins.str name: The service and its protocol; without a domain behind them they are of the network's own. Format: service like _ldap._tcp or _ldap._tcp.lab.example.
+        :param Sequence['NetworkDnsDnsServiceDnsTarget'] targets: The hosts that offer it.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "targets", targets)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The service and its protocol; without a domain behind them they are of the network's own. Format: service like _ldap._tcp or _ldap._tcp.lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> Sequence['outputs.NetworkDnsDnsServiceDnsTarget']:
+        """
+        The hosts that offer it.
+        """
+        return pulumi.get(self, "targets")
+
+
+@pulumi.output_type
+class NetworkDnsDnsServiceDnsTarget(dict):
+    """
+    Where a service is.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 port: _builtins.int,
+                 priority: Optional[_builtins.int] = None,
+                 weight: Optional[_builtins.int] = None):
+        """
+        Where a service is.
+
+        :param _builtins.str name: The name of the host. Format: DNS name like lab.example.
+        :param _builtins.int port: The port there.
+        :param _builtins.int priority: The host with the lowest one is asked first. Default: `0`.
+        :param _builtins.int weight: The share that a host gets among those of one priority. Default: `0`.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "port", port)
+        if priority is not None:
+            pulumi.set(__self__, "priority", priority)
+        if weight is not None:
+            pulumi.set(__self__, "weight", weight)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name of the host. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> _builtins.int:
+        """
+        The port there.
+        """
+        return pulumi.get(self, "port")
+
+    @_builtins.property
+    @pulumi.getter
+    def priority(self) -> Optional[_builtins.int]:
+        """
+        The host with the lowest one is asked first. Default: `0`.
+        """
+        return pulumi.get(self, "priority")
+
+    @_builtins.property
+    @pulumi.getter
+    def weight(self) -> Optional[_builtins.int]:
+        """
+        The share that a host gets among those of one priority. Default: `0`.
+        """
+        return pulumi.get(self, "weight")
+
+
+@pulumi.output_type
+class NetworkDnsDnsText(dict):
+    """
+    A TXT record.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 value: _builtins.str):
+        """
+        A TXT record.
+
+        :param _builtins.str name: The name of the record.
+        :param _builtins.str value: Its text.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "value", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name of the record.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def value(self) -> _builtins.str:
+        """
+        Its text.
+        """
+        return pulumi.get(self, "value")
+
+
+@pulumi.output_type
+class NetworkDnsDnsZone(dict):
+    """
+    A domain that other servers are asked about than about the rest.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 forwarders: Optional[Sequence[_builtins.str]] = None):
+        """
+        A domain that other servers are asked about than about the rest.
+
+        :param _builtins.str name: The domain. Format: DNS name like lab.example.
+        :param Sequence[_builtins.str] forwarders: The servers that are asked; when left out those that the node itself asks. Format: IP address.
+        """
+        pulumi.set(__self__, "name", name)
+        if forwarders is not None:
+            pulumi.set(__self__, "forwarders", forwarders)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The domain. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def forwarders(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        The servers that are asked; when left out those that the node itself asks. Format: IP address.
+        """
+        return pulumi.get(self, "forwarders")
+
+
+@pulumi.output_type
 class NetworkIpv6(dict):
     """
     The network's IPv6 range. The node announces it, and guests make their addresses in it.
@@ -897,19 +3477,23 @@ class NetworkIpv6(dict):
     def __init__(__self__, *,
                  cidr: _builtins.str,
                  dhcp: Optional['outputs.NetworkDhcp'] = None,
-                 gateway: Optional[_builtins.str] = None):
+                 gateway: Optional[_builtins.str] = None,
+                 reservations: Optional[Sequence['outputs.NetworkIpv6Ipv6Reservation']] = None):
         """
         The network's IPv6 range. The node announces it, and guests make their addresses in it.
 
         :param _builtins.str cidr: The IPv6 range: a /64, so that guests can make their own addresses. Format: CIDR like 192.168.50.0/24.
         :param 'NetworkDhcp' dhcp: Address assignment by DHCPv6; by default off.
         :param _builtins.str gateway: The node's address in it; by default the first of the CIDR. Format: IP address.
+        :param Sequence['NetworkIpv6Ipv6Reservation'] reservations: Addresses that DHCPv6 keeps for guests that ask it.
         """
         pulumi.set(__self__, "cidr", cidr)
         if dhcp is not None:
             pulumi.set(__self__, "dhcp", dhcp)
         if gateway is not None:
             pulumi.set(__self__, "gateway", gateway)
+        if reservations is not None:
+            pulumi.set(__self__, "reservations", reservations)
 
     @_builtins.property
     @pulumi.getter
@@ -935,6 +3519,60 @@ class NetworkIpv6(dict):
         """
         return pulumi.get(self, "gateway")
 
+    @_builtins.property
+    @pulumi.getter
+    def reservations(self) -> Optional[Sequence['outputs.NetworkIpv6Ipv6Reservation']]:
+        """
+        Addresses that DHCPv6 keeps for guests that ask it.
+        """
+        return pulumi.get(self, "reservations")
+
+
+@pulumi.output_type
+class NetworkIpv6Ipv6Reservation(dict):
+    """
+    An IPv6 address that is kept for one guest. Its order in the list never matters.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 name: _builtins.str,
+                 duid: Optional[_builtins.str] = None):
+        """
+        An IPv6 address that is kept for one guest. Its order in the list never matters.
+
+        :param _builtins.str address: The IPv6 address, inside of the CIDR. Format: IP address.
+        :param _builtins.str name: The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        :param _builtins.str duid: What the guest's DHCPv6 client calls itself; by default it is known by the host name that it gives. DHCPv6 knows no MAC addresses.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "name", name)
+        if duid is not None:
+            pulumi.set(__self__, "duid", duid)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The IPv6 address, inside of the CIDR. Format: IP address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def duid(self) -> Optional[_builtins.str]:
+        """
+        What the guest's DHCPv6 client calls itself; by default it is known by the host name that it gives. DHCPv6 knows no MAC addresses.
+        """
+        return pulumi.get(self, "duid")
+
 
 @pulumi.output_type
 class NetworkItem(dict):
@@ -957,7 +3595,7 @@ class NetworkItem(dict):
         :param _builtins.str bridge: With details: the bridge interface on the node.
         :param _builtins.str cidr: With details: its IPv4 range, else that of IPv6.
         :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
-        :param _builtins.str mode: With details: nat, route, isolated, bridge, or another's.
+        :param _builtins.str mode: With details: nat, route, isolated, bridge, macvtap, hostdev, or another's.
         :param _builtins.str state: Whether it runs: active or inactive.
         """
         pulumi.set(__self__, "id", id)
@@ -1017,7 +3655,7 @@ class NetworkItem(dict):
     @pulumi.getter
     def mode(self) -> Optional[_builtins.str]:
         """
-        With details: nat, route, isolated, bridge, or another's.
+        With details: nat, route, isolated, bridge, macvtap, hostdev, or another's.
         """
         return pulumi.get(self, "mode")
 
@@ -1089,6 +3727,121 @@ class NetworkLease(dict):
 
 
 @pulumi.output_type
+class NetworkPortForward(dict):
+    """
+    A port of the node that leads to a guest. Its order in the list never matters.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "hostAddress":
+            suggest = "host_address"
+        elif key == "hostPort":
+            suggest = "host_port"
+        elif key == "hostPorts":
+            suggest = "host_ports"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in NetworkPortForward. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        NetworkPortForward.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        NetworkPortForward.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 to: _builtins.str,
+                 host_address: Optional[_builtins.str] = None,
+                 host_port: Optional[_builtins.int] = None,
+                 host_ports: Optional[_builtins.str] = None,
+                 port: Optional[_builtins.int] = None,
+                 protocol: Optional[_builtins.str] = None):
+        """
+        A port of the node that leads to a guest. Its order in the list never matters.
+
+        :param _builtins.str name: A short name that stays with the forward.
+        :param _builtins.str to: The address of the guest, inside of the network: one that its card keeps (`nics[].address`), or the name of one of the network's own `reservations`. Format: IP address, or the name of a reservation of the network.
+        :param _builtins.str host_address: The address of the node that it listens on; by default every one but the loopback. Format: IP address.
+        :param _builtins.int host_port: The port of the node.
+        :param _builtins.str host_ports: Several ports of the node instead, which lead to the same ports of the guest. Format: range of ports like 8000-8010.
+        :param _builtins.int port: The port of the guest; by default the one of the node.
+        :param Union[_builtins.str, 'NetworkPortForwardProtocol'] protocol: What is forwarded. Default: `tcp`.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "to", to)
+        if host_address is not None:
+            pulumi.set(__self__, "host_address", host_address)
+        if host_port is not None:
+            pulumi.set(__self__, "host_port", host_port)
+        if host_ports is not None:
+            pulumi.set(__self__, "host_ports", host_ports)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if protocol is not None:
+            pulumi.set(__self__, "protocol", protocol)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        A short name that stays with the forward.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> _builtins.str:
+        """
+        The address of the guest, inside of the network: one that its card keeps (`nics[].address`), or the name of one of the network's own `reservations`. Format: IP address, or the name of a reservation of the network.
+        """
+        return pulumi.get(self, "to")
+
+    @_builtins.property
+    @pulumi.getter(name="hostAddress")
+    def host_address(self) -> Optional[_builtins.str]:
+        """
+        The address of the node that it listens on; by default every one but the loopback. Format: IP address.
+        """
+        return pulumi.get(self, "host_address")
+
+    @_builtins.property
+    @pulumi.getter(name="hostPort")
+    def host_port(self) -> Optional[_builtins.int]:
+        """
+        The port of the node.
+        """
+        return pulumi.get(self, "host_port")
+
+    @_builtins.property
+    @pulumi.getter(name="hostPorts")
+    def host_ports(self) -> Optional[_builtins.str]:
+        """
+        Several ports of the node instead, which lead to the same ports of the guest. Format: range of ports like 8000-8010.
+        """
+        return pulumi.get(self, "host_ports")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        The port of the guest; by default the one of the node.
+        """
+        return pulumi.get(self, "port")
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> Optional[_builtins.str]:
+        """
+        What is forwarded. Default: `tcp`.
+        """
+        return pulumi.get(self, "protocol")
+
+
+@pulumi.output_type
 class NetworkReservation(dict):
     """
     An address that is kept for one card. Its order in the list never matters.
@@ -1131,6 +3884,52 @@ class NetworkReservation(dict):
         The guest's host name, which the network's DNS knows; it stays with the item. Format: DNS name like lab.example.
         """
         return pulumi.get(self, "name")
+
+
+@pulumi.output_type
+class NetworkRoute(dict):
+    """
+    A way from the node to a range that a guest leads to. Its order in the list never matters.
+    """
+    def __init__(__self__, *,
+                 cidr: _builtins.str,
+                 gateway: _builtins.str,
+                 metric: Optional[_builtins.int] = None):
+        """
+        A way from the node to a range that a guest leads to. Its order in the list never matters.
+
+        :param _builtins.str cidr: The range that is reached, which stands in the list once. Format: CIDR like 192.168.50.0/24.
+        :param _builtins.str gateway: The address of the guest that leads there, inside of the network. Format: IP address.
+        :param _builtins.int metric: The way with the lowest one is taken; by default 1.
+        """
+        pulumi.set(__self__, "cidr", cidr)
+        pulumi.set(__self__, "gateway", gateway)
+        if metric is not None:
+            pulumi.set(__self__, "metric", metric)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> _builtins.str:
+        """
+        The range that is reached, which stands in the list once. Format: CIDR like 192.168.50.0/24.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter
+    def gateway(self) -> _builtins.str:
+        """
+        The address of the guest that leads there, inside of the network. Format: IP address.
+        """
+        return pulumi.get(self, "gateway")
+
+    @_builtins.property
+    @pulumi.getter
+    def metric(self) -> Optional[_builtins.int]:
+        """
+        The way with the lowest one is taken; by default 1.
+        """
+        return pulumi.get(self, "metric")
 
 
 @pulumi.output_type
@@ -1471,40 +4270,56 @@ class TemplateItem(dict):
                  id: _builtins.str,
                  name: _builtins.str,
                  pool: _builtins.str,
+                 architecture: Optional[_builtins.str] = None,
                  created_at: Optional[_builtins.str] = None,
                  declared_by: Optional[_builtins.str] = None,
                  format: Optional[_builtins.str] = None,
+                 instances: Optional[Sequence[_builtins.str]] = None,
+                 kind: Optional[_builtins.str] = None,
                  os: Optional[_builtins.str] = None,
                  size_bytes: Optional[_builtins.int] = None,
-                 type: Optional[_builtins.str] = None):
+                 type: Optional[_builtins.str] = None,
+                 users: Optional[Sequence[_builtins.str]] = None):
         """
         A template in a list.
 
         :param _builtins.str id: The id, by which others refer to it and by which it is imported.
         :param _builtins.str name: The name.
         :param _builtins.str pool: The storage pool's name.
+        :param _builtins.str architecture: With details: the processors that its programs are for, like x86_64.
         :param _builtins.str created_at: With details: when the image was put there, UTC.
         :param _builtins.str declared_by: With details: the program that declares it, as door and label, like `pulumi:shop/dev`; unset where none of jvp does.
         :param _builtins.str format: With details: the image's format, qcow2 or raw.
-        :param _builtins.str os: With details: what is in it, as the program calls it.
+        :param Sequence[_builtins.str] instances: With details: the instances that have it under a disk, or as their CD.
+        :param _builtins.str kind: With details: cloud for an image that came as a file, or snapshot, or volume.
+        :param _builtins.str os: With details: what is in it, as the program calls it, or else as the image says of itself.
         :param _builtins.int size_bytes: With details: what a guest sees. Unit: bytes.
-        :param _builtins.str type: With details: where the image came from, url or path.
+        :param _builtins.str type: With details: where the image came from: url, path, upload, snapshot, volume.
+        :param Sequence[_builtins.str] users: With details: the volumes that stand on it, root disks included, as pool/name.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "pool", pool)
+        if architecture is not None:
+            pulumi.set(__self__, "architecture", architecture)
         if created_at is not None:
             pulumi.set(__self__, "created_at", created_at)
         if declared_by is not None:
             pulumi.set(__self__, "declared_by", declared_by)
         if format is not None:
             pulumi.set(__self__, "format", format)
+        if instances is not None:
+            pulumi.set(__self__, "instances", instances)
+        if kind is not None:
+            pulumi.set(__self__, "kind", kind)
         if os is not None:
             pulumi.set(__self__, "os", os)
         if size_bytes is not None:
             pulumi.set(__self__, "size_bytes", size_bytes)
         if type is not None:
             pulumi.set(__self__, "type", type)
+        if users is not None:
+            pulumi.set(__self__, "users", users)
 
     @_builtins.property
     @pulumi.getter
@@ -1529,6 +4344,14 @@ class TemplateItem(dict):
         The storage pool's name.
         """
         return pulumi.get(self, "pool")
+
+    @_builtins.property
+    @pulumi.getter
+    def architecture(self) -> Optional[_builtins.str]:
+        """
+        With details: the processors that its programs are for, like x86_64.
+        """
+        return pulumi.get(self, "architecture")
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
@@ -1556,9 +4379,25 @@ class TemplateItem(dict):
 
     @_builtins.property
     @pulumi.getter
+    def instances(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        With details: the instances that have it under a disk, or as their CD.
+        """
+        return pulumi.get(self, "instances")
+
+    @_builtins.property
+    @pulumi.getter
+    def kind(self) -> Optional[_builtins.str]:
+        """
+        With details: cloud for an image that came as a file, or snapshot, or volume.
+        """
+        return pulumi.get(self, "kind")
+
+    @_builtins.property
+    @pulumi.getter
     def os(self) -> Optional[_builtins.str]:
         """
-        With details: what is in it, as the program calls it.
+        With details: what is in it, as the program calls it, or else as the image says of itself.
         """
         return pulumi.get(self, "os")
 
@@ -1574,15 +4413,23 @@ class TemplateItem(dict):
     @pulumi.getter
     def type(self) -> Optional[_builtins.str]:
         """
-        With details: where the image came from, url or path.
+        With details: where the image came from: url, path, upload, snapshot, volume.
         """
         return pulumi.get(self, "type")
+
+    @_builtins.property
+    @pulumi.getter
+    def users(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        With details: the volumes that stand on it, root disks included, as pool/name.
+        """
+        return pulumi.get(self, "users")
 
 
 @pulumi.output_type
 class TemplateSource(dict):
     """
-    Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
+    Where an image comes from: `path`, `url`, what was uploaded to the REST API, a snapshot or a volume.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1605,20 +4452,26 @@ class TemplateSource(dict):
                  allow_private_redirects: Optional[_builtins.bool] = None,
                  checksum: Optional[_builtins.str] = None,
                  digest: Optional[_builtins.str] = None,
+                 disk: Optional[_builtins.str] = None,
                  format: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
+                 snapshot: Optional[_builtins.str] = None,
                  upload: Optional[_builtins.str] = None,
-                 url: Optional[_builtins.str] = None):
+                 url: Optional[_builtins.str] = None,
+                 volume: Optional[_builtins.str] = None):
         """
-        Where an image comes from: `path` or `url`, or what was uploaded to the REST API.
+        Where an image comes from: `path`, `url`, what was uploaded to the REST API, a snapshot or a volume.
 
         :param _builtins.bool allow_private_redirects: Whether the address may redirect into private, loopback or link-local ranges. Default: `false`.
-        :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
+        :param _builtins.str checksum: What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. Without the kind before the address, the strongest that is there counts.
         :param _builtins.str digest: Filled in: the digest of the file at path, so that a changed file is a planned update.
-        :param Union[_builtins.str, 'VolumeFormat'] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        :param _builtins.str disk: Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+        :param Union[_builtins.str, 'VolumeFormat'] format: What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is made as, qcow2 by default.
         :param _builtins.str path: A file on the machine where the provider runs.
+        :param _builtins.str snapshot: A snapshot, by id or instance/name, a disk of which is copied once, and again when this names another one. The instance may run.
         :param _builtins.str upload: The image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for an image that is there: nothing is uploaded for it.
         :param _builtins.str url: An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
+        :param _builtins.str volume: A volume, by id or pool/name, which is copied once, and again when this names another one: all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it.
         """
         if allow_private_redirects is not None:
             pulumi.set(__self__, "allow_private_redirects", allow_private_redirects)
@@ -1626,14 +4479,20 @@ class TemplateSource(dict):
             pulumi.set(__self__, "checksum", checksum)
         if digest is not None:
             pulumi.set(__self__, "digest", digest)
+        if disk is not None:
+            pulumi.set(__self__, "disk", disk)
         if format is not None:
             pulumi.set(__self__, "format", format)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if snapshot is not None:
+            pulumi.set(__self__, "snapshot", snapshot)
         if upload is not None:
             pulumi.set(__self__, "upload", upload)
         if url is not None:
             pulumi.set(__self__, "url", url)
+        if volume is not None:
+            pulumi.set(__self__, "volume", volume)
 
     @_builtins.property
     @pulumi.getter(name="allowPrivateRedirects")
@@ -1647,7 +4506,7 @@ class TemplateSource(dict):
     @pulumi.getter
     def checksum(self) -> Optional[_builtins.str]:
         """
-        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched.
+        What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. Without the kind before the address, the strongest that is there counts.
         """
         return pulumi.get(self, "checksum")
 
@@ -1661,9 +4520,17 @@ class TemplateSource(dict):
 
     @_builtins.property
     @pulumi.getter
+    def disk(self) -> Optional[_builtins.str]:
+        """
+        Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+        """
+        return pulumi.get(self, "disk")
+
+    @_builtins.property
+    @pulumi.getter
     def format(self) -> Optional[_builtins.str]:
         """
-        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed.
+        What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is made as, qcow2 by default.
         """
         return pulumi.get(self, "format")
 
@@ -1674,6 +4541,14 @@ class TemplateSource(dict):
         A file on the machine where the provider runs.
         """
         return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> Optional[_builtins.str]:
+        """
+        A snapshot, by id or instance/name, a disk of which is copied once, and again when this names another one. The instance may run.
+        """
+        return pulumi.get(self, "snapshot")
 
     @_builtins.property
     @pulumi.getter
@@ -1690,6 +4565,96 @@ class TemplateSource(dict):
         An http or https address. It is fetched once, and again when the address or checksum changes. Format: http or https address.
         """
         return pulumi.get(self, "url")
+
+    @_builtins.property
+    @pulumi.getter
+    def volume(self) -> Optional[_builtins.str]:
+        """
+        A volume, by id or pool/name, which is copied once, and again when this names another one: all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it.
+        """
+        return pulumi.get(self, "volume")
+
+
+@pulumi.output_type
+class TextConsole(dict):
+    """
+    A serial line, or a console of virtio.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 type: _builtins.str,
+                 address: Optional[_builtins.str] = None,
+                 log: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None,
+                 port: Optional[_builtins.int] = None):
+        """
+        A serial line, or a console of virtio.
+
+        :param _builtins.str name: What the guest sees and its number, like serial0 or virtio1.
+        :param _builtins.str type: What it is on the node: pty, file, tcp, unix and so on.
+        :param _builtins.str address: With tcp and udp: the address that it listens on or calls.
+        :param _builtins.str log: The node's file that keeps what the guest says.
+        :param _builtins.str path: The node's terminal, file or socket; a terminal only while the guest runs.
+        :param _builtins.int port: With tcp and udp: the port.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "type", type)
+        if address is not None:
+            pulumi.set(__self__, "address", address)
+        if log is not None:
+            pulumi.set(__self__, "log", log)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        What the guest sees and its number, like serial0 or virtio1.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        What it is on the node: pty, file, tcp, unix and so on.
+        """
+        return pulumi.get(self, "type")
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> Optional[_builtins.str]:
+        """
+        With tcp and udp: the address that it listens on or calls.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def log(self) -> Optional[_builtins.str]:
+        """
+        The node's file that keeps what the guest says.
+        """
+        return pulumi.get(self, "log")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        The node's terminal, file or socket; a terminal only while the guest runs.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        With tcp and udp: the port.
+        """
+        return pulumi.get(self, "port")
 
 
 @pulumi.output_type

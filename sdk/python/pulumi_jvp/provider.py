@@ -22,6 +22,7 @@ __all__ = ['ProviderArgs', 'Provider']
 class ProviderArgs:
     def __init__(__self__, *,
                  adopt: pulumi.Input[Optional[_builtins.bool]] = None,
+                 allow_qemu_options: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional['ProviderTimeoutsArgs']] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -30,6 +31,7 @@ class ProviderArgs:
         The set of arguments for constructing a Provider resource.
 
         :param pulumi.Input[_builtins.bool] adopt: Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
+        :param pulumi.Input[_builtins.bool] allow_qemu_options: Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: they can open any file of the node that QEMU may. Default: `false`.
         :param pulumi.Input[_builtins.str] owner: Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.
         :param pulumi.Input['ProviderTimeoutsArgs'] timeouts: How long verbs may take.
         :param pulumi.Input[_builtins.str] uri: The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
@@ -37,6 +39,8 @@ class ProviderArgs:
         """
         if adopt is not None:
             pulumi.set(__self__, "adopt", adopt)
+        if allow_qemu_options is not None:
+            pulumi.set(__self__, "allow_qemu_options", allow_qemu_options)
         if owner is not None:
             pulumi.set(__self__, "owner", owner)
         if timeouts is not None:
@@ -57,6 +61,18 @@ class ProviderArgs:
     @adopt.setter
     def adopt(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "adopt", value)
+
+    @_builtins.property
+    @pulumi.getter(name="allowQemuOptions")
+    def allow_qemu_options(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: they can open any file of the node that QEMU may. Default: `false`.
+        """
+        return pulumi.get(self, "allow_qemu_options")
+
+    @allow_qemu_options.setter
+    def allow_qemu_options(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "allow_qemu_options", value)
 
     @_builtins.property
     @pulumi.getter
@@ -114,6 +130,7 @@ class Provider(pulumi.ProviderResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  adopt: pulumi.Input[Optional[_builtins.bool]] = None,
+                 allow_qemu_options: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']]] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -125,6 +142,7 @@ class Provider(pulumi.ProviderResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] adopt: Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
+        :param pulumi.Input[_builtins.bool] allow_qemu_options: Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: they can open any file of the node that QEMU may. Default: `false`.
         :param pulumi.Input[_builtins.str] owner: Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.
         :param pulumi.Input[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']] timeouts: How long verbs may take.
         :param pulumi.Input[_builtins.str] uri: The libvirt connection, like qemu:///system, qemu+ssh://root@host/system or qemu+tcp://host/system. By default LIBVIRT_DEFAULT_URI, and if that is unset qemu:///system.
@@ -155,6 +173,7 @@ class Provider(pulumi.ProviderResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  adopt: pulumi.Input[Optional[_builtins.bool]] = None,
+                 allow_qemu_options: pulumi.Input[Optional[_builtins.bool]] = None,
                  owner: pulumi.Input[Optional[_builtins.str]] = None,
                  timeouts: pulumi.Input[Optional[Union['ProviderTimeoutsArgs', 'ProviderTimeoutsArgsDict']]] = None,
                  uri: pulumi.Input[Optional[_builtins.str]] = None,
@@ -169,6 +188,7 @@ class Provider(pulumi.ProviderResource):
             __props__ = ProviderArgs.__new__(ProviderArgs)
 
             __props__.__dict__["adopt"] = pulumi.Output.from_input(adopt).apply(pulumi.runtime.to_json) if adopt is not None else None
+            __props__.__dict__["allow_qemu_options"] = pulumi.Output.from_input(allow_qemu_options).apply(pulumi.runtime.to_json) if allow_qemu_options is not None else None
             __props__.__dict__["owner"] = owner
             __props__.__dict__["timeouts"] = pulumi.Output.from_input(timeouts).apply(pulumi.runtime.to_json) if timeouts is not None else None
             __props__.__dict__["uri"] = uri

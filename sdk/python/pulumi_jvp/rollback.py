@@ -66,7 +66,7 @@ class Rollback(pulumi.CustomResource):
                  triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  __props__=None):
         """
-        Takes the disks of an instance back to a snapshot. What was written since is lost, unless another snapshot holds it; the guest is cut off, and runs again where it did. Disks that came later, cards, CPUs, memory and sizes stay. It acts when it is made, and anew when `triggers` or an argument change; to remove it undoes nothing.
+        Takes the disks of an instance back to a snapshot, and its memory where that holds it. What was written since is lost, unless another snapshot holds it; the guest is cut off, and runs again where it did, or goes on from its memory. Disks that came later, cards, CPUs and sizes stay as they are declared. It acts when it is made, and anew when `triggers` or an argument change; to remove it undoes nothing.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
@@ -80,7 +80,7 @@ class Rollback(pulumi.CustomResource):
                  args: RollbackArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        Takes the disks of an instance back to a snapshot. What was written since is lost, unless another snapshot holds it; the guest is cut off, and runs again where it did. Disks that came later, cards, CPUs, memory and sizes stay. It acts when it is made, and anew when `triggers` or an argument change; to remove it undoes nothing.
+        Takes the disks of an instance back to a snapshot, and its memory where that holds it. What was written since is lost, unless another snapshot holds it; the guest is cut off, and runs again where it did, or goes on from its memory. Disks that came later, cards, CPUs and sizes stay as they are declared. It acts when it is made, and anew when `triggers` or an argument change; to remove it undoes nothing.
 
         :param str resource_name: The name of the resource.
         :param RollbackArgs args: The arguments to use to populate this resource's properties.

@@ -22,23 +22,31 @@ class SnapshotArgs:
     def __init__(__self__, *,
                  instance: pulumi.Input[_builtins.str],
                  description: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
-                 quiesce: pulumi.Input[Optional[Union[_builtins.str, 'SnapshotQuiesce']]] = None):
+                 quiesce: pulumi.Input[Optional[Union[_builtins.str, 'SnapshotQuiesce']]] = None,
+                 volumes: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None):
         """
         The set of arguments for constructing a Snapshot resource.
 
         :param pulumi.Input[_builtins.str] instance: The instance, by id or name. It may run. A change replaces the resource.
         :param pulumi.Input[_builtins.str] description: What it is for, in your words.
+        :param pulumi.Input[_builtins.bool] memory: Whether the memory of the running guest is kept too, in a file beside its disks: a rollback has the guest go on from there, instead of starting it. The guest is halted while it is written. Default: `false`. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique among the instance's snapshots; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[Union[_builtins.str, 'SnapshotQuiesce']] quiesce: Whether the guest agent freezes the file systems of a running guest while the snapshot is taken: where it answers (auto), or else no snapshot is taken (required). libvirt thaws them, whatever becomes of jvp meanwhile. It counts when the snapshot is taken. Default: `auto`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] volumes: The disks that it holds beside the root disk, by their names in `disks` of the instance: all when left out, none with an empty list. A change replaces the resource.
         """
         pulumi.set(__self__, "instance", instance)
         if description is not None:
             pulumi.set(__self__, "description", description)
+        if memory is not None:
+            pulumi.set(__self__, "memory", memory)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if quiesce is not None:
             pulumi.set(__self__, "quiesce", quiesce)
+        if volumes is not None:
+            pulumi.set(__self__, "volumes", volumes)
 
     @_builtins.property
     @pulumi.getter
@@ -66,6 +74,18 @@ class SnapshotArgs:
 
     @_builtins.property
     @pulumi.getter
+    def memory(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the memory of the running guest is kept too, in a file beside its disks: a rollback has the guest go on from there, instead of starting it. The guest is halted while it is written. Default: `false`. A change replaces the resource.
+        """
+        return pulumi.get(self, "memory")
+
+    @memory.setter
+    def memory(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "memory", value)
+
+    @_builtins.property
+    @pulumi.getter
     def name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         Unique among the instance's snapshots; made from the resource's name when left out. A change replaces the resource.
@@ -88,6 +108,18 @@ class SnapshotArgs:
     def quiesce(self, value: pulumi.Input[Optional[Union[_builtins.str, 'SnapshotQuiesce']]]):
         pulumi.set(self, "quiesce", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def volumes(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        The disks that it holds beside the root disk, by their names in `disks` of the instance: all when left out, none with an empty list. A change replaces the resource.
+        """
+        return pulumi.get(self, "volumes")
+
+    @volumes.setter
+    def volumes(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "volumes", value)
+
 
 @pulumi.type_token("jvp:index:Snapshot")
 class Snapshot(pulumi.CustomResource):
@@ -97,18 +129,22 @@ class Snapshot(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  instance: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  quiesce: pulumi.Input[Optional[Union[_builtins.str, 'SnapshotQuiesce']]] = None,
+                 volumes: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  __props__=None):
         """
-        All disks of an instance as they are at one moment, with UEFI's variables. Its memory is not kept.
+        The disks of an instance as they are at one moment, UEFI's variables, and its memory where that is wanted.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] description: What it is for, in your words.
         :param pulumi.Input[_builtins.str] instance: The instance, by id or name. It may run. A change replaces the resource.
+        :param pulumi.Input[_builtins.bool] memory: Whether the memory of the running guest is kept too, in a file beside its disks: a rollback has the guest go on from there, instead of starting it. The guest is halted while it is written. Default: `false`. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique among the instance's snapshots; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[Union[_builtins.str, 'SnapshotQuiesce']] quiesce: Whether the guest agent freezes the file systems of a running guest while the snapshot is taken: where it answers (auto), or else no snapshot is taken (required). libvirt thaws them, whatever becomes of jvp meanwhile. It counts when the snapshot is taken. Default: `auto`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] volumes: The disks that it holds beside the root disk, by their names in `disks` of the instance: all when left out, none with an empty list. A change replaces the resource.
         """
         ...
     @overload
@@ -117,7 +153,7 @@ class Snapshot(pulumi.CustomResource):
                  args: SnapshotArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        All disks of an instance as they are at one moment, with UEFI's variables. Its memory is not kept.
+        The disks of an instance as they are at one moment, UEFI's variables, and its memory where that is wanted.
 
         :param str resource_name: The name of the resource.
         :param SnapshotArgs args: The arguments to use to populate this resource's properties.
@@ -136,8 +172,10 @@ class Snapshot(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  instance: pulumi.Input[Optional[_builtins.str]] = None,
+                 memory: pulumi.Input[Optional[_builtins.bool]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  quiesce: pulumi.Input[Optional[Union[_builtins.str, 'SnapshotQuiesce']]] = None,
+                 volumes: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -151,8 +189,10 @@ class Snapshot(pulumi.CustomResource):
             if instance is None and not opts.urn:
                 raise TypeError("Missing required property 'instance'")
             __props__.__dict__["instance"] = instance
+            __props__.__dict__["memory"] = memory
             __props__.__dict__["name"] = name
             __props__.__dict__["quiesce"] = quiesce
+            __props__.__dict__["volumes"] = volumes
             __props__.__dict__["allocation_bytes"] = None
             __props__.__dict__["created_at"] = None
             __props__.__dict__["disks"] = None
@@ -192,6 +232,7 @@ class Snapshot(pulumi.CustomResource):
         __props__.__dict__["instance"] = None
         __props__.__dict__["instance_id"] = None
         __props__.__dict__["instance_name"] = None
+        __props__.__dict__["memory"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
         __props__.__dict__["parent"] = None
@@ -199,6 +240,7 @@ class Snapshot(pulumi.CustomResource):
         __props__.__dict__["quiesce"] = None
         __props__.__dict__["quiesced"] = None
         __props__.__dict__["size_bytes"] = None
+        __props__.__dict__["volumes"] = None
         return Snapshot(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -259,6 +301,14 @@ class Snapshot(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def memory(self) -> pulumi.Output[_builtins.bool]:
+        """
+        Whether the memory of the running guest is kept too, in a file beside its disks: a rollback has the guest go on from there, instead of starting it. The guest is halted while it is written.
+        """
+        return pulumi.get(self, "memory")
+
+    @_builtins.property
+    @pulumi.getter
     def name(self) -> pulumi.Output[_builtins.str]:
         """
         Unique among the instance's snapshots; made from the resource's name when left out.
@@ -312,4 +362,12 @@ class Snapshot(pulumi.CustomResource):
         What the guest saw of its disks then, all together. Unit: bytes.
         """
         return pulumi.get(self, "size_bytes")
+
+    @_builtins.property
+    @pulumi.getter
+    def volumes(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        The disks that it holds beside the root disk, by their names in `disks` of the instance: all when left out, none with an empty list.
+        """
+        return pulumi.get(self, "volumes")
 

@@ -32,7 +32,7 @@ class TemplateArgs:
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
         :param pulumi.Input['TemplateSourceArgs'] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
+        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template. Left out, lists go by what the image says of itself.
         """
         pulumi.set(__self__, "pool", pool)
         pulumi.set(__self__, "source", source)
@@ -81,7 +81,7 @@ class TemplateArgs:
     @pulumi.getter
     def os(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What is in the image, in your words, like debian-12. It is kept with the template.
+        What is in the image, in your words, like debian-12. It is kept with the template. Left out, lists go by what the image says of itself.
         """
         return pulumi.get(self, "os")
 
@@ -107,7 +107,7 @@ class Template(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template.
+        :param pulumi.Input[_builtins.str] os: What is in the image, in your words, like debian-12. It is kept with the template. Left out, lists go by what the image says of itself.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
         :param pulumi.Input[Union['TemplateSourceArgs', 'TemplateSourceArgsDict']] source: The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
@@ -156,14 +156,19 @@ class Template(pulumi.CustomResource):
             if source is None and not opts.urn:
                 raise TypeError("Missing required property 'source'")
             __props__.__dict__["source"] = source
+            __props__.__dict__["architecture"] = None
             __props__.__dict__["created_at"] = None
             __props__.__dict__["digest"] = None
             __props__.__dict__["format"] = None
             __props__.__dict__["nonce"] = None
+            __props__.__dict__["os_name"] = None
+            __props__.__dict__["os_release"] = None
             __props__.__dict__["path"] = None
             __props__.__dict__["pool_name"] = None
             __props__.__dict__["pool_uuid"] = None
             __props__.__dict__["size_bytes"] = None
+            __props__.__dict__["source_id"] = None
+            __props__.__dict__["source_name"] = None
             __props__.__dict__["volume_name"] = None
         super(Template, __self__).__init__(
             'jvp:index:Template',
@@ -187,20 +192,33 @@ class Template(pulumi.CustomResource):
 
         __props__ = TemplateArgs.__new__(TemplateArgs)
 
+        __props__.__dict__["architecture"] = None
         __props__.__dict__["created_at"] = None
         __props__.__dict__["digest"] = None
         __props__.__dict__["format"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
         __props__.__dict__["os"] = None
+        __props__.__dict__["os_name"] = None
+        __props__.__dict__["os_release"] = None
         __props__.__dict__["path"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["pool_name"] = None
         __props__.__dict__["pool_uuid"] = None
         __props__.__dict__["size_bytes"] = None
         __props__.__dict__["source"] = None
+        __props__.__dict__["source_id"] = None
+        __props__.__dict__["source_name"] = None
         __props__.__dict__["volume_name"] = None
         return Template(resource_name, opts=opts, __props__=__props__)
+
+    @_builtins.property
+    @pulumi.getter
+    def architecture(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The processors that its programs are for, like x86_64; read in the same way.
+        """
+        return pulumi.get(self, "architecture")
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
@@ -246,9 +264,25 @@ class Template(pulumi.CustomResource):
     @pulumi.getter
     def os(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What is in the image, in your words, like debian-12. It is kept with the template.
+        What is in the image, in your words, like debian-12. It is kept with the template. Left out, lists go by what the image says of itself.
         """
         return pulumi.get(self, "os")
+
+    @_builtins.property
+    @pulumi.getter(name="osName")
+    def os_name(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The same for people, like Debian GNU/Linux 12.
+        """
+        return pulumi.get(self, "os_name")
+
+    @_builtins.property
+    @pulumi.getter(name="osRelease")
+    def os_release(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What the image says of itself, read when it was put there: id and version, like debian-12. Unset where that cannot be told, as of file systems other than ext4 and XFS.
+        """
+        return pulumi.get(self, "os_release")
 
     @_builtins.property
     @pulumi.getter
@@ -297,6 +331,22 @@ class Template(pulumi.CustomResource):
         The image, qcow2 or raw, also packed by gzip, xz, bzip2 or zstd, or as the one image in a tar or zip archive. A new image makes a new volume: what was made from the old one keeps it, and it goes with its last user.
         """
         return pulumi.get(self, "source")
+
+    @_builtins.property
+    @pulumi.getter(name="sourceId")
+    def source_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The id of the snapshot or volume that it is a copy of.
+        """
+        return pulumi.get(self, "source_id")
+
+    @_builtins.property
+    @pulumi.getter(name="sourceName")
+    def source_name(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What that was called: instance/name, or pool/name.
+        """
+        return pulumi.get(self, "source_name")
 
     @_builtins.property
     @pulumi.getter(name="volumeName")

@@ -21,44 +21,64 @@ __all__ = ['VolumeArgs', 'Volume']
 class VolumeArgs:
     def __init__(__self__, *,
                  pool: pulumi.Input[_builtins.str],
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
+                 disk: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_checksum: pulumi.Input[Optional[_builtins.str]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  image_upload: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_url: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
                  volume: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Volume resource.
 
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] compact_triggers: Words of your own: where one changes, the volume gives back the space that it takes for zeros. A guest that runs with it does it by its agent.
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
+        :param pulumi.Input[_builtins.str] disk: Which of the snapshot's disks, by name: `root`, the default, or one of `disks`. A change replaces the resource.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_checksum: What the fetched image must hash to, or where that is published, as source.checksum of a template. It may stand beside an image of this machine, too. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] image_upload: An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_url: The http or https address of an image, which may be packed as one at imagePath. It is fetched when the volume is made. Format: http or https address. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to copy a disk of when this one is made: its id or instance/name. It is a full copy, in either format, and stays when the snapshot goes. The instance may run. A change replaces the resource.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. Nothing that runs may be writing into it. In the same format the clone stands on the same template; in the other one, and where the volume lies under a snapshot, it is a full copy of what a guest sees. A change replaces the resource.
         """
         pulumi.set(__self__, "pool", pool)
+        if compact_triggers is not None:
+            pulumi.set(__self__, "compact_triggers", compact_triggers)
         if detach_on_delete is not None:
             pulumi.set(__self__, "detach_on_delete", detach_on_delete)
+        if disk is not None:
+            pulumi.set(__self__, "disk", disk)
         if format is not None:
             pulumi.set(__self__, "format", format)
         if full_clone is not None:
             pulumi.set(__self__, "full_clone", full_clone)
+        if image_checksum is not None:
+            pulumi.set(__self__, "image_checksum", image_checksum)
         if image_path is not None:
             pulumi.set(__self__, "image_path", image_path)
         if image_upload is not None:
             pulumi.set(__self__, "image_upload", image_upload)
+        if image_url is not None:
+            pulumi.set(__self__, "image_url", image_url)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if size is not None:
             pulumi.set(__self__, "size", size)
+        if snapshot is not None:
+            pulumi.set(__self__, "snapshot", snapshot)
         if template is not None:
             pulumi.set(__self__, "template", template)
         if volume is not None:
@@ -77,6 +97,18 @@ class VolumeArgs:
         pulumi.set(self, "pool", value)
 
     @_builtins.property
+    @pulumi.getter(name="compactTriggers")
+    def compact_triggers(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        Words of your own: where one changes, the volume gives back the space that it takes for zeros. A guest that runs with it does it by its agent.
+        """
+        return pulumi.get(self, "compact_triggers")
+
+    @compact_triggers.setter
+    def compact_triggers(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "compact_triggers", value)
+
+    @_builtins.property
     @pulumi.getter(name="detachOnDelete")
     def detach_on_delete(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
@@ -87,6 +119,18 @@ class VolumeArgs:
     @detach_on_delete.setter
     def detach_on_delete(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "detach_on_delete", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def disk(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Which of the snapshot's disks, by name: `root`, the default, or one of `disks`. A change replaces the resource.
+        """
+        return pulumi.get(self, "disk")
+
+    @disk.setter
+    def disk(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "disk", value)
 
     @_builtins.property
     @pulumi.getter
@@ -113,10 +157,22 @@ class VolumeArgs:
         pulumi.set(self, "full_clone", value)
 
     @_builtins.property
+    @pulumi.getter(name="imageChecksum")
+    def image_checksum(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What the fetched image must hash to, or where that is published, as source.checksum of a template. It may stand beside an image of this machine, too. A change replaces the resource.
+        """
+        return pulumi.get(self, "image_checksum")
+
+    @image_checksum.setter
+    def image_checksum(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "image_checksum", value)
+
+    @_builtins.property
     @pulumi.getter(name="imagePath")
     def image_path(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        An image on the machine where the provider runs, qcow2 or raw, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         """
         return pulumi.get(self, "image_path")
 
@@ -135,6 +191,18 @@ class VolumeArgs:
     @image_upload.setter
     def image_upload(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "image_upload", value)
+
+    @_builtins.property
+    @pulumi.getter(name="imageUrl")
+    def image_url(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The http or https address of an image, which may be packed as one at imagePath. It is fetched when the volume is made. Format: http or https address. A change replaces the resource.
+        """
+        return pulumi.get(self, "image_url")
+
+    @image_url.setter
+    def image_url(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "image_url", value)
 
     @_builtins.property
     @pulumi.getter
@@ -162,6 +230,18 @@ class VolumeArgs:
 
     @_builtins.property
     @pulumi.getter
+    def snapshot(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The snapshot to copy a disk of when this one is made: its id or instance/name. It is a full copy, in either format, and stays when the snapshot goes. The instance may run. A change replaces the resource.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @snapshot.setter
+    def snapshot(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "snapshot", value)
+
+    @_builtins.property
+    @pulumi.getter
     def template(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
@@ -176,7 +256,7 @@ class VolumeArgs:
     @pulumi.getter
     def volume(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
+        The volume to clone when this one is made: its id or pool/name. Nothing that runs may be writing into it. In the same format the clone stands on the same template; in the other one, and where the volume lies under a snapshot, it is a full copy of what a guest sees. A change replaces the resource.
         """
         return pulumi.get(self, "volume")
 
@@ -191,32 +271,42 @@ class Volume(pulumi.CustomResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
+                 disk: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_checksum: pulumi.Input[Optional[_builtins.str]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  image_upload: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_url: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
                  volume: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
-        A disk in a storage pool, empty or made from a template, another volume or an image.
+        A disk in a storage pool, empty or made from a template, another volume, a snapshot or an image.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] compact_triggers: Words of your own: where one changes, the volume gives back the space that it takes for zeros. A guest that runs with it does it by its agent.
         :param pulumi.Input[_builtins.bool] detach_on_delete: Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted. Default: `true`.
+        :param pulumi.Input[_builtins.str] disk: Which of the snapshot's disks, by name: `root`, the default, or one of `disks`. A change replaces the resource.
         :param pulumi.Input[Union[_builtins.str, 'VolumeFormat']] format: qcow2 grows as it is written and can stand on a template; raw is quickest. Default: `qcow2`. A change replaces the resource.
         :param pulumi.Input[_builtins.bool] full_clone: Copy the template instead of storing only what differs from it. A raw volume is always a full copy. Default: `false`. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_checksum: What the fetched image must hash to, or where that is published, as source.checksum of a template. It may stand beside an image of this machine, too. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_path: An image on the machine where the provider runs, qcow2 or raw, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again. A change replaces the resource.
         :param pulumi.Input[_builtins.str] image_upload: An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] image_url: The http or https address of an image, which may be packed as one at imagePath. It is fetched when the volume is made. Format: http or https address. A change replaces the resource.
         :param pulumi.Input[_builtins.str] name: Unique in the pool; made from the resource's name when left out. A change replaces the resource.
         :param pulumi.Input[_builtins.str] pool: The storage pool, by id or name. A change replaces the resource.
         :param pulumi.Input[_builtins.str] size: What a guest sees, like 20GiB. It can grow while a guest runs, and never shrinks. Required for an empty volume; the size of what it is made from is else the default and the least. Format: size with a unit, like 512MiB or 20GiB.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to copy a disk of when this one is made: its id or instance/name. It is a full copy, in either format, and stays when the snapshot goes. The instance may run. A change replaces the resource.
         :param pulumi.Input[_builtins.str] template: The template that the content comes from: its id, pool/name, or a name unique on the node. A change replaces the resource.
-        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it. A change replaces the resource.
+        :param pulumi.Input[_builtins.str] volume: The volume to clone when this one is made: its id or pool/name. Nothing that runs may be writing into it. In the same format the clone stands on the same template; in the other one, and where the volume lies under a snapshot, it is a full copy of what a guest sees. A change replaces the resource.
         """
         ...
     @overload
@@ -225,7 +315,7 @@ class Volume(pulumi.CustomResource):
                  args: VolumeArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        A disk in a storage pool, empty or made from a template, another volume or an image.
+        A disk in a storage pool, empty or made from a template, another volume, a snapshot or an image.
 
         :param str resource_name: The name of the resource.
         :param VolumeArgs args: The arguments to use to populate this resource's properties.
@@ -242,14 +332,19 @@ class Volume(pulumi.CustomResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 compact_triggers: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  detach_on_delete: pulumi.Input[Optional[_builtins.bool]] = None,
+                 disk: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional[Union[_builtins.str, 'VolumeFormat']]] = None,
                  full_clone: pulumi.Input[Optional[_builtins.bool]] = None,
+                 image_checksum: pulumi.Input[Optional[_builtins.str]] = None,
                  image_path: pulumi.Input[Optional[_builtins.str]] = None,
                  image_upload: pulumi.Input[Optional[_builtins.str]] = None,
+                 image_url: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  size: pulumi.Input[Optional[_builtins.str]] = None,
+                 snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  template: pulumi.Input[Optional[_builtins.str]] = None,
                  volume: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
@@ -261,16 +356,21 @@ class Volume(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = VolumeArgs.__new__(VolumeArgs)
 
+            __props__.__dict__["compact_triggers"] = compact_triggers
             __props__.__dict__["detach_on_delete"] = detach_on_delete
+            __props__.__dict__["disk"] = disk
             __props__.__dict__["format"] = format
             __props__.__dict__["full_clone"] = full_clone
+            __props__.__dict__["image_checksum"] = image_checksum
             __props__.__dict__["image_path"] = image_path
             __props__.__dict__["image_upload"] = image_upload
+            __props__.__dict__["image_url"] = image_url
             __props__.__dict__["name"] = name
             if pool is None and not opts.urn:
                 raise TypeError("Missing required property 'pool'")
             __props__.__dict__["pool"] = pool
             __props__.__dict__["size"] = size
+            __props__.__dict__["snapshot"] = snapshot
             __props__.__dict__["template"] = template
             __props__.__dict__["volume"] = volume
             __props__.__dict__["backing_file"] = None
@@ -279,6 +379,8 @@ class Volume(pulumi.CustomResource):
             __props__.__dict__["pool_name"] = None
             __props__.__dict__["pool_uuid"] = None
             __props__.__dict__["size_bytes"] = None
+            __props__.__dict__["snapshot_id"] = None
+            __props__.__dict__["snapshot_instance"] = None
             __props__.__dict__["template_id"] = None
             __props__.__dict__["template_pool"] = None
             __props__.__dict__["volume_id"] = None
@@ -306,11 +408,15 @@ class Volume(pulumi.CustomResource):
         __props__ = VolumeArgs.__new__(VolumeArgs)
 
         __props__.__dict__["backing_file"] = None
+        __props__.__dict__["compact_triggers"] = None
         __props__.__dict__["detach_on_delete"] = None
+        __props__.__dict__["disk"] = None
         __props__.__dict__["format"] = None
         __props__.__dict__["full_clone"] = None
+        __props__.__dict__["image_checksum"] = None
         __props__.__dict__["image_path"] = None
         __props__.__dict__["image_upload"] = None
+        __props__.__dict__["image_url"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["nonce"] = None
         __props__.__dict__["path"] = None
@@ -319,6 +425,9 @@ class Volume(pulumi.CustomResource):
         __props__.__dict__["pool_uuid"] = None
         __props__.__dict__["size"] = None
         __props__.__dict__["size_bytes"] = None
+        __props__.__dict__["snapshot"] = None
+        __props__.__dict__["snapshot_id"] = None
+        __props__.__dict__["snapshot_instance"] = None
         __props__.__dict__["template"] = None
         __props__.__dict__["template_id"] = None
         __props__.__dict__["template_pool"] = None
@@ -336,12 +445,28 @@ class Volume(pulumi.CustomResource):
         return pulumi.get(self, "backing_file")
 
     @_builtins.property
+    @pulumi.getter(name="compactTriggers")
+    def compact_triggers(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
+        """
+        Words of your own: where one changes, the volume gives back the space that it takes for zeros. A guest that runs with it does it by its agent.
+        """
+        return pulumi.get(self, "compact_triggers")
+
+    @_builtins.property
     @pulumi.getter(name="detachOnDelete")
     def detach_on_delete(self) -> pulumi.Output[_builtins.bool]:
         """
         Whether deleting the volume takes it out of jvp's own instances first, running ones too. With false a volume that is attached is not deleted.
         """
         return pulumi.get(self, "detach_on_delete")
+
+    @_builtins.property
+    @pulumi.getter
+    def disk(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Which of the snapshot's disks, by name: `root`, the default, or one of `disks`.
+        """
+        return pulumi.get(self, "disk")
 
     @_builtins.property
     @pulumi.getter
@@ -360,10 +485,18 @@ class Volume(pulumi.CustomResource):
         return pulumi.get(self, "full_clone")
 
     @_builtins.property
+    @pulumi.getter(name="imageChecksum")
+    def image_checksum(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What the fetched image must hash to, or where that is published, as source.checksum of a template. It may stand beside an image of this machine, too.
+        """
+        return pulumi.get(self, "image_checksum")
+
+    @_builtins.property
     @pulumi.getter(name="imagePath")
     def image_path(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        An image on the machine where the provider runs, qcow2 or raw like `format`, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again.
+        An image on the machine where the provider runs, qcow2 or raw, also packed (gzip, xz, bzip2, zstd, and the one image in a tar or zip archive). With format raw any bytes are taken, and unpacked only where its name says that they are packed. It is read when the volume is made, and not looked at again.
         """
         return pulumi.get(self, "image_path")
 
@@ -374,6 +507,14 @@ class Volume(pulumi.CustomResource):
         An image that was uploaded to the REST API, as sha256:<hex>; there the id of an upload is as good. In a program it stands for what is there: nothing is uploaded for it.
         """
         return pulumi.get(self, "image_upload")
+
+    @_builtins.property
+    @pulumi.getter(name="imageUrl")
+    def image_url(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The http or https address of an image, which may be packed as one at imagePath. It is fetched when the volume is made. Format: http or https address.
+        """
+        return pulumi.get(self, "image_url")
 
     @_builtins.property
     @pulumi.getter
@@ -441,6 +582,30 @@ class Volume(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def snapshot(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The snapshot to copy a disk of when this one is made: its id or instance/name. It is a full copy, in either format, and stays when the snapshot goes. The instance may run.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="snapshotId")
+    def snapshot_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The id of the snapshot that it holds a disk of.
+        """
+        return pulumi.get(self, "snapshot_id")
+
+    @_builtins.property
+    @pulumi.getter(name="snapshotInstance")
+    def snapshot_instance(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The name of that snapshot's instance.
+        """
+        return pulumi.get(self, "snapshot_instance")
+
+    @_builtins.property
+    @pulumi.getter
     def template(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         The template that the content comes from: its id, pool/name, or a name unique on the node.
@@ -467,7 +632,7 @@ class Volume(pulumi.CustomResource):
     @pulumi.getter
     def volume(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The volume to clone when this one is made: its id or pool/name. The clone has its format; nothing that runs may be writing into it.
+        The volume to clone when this one is made: its id or pool/name. Nothing that runs may be writing into it. In the same format the clone stands on the same template; in the other one, and where the volume lies under a snapshot, it is a full copy of what a guest sees.
         """
         return pulumi.get(self, "volume")
 

@@ -50,7 +50,7 @@ class Bump(Action[Nothing, Count]):
     def since(self, work: Work, object_id: str) -> str:
         return str(self.times)
 
-    def told(self, work: Work, object_id: str) -> Count:
+    def told(self, work: Work, object_id: str, made: str = "") -> Count:
         return Count(times=self.times)
 
 
@@ -78,6 +78,18 @@ def test_only_the_last_requests_are_remembered() -> None:
     assert len(bump.notes) < 40 * KEPT
     assert done(bump, str(KEPT + 1)) == KEPT + 2
     assert done(bump, "0") == KEPT + 3
+
+
+def test_what_a_request_made_is_told_again() -> None:
+    class Makes(Bump):
+        def made(self, result: Count) -> str:
+            return f"car {result.times}"
+
+        def told(self, work: Work, object_id: str, made: str = "") -> Count:
+            return Count(times=int(made.removeprefix("car ")))
+
+    bump = Makes()
+    assert [done(bump, one) for one in ("a", "b", "a", "b")] == [1, 2, 1, 2]
 
 
 def test_one_that_was_cut_off_is_reported_as_unknown_where_nothing_tells() -> None:
@@ -113,6 +125,8 @@ def test_the_same_id_is_another_request_of_another_action() -> None:
     assert len(digest("one", "a" * 1000)) == 16
 
 
-@pytest.mark.parametrize("text", ["", "[", "{}", "1", '[["x"]]', "[[1, null]]", '[["x", 5]]', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", "1", '[["x"]]', "[[1, null]]", '[["x", 5]]', '[["x", null, 5]]', "[" * 100_000]
+)
 def test_what_a_stranger_wrote_is_no_request(text: str) -> None:
     assert action.noted(text) == ()

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from jvp.core.errors import NotFound
+from jvp.core.errors import Forbidden, NotFound
 from jvp.core.facts import ForAdmins, LocalFile, Output
 from jvp.core.model import Spec, fields
 from jvp.core.objects import Found
@@ -172,6 +172,12 @@ def test_a_scope_of_kinds_holds_everywhere(app: FastAPI, index: Index) -> None:
     ):  # fmt: skip
         for who in (one, admin):
             assert who(method, path, {} if method == "POST" else None).status_code == 403, (method, path)
+    both = caller(app, index, "operator", kinds=["Instance", "Snapshot"])
+    snapshots = caller(app, index, "operator", kinds=["Snapshot"])
+    for path in ("instances/a/actions/snapshot", "instances/a/actions/rollback", "snapshots/a/b/actions/rollback"):
+        for who in (one, snapshots):
+            assert who("POST", f"/api/{path}", {}).status_code == 403, path
+        assert both("POST", f"/api/{path}", {}).status_code not in (403, 500), path
     for method, path in (("GET", "/api/instances"), ("POST", "/api/functions/getInstances")):
         assert one(method, path, {} if method == "POST" else None).status_code == 502  # there is no node here
 
@@ -305,8 +311,12 @@ def test_a_caller_sees_and_cancels_its_own_operations_alone(app: FastAPI, index:
         ("/api/storage-pools", {"name": "x", "type": "fs", "source": {"device": "/dev/sdb"}}, "/source/device"),
         ("/api/instances", {"name": "x", "directKernel": {"kernel": "/boot/vmlinuz"}}, "/directKernel/kernel"),
         ("/api/instances", {"name": "x", "iso": "/srv/a.iso"}, "/iso"),
+        ("/api/instances", {"name": "x", "nics": [{"name": "a", "device": "eth0"}]}, "/nics/0/device"),
+        ("/api/networks", {"name": "x", "dnsmasqOptions": ["conf-file=/etc/shadow"]}, "/dnsmasqOptions"),
+        ("/api/networks", {"name": "x", "boot": {"file": "x", "tftpRoot": "/etc"}}, "/boot/tftpRoot"),
         ("/api/instances", {"name": "x", "disks": [{"name": "a", "volume": "/srv/v"}]}, "/disks/0/volume"),
         ("/api/instances", {"name": "x", "directKernel": {"kernel": 5}}, "/directKernel/kernel"),
+        ("/api/networks", {"name": "x", "portForwards": [{"name": "a", "hostPort": 1}]}, "/portForwards"),
         ("/api/templates", {"source": {"url": "http://169.254.169.254/x"}}, "/source/url"),
         ("/api/templates?plan=true", {"source": {"url": "https://localhost/x"}}, "/source/url"),
         ("/api/templates", {"source": {"url": "http://[fd00::1]/x"}}, "/source/url"),
@@ -340,6 +350,14 @@ def test_what_an_admin_declared_may_be_sent_back() -> None:
     pool, instance = registry.TYPES["StoragePool"].spec, registry.TYPES["Instance"].spec
     bodies.refuse_for_admins(pool, {"path": "/srv/x", "source": {"device": "/dev/sdb"}}, there)
     bodies.refuse_for_admins(instance, {"disks": [{"name": "b"}, {"name": "a", "volume": "/srv/v"}]}, there)
+    network, web = registry.TYPES["Network"].spec, {"name": "web", "hostPort": 80, "to": "10.0.0.9"}
+    one = {**web, "name": "one", "hostAddress": "192.0.2.1"}
+    there = {"portForwards": [web, {**one, "protocol": "tcp"}]}
+    for same in ([one, web], []):
+        bodies.refuse_for_admins(network, {"portForwards": same}, there)
+    for other in ([{**one, "hostAddress": None}, web], [{**web, "hostPort": 81}], [{**web, "protocol": "udp"}], 5):
+        with pytest.raises(Forbidden, match="opens ports of the node"):
+            bodies.refuse_for_admins(network, {"portForwards": other}, there)
 
 
 SOUNDS = re.compile(r"path|file on|\buris?\b|\bxml\b|device|/dev|kernel", re.IGNORECASE)
@@ -378,7 +396,13 @@ DECIDED = {
     "StoragePoolSource.format": "a word",
     "TemplateSource.digest": "a digest, that nobody sets",
     "Network.mtu": "a number",
+    "Network.mode": "a word; what of the node it is on is said beside it",
+    "Network.virtualPort": "a word",
+    "Network.deviceMode": "a word; the interface is device",
+    "Nic.virtualPort": "a word; the bridge is a network's too",
     "Disk.serial": "what the guest sees",
+    "Disk.wwn": "what the guest sees",
+    "RootDisk.wwn": "what the guest sees",
     "User.shell": "a file of the guest",
     "File.path": "a file of the guest",
     "DirectKernel.cmdline": "what the guest's kernel reads",
@@ -427,7 +451,7 @@ def test_no_token_is_in_a_log_or_a_problem(app: FastAPI, index: Index, caplog: p
         one("DELETE", f"/api/instances/{text}"),
         one("DELETE", f"/api/tokens/{text}"),
     ]
-    secret = text.rpartition("_")[2]
+    secret = text.split("_", 2)[2]  # which may hold one itself
     assert not [record for record in caplog.records if record.name == "jvp" and secret in record.getMessage()]
     assert secret not in "".join(answer.text for answer in answers)
     assert secret not in one("GET", "/api/operations").text

@@ -22,30 +22,62 @@ from jvp.core.values import UNKNOWN, Secret, walk
 from jvp.core.work import Work
 from jvp.libvirt.link.node import Node
 from jvp.resources.instance.handler import Instances
-from jvp.resources.instance.model import Beside, ByType, Instance, InstanceState, OfTheGuest
+from jvp.resources.instance.instance_facts import Beside, ByType, OfTheGuest
+from jvp.resources.instance.model import Instance, InstanceState
 from jvp.resources.provider import Provider
 
 KERNEL = {"kernel": "/k"}
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x"
 K = {"directKernel": KERNEL}
+DISK = {"name": "d", "volume": "p/d"}
+EACH = {"read": 100, "readMax": 200, "write": 50, "writeMax": 50}
+EACH_BYTES = {"read": "50MiB", "readMax": "60MiB", "write": "1MB", "writeMax": "1000kB"}
 NETWORK = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
+DEVICES: dict[str, Any] = {
+    "tpm": {"type": "passthrough", "model": "tpm-tis", "device": "/dev/tpm0"},
+    "filesystems": [{"tag": "src", "source": "/srv/src", "driver": "9p", "readOnly": True, "accessMode": "mapped"},
+                    {"tag": "out", "source": "/srv/out", "driver": "9p"}],
+    "watchdog": {"model": "ib700", "action": "pause"}, "rng": {"source": "/dev/hwrng", "rate": 1024},
+    "smbios": {
+        "system": {"manufacturer": "A", "product": "B", "version": "1", "serial": "S", "sku": "K", "family": "F"},
+        "baseboard": {"manufacturer": "A", "product": "B", "version": "1", "serial": "S", "asset": "T",
+                      "location": "L"},
+        "chassis": {"manufacturer": "A", "version": "1", "serial": "S", "asset": "T", "sku": "K"},
+        "oemStrings": ["app:one", "app:two"],
+    },
+}  # fmt: skip
 FULL: dict[str, Any] = {
     "name": "web", "template": "debian", "cpus": 2, "maxCpus": 4,
-    "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "sata", "deleteWithInstance": True},
+    "description": "The shop\n\tat night", "tags": {"team": "web", "example.org/backup": ""},
+    "rootDisk": {"pool": "p", "size": "10GiB", "format": "raw", "bus": "scsi", "deleteWithInstance": True,
+                 "serial": "ROOT-1", "wwn": "5000c50015ea71ab", "cache": "none", "io": "native", "discard": "ignore",
+                 "detectZeroes": "on", "iops": EACH, "bandwidth": EACH_BYTES},
     "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "powerState": "running", "autostart": True,
-    "disks": [{"name": "data", "volume": "p/data", "readOnly": True, "bus": "scsi", "serial": "DATA-1"}],
+    "disks": [{"name": "data", "volume": "p/data", "readOnly": True, "bus": "scsi", "serial": "DATA-1",
+               "wwn": "5000C50015EA71AC", "cache": "directsync", "io": "native", "discard": "ignore",
+               "detectZeroes": "on", "shareable": True, "iops": EACH, "bandwidth": EACH_BYTES}],
     "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:00:00:01", "address": "10.0.0.9", "hostname": "web",
-              "model": "e1000e"}],
+              "firewall": "f",
+              "model": "e1000e"},
+             {"name": "eth1", "bridge": "ovs0", "virtualPort": "openvswitch", "vlan": 42, "trunk": [47, 48]},
+             {"name": "eth2", "device": "eth0", "deviceMode": "vepa"}],
     "cloudInit": {"hostname": "web.example.org", "onChange": "nextBoot", "sshKeys": [SSH],
                   "users": [{"name": "u", "password": "secretpw", "sudo": True, "groups": ["g"], "shell": "/bin/sh",
                              "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"]}],
                   "packages": ["nginx", "g++", "tzdata=2024b-0+deb12u1"],
                   "files": [{"path": "/etc/motd", "content": "secretmotd", "permissions": "0600", "owner": "u:g"}],
-                  "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK},
+                  "runCommands": ["systemctl reload nginx"], "networkConfig": NETWORK,
+                  "vendorData": "#cloud-config\n{}", "metaData": {"role": "web"}},
     "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "quiet"},
     "waitFor": "ip", "waitTimeout": "90s", "shutdownTimeout": "5s", "updatePolicy": "restart",
-    "restartTriggers": {"kernel": "a"},
+    "restartTriggers": {"kernel": "a"}, "compactTriggers": {"month": "a"},
     "firmware": "uefi", "machine": "q35", "cpuMode": "host-model", "iso": "p/cd",
+    "cpu": {"features": {"vmx": "require"}, "topology": {"sockets": 1, "dies": 1, "cores": 2, "threads": 2}},
+    "cpuset": "0-3,^1", "memoryBacking": {"hugePages": "2MiB", "shared": True, "locked": True},
+    "clock": {"offset": "timezone", "timezone": "Europe/Berlin",
+              "timers": [{"name": "rtc", "present": True, "tickpolicy": "catchup"}]},
+    "xml": {"features/kvm/hidden/@state": "on"},
+    **DEVICES,
 }  # fmt: skip
 
 
@@ -68,10 +100,53 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
     [
         ({}, "template", "needs a template, a rootDisk.size for an empty disk, an iso or a directKernel"),
         ({"rootDisk": {"pool": "p"}}, "template", "needs a template"),
+        ({"template": "t", "snapshot": "i/s"}, "snapshot", "cannot stand beside template"),
+        ({**K, "snapshotDisks": "root"}, "snapshotDisks", "means nothing without a snapshot"),
         ({"rootDisk": {"size": "1GiB"}}, "rootDisk.pool", "is required for an empty root disk"),
         ({**K, "rootDisk": {"pool": "p"}}, "rootDisk.size", "is required for an empty root disk"),
         ({**K, "cloudInit": {"users": [{"name": "a"}, {"name": "a"}]}}, "cloudInit.users[1].name", "is given twice"),
         ({**K, "cpus": 0}, "cpus", "must be at least 1"),
+        ({**K, "description": " \n"}, "description", "must not be empty; leave it out"),
+        ({**K, "description": "a\x1b[0m"}, "description", "has control characters"),
+        ({**K, "description": "x" * 4097}, "description", "is 4097 characters long; at most 4096 are allowed"),
+        ({**K, "tags": {"a=b": "c"}}, "tags", '"a=b" is not the name of a tag'),
+        ({**K, "tags": {"": "c"}}, "tags", "is not the name of a tag"),
+        ({**K, "tags": {"n" * 64: "c"}}, "tags", "at most 63 of them"),
+        ({**K, "tags": {"team": "a\nb"}}, "tags.team", "has control characters"),
+        ({**K, "tags": {"team": "x" * 256}}, "tags.team", "is 256 characters long; at most 255 are allowed"),
+        ({**K, "tags": {f"t{number}": '"' * 255 for number in range(6)}}, "tags", "more than the 4096 that there are"),
+        ({**K, "tags": {"team": 5}}, "tags.team", "must be a string, not 5"),
+        ({**K, "nics": [{"name": "a", "deviceMode": "vepa"}]}, "nics[0].deviceMode", "needs a device"),
+        ({**K, "nics": [{"name": "a", "network": "n", "virtualPort": "openvswitch"}]}, "nics[0].virtualPort",
+         "needs a bridge"),
+        ({**K, "nics": [{"name": "a", "network": "n", "vlan": 4}]}, "nics[0].vlan", "is said by the network"),
+        ({**K, "nics": [{"name": "a", "device": "e", "vlan": 4}]}, "nics[0].vlan", 'needs deviceMode "passthrough"'),
+        ({**K, "nics": [{"name": "a", "bridge": "b", "trunk": [4]}]}, "nics[0].trunk", "is for a bridge of Open"),
+        ({**K, "clock": {"timers": [{"name": "rtc", "present": True}, {"name": "rtc", "present": False}]}},
+         "clock.timers[1].name", '"rtc" is given twice'),
+        ({**K, "xml": {"features//kvm": "on"}}, "xml.features//kvm", '"features//kvm" is not a path; it looks like'),
+        ({**K, "xml": {"//domain": "on"}}, "xml.//domain", "is not a path"),
+        ({**K, "xml": {"features/kvm/": "on"}}, "xml.features/kvm/", "is not a path"),
+        ({**K, "xml": {"a[last()]": "on"}}, "xml.a[last()]", "is not a path"),
+        ({**K, "xml": {"metadata/x": "on"}}, "xml.metadata/x", '"metadata" keeps what others note of the machine'),
+        ({**K, "xml": {"uuid": "a"}}, "xml.uuid", "is what the instance is known by"),
+        ({**K, "xml": {"features/pae": "<pae>"}}, "xml.features/pae", "is no XML"),
+        ({**K, "xml": {"features/pae": "<pae/><apic/>"}}, "xml.features/pae", "has to be one element"),
+        ({**K, "xml": {"features/pae": "<apic/>"}}, "xml.features/pae", "has to be an element pae, as the path says"),
+        ({**K, "xml": {"a": '<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]><a>&b;</a>'}}, "xml.a", "has a document"),
+        ({**K, "xml": {"a": "<a><![CDATA[b]]></a>"}}, "xml.a", "has a document type or a CDATA section"),
+        ({**K, "xml": {"a": "x" * 8193}}, "xml.a", "is 8193 characters long; at most 8192 are allowed"),
+        ({**K, "xml": {f"a{number}": "x" * 8192 for number in range(5)}}, "xml", "at most 32768 are allowed"),
+        ({**K, "tpm": {"device": "/dev/tpm0"}}, "tpm.device", 'is for the type "passthrough"'),
+        ({**K, "smbios": {"system": {}}}, "smbios", "says nothing; leave it out"),
+        ({**K, "filesystems": [{"tag": "a", "source": "/a", "readOnly": True}]}, "filesystems[0].readOnly",
+         'needs driver "9p"'),
+        ({**K, "filesystems": [{"tag": "a", "source": "/a", "accessMode": "squash"}]}, "filesystems[0].accessMode",
+         'needs driver "9p"'),
+        ({**K, "filesystems": [{"tag": "a", "source": "/a"}]}, "filesystems[0].driver", "needs memoryBacking.shared"),
+        ({**K, "filesystems": [{"tag": "a" * 32, "source": "/a"}]}, "filesystems[0].tag", "at most 31"),
+        ({**K, "filesystems": [{"tag": "a", "source": "/a"}] * 2}, "filesystems[1].tag", "is given twice"),
+        ({**K, "rng": {"source": "/dev/sda"}}, "rng.source", "/dev/urandom"),
         ({**K, "cpus": 513}, "cpus", "must be at most 512"),
         ({**K, "cpus": True}, "cpus", "must be a whole number, not true"),
         ({**K, "cloudInit": {}}, "cloudInit", "needs a root disk"),
@@ -93,6 +168,20 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "disks": [{"volume": "p/x"}]}, "disks[0].name", "is required"),
         ({**K, "disks": [{"name": "a b", "volume": "p/x"}]}, "disks[0].name", "is not a device name"),
         ({**K, "disks": [{"name": "a" * 33, "volume": "p/x"}]}, "disks[0].name", "is not a device name"),
+        ({**K, "disks": [{**DISK, "io": "native"}]}, "disks[0].io", 'needs the cache "none" or "directsync"'),
+        ({**K, "disks": [{**DISK, "io": "native", "cache": "unsafe"}]}, "disks[0].io", 'and it is "unsafe"'),
+        ({**K, "rootDisk": {"pool": "p", "size": "1GiB", "io": "native"}}, "rootDisk.io", "and it is not set"),
+        ({**K, "disks": [{**DISK, "serial": "s" * 21}]}, "disks[0].serial", "has 21 characters, and a disk shows 20"),
+        ({**K, "disks": [{**DISK, "serial": "s" * 37, "bus": "scsi"}]}, "disks[0].serial", "not a serial number"),
+        ({**K, "disks": [{**DISK, "wwn": "0x5000c50015ea71"}]}, "disks[0].wwn", "16 hexadecimal digits"),
+        ({**K, "disks": [{**DISK, "wwn": "5" * 16, "bus": "sata"}]}, "disks[0].wwn", 'and its bus is "sata"'),
+        ({**K, "disks": [{**DISK, "iops": {"total": 9, "read": 1}}]}, "disks[0].iops.read", "cannot stand beside"),
+        ({**K, "disks": [{**DISK, "iops": {"readMax": 1}}]}, "disks[0].iops.readMax", "needs read"),
+        ({**K, "disks": [{**DISK, "iops": {"read": 0}}]}, "disks[0].iops.read", "must be at least 1"),
+        ({**K, "disks": [{**DISK, "bandwidth": {"read": "1MiB", "readMax": "1MB"}}]}, "disks[0].bandwidth.readMax",
+         "is less than read"),
+        ({**K, "disks": [{**DISK, "bandwidth": {"write": 5}}]}, "disks[0].bandwidth.write", "is not a size"),
+        ({**K, "disks": [{**DISK, "bandwidth": {"write": "1001TB"}}]}, "disks[0].bandwidth.write", "1000TB per second"),
         ({**K, "nics": [{"name": "a"}, {"name": "a"}]}, "nics[1].name", "is given twice"),
         ({**K, "nics": [{"name": "a", "mac": "52:54:00:00:00:aa"},
                            {"name": "b", "mac": "52:54:00:00:00:AA"}]}, "nics[1].mac", "given twice"),
@@ -104,6 +193,12 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
          "is not an IPv4 address"),
         ({**K, "nics": [{"name": "a", "network": "n", "address": "10.0.0.9"},
                            {"name": "b", "network": "m", "address": "10.0.0.9"}]}, "nics[1].address", "given twice"),
+        ({**K, "nics": [{"name": "a", "firewall": "f"}]}, "nics[0].firewall", "needs a network"),
+        ({**K, "nics": [{"name": "a", "network": "n", "bridge": "b"}]}, "nics[0].bridge", "beside network"),
+        ({**K, "nics": [{"name": "a", "bridge": "b", "device": "c"}]}, "nics[0].device", "beside bridge"),
+        ({**K, "nics": [{"name": "a", "bridge": "b", "address": "10.0.0.9"}]}, "nics[0].address", "needs a network"),
+        ({**K, "nics": [{"name": "a", "device": "c", "firewall": "f"}]}, "nics[0].firewall", "filters no other card"),
+        ({**K, "nics": [{"name": "a", "bridge": "../b"}]}, "nics[0].bridge", "is not an interface name"),
         ({**K, "nics": [{"name": "a", "network": "n", "hostname": "web"}]}, "nics[0].hostname", "needs an address"),
         ({**K, "nics": [{"name": "a", "network": "n", "address": "10.0.0.9", "hostname": "9a"}]}, "nics[0].hostname",
          "must begin with a letter"),
@@ -118,6 +213,19 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({**K, "machine": "q35 "}, "machine", "is not a machine type"),
         ({**K, "machine": ""}, "machine", "is not a machine type"),
         ({**K, "cpuMode": "host,+vmx"}, "cpuMode", "is not a CPU"),
+        ({**K, "cpu": {"features": {"VMX!": "require"}}}, "cpu.features.VMX!", "is not a feature of a CPU"),
+        ({**K, "cpu": {"features": {"vmx": "on"}}}, "cpu.features.vmx", "require"),
+        ({**K, "cpus": 4, "cpu": {"topology": {"cores": 2, "threads": 3}}}, "cpu.topology",
+         "makes 6 CPUs (1 sockets by 1 dies by 2 cores by 3 threads), and cpus is 4: the two have to be the same"),
+        ({**K, "cpus": 2, "maxCpus": 4, "cpu": {"topology": {"cores": 2}}}, "cpu.topology", "and maxCpus is 4"),
+        ({**K, "cpuset": "3-1"}, "cpuset", '"3-1" is not a set of CPUs from 0 to 1023; it looks like "0-3,^1"'),
+        ({**K, "cpuset": "0,^0"}, "cpuset", "is not a set of CPUs"),
+        ({**K, "cpuset": "0-1024"}, "cpuset", "is not a set of CPUs"),
+        ({**K, "memoryBacking": {"hugePages": "3MiB"}}, "memoryBacking.hugePages", "2MiB"),
+        ({**K, "clock": {"timezone": "Europe/Berlin"}}, "clock.timezone", 'means nothing where offset is "utc"'),
+        ({**K, "clock": {"offset": "timezone"}}, "clock.timezone", "is required"),
+        ({**K, "clock": {"offset": "timezone", "timezone": "../x"}}, "clock.timezone", "is not a time zone"),
+        ({**K, "clock": {"timers": [{"name": "hpet"}]}}, "clock.timers[0]", "says nothing"),
         ({**K, "waitFor": "agent", "powerState": "stopped"}, "waitFor", "agent of a stopped instance never answers"),
         ({**K, "waitFor": "cloud"}, "waitFor", "must be one of"),
         ({**K, "waitTimeout": "90"}, "waitTimeout", "is not a duration"),
@@ -162,6 +270,10 @@ def test_full_is_valid_and_its_own_normal_form() -> None:
         ({"template": "t", "cloudInit": {"userData": "#cloud-config\na: b\n c: d"}}, "cloudInit.userData", "in line 3"),
         ({"template": "t", "cloudInit": {"networkConfig": "[" * 4999 + "\nversion: 2"}},
          "cloudInit.networkConfig", "is not YAML"),
+        ({"template": "t", "cloudInit": {"vendorData": "hello"}}, "cloudInit.vendorData", "begins with no line"),
+        ({"template": "t", "cloudInit": {"metaData": {"local-hostname": "a"}}},
+         "cloudInit.metaData.local-hostname", "say it with hostname"),
+        ({"template": "t", "cloudInit": {"metaData": {"a\n": "a"}}}, "cloudInit.metaData", "cannot name an entry"),
         ({"template": "t", "cloudInit": {"runCommands": [""]}}, "cloudInit.runCommands[0]", "must not be empty"),
         ({"template": "t", "cloudInit": {"networkConfig": "ethernets: {}"}}, "cloudInit.networkConfig", "no \"version"),
         ({"template": "t", "cloudInit": {"networkConfig": ""}}, "cloudInit.networkConfig", 'has no "version:"'),
@@ -496,7 +608,8 @@ def test_the_memory_is_foretold_in_bytes_as_the_guest_has_it() -> None:
 
 def test_what_each_property_is_for_is_told_by_the_property() -> None:
     beside = {
-        "powerState", "autostart", "updatePolicy", "restartTriggers", "shutdownTimeout", "waitFor", "waitTimeout",
+        "powerState", "autostart", "updatePolicy", "restartTriggers", "compactTriggers", "shutdownTimeout", "waitFor",
+        "waitTimeout", "description", "tags",
     }  # fmt: skip
     assert having(Instance, Beside) == beside
     assert having(Instance, OfTheGuest) == {"memory", "cpus", "disks", "nics"}
@@ -504,5 +617,5 @@ def test_what_each_property_is_for_is_told_by_the_property() -> None:
     for name in ("pending", "pendingRestart"):
         output = fields(InstanceState)[name].output
         assert output is not None
-        waits = set(fields(Instance)) - beside - {"name", "template"}
+        waits = set(fields(Instance)) - beside - {"name", "template", "snapshot", "snapshotDisks"}
         assert set(output.follows) == waits | {"powerState", "updatePolicy", "restartTriggers"}

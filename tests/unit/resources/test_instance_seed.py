@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,25 @@ def test_what_a_guest_would_not_know_is_mended(text: str, written: bytes) -> Non
 
 def test_equal_declarations_give_equal_bytes() -> None:
     assert seed(SEEDS["seed-typed"]) == seed(SEEDS["seed-typed"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/bin/sh\r\nprintf 'a\\tb' \n\n",
+        "## template: jinja\n#cloud-config\nhostname: {{ ds.meta_data.role }}\n",
+        "#include\nhttps://example.org/a\n",
+        'Content-Type: multipart/mixed; boundary="b"\r\nMIME-Version: 1.0\r\n\r\n--b\r\n'
+        "Content-Type: text/x-shellscript\r\n\r\n#!/bin/sh\r\n--b--\r\n",
+    ],
+)
+def test_every_form_of_user_data_and_vendor_data_stays_as_it_is(text: str) -> None:
+    data = seed({"userData": text, "vendorData": text, "networkConfig": "version: 1\nconfig: []\n"})
+    assert _file(data, "user-data") == _file(data, "vendor-data") == text.encode()
+    assert _file(data, "network-config") == b"version: 1\nconfig: []\n"
+
+
+def test_metadata_of_the_program_stands_beside_ours() -> None:
+    meta = json.loads(_file(seed({"metaData": {"role": "web: \u2028"}}), "meta-data"))
+    assert meta == {"instance-id": UUID, "local-hostname": "web-1-a", "role": "web: \u2028"}
+    assert b"VENDOR-DATA" not in seed({"metaData": {"role": "web"}})

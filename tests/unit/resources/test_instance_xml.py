@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.resources.golden.files import same_as_golden
+from tests.unit.resources.test_instance_model import DEVICES, EACH, EACH_BYTES
 
 from jvp.core.check import check
 from jvp.core.identity import Mark
-from jvp.core.types import memory_bytes
+from jvp.core.model import fields
+from jvp.core.types import memory_bytes, size_bytes
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import parse, same_xml, text_of, value
 from jvp.resources.instance.cloudinit import CloudInit
@@ -24,9 +26,9 @@ from jvp.resources.instance.definition import (
     disk_key,
     mac_of,
 )
-from jvp.resources.instance.disk import serial_of
+from jvp.resources.instance.disk_model import Disk, RootDisk, serial_of
 from jvp.resources.instance.machine import cpu_of, firmware_of, means, patch_machine
-from jvp.resources.instance.model import Instance, RootDisk
+from jvp.resources.instance.model import Instance
 from jvp.resources.instance.nocloud import content_of
 from jvp.resources.instance.patching import patch, skeleton
 
@@ -39,18 +41,41 @@ GOLDEN: dict[str, dict[str, Any]] = {
                          "firmware": "bios", "machine": "q35", "cpuMode": "maximum"},
     "instance-scsi": {"name": "web", "virtType": "qemu", "iso": "p/cd",
                       "rootDisk": {"pool": "p", "size": "1GiB", "format": "raw", "bus": "scsi"}},
+    "instance-disks": {
+        "name": "web", "virtType": "qemu",
+        "rootDisk": {"pool": "p", "size": "1GiB", "format": "raw", "bus": "scsi", "cache": "none", "io": "native",
+                     "discard": "ignore", "detectZeroes": "unmap", "serial": "ROOT", "wwn": "5000c50015ea71ab",
+                     "iops": EACH, "bandwidth": EACH_BYTES},
+        "disks": [{"name": "a", "volume": "p/a", "wwn": "5000c50015ea71ac", "iops": EACH, "bandwidth": EACH_BYTES},
+                  {"name": "b", "volume": "p/b", "bus": "usb", "cache": "unsafe", "io": "io_uring", "discard": "unmap",
+                   "detectZeroes": "on", "iops": {"total": 9, "totalMax": 18},
+                   "bandwidth": {"total": "1MB", "totalMax": "2MB"}},
+                  {"name": "raw", "volume": "p/raw", "bus": "virtio", "shareable": True}],
+    },
     "instance-full": {
-        "name": "web", "template": "t", "rootDisk": {"pool": "p", "size": "10GiB", "format": "qcow2", "bus": "sata"},
+        "name": "web", "template": "t", "description": "The shop <&>, at night",
+        "rootDisk": {"pool": "p", "size": "10GiB", "format": "qcow2", "bus": "sata",
+                     "iops": {"total": 9, "totalMax": 9}, "bandwidth": {"total": "1MB", "totalMax": "1MB"}},
         "cpus": 2, "maxCpus": 4,
         "memory": "1GiB", "maxMemory": "2GiB", "virtType": "qemu", "firmware": "uefi", "machine": "pc-q35-7.2",
         "cpuMode": "Nehalem", "iso": "p/cd",
+        "cpu": {"features": {"vmx": "require", "x2apic": "disable"},
+                "topology": {"sockets": 1, "dies": 1, "cores": 2, "threads": 2}},
+        "cpuset": "0-3,^1", "memoryBacking": {"hugePages": "2MiB", "shared": True, "locked": True},
+        "clock": {"offset": "timezone", "timezone": "Europe/Berlin",
+                  "timers": [{"name": "rtc", "present": True, "tickpolicy": "catchup"},
+                             {"name": "hpet", "present": False}]},
         "directKernel": {"kernel": "/k", "initrd": "/i", "cmdline": "console=ttyS0 a=\"<&>\""},
         "disks": [{"name": "data", "volume": "p/data", "bus": "virtio", "serial": "D-1"},
                   {"name": "iso", "volume": "p/iso", "readOnly": True}],
         "nics": [{"name": "eth0", "network": "n", "mac": "52:54:00:AB:CD:EF", "model": "e1000e", "address": "10.0.0.9",
-                  "hostname": "web"},
-                 {"name": "eth1"}],
+                  "hostname": "web", "firewall": "f"},
+                 {"name": "eth1"}, {"name": "eth2", "bridge": "br0"}, {"name": "eth3", "device": "eth0"},
+                 {"name": "eth4", "bridge": "ovs0", "virtualPort": "openvswitch", "vlan": 42, "trunk": [47]},
+                 {"name": "eth5", "device": "eth1", "deviceMode": "passthrough", "vlan": 42}],
         "cloudInit": {"hostname": "web"},
+        **DEVICES,
+        "xml": {"features/kvm/hidden/@state": "on", "devices/redirdev": "<redirdev bus='usb' type='spicevmc'/>"},
     },
 }  # fmt: skip
 
@@ -72,12 +97,15 @@ def root_of(spec: Instance) -> DiskSource:
 def resolved_of(spec: Instance) -> Resolved:
     """References as a node would resolve them."""
     return Resolved(
-        disks={disk.name: DiskSource(f"/pools/{disk.volume}", "qcow2") for disk in spec.disks},
+        disks={
+            disk.name: DiskSource(f"/pools/{disk.volume}", "raw" if disk.shareable else "qcow2") for disk in spec.disks
+        },
         networks={nic.name: nic.network for nic in spec.nics},
         root=root_of(spec) if has_root(spec) else None,
         seed=DiskSource(f"/pools/p/jvp-{UUID}-seed", "raw") if spec.cloud_init else None,
         iso=DiskSource(f"/pools/{spec.iso}", "raw") if spec.iso else None,
         nvram=f"/pools/p/jvp-{UUID}-nvram",
+        firewalls={nic.name: nic.firewall for nic in spec.nics if nic.firewall},
     )
 
 
@@ -94,6 +122,22 @@ def ours(spec: Instance) -> Any:
     return root
 
 
+def options(path: str, disk: RootDisk | Disk | None, discard: str | None) -> dict[str, Any]:
+    """What `comparable` must find of a disk beside its data, where `discard` is the default."""
+    found: dict[str, Any] = {f"{path}.discard": (disk and disk.discard) or discard}
+    for name in ("cache", "io", "wwn"):
+        found[f"{path}.{name}"] = getattr(disk, name, None)
+    found[f"{path}.detectZeroes"] = disk and disk.detect_zeroes
+    if isinstance(disk, RootDisk):
+        found[f"{path}.serial"] = disk.serial
+    if disk is not None and disk.iops is not None:
+        found[f"{path}.iops"] = tuple((side, rate) for side, rate in disk.iops if rate)
+    if disk is not None and disk.bandwidth is not None:
+        rates = ((side, rate and size_bytes(rate)) for side, rate in disk.bandwidth)
+        found[f"{path}.bandwidth"] = tuple((side, rate) for side, rate in rates if rate)
+    return {name: one for name, one in found.items() if one is not None}
+
+
 def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
     """What `comparable` must find for a spec."""
     kernel = spec.direct_kernel
@@ -104,9 +148,11 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
         "rootDisk.bus": (spec.root_disk.bus if spec.root_disk else None) or ("virtio" if has_root(spec) else None),
         "firmware": spec.firmware, "machine": spec.machine or "q35", "boot": ("hd",), "devices": (),
         "directKernel": (kernel.kernel, kernel.initrd, kernel.cmdline) if kernel else (None, None, None),
+        "description": spec.description, "tags": (), **{f"xml.{path}": one for path, one in spec.xml.items()},
     }  # fmt: skip
     if has_root(spec):
         found["rootDisk"] = (root_of(spec).path, False, root_of(spec).format)
+        found |= options("rootDisk", spec.root_disk, "unmap")
     usual = (spec.root_disk.bus if spec.root_disk else None) or "virtio"
     for one in spec.disks:
         bus = one.bus or usual
@@ -117,6 +163,7 @@ def meaning(spec: Instance, virt_type: str) -> dict[str, Any]:
             *more,
             ("serial", one.serial or serial_of(one.name)),
         )
+        found |= options(f"disks.{one.name}", one, None if one.read_only else "unmap")
     for nic in spec.nics:
         found[f"nics.{nic.name}"] = (nic.network, (nic.mac or mac_of(UUID, nic.name)).lower(), nic.model)
     return found
@@ -136,8 +183,15 @@ def test_a_node_of_another_architecture() -> None:
 text = st.text(st.characters(max_codepoint=0x2FF, categories=("L", "N", "P", "S")), min_size=1, max_size=9)
 files = text.map(lambda name: f"/{name}x")
 device_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True)
-buses = st.sampled_from(["virtio", "sata", "scsi"])
+buses = st.sampled_from(["virtio", "sata", "scsi", "usb"])
 volumes = device_names.map("p/".__add__)
+tunes = {
+    "cache": st.sampled_from(["none", "writeback", "directsync"]),
+    "io": st.sampled_from(["threads", "io_uring"]),
+    "discard": st.sampled_from(["ignore", "unmap"]),
+    "iops": st.fixed_dictionaries({"read": st.integers(1, 99)}) | st.just({"total": 7, "totalMax": 8}),
+    "bandwidth": st.just({"write": "1MB"}) | st.just({"total": "4MiB"}),
+}
 sizes = st.integers(16, 9000).map(lambda mib: f"{mib}MiB") | st.just("1GB") | st.just("123456kB")
 macs = st.integers(0, 2**24 - 1).map(
     lambda number: "52:54:00:" + ":".join(f"{number:06X}"[at : at + 2] for at in (0, 2, 4))
@@ -154,7 +208,7 @@ def raws(draw: Any) -> dict[str, Any]:
         "disks": draw(st.lists(
             st.fixed_dictionaries(
                 {"name": device_names, "volume": volumes, "readOnly": st.booleans()},
-                optional={"bus": buses, "serial": device_names.map(lambda name: f"{name[:18]}.")},
+                optional={"bus": buses, "serial": device_names.map(lambda name: f"{name[:18]}."), **tunes},
             ),
             max_size=4, unique_by=(lambda one: one["name"].lower(), lambda one: one["volume"].lower(),
                                    lambda one: one.get("serial", one["name"])),
@@ -180,7 +234,7 @@ def raws(draw: Any) -> dict[str, Any]:
         }
     if boots in ("disk", "both"):
         raw["rootDisk"] = {"pool": "p", "size": "1GiB", "format": draw(st.sampled_from(["qcow2", "raw"]))}
-        raw["rootDisk"]["bus"] = draw(buses)
+        raw["rootDisk"] |= {"bus": draw(buses), **draw(st.fixed_dictionaries({}, optional=tunes))}
     if boots == "template":
         raw["template"] = "t"
     if draw(st.booleans()):
@@ -205,6 +259,10 @@ def in_full(spec: Instance) -> Instance:
     return spec.model_copy(update={"disks": disks, "nics": nics})
 
 
+def untuned(disk: RootDisk) -> RootDisk:
+    return disk.model_copy(update={fields(RootDisk)[name].attribute: None for name in tunes})
+
+
 @given(raws())
 def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
     spec = spec_of(raw)
@@ -219,7 +277,10 @@ def test_what_is_written_reads_as_the_same_meaning(raw: dict[str, Any]) -> None:
 @settings(max_examples=60)
 @given(raws(), raws())
 def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]) -> None:
-    first, spec = (in_full(spec_of(raw)) for raw in (before, after))
+    # What a program does not say of a disk stays.
+    plain = [{name: one for name, one in disk.items() if name not in tunes} for disk in before["disks"]]
+    first, spec = (in_full(spec_of(raw)) for raw in ({**before, "disks": plain}, after))
+    first = first.model_copy(update={"root_disk": first.root_disk and untuned(first.root_disk)})
     root = ours(first)
     # An update makes no root disk: that is a replacement.
     resolved = dataclasses.replace(resolved_of(spec), root=None)
@@ -227,7 +288,8 @@ def test_a_patch_is_as_good_as_new(before: dict[str, Any], after: dict[str, Any]
     # A bus that is not said stays.
     said = spec.root_disk.bus if spec.root_disk and has_root(first) else None
     bus = {"rootDisk.bus": said or meaning(first, "qemu")["rootDisk.bus"]}
-    wanted = {path: one for path, one in meaning(spec, "qemu").items() if path != "rootDisk"} | bus
+    wanted = {path: one for path, one in meaning(spec, "qemu").items() if not path.startswith("rootDisk")} | bus
+    wanted |= options("rootDisk", spec.root_disk, "unmap") if has_root(first) else {}
     wanted |= {path: one for path, one in meaning(first, "qemu").items() if path == "rootDisk"}
     assert comparable(parse(text_of(root))) == wanted
     assert cpu_of(root) == spec.cpu_mode

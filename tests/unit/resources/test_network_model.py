@@ -27,6 +27,21 @@ KEPT = {"name": "db", "mac": "52:54:00:00:00:0a", "address": "192.168.50.7"}
 OTHER = {"name": "web", "mac": "52:54:00:00:00:0b", "address": "192.168.50.8"}
 
 
+def dns(**given: Any) -> dict[str, Any]:
+    """A network with this DNS."""
+    return {"cidr": NET, "dns": given}
+
+
+def forward(**given: Any) -> dict[str, Any]:
+    """A network with a reservation and this forward."""
+    return {"cidr": NET, "reservations": [KEPT], "portForwards": [{"name": "web", "hostPort": 8080, **given}]}
+
+
+def kept6(*items: Any) -> dict[str, Any]:
+    """A network with these addresses kept by DHCPv6."""
+    return {"mode": "route", "ipv6": {**SIX, "reservations": list(items)}}
+
+
 def failures(raw: dict[str, Any]) -> dict[str, str]:
     return {dotted(failure.path): failure.message for failure in check(Network, raw).failures}
 
@@ -35,6 +50,24 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
     ("raw", "path", "part"),
     [
         ({}, "cidr", 'required for a network in mode "nat"'),
+        ({"cidr": NET, "vlan": 42}, "vlan", 'is for mode "bridge"'),
+        ({"mode": "bridge", "bridge": "br0", "vlan": 4095}, "vlan", "at most 4094"),
+        ({"mode": "bridge", "bridge": "br0", "trunk": [7]}, "trunk", "is for a bridge of Open vSwitch"),
+        ({"mode": "bridge", "bridge": "o", "virtualPort": "openvswitch", "trunk": [7, 7]}, "trunk[1]", "given twice"),
+        ({"mode": "bridge", "bridge": "o", "virtualPort": "openvswitch", "vlan": 7, "trunk": [7]}, "trunk[0]",
+         "7 is the vlan already"),
+        ({"mode": "bridge", "bridge": "br0", "device": "eth1"}, "device", 'is for mode "macvtap" or "hostdev"'),
+        ({"cidr": NET, "deviceMode": "vepa"}, "deviceMode", 'is for mode "macvtap"'),
+        ({"mode": "macvtap"}, "device", 'is required for a network in mode "macvtap"'),
+        ({"mode": "macvtap", "device": "eth1", "cidr": NET}, "cidr", 'the business of the wire; leave it out in mode'),
+        ({"mode": "macvtap", "device": "eth1", "bridge": "br0"}, "bridge", "is for mode"),
+        ({"mode": "macvtap", "device": "eth1", "vlan": 7}, "vlan", 'is for deviceMode "passthrough"'),
+        ({"mode": "macvtap", "device": "eth1", "hostDevices": ["0000:03:10.1"]}, "hostDevices", 'is for mode'),
+        ({"mode": "hostdev"}, "device", "a physical function, or hostDevices"),
+        ({"mode": "hostdev", "device": "eth1", "hostDevices": ["0000:03:10.1"]}, "hostDevices", "cannot be given"),
+        ({"mode": "hostdev", "hostDevices": ["eth1"]}, "hostDevices[0]", '"eth1" is not a PCI address'),
+        ({"mode": "hostdev", "hostDevices": ["0000:03:10.1", "0000:03:10.1"]}, "hostDevices[1]", "is given twice"),
+        ({"mode": "open"}, "cidr", 'required for a network in mode "open"'),
         ({"mode": "isolated", "gateway": "10.0.0.1"}, "gateway", "needs a cidr"),
         ({"mode": "isolated", "dhcp": {}}, "dhcp", "needs a cidr"),
         ({"cidr": "fd00::/64"}, "cidr", "not an IPv4 network"),
@@ -65,7 +98,7 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
         ({"cidr": NET, "bridge": "../x"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a b"}, "bridge", "is not an interface name"),
         ({"cidr": NET, "bridge": "a\n"}, "bridge", "is not an interface name"),
-        ({"cidr": NET, "mode": "open"}, "mode", "must be one of"),
+        ({"cidr": NET, "mode": "private"}, "mode", "must be one of"),
         ({"mode": "route"}, "cidr", 'required for a network in mode "route"'),
         ({"mode": "isolated", "domain": "lan"}, "domain", "needs a cidr"),
         ({"mode": "bridge"}, "bridge", 'required for a network in mode "bridge"'),
@@ -93,6 +126,16 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
         ({"cidr": NET, "reservations": [KEPT, {**OTHER, "address": KEPT["address"]}]}, "reservations[1].address",
          "given twice"),
         ({"mode": "route", "ipv6": {"cidr": NET}}, "ipv6.cidr", "is not an IPv6 network"),
+        (forward(to="nobody"), "portForwards[0].to", '"nobody" is the name of no reservation of the network'),
+        (forward(to="db", hostAddress="fd01::1"), "portForwards[0].to", '"db" is the name of no reservation'),
+        (forward(to="10.0.0.256"), "portForwards[0].to", "is neither an IP address nor the name of a reservation"),
+        (forward(to="a b"), "portForwards[0].to", "is neither an IP address nor the name of a reservation"),
+        (kept6({"name": "a", "address": "fd01::9"}), "ipv6.reservations[0].address", "is outside of fd00::/64"),
+        (kept6({"name": "a", "address": "fd00::1"}), "ipv6.reservations[0].address", '"fd00::1" is the gateway'),
+        (kept6({"name": "9a", "address": "fd00::9"}), "ipv6.reservations[0].name", "must begin with a letter"),
+        (kept6({"name": "a", "duid": "web", "address": "fd00::9"}), "ipv6.reservations[0].duid", "is not a DUID"),
+        (kept6({"name": "a", "address": "fd00::9"}, {"name": "b", "address": "fd00:0::9"}),
+         "ipv6.reservations[1].address", "is given twice"),
         ({"mode": "route", "ipv6": {"cidr": "fd00::1/64"}}, "ipv6.cidr", "has host bits set"),
         ({"mode": "route", "ipv6": {"cidr": "fd00::/63"}}, "ipv6.cidr", "must be a /64"),
         ({"mode": "route", "ipv6": {"cidr": "fd00::/127"}}, "ipv6.cidr", "must be a /64"),
@@ -117,6 +160,43 @@ def failures(raw: dict[str, Any]) -> dict[str, str]:
         ({"cidr": NET, "domain": "a" * 64}, "domain", "is not a domain name"),
         ({"cidr": NET, "domain": "a.\n"}, "domain", "is not a domain name"),
         ({"cidr": NET, "name": "../x"}, "name", "is not a name"),
+        ({"mode": "bridge", "bridge": "br0", "dns": {}}, "dns", "the business of the node's bridge"),
+        ({"mode": "isolated", "dns": {"hosts": []}}, "dns", "needs a cidr"),
+        ({"cidr": NET, "routes": [{"cidr": "0.0.0.0/0", "gateway": "192.168.50.7"}]},
+         "routes[0].cidr", "every address"),
+        ({"cidr": NET, "routes": [{"cidr": "10.0.0.0/255.0.0.0", "gateway": "192.168.50.7"}]},
+         "routes[0].cidr", 'is written "10.0.0.0/8"'),
+        ({"cidr": NET, "routes": [{"cidr": "10.0.0.0/8", "gateway": "10.0.0.1"}]},
+         "routes[0].gateway", "is outside of"),
+        ({"cidr": NET, "routes": [{"cidr": "10.0.0.0/8", "gateway": "192.168.50.1"}]},
+         "routes[0].gateway", "is the node itself"),
+        ({"cidr": NET, "routes": [{"cidr": "fd99::/64", "gateway": "fd00::1"}]}, "routes[0].gateway", "it has no IPv6"),
+        ({"cidr": NET, "routes": [{"cidr": "fd99::/64", "gateway": "192.168.50.7"}]},
+         "routes[0].gateway", "is not an IPv6 address"),
+        ({"mode": "isolated", "routes": [{"cidr": "10.0.0.0/8", "gateway": "10.0.0.1"}]}, "routes", "needs a cidr"),
+        ({"cidr": NET, "dhcpOptions": {"NTP": "x"}}, "dhcpOptions.NTP", "is no DHCP option"),
+        ({"cidr": NET, "dhcpOptions": {"255": "x"}}, "dhcpOptions.255", "they go from 1 to 254"),
+        ({"cidr": NET, "dhcpOptions": {"3": "x\ny"}}, "dhcpOptions.3", "control characters"),
+        ({"cidr": NET, "dnsmasqOptions": ["a\nb"]}, "dnsmasqOptions[0]", "control characters"),
+        ({"cidr": NET, "dnsmasqOptions": ["dhcp-option=3,1.2.3.4"]}, "dnsmasqOptions[0]", "belongs into dhcpOptions"),
+        ({"cidr": NET, "boot": {"file": "x"}, "dhcp": {"enabled": False}}, "boot", "while dhcp.enabled is false"),
+        ({"cidr": NET, "boot": {"file": "x", "tftpRoot": "srv"}}, "boot.tftpRoot", "is not an absolute path"),
+        ({"mode": "bridge", "bridge": "br0", "boot": {"file": "x"}}, "boot", "the business of the node's bridge"),
+        (dns(enabled=False, forwarders=["192.0.2.1"]), "dns.forwarders", "while dns.enabled is false"),
+        (dns(hosts=[{"address": "FD00::1", "names": ["a"]}]), "dns.hosts[0].address", 'is written "fd00::1"'),
+        (dns(hosts=[{"address": "fd00::1", "names": []}]), "dns.hosts[0].names", "must not be empty"),
+        (dns(hosts=[{"address": "fd00::1", "names": ["a", "A"]}]), "dns.hosts[0].names", '"a" is given twice'),
+        (dns(hosts=[{"address": "10.0.0.1", "names": ["a"]}, {"address": "10.0.0.1", "names": ["b"]}]),
+         "dns.hosts[1].address", "is given twice"),
+        (dns(hosts=[{"address": "10.0.0.1", "names": ["a\n"]}]), "dns.hosts[0].names[0]", "is not a domain name"),
+        (dns(txt=[{"name": "a b", "value": "x"}]), "dns.txt[0].name", "is not the name of a record"),
+        (dns(txt=[{"name": "a", "value": "x\nserver=/#/192.0.2.1"}]), "dns.txt[0].value", "control characters"),
+        (dns(txt=[{"name": "a", "value": "x" * 256}]), "dns.txt[0].value", "longer than the 255 bytes"),
+        (dns(srv=[{"name": "ldap", "targets": []}]), "dns.srv[0].name", "is not a service"),
+        (dns(srv=[{"name": "_a._tcp", "targets": []}]), "dns.srv[0].targets", "must not be empty"),
+        (dns(srv=[{"name": "_a._tcp", "targets": [{"name": "a", "port": 0}]}]),
+         "dns.srv[0].targets[0].port", "at least 1"),
+        (dns(zones=[{"name": "a"}, {"name": "A"}]), "dns.zones[1].name", "is given twice"),
     ],
 )  # fmt: skip
 def test_refused(raw: dict[str, Any], path: str, part: str) -> None:
@@ -202,7 +282,16 @@ FULL: dict[str, Any] = {
     "ipv6": {
         **SIX, "gateway": "fd00::1",
         "dhcp": {"enabled": True, "start": "fd00::9", "end": "fd00::10", "leaseTime": "2h"},
+        "reservations": [{"name": "db", "duid": "00:03:00:01", "address": "fd00::20"}],
     },
+    "routes": [{"cidr": "10.99.0.0/16", "gateway": "192.168.50.7", "metric": 5}],
+    "portForwards": [
+        {
+            "name": "web", "protocol": "tcp", "hostAddress": "192.0.2.1", "hostPort": 8080, "to": "192.168.50.9",
+            "port": 80,
+        },
+        {"name": "calls", "protocol": "udp", "hostPorts": "7000-7010", "to": "fd00::9"},
+    ],
 }  # fmt: skip
 
 

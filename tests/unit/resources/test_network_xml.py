@@ -18,6 +18,7 @@ from jvp.libvirt.link.xml import parse, same_xml, text_of, value
 from jvp.libvirt.network.reservations import hosts_of
 from jvp.resources.network.definition import Ours, hosts_in, kept, own_bridge, patch, skeleton
 from jvp.resources.network.definition import read as read_xml
+from jvp.resources.network.forms import OF_THE_NODE
 from jvp.resources.network.model import Network
 
 UUID = "6f0f3d2e-6f1c-5d5b-9c55-0d8f0b7a3f10"
@@ -29,6 +30,29 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "name": "web", "mode": "nat", "cidr": "10.1.0.0/16", "gateway": "10.1.255.254", "bridge": "br-web",
         "dhcp": {"enabled": True, "start": "10.1.0.10", "end": "10.1.0.99", "leaseTime": "2h"},
         "domain": "web.example", "mtu": 1400,
+        "dns": {
+            "enabled": True,
+            "hosts": [{"address": "10.1.0.7", "names": ["db", "sql"]}, {"address": "fd00:1::7", "names": ["db6"]}],
+            "txt": [{"name": "_key.web.example", "value": "v=1"}],
+            "srv": [
+                {
+                    "name": "_ldap._tcp",
+                    "targets": [{"name": "db.web.example", "port": 389, "priority": 1, "weight": 2}],
+                },
+                {"name": "_sip._udp.web.example", "targets": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]},
+            ],
+            "forwarders": ["192.0.2.53"],
+            "zones": [
+                {"name": "corp.example", "forwarders": ["192.0.2.54", "192.0.2.55"]}, {"name": "own.example"},
+            ],
+        },
+        "routes": [
+            {"cidr": "10.99.0.0/16", "gateway": "10.1.0.7", "metric": 5},
+            {"cidr": "fd99::/48", "gateway": "fd00:1::7"},
+        ],
+        "boot": {"file": "pxelinux.0", "server": "10.1.0.8", "tftpRoot": "/srv/tftp"},
+        "dhcpOptions": {"ntp-server": "10.1.0.9", "119": "web.example,example"},
+        "dnsmasqOptions": ["log-queries", "dhcp-ignore=tag:!known"],
         "reservations": [
             {"name": "db", "mac": "52:54:00:AB:CD:01", "address": "10.1.0.7"},
             {"name": "52-54-00-ab-cd-02", "mac": "52:54:00:AB:CD:02", "address": "10.1.0.8"},
@@ -36,10 +60,25 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "ipv6": {
             "cidr": "fd00:1::/64", "gateway": "fd00:1::ffff",
             "dhcp": {"enabled": True, "start": "fd00:1::10", "end": "fd00:1::20", "leaseTime": "2h"},
+            "reservations": [{"name": "db6", "duid": "00:03:00:01:52:54:00:ab:cd:01", "address": "fd00:1::7"},
+                             {"name": "web6", "address": "fd00:1::8"}],
         },
     },
     "network-route": {"name": "web", "mode": "route", "ipv6": {"cidr": "fd00:1::/64"}},
+    "network-open": {"name": "web", "mode": "open", "cidr": "192.168.50.0/24"},
     "network-bridge": {"name": "web", "mode": "bridge", "bridge": "br0"},
+    "network-vlan": {
+        "name": "web", "mode": "bridge", "bridge": "ovs0", "virtualPort": "openvswitch", "vlan": 42,
+    },
+    "network-trunk": {
+        "name": "web", "mode": "bridge", "bridge": "ovs0", "virtualPort": "openvswitch", "vlan": 42, "trunk": [47, 48],
+    },
+    "network-macvtap": {"name": "web", "mode": "macvtap", "device": "eth1"},
+    "network-passthrough": {
+        "name": "web", "mode": "macvtap", "device": "eth1", "deviceMode": "passthrough", "vlan": 42,
+    },
+    "network-hostdev": {"name": "web", "mode": "hostdev", "device": "eth1", "vlan": 42},
+    "network-functions": {"name": "web", "mode": "hostdev", "hostDevices": ["0000:03:10.1", "0000:03:10.3"]},
     "network-isolated": {"name": "web", "mode": "isolated"},
     "network-isolated-cidr": {
         "name": "web", "mode": "isolated", "cidr": "192.168.50.0/24", "dhcp": {"enabled": False},
@@ -79,12 +118,27 @@ def raws(draw: Any) -> dict[str, Any]:
     """Declarations of every form, all valid."""
     raw: dict[str, Any] = {
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)),
-        "mode": draw(st.sampled_from(["nat", "route", "isolated", "bridge"])),
+        "mode": draw(st.sampled_from(["nat", "route", "open", "isolated", "bridge", "macvtap", "hostdev"])),
     }
+    if raw["mode"] == "macvtap":
+        forms = [{}, {"deviceMode": "vepa"}, {"deviceMode": "passthrough", "vlan": 42}]
+        return {**raw, "device": "eth1", **draw(st.sampled_from(forms))}
+    if raw["mode"] == "hostdev":
+        forms = [{"device": "eth1"}, {"device": "eth1", "vlan": 42}, {"hostDevices": ["0000:03:10.1"]}]
+        return raw | draw(st.sampled_from(forms))
     if raw["mode"] == "bridge" or draw(st.booleans()):
         raw["bridge"] = draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True))
     if raw["mode"] == "bridge":
-        return raw
+        return raw | draw(
+            st.sampled_from(
+                [
+                    {},
+                    {"virtualPort": "openvswitch", "vlan": 42},
+                    {"virtualPort": "openvswitch", "vlan": 42, "trunk": [7, 8]},
+                    {"virtualPort": "openvswitch", "trunk": [7]},
+                ]
+            )
+        )
     if draw(st.booleans()):
         raw["mtu"] = draw(st.integers(1280, 65535))
     if raw["mode"] == "isolated" and draw(st.booleans()):
@@ -94,12 +148,23 @@ def raws(draw: Any) -> dict[str, Any]:
         raw["ipv6"] |= draw(st.sampled_from([{}, {"dhcp": {}}, {"dhcp": {"leaseTime": "2h"}}]))
     if draw(st.booleans()):
         raw["domain"] = draw(st.sampled_from(["lan", "lab.example", "a-b.c"]))
+    if draw(st.booleans()):
+        raw["dns"] = draw(st.sampled_from([{"enabled": False}, GOLDEN["network-full"]["dns"]]))
+        if raw["dns"].get("enabled"):
+            names = draw(st.sets(st.sampled_from(["forwarders", "hosts", "srv", "txt", "zones"]), min_size=1))
+            raw["dns"] = {name: raw["dns"][name] for name in names}
     first = draw(st.integers(1, 2**24)) << 8
     net = ipaddress.ip_network((first % (126 << 24) + (1 << 24), draw(st.integers(16, 29))), strict=False)
     hosts = list(range(int(net.network_address) + 1, int(net.network_address) + 6))
     raw["cidr"] = draw(st.sampled_from([str(net), f"{net.network_address}/{net.netmask}"]))
     if draw(st.booleans()):
         raw["gateway"] = str(ipaddress.ip_address(hosts[0]))
+    more = GOLDEN["network-full"]
+    if draw(st.booleans()):
+        raw |= {"boot": draw(st.sampled_from([more["boot"], {"file": "x"}])), "dnsmasqOptions": more["dnsmasqOptions"]}
+    if draw(st.booleans()):
+        raw |= {"dhcpOptions": draw(st.sampled_from([{}, more["dhcpOptions"]]))}
+        raw |= {"routes": [{"cidr": "10.99.0.0/16", "gateway": str(ipaddress.ip_address(hosts[1]))}]}
     numbers = draw(st.sets(st.integers(1, 4), max_size=4))
     if numbers:
         raw["reservations"] = [
@@ -109,6 +174,7 @@ def raws(draw: Any) -> dict[str, Any]:
     kind = draw(st.sampled_from(["none", "off", "default", "range"]))
     if kind == "off":
         raw["dhcp"] = {"enabled": False}
+        raw.pop("boot", None)
     elif kind != "none":
         raw["dhcp"] = {"leaseTime": draw(st.sampled_from(["1h", "60m", "150s", "1h30m", "168h"]))}
     if kind == "range":
@@ -164,14 +230,15 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
     patch(root, spec, Ours())
     assert root.get("ipv6") == "yes"
     assert root.findtext("metadata/{urn:x}y") == "kept"
-    assert value(root, "dns/host/hostname") == "box"
+    if "dns" not in raw:
+        assert value(root, "dns/host/hostname") == "box"
     assert len(root.findall("{http://libvirt.org/schemas/network/dnsmasq/1.0}options")) == 1
     if spec.mode == "nat":
         # The range was there without NAT, and nobody asked for any.
         assert value(root, "forward/nat/@ipv6") is None
         assert value(root, "forward/@dev") == "eth0"
         assert value(root, "forward/nat/port/@end") == "65535"
-    if spec.mode == "bridge":
+    if spec.mode in OF_THE_NODE:
         # libvirt has none of these where the bridge is the node's own.
         assert [one.tag for one in root if one.tag in ("ip", "mac", "domain", "mtu")] == []
         return
@@ -179,6 +246,8 @@ def test_a_patch_keeps_what_is_foreign(raw: dict[str, Any]) -> None:
         "mac/@address": "52:54:00:00:00:07", "domain/@localOnly": "yes", "bridge/@stp": "on",
         "ip/tftp/@root": "/x", "ip/dhcp/host/@ip": "10.9.0.77",
     }  # fmt: skip
+    if "boot" in raw:
+        del theirs["ip/tftp/@root"]
     assert found(root, theirs) == theirs
     assert value(root, "ip[@family=ipv6]/@address") == (spec.ipv6.gateway if raw.get("ipv6") else "fd00::1")
     assert value(root, "mtu/@size") == str(raw.get("mtu", 9000))
@@ -246,7 +315,8 @@ def test_hosts_and_ipv6_of_others_are_read() -> None:
         {"name": "52-54-00-00-00-08", "mac": "52:54:00:00:00:08", "address": "10.9.0.77"}
     ]
     assert found["ipv6"].bag() == {
-        "cidr": "fd00::/64", "gateway": "fd00::1", "dhcp": {"enabled": False, "leaseTime": "1h"}
+        "cidr": "fd00::/64", "gateway": "fd00::1", "dhcp": {"enabled": False, "leaseTime": "1h"},
+        "reservations": [],
     }  # fmt: skip
 
 
@@ -260,3 +330,13 @@ def test_a_host_is_changed_in_its_place_and_others_are_left() -> None:
     ]})  # fmt: skip
     patch(root, spec, Ours(names=frozenset({"a"})))
     assert same_xml(root, parse(text.replace("10.9.0.5", "10.9.0.8")))
+
+
+def test_an_address_that_is_none_is_read_all_the_same() -> None:
+    """Anybody may have written the definition."""
+    root = parse(
+        "<network><name>a</name><forward mode='hostdev'><address type='pci' domain='0x0000' bus=' ' slot='0x1g'/>"
+        "</forward><vlan trunk='yes'><tag id='x'/><tag id='7'/></vlan></network>"
+    )
+    found = read_everything(root)
+    assert (found["host_devices"], found["trunk"], found["vlan"]) == (["0000:00:00.0"], [7], None)

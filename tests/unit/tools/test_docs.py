@@ -95,7 +95,7 @@ def steps(module: str, verb: str) -> list[str]:
     body = next(one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == verb)
     calls = (one for one in ast.walk(body) if isinstance(one, ast.Call))
     named = sorted((one.lineno, ast.unparse(one.func)) for one in calls)
-    return [name for _, name in named if re.match(r"_|(catching_up|finishing|restarting)\.", name)]
+    return [name for _, name in named if re.match(r"_|(catching_up|compact_triggers|finishing|restarting)\.", name)]
 
 
 def docstring(module: str, name: str) -> str:

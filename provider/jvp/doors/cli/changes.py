@@ -99,7 +99,10 @@ def act(parsed: argparse.Namespace) -> int:
         if parsed.plan:
             if objects.get(action.on, parsed.reference, work) is None:
                 raise NotFound(f'{kind.kind} "{parsed.reference}" is gone')
-            print(f'{kind.kind} "{parsed.reference}": {action.effect}')
+            effect, *more = objects.foreseen(parsed.action, parsed.reference, args, work)
+            print(f'{kind.kind} "{parsed.reference}": {effect}')
+            for line in more:
+                work.warn(line)
             return exits.DONE
         result = objects.act(parsed.action, parsed.reference, args, work, force=parsed.force)
     format = output.chosen(parsed)

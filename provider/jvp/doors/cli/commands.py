@@ -13,11 +13,13 @@ from typing import Any
 
 from jvp.core.facts import Later
 from jvp.core.model import fields
-from jvp.doors.cli import applying, changes, exits, known, options, output, reading, session
+from jvp.doors.cli import applying, changes, exits, known, options, output, reading, screenshot, searching, session
 from jvp.doors.cli.late import Parser
 from jvp.doors.cli.words import sentence
 
 Run = Callable[[argparse.Namespace], int]
+_FILLS = {"getTemplateSearch": searching.fill, "getInstanceScreenshot": screenshot.fill}
+"""Functions whose commands are more than the question."""
 
 
 def of_kind(token: str, parser: Parser) -> None:
@@ -38,7 +40,8 @@ def commands_of(token: str) -> Iterator[tuple[str, str, Callable[[Parser], None]
     yield "list", f"list {kind}s, ours and others'", partial(_fill_list, token)
     yield "show", f"show one {kind}", partial(_fill_show, token)
     for word, function in known.functions_of(token):
-        yield word, first_line(known.function(function)), partial(_fill_function, function, token)
+        fill = _FILLS.get(function) or partial(_fill_function, function, token)
+        yield word, first_line(known.function(function)), fill
     yield "create", f"make a new {kind}", partial(_fill_create, token)
     yield "set", f"change properties of one {kind}", partial(_fill_set, token)
     yield "delete", f"delete {kind}s", partial(_fill_delete, token)
@@ -101,7 +104,9 @@ def _fill_action(action: str, token: str, parser: Parser) -> None:
     # An action may have a force of its own: to cut a guest off.
     _changing(parser, "--force-others" if "force" in fields(args) else "--force")
     _common(parser)
-    options.add(parser, args)
+    if known.action(action).local:
+        parser.add_argument(f"{options.PREFIX}path", metavar="FILE", help="the file to write, on this machine")
+    options.add(parser, args, skip=("path",) if known.action(action).local else ())
     _finish(parser, changes.act, action=action)
 
 
@@ -142,7 +147,8 @@ def _fill_function(function: str, token: str | None, parser: Parser) -> None:
     args = known.function(function).args
     subject = known.subject_of(args, token)
     if subject is not None:
-        parser.add_argument("reference", metavar=known.reference_of(token or ""), help="its name or id")
+        about, how = ("its name or id", None) if fields(args)[subject].required else ("one of them alone", "?")
+        parser.add_argument("reference", metavar=known.reference_of(token or ""), nargs=how, help=about)
     _common(parser)
     options.add(parser, args, skip=(subject,) if subject else ())
     _finish(parser, reading.ask, function=function, subject=subject)

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(target: Path, text: str, mode: int) -> None:
+def write_whole(target: Path, content: str | bytes, mode: int) -> None:
     """Write a file that takes its place in one step: nobody meets half of it."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(file.fileno(), mode)
         Path(name).replace(target)
     except BaseException:

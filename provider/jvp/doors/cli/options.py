@@ -40,7 +40,7 @@ def add(parser: argparse.ArgumentParser, model: type[Spec], skip: tuple[str, ...
             words = [word for word in _words(name, facts) if word not in taken] or [f"--property-{kebab(name)}"]
             parser.add_argument(*words, dest=PREFIX + name, default=argparse.SUPPRESS, **_form(facts))
     place = _local_file(model)
-    if place is not None:
+    if place is not None and place[0] not in skip:
         about = f"the image, a file on this machine: {dotted(place)}"
         parser.add_argument("--file", dest=_FILE, metavar="FILE", help=about)
         if len(place) > 1:

@@ -28,17 +28,18 @@ _STYLES = {"running": "green", "active": "green", "paused": "yellow", "suspended
 _BYTES = "Bytes"
 
 
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """The option for the form of what is printed."""
+def add_to(parser: argparse.ArgumentParser, more: tuple[str, ...] = ()) -> None:
+    """The option for the form of what is printed, with `more` forms than every command has."""
+    forms = (*FORMATS, *more)
     parser.add_argument(
-        "-o", "--output", choices=FORMATS, metavar="|".join(FORMATS), help="the form; by default $JVP_OUTPUT, or table"
+        "-o", "--output", choices=forms, metavar="|".join(forms), help="the form; by default $JVP_OUTPUT, or table"
     )
 
 
-def chosen(parsed: argparse.Namespace) -> str:
+def chosen(parsed: argparse.Namespace, more: tuple[str, ...] = ()) -> str:
     """The form that is asked for. Raises Invalid."""
     found = parsed.output or os.environ.get("JVP_OUTPUT") or FORMATS[0]
-    if found not in FORMATS:
+    if found not in (*FORMATS, *more):
         raise Invalid(f'"{found}" is no form of output; there are {", ".join(FORMATS)}', path=("JVP_OUTPUT",))
     return str(found)
 
@@ -137,6 +138,8 @@ def _cell(name: str, value: Any) -> str:
         return short_size(value)
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{key}={one}" if one else str(key) for key, one in value.items())
     return " ".join(str(value).splitlines())
 
 

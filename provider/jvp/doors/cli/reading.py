@@ -24,7 +24,7 @@ def list_(parsed: argparse.Namespace) -> int:
     with session.work() as work:
         items = objects.list(parsed.token, filters, work)
     # What has no such value comes last, either way.
-    having = sorted((one for one in items if by in one), key=lambda one: one[by], reverse=parsed.reverse)
+    having = sorted((one for one in items if by in one), key=lambda one: _rank(one[by]), reverse=parsed.reverse)
     items = having + [one for one in items if by not in one]
     if chosen is not None and format in ("json", "yaml"):
         items = [{name: one[name] for name in chosen if name in one} for one in items]
@@ -36,6 +36,10 @@ def list_(parsed: argparse.Namespace) -> int:
     else:
         output.table(chosen or _columns(kind.item, items, whole=format == "wide"), items)
     return exits.DONE
+
+
+def _rank(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, dict) else value
 
 
 def _member(item: Any, text: str) -> str:
@@ -72,7 +76,7 @@ def show(parsed: argparse.Namespace) -> int:
 def ask(parsed: argparse.Namespace) -> int:
     """What a function answers."""
     args = options.given(parsed, known.function(parsed.function).args)
-    if parsed.subject is not None:
+    if parsed.subject is not None and parsed.reference is not None:
         args[parsed.subject] = parsed.reference
     return _print(parsed, asked(Session(parsed), parsed.function, args))
 

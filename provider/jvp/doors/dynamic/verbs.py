@@ -70,10 +70,10 @@ class Verbs:
     def diff(self, id_: str, olds: Properties, news: Properties) -> DiffResult:
         stored, inputs = self._stored(id_, olds), self._inputs(news)
         plan = self._called(lambda: self._calls.diff(self.token, stored, inputs, self._work("update", news)))
-        replaces = [str(change.path[0]) for change in plan.changes if change.effect is Effect.REPLACE]
-        return DiffResult(
-            changes=bool(plan.changes), replaces=list(dict.fromkeys(replaces)), delete_before_replace=bool(replaces)
-        )
+        tops = [str(change.path[0]) for change in plan.changes if change.effect is Effect.REPLACE]
+        replaces = list(dict.fromkeys(tops))
+        first = bool(replaces) and self._calls.handlers[self.token].deletes_first(replaces)
+        return DiffResult(changes=bool(plan.changes), replaces=replaces, delete_before_replace=first)
 
     def create(self, props: Properties) -> CreateResult:
         inputs, who = self._inputs(props), props[RESOURCE]

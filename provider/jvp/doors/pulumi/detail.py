@@ -41,8 +41,8 @@ def response(handler: AnyHandler, plan: Plan, stored: Stored, news: Bag, ignored
     answer = _DiffResponse(
         changes=DIFF_SOME if changes else DIFF_NONE,
         replaces=replaces,
-        # Also for a replacement that only the program asks for (replaceOnChanges): names are unique on a node.
-        deleteBeforeReplace=True,
+        # Also for a replacement that only the program asks for (replaceOnChanges).
+        deleteBeforeReplace=handler.deletes_first(replaces),
         diffs=_tops(changes),
         stables=[] if replaces else _stables(handler, changes),
         hasDetailedDiff=True,

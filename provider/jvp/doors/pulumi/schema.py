@@ -20,6 +20,7 @@ from typing import Any
 import jvp
 from jvp.core.facts import Deprecated, Effect
 from jvp.core.handler import AnyFunction, ResourceType
+from jvp.core.listing import Listing
 from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.pulumi.schema_types import Json, Types
 from jvp.doors.pulumi.urns import PACKAGE, token
@@ -53,7 +54,9 @@ def schema(types: Iterable[type[ResourceType[Any, Any]]], functions: Iterable[ty
     """The schema of a provider with these resources and functions."""
     named = Types(_property)
     resources = {token(one.token): _resource(one, named) for one in types}
-    invokes = {token(function.token): _function(function, named) for function in functions}
+    # What a list and another function take has the list's name for it.
+    lists_first = sorted(functions, key=lambda function: not issubclass(function, Listing))
+    invokes = {token(function.token): _function(function, named) for function in lists_first}
     settings = _properties(Provider, named.within("Provider", inputs=True))
     return {
         "name": PACKAGE,

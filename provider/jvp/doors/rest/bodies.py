@@ -161,7 +161,7 @@ def refuse_for_admins(model: type[Spec], body: Any, there: Any, path: tuple[str 
     """Raise Forbidden for a property that only an admin may set, unless what is `there` has the same already."""
     for name, facts in fields(model).items():
         value, old = (one.get(name) if isinstance(one, dict) else None for one in (body, there))
-        if value is None or facts.fact(Output) is not None:
+        if value is None or value == [] or facts.fact(Output) is not None:
             continue
         fact = facts.fact(ForAdmins)
         if fact is not None and fact.takes(value) and not _is_same(facts, value, old):
@@ -171,8 +171,18 @@ def refuse_for_admins(model: type[Spec], body: Any, there: Any, path: tuple[str 
 
 
 def _is_same(facts: FieldFacts, value: Any, old: Any) -> bool:
+    if facts.holds_many and facts.item is not None:
+        return bool(_whole(facts.item, value) == _whole(facts.item, old))
     texts = isinstance(value, str) and isinstance(old, str)
     return bool(value == old) or (texts and facts.canonical(value) == facts.canonical(old))
+
+
+def _whole(item: type[Spec], items: Any) -> Any:
+    """The items of a list with their defaults, in an order of their own; as they are where they make no sense."""
+    try:
+        return sorted((item.model_validate(one).bag() for one in items or ()), key=str)
+    except (TypeError, ValueError):
+        return items
 
 
 def _refuse_items(facts: FieldFacts, value: Any, old: Any, path: tuple[str | int, ...]) -> None:

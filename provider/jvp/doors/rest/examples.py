@@ -8,6 +8,10 @@ DEBIAN = "https://cloud.debian.org/images/cloud/bookworm/latest"
 EXAMPLES: dict[str, dict[str, Any]] = {
     "StoragePool": {"name": "lab"},
     "Network": {"name": "lab", "cidr": "10.77.0.0/24"},
+    "Firewall": {
+        "name": "web",
+        "rules": [{"name": "http", "protocol": "tcp", "ports": ["80", "443"]}],
+    },
     "Template": {
         "name": "debian-12",
         "pool": "lab",

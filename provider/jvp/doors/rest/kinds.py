@@ -15,12 +15,12 @@ from jvp.core.handler import AnyType
 from jvp.core.objects import Found
 from jvp.core.words import listed
 from jvp.core.work import Work
-from jvp.doors.rest import bodies, listing
+from jvp.doors.rest import bodies, download, listing, screenshot
 from jvp.doors.rest.bodies import Arguments, Bag, Declared
 from jvp.doors.rest.changes import Call
 from jvp.doors.rest.conditions import Conditions
 from jvp.doors.rest.login import Login, login_of
-from jvp.doors.rest.names import plural
+from jvp.doors.rest.names import actions, plural
 from jvp.doors.rest.requests import WAIT, Door, caller_of, etag_of, is_known, strict
 from jvp.resources import registry
 
@@ -36,7 +36,11 @@ def add_to(app: FastAPI, door: Door, token: str, kind: AnyType) -> None:
     all_, one = f"/api/{plural(token)}", f"/api/{plural(token)}/{{ref:path}}"
     tags: list[str | Enum] = [plural(token)]
     strictly = [Depends(strict)]  # a list and a delete look at the query themselves
-    for action_token, action in registry.ACTIONS.items():
+    if token == "Volume":
+        download.add_to(app, door, routes.get)
+    if token == "Instance":
+        screenshot.add_to(app, door)
+    for action_token, action in actions().items():
         if action.on == token:
             app.add_api_route(
                 f"{one}/actions/{action.word}", routes.acting(action_token), methods=["POST"], tags=tags,
@@ -66,7 +70,8 @@ class Routes:
     def list(self, request: Request) -> Response:
         # Written in this thread: thousands of items would hold up all others in the loop.
         scope = login_of(request).scope
-        return JSONResponse(listing.page(self.door, self.token, self.kind, request.query_params, scope.has))
+        needs = () if scope.tags is None else ("tags",)
+        return JSONResponse(listing.page(self.door, self.token, self.kind, request.query_params, scope.has, needs))
 
     def get(self, ref: str, request: Request) -> Response:
         found = self._found(ref, self.door.reading())
@@ -136,7 +141,7 @@ class Routes:
         return act
 
     def no_action(self, ref: str, action: str) -> Response:
-        words = sorted(one.word for one in registry.ACTIONS.values() if one.on == self.token)
+        words = sorted(one.word for one in actions().values() if one.on == self.token)
         raise NotFound(f'the {self.kind.kind} has no action "{action}"; there are: {", ".join(words) or "none"}')
 
     # What they share

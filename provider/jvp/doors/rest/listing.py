@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from jvp.core.check import unknown_property
@@ -32,9 +32,13 @@ Bag = dict[str, Any]
 
 
 def page(
-    door: Door, token: str, kind: AnyType, query: Mapping[str, str], is_seen: Callable[[Bag], bool] = lambda _: True
-) -> Bag:
-    """One page of a list, of the objects that the caller may see. Raises Invalid for what the query says wrong."""
+    door: Door, token: str, kind: AnyType, query: Mapping[str, str],
+    is_seen: Callable[[Bag], bool] = lambda _: True, needs: Collection[str] = (),
+) -> Bag:  # fmt: skip
+    """One page of a list, of the objects that the caller may see: what it `needs` of each tells which.
+
+    Raises Invalid for what the query says wrong.
+    """
     known = fields(kind.item)
     by, backwards = _sort(query.get("sort", kind.item.order), known)
     wanted = _fields(query.get("fields"), known)
@@ -43,6 +47,8 @@ def page(
     filters = _filters(kind, query)
     if any(is_detail(known[name]) for name in {by, *(wanted or ())}):
         filters.setdefault("details", True)
+    if any(is_detail(known[name]) for name in needs if name in known):
+        filters["details"] = True
     began = time.time()
     every = [plain(one) for one in door.objects.list(token, filters, door.reading())]
     door.inventory.listed(token, every, filters, began)

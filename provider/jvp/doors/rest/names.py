@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jvp.core.action import AnyAction
 
 
 def kebab(token: str) -> str:
@@ -13,3 +18,10 @@ def kebab(token: str) -> str:
 def plural(token: str) -> str:
     """`StoragePool` as `storage-pools`, the last part of a path."""
     return f"{kebab(token)}s"
+
+
+def actions() -> Mapping[str, type[AnyAction]]:
+    """The actions that a server has, by their tokens: none that writes files of its own machine."""
+    from jvp.resources import registry
+
+    return {token: action for token, action in registry.ACTIONS.items() if not action.local}

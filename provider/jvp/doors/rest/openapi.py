@@ -16,6 +16,7 @@ from jvp.core.model import FieldFacts, Spec, fields
 from jvp.doors.rest import uploads
 from jvp.doors.rest.examples import EXAMPLES
 from jvp.doors.rest.listing import PAGING, later
+from jvp.doors.rest.names import actions
 from jvp.doors.rest.schemas import ENTRY, HIT, MADE_TOKEN, OPERATION, PLAN, PROBLEM, TOKEN
 from jvp.resources import registry
 
@@ -49,7 +50,7 @@ def _made(app: FastAPI) -> Json:
     for token, kind in registry.TYPES.items():
         schemas[f"{token}Object"] = _object(kind)
         _describe_kind(calls, token, kind)
-    for token, action in registry.ACTIONS.items():
+    for token, action in actions().items():
         _body(calls[token], action.args, required=False)
         _describe_reference(calls[token])
         _answers(calls[token], {"200": _reference(action.result.__name__)}, changes=True)
@@ -61,6 +62,9 @@ def _made(app: FastAPI) -> Json:
     _answers(calls["readOperation"], {"200": _reference("Operation")}, changes=False)
     _answers(calls["listAudit"], {"200": _page("AuditEntry")}, changes=False)
     _answers(calls["listenToEvents"], {}, changes=False)
+    for one in ("downloadVolume", "screenshotInstance"):
+        _answers(calls[one], {}, changes=False)
+        _describe_reference(calls[one])
     _answers(calls["cancelOperation"], {"202": _reference("Operation")}, changes=False)
     tokens = {"type": "object", "properties": {"items": {"type": "array", "items": _reference("Token")}}}
     _answers(calls["listTokens"], {"200": {**tokens, "required": ["items"]}}, changes=False)
@@ -92,7 +96,7 @@ def _describe_kind(calls: dict[str, Json], token: str, kind: AnyType) -> None:
         if verb == "change":  # a patch takes a property out with null, and need not say what is required
             call["requestBody"]["content"] = {media: {"schema": {"type": "object", "additionalProperties": True}}}
         _answers(call, changed, changes=True)
-    acts = (name for name, action in registry.ACTIONS.items() if action.on == token)
+    acts = (name for name, action in actions().items() if action.on == token)
     nexts = (*(f"{verb}{token}" for verb in ("read", "apply", "change", "delete")), *acts)
     calls[f"create{token}"]["responses"]["201"]["links"] = {one: _link(one, "ref") for one in nexts}
     gone = calls[f"delete{token}"]
@@ -183,7 +187,8 @@ def _queried(model: type[Spec], names: Mapping[str, FieldFacts]) -> Iterator[Jso
     properties = model.model_json_schema()["properties"]
     for name, facts in names.items():
         schema = {key: value for key, value in properties[name].items() if key not in ("description", "title")}
-        yield _parameter(name, facts.description, schema)
+        commas = {"explode": False} if facts.is_list else {}
+        yield {**_parameter(name, facts.description, schema), **commas}
 
 
 def _models() -> Json:
@@ -191,7 +196,7 @@ def _models() -> Json:
     models: dict[type[BaseModel], None] = {}
     for kind in registry.TYPES.values():
         models |= dict.fromkeys((kind.spec, kind.state, kind.item))
-    for action in registry.ACTIONS.values():
+    for action in actions().values():
         models |= dict.fromkeys((action.args, action.result))
     for function in registry.FUNCTIONS.values():
         models |= dict.fromkeys((function.args, function.result))

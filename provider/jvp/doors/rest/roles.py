@@ -14,7 +14,7 @@ from fastapi import Request
 
 from jvp.doors.rest.doorkeeper import JOIN
 from jvp.doors.rest.login import Login, login_of
-from jvp.doors.rest.names import plural
+from jvp.doors.rest.names import actions, plural
 from jvp.doors.rest.problems import Refused
 from jvp.resources import registry
 
@@ -32,17 +32,22 @@ class Row:
     tokens without a scope."""
     kind: str | None = None
     """The token of the kind that it is about."""
+    others: tuple[str, ...] = ()
+    """Those of other kinds that it changes as well."""
 
 
 TABLE = (
     Row("GET", "/api/{kind}", "viewer"),
     Row("GET", "/api/{kind}/{ref:path}", "viewer"),
+    Row("GET", "/api/volumes/{ref:path}/content", "operator", kind="Volume"),
+    Row("GET", "/api/instances/{ref:path}/screenshot", "operator", kind="Instance"),
     Row("POST", "/api/{kind}", "operator"),
     Row("PUT", "/api/{kind}/{ref:path}", "operator"),
     Row("PATCH", "/api/{kind}/{ref:path}", "operator"),
     Row("DELETE", "/api/{kind}/{ref:path}", "operator"),
     Row("POST", "/api/{kind}/{ref:path}/actions/{action}", "operator"),
     Row("POST", "/api/functions/{function}", "viewer"),
+    Row("POST", "/api/functions/getInstanceScreenshot", "operator", kind="Instance"),  # in the place of the row above
     Row("GET", "/api/operations", "viewer", narrows=True),
     Row("GET", "/api/operations/{id}", "viewer", narrows=True),
     Row("DELETE", "/api/operations/{id}", "operator", narrows=True),
@@ -72,9 +77,9 @@ def _rows(row: Row) -> Iterator[Row]:
     if "{kind}" in row.path:
         for token in registry.TYPES:
             path = row.path.replace("{kind}", plural(token))
-            words = [one.word for one in registry.ACTIONS.values() if one.on == token and "{action}" in path]
-            for word in (*words, "{action}"):
-                yield Row(row.method, path.replace("{action}", word), row.role, row.narrows, token)
+            words = {one.word: one.others for one in actions().values() if one.on == token and "{action}" in path}
+            for word, others in {**words, "{action}": ()}.items():
+                yield Row(row.method, path.replace("{action}", word), row.role, row.narrows, token, others)
     elif "{function}" in row.path:
         for token, function in registry.FUNCTIONS.items():
             kind = getattr(function, "on", None)
@@ -101,7 +106,7 @@ async def permitted(request: Request) -> None:
 
 async def _refuse_outside(request: Request, login: Login, row: Row) -> None:
     scope = login.scope
-    if not row.narrows and (row.kind is None or not scope.has_kind(row.kind)):
+    if not row.narrows and (row.kind is None or not all(map(scope.has_kind, (row.kind, *row.others)))):
         raise Refused(403, "forbidden", f"this token is for {scope} alone")
     if scope.nodes is not None:
         host = await anyio.to_thread.run_sync(request.app.state.door.objects.host)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jvp.core import tags as words
 from jvp.core.errors import Forbidden
 from jvp.core.words import listed
 
@@ -44,9 +45,10 @@ class Scope:
         """Whether an object with these properties is in it, by its tags: one that has none is not."""
         if self.tags is None:
             return True
-        given = properties.get("tags") or ()
-        pairs = given.items() if isinstance(given, Mapping) else ((one, None) for one in given)
-        return any(str(name) in self.tags or f"{name}={value}" in self.tags for name, value in pairs)
+        given = properties.get("tags")
+        if isinstance(given, list):
+            given = dict.fromkeys(map(str, given))
+        return isinstance(given, Mapping) and any(words.takes(word, given) for word in self.tags)
 
     def refuse_outside(self, properties: Mapping[str, Any]) -> None:
         """Raise Forbidden for an object that is not in it."""

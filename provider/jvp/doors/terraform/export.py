@@ -35,6 +35,7 @@ REFERENCES = {
     "volume": "jvp_volume",
     "iso": "jvp_volume",
     "instance": "jvp_instance",
+    "firewall": "jvp_firewall",
 }
 """Attributes that name another object, and of which type it is."""
 
@@ -92,6 +93,8 @@ def _type(kind: str) -> str:
 
 def _listed(calls: Calls, handler: AnyHandler) -> list[str]:
     """The names of a kind's objects, without the root disks that belong to instances and go with them."""
+    if handler.token == "Firewall":  # libvirt has two dozen of its own, which no program can declare
+        return [one.name for one in handler.list(Work(), handler.filters(ours=True))]
     names = [listed.name for listed in calls.list(handler.token, Work())]
     if handler.token != "Volume":
         return names

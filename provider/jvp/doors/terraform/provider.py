@@ -25,6 +25,7 @@ from jvp.core.work import Work
 from jvp.doors.terraform import diagnostics, kept, moved, plan, readonly, schema, verbs, writeonly
 from jvp.doors.terraform.configured import FIRST, LATER, Configured, timeouts
 from jvp.doors.terraform.declared import Declared
+from jvp.doors.terraform.functions import call
 from jvp.doors.terraform.owner import default_owner, workspace
 from jvp.doors.terraform.protocol import Message, message
 from jvp.doors.terraform.schemas import CALLS, Schemas
@@ -263,6 +264,9 @@ class ProviderServicer:
         found = verbs.imported(self._ready, handler, reference, work)
         given = {name: value for name, value in raw.items() if name in ("id", "name") and value is not None}
         return {**to_raw(handler.state, found.state), "id": found.id, **given}
+
+    def CallFunction(self, request: Message) -> Message:
+        return call(request)
 
     def StopProvider(self, request: Message) -> Message:
         self.stopped.set()

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from jvp.core.facts import Deprecated, Derived, Effect
 from jvp.core.handler import AnyFunction, AnyType
 from jvp.core.model import FieldFacts, fields
+from jvp.doors.terraform import functions as hcl_functions
 from jvp.doors.terraform import writeonly
 from jvp.doors.terraform.protocol import LIST, MAP, MARKDOWN, SINGLE, Attribute, Message, Object, Schema, message
 from jvp.doors.terraform.spelling import spoken
@@ -50,6 +51,8 @@ def whole(types: Iterable[AnyType], functions: Iterable[type[AnyFunction]]) -> M
     """
     capabilities = message("ServerCapabilities")(get_provider_schema_optional=True, move_resource_state=True)
     answer = message("GetProviderSchema.Response")(server_capabilities=capabilities, provider=provider())
+    for name, called in hcl_functions.FUNCTIONS.items():
+        answer.functions[name].CopyFrom(hcl_functions.declared(called))
     for function in functions:
         answer.data_source_schemas[type_name(function.token)].CopyFrom(data_source(function))
     for handler in types:

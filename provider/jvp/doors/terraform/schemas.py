@@ -34,6 +34,8 @@ class Schemas:
             answer.resources.add(type_name=name)
         for name in self.whole.data_source_schemas:
             answer.data_sources.add(type_name=name)
+        for name in self.whole.functions:
+            answer.functions.add(name=name)
         return answer
 
     def GetProviderSchema(self, request: Message) -> Message:
@@ -43,7 +45,7 @@ class Schemas:
         return message("GetResourceIdentitySchemas.Response")()
 
     def GetFunctions(self, request: Message) -> Message:
-        return message("GetFunctions.Response")()
+        return message("GetFunctions.Response")(functions=self.whole.functions)
 
     def resource(self, name: str) -> Sequence[Message]:
         """The attributes of a resource."""

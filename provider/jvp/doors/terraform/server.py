@@ -139,7 +139,10 @@ def _refused(service: Service, name: str, response: Any, request: Message, error
         # The text may quote a value that is a secret; the log has the places.
         place = hclog.places(error).partition(" <")[0]
         error = Bug(f"this is a defect of jvp, please report it: {type(error).__name__} at {place}")
-    if "diagnostics" not in response.DESCRIPTOR.fields_by_name:
+    known = response.DESCRIPTOR.fields_by_name
+    if "error" in known:  # of a function
+        return response(error={"text": error.message})
+    if "diagnostics" not in known:
         return response()
     model = None
     with contextlib.suppress(Exception):  # the models may be what is missing

@@ -19,8 +19,9 @@ from jvp.libvirt.link.xml import Element, drop, parse, text_of, value
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
-DISK_ALIAS, NIC_ALIAS = "ua-jvp-disk-", "ua-jvp-nic-"
-"""libvirt keeps an alias of ours only when it begins with `ua-`."""
+DISK_ALIAS, NIC_ALIAS, OWN_ALIAS = "ua-jvp-disk-", "ua-jvp-nic-", "ua-jvp-own-"
+"""Disks and cards that a program declares, and further disks that belong to the domain. libvirt keeps an alias of ours
+only when it begins with `ua-`."""
 COLD_BUSES = ("sata", "ide")
 """Nothing is plugged into or out of these while the guest runs. Source: libvirt, qemuDomainDetachPrepDisk."""
 RESEND_S = 2.0
@@ -82,6 +83,11 @@ def _rates(limits: Element | None) -> dict[Any, dict[Any, Any]] | None:
 def inactive_xml(domain: handles.Domain) -> Element:
     """What the domain will be at its next start, with secrets such as VNC passwords, so that it can be redefined."""
     return _definition(domain, INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+
+
+def with_secrets(domain: handles.Domain) -> Element:
+    """The running definition, or the inactive one of what does not run, with secrets: never to be told as it is."""
+    return parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
 
 
 def console_of(domain: handles.Domain) -> str | None:
@@ -184,6 +190,12 @@ def is_ours(root: Element) -> bool:
     A copy of such a domain bears its mark too, as virt-clone makes one, and is somebody else's.
     """
     return marks.bearer(root) is not None
+
+
+def disk_name(disk: Element) -> str | None:
+    """The name that our alias gives a disk beside the root disk; None without one."""
+    alias = alias_of(disk) or ""
+    return next((alias.removeprefix(one) for one in (DISK_ALIAS, OWN_ALIAS) if alias.startswith(one)), None)
 
 
 def alias_of(device: Element) -> str | None:

@@ -41,6 +41,11 @@ class DomainDisk:
         return self.element.get("device") == "cdrom"
 
     @property
+    def shares(self) -> bool:
+        """Whether other domains may have the same disk."""
+        return self.element.find("shareable") is not None
+
+    @property
     def format(self) -> str:
         """The format that QEMU is told of the disk."""
         return value(self.element, "driver/@type") or "raw"

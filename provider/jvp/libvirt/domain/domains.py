@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import libvirt
 
 from jvp.core.abandon import turn
-from jvp.core.errors import NotFound, Path
+from jvp.core.errors import Invalid, NotFound, Path
 from jvp.core.identity import Mark
 from jvp.core.types import is_uuid, shortened
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles, marks, told
-from jvp.libvirt.link.errors import Gone, is_gone
+from jvp.libvirt.link.errors import Gone, is_gone, unschematic
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, text_of, value
 
@@ -119,9 +119,15 @@ class DomainApi:
             raise NotFound(f'there is no instance "{shortened(reference)}" on the node; there are: {names}', path=path)
         return found
 
-    def define(self, root: Element) -> handles.Domain:
-        """Define or redefine by the uuid in `root`."""
-        return self.node.connection.defineXML(text_of(root))
+    def define(self, root: Element, *, strictly: bool = False) -> handles.Domain:
+        """Define or redefine by the uuid in `root`. `strictly`: raises Invalid for what its schema does not know."""
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE if strictly else 0
+        try:
+            return self.node.connection.defineXMLFlags(text_of(root), flags)
+        except libvirt.libvirtError as error:
+            if strictly and error.get_error_code() == libvirt.VIR_ERR_XML_INVALID_SCHEMA:
+                raise Invalid(f"libvirt's schema does not allow this: {unschematic(error)}") from None
+            raise
 
     def acknowledge(self, root: Element) -> None:
         """Note in the inactive definition `root` that an engine's state has the object. Best effort, and nothing when

@@ -103,12 +103,16 @@ def _wait(
 def _no_address(domain: handles.Domain, timeout: str) -> str:
     root = devices.live_xml(domain)
     cards = [
-        f"{value(card, 'mac/@address')} on {value(card, 'source/@network') or 'user-mode networking'}"
+        f"{value(card, 'mac/@address')} on {_place(card) or 'user-mode networking'}"
         for card in root.iterfind("devices/interface")
     ]
     old = ", ".join(lease.address for lease in guest.set_aside(root))
     leases = f"no lease for {', '.join(cards)}{f' since it was started (before it had {old})' if old else ''}"
     return f"no address after {timeout}: {leases}; {_agent(domain, root)}; {_arp(domain, root)}"
+
+
+def _place(card: Element) -> str | None:
+    return next(filter(None, (value(card, f"source/@{name}") for name in ("network", "bridge", "dev"))), None)
 
 
 def _arp(domain: handles.Domain, root: Element) -> str:

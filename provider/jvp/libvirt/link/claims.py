@@ -15,18 +15,24 @@ class Claims:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._threads: dict[str, int] = {}
+        self._threads: dict[str, dict[int, bool]] = {}
+        """Who has it, and whether they share it."""
 
-    def take(self, what: str) -> bool:
-        """Claim a volume's path, a MAC or an address until `held` ends; False when another thread has."""
+    def take(self, what: str, *, share: bool = False) -> bool:
+        """Claim a volume's path, a MAC or an address until `held` ends; False when another thread has, unless both
+        share it."""
         me = threading.get_ident()
         with self._lock:
-            return self._threads.setdefault(what, me) == me
+            holders = self._threads.setdefault(what, {})
+            free = all(thread == me or (share and shares) for thread, shares in holders.items())
+            if free:
+                holders[me] = share
+            return free
 
     def wanted(self, what: str) -> bool:
         """Whether another thread has claimed it."""
         with self._lock:
-            return self._threads.get(what, threading.get_ident()) != threading.get_ident()
+            return any(thread != threading.get_ident() for thread in self._threads.get(what, ()))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -36,4 +42,6 @@ class Claims:
         finally:
             me = threading.get_ident()
             with self._lock:
-                self._threads = {what: thread for what, thread in self._threads.items() if thread != me}
+                for holders in self._threads.values():
+                    holders.pop(me, None)
+                self._threads = {what: holders for what, holders in self._threads.items() if holders}

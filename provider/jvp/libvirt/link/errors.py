@@ -17,6 +17,8 @@ from jvp.core import parent
 from jvp.core.errors import Busy, JvpError, NameTaken, NoSpace, NotFound, Path, Rejected, Unreachable
 from jvp.libvirt.link import told
 
+_SCHEMA = re.compile(r"^.*/schemas/\S+\s+", re.DOTALL)
+
 
 class Gone(enum.IntEnum):
     """The code that says that an object of this kind does not exist."""
@@ -26,6 +28,8 @@ class Gone(enum.IntEnum):
     POOL = libvirt.VIR_ERR_NO_STORAGE_POOL
     VOLUME = libvirt.VIR_ERR_NO_STORAGE_VOL
     INTERFACE = libvirt.VIR_ERR_NO_INTERFACE
+    FILTER = libvirt.VIR_ERR_NO_NWFILTER
+    BINDING = libvirt.VIR_ERR_NO_NWFILTER_BINDING
 
 
 _CONNECTION_LOST = {
@@ -69,7 +73,9 @@ _NO_SOCKET = re.compile(r"socket to '[^']+': no such file", re.I)
 _GRPC = re.compile(r"\n?[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] [^\n]*?(?=\n|: Connection reset|$)")
 """A line of gRPC's log: in the fork of a process that is not ours it writes where ssh is to say why it ends."""
 _NO_FILE = re.compile(r"^volume path '.*' is a (fifo|socket|directory)$|^unexpected type for '.*'$", re.I)
-_TAKEN = re.compile(r"volume target path '.*' already exists|(network|pool|domain) '.*' already exists with uuid")
+_TAKEN = re.compile(
+    r"volume target path '.*' already exists|(network|pool|domain|filter) '.*' already exists with uuid"
+)
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.I)
 _IN_USE = re.compile(r"network is already in use by interface (\S+)", re.I)
 _TOO_LARGE = re.compile(r"file too large", re.I)
@@ -79,12 +85,14 @@ _READ_ONLY = re.compile(r"read-only file system", re.I)
 _NO_MEMORY = re.compile(r"cannot set up guest memory")
 _NO_KERNEL = re.compile(r"invalid kernel header")
 _NO_KVM = re.compile(r"failed to set MSR|failed to initialize kvm|Could not access KVM kernel module")
+_NO_FEATURE = re.compile(r"unknown CPU feature: (\S+)", re.I)
 UNSTARTED: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("memory", _NO_MEMORY, "the node does not have so much memory to give"),
     ("kernel", _NO_KERNEL, "the file is no kernel that QEMU can boot"),
+    ("features", _NO_FEATURE, 'libvirt knows no feature "{0}" of a CPU'),
     ("kvm", _NO_KVM, 'KVM does not work on this node; use "qemu", or "auto"'),
 )
-"""Why a guest does not start: a word for it, what QEMU says, what we say."""
+"""Why a guest does not start: a word for it, what QEMU or libvirt says, what we say, with what the pattern caught."""
 
 
 _NO_BUS = re.compile(r"Unable to get (system|session) bus connection", re.I)
@@ -104,6 +112,11 @@ def is_without_kvm(error: libvirt.libvirtError) -> bool:
 def is_beyond_resume(error: libvirt.libvirtError) -> bool:
     """Whether a guest that stands still can only be switched off."""
     return _RESET_FIRST.search(reason(error)) is not None
+
+
+def unschematic(error: libvirt.libvirtError) -> str:
+    """What of a definition libvirt's schema does not know, as far as its validator tells: the element around it."""
+    return " ".join(_SCHEMA.sub("", reason(error)).split())
 
 
 def is_gone(error: libvirt.libvirtError, kind: Gone) -> bool:
@@ -199,9 +212,11 @@ def start_errors(what: str, paths: Mapping[str, Path], files: Mapping[str, Path]
     except libvirt.libvirtError as error:
         text = reason(error)
         for word, pattern, sentence in UNSTARTED:
-            if pattern.search(text):
-                raise Rejected(f"{what}: {sentence}", path=paths.get(word, ())) from None
+            if found := pattern.search(text):
+                raise Rejected(f"{what}: {sentence.format(*found.groups())}", path=paths.get(word, ())) from None
         for file, path in files.items():
+            if f"export directory '{file}' does not exist" in text:
+                raise Rejected(f'{what}: the node has no folder "{file}"', path=path) from None
             if match := re.search(rf"[ ']{re.escape(file)}'?: (.*)", text):
                 raise Rejected(f'{what}: the node cannot load "{file}": {match[1]}', path=path) from None
         raise

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from jvp.core.work import Work
-from jvp.libvirt.link import handles
+from jvp.libvirt.link import handles, raised
 
 _started = threading.Lock()
 _running = False
@@ -27,8 +27,7 @@ def start_loop() -> None:
     with _started:
         if _running:
             return
-        # libvirt prints every error on stderr unless somebody takes them.
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        raised.keep()
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_loop, name="libvirt-events", daemon=True).start()
         _running = True

@@ -128,6 +128,8 @@ class Node:
         self.claims = Claims()
         self.plans = plans or Plans()
         self.looks = Looks()
+        self.forwarding: dict[str, str] = {}
+        """The bridges of the networks with port forwards that this process has seen, by their ids and names."""
 
     @property
     def connection(self) -> handles.Connection:

@@ -191,15 +191,15 @@ class NetworkApi:
             with contextlib.suppress(libvirt.libvirtError):
                 self.define(root)
 
-    def update_ranges(self, network: handles.Network) -> None:
-        """Bring the running network's DHCP ranges to those of its definition.
+    def update_ranges(self, network: handles.Network, running: Element, wanted: Element) -> None:
+        """Bring the DHCP ranges of a network from how it runs to its definition.
 
         A range cannot be modified, only added and deleted. Source: virNetworkUpdate.
         """
-        wanted = _ranges(parse(network.XMLDesc(self.INACTIVE)))
+        then = _ranges(wanted)
         section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
-        for index, running in enumerate(_ranges(parse(network.XMLDesc(0)))):
-            for command, text in _range_steps(running, wanted[index] if index < len(wanted) else running):
+        for index, now in enumerate(_ranges(running)):
+            for command, text in _range_steps(now, then[index] if index < len(then) else now):
                 network.update(command, section, index, text, live)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from jvp.core.errors import Rejected
@@ -15,7 +15,7 @@ from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import SeenVolume, View
 from jvp.libvirt.snapshots.record import MOST
 from jvp.libvirt.storage import kinds, pool_kind, volume_record
-from jvp.libvirt.storage.layer_names import is_layer
+from jvp.libvirt.storage.layer_names import ROOT, is_layer
 from jvp.libvirt.storage.volumes import LAYER
 
 _ROOT_ALIAS, _FORMATS = "ua-jvp-root", ("qcow2", "raw")
@@ -37,8 +37,8 @@ def name_of(disk: Element) -> str:
     """What the program calls a disk; of one that it did not make its target."""
     alias = devices.alias_of(disk) or ""
     if alias == _ROOT_ALIAS:
-        return "root"
-    return alias.removeprefix(devices.DISK_ALIAS) if alias.startswith(devices.DISK_ALIAS) else _target(disk)
+        return ROOT
+    return devices.disk_name(disk) or _target(disk)
 
 
 def written(root: Element) -> Iterator[Element]:
@@ -48,18 +48,38 @@ def written(root: Element) -> Iterator[Element]:
             yield disk
 
 
-def active(view: View, domain: handles.Domain) -> list[Active]:
-    """What a snapshot of the domain holds now. Raises Rejected for what it cannot hold, libvirtError."""
+def active(view: View, domain: handles.Domain, volumes: Collection[str] | None = None) -> list[Active]:
+    """What a snapshot of the domain holds now, the root disk first; of its other disks these, or all.
+
+    Raises Rejected for what it cannot hold, and for a name that none has; libvirtError.
+    """
     what = f'instance "{domain.name()}"'
-    root = devices.inactive_xml(domain)
-    found = [_checked(view, domain, disk) for disk in written(root)]
+    chosen = sorted(written(devices.inactive_xml(domain)), key=lambda disk: name_of(disk) != ROOT)
+    if volumes is not None:
+        chosen = _chosen(what, chosen, volumes)
+    found = [_checked(view, domain, disk) for disk in chosen]
     if not found:
         raise Rejected(f"{what} has no disk that it can write to, so there is nothing to hold", path=_PATH)
-    if domain.isActive() and written_paths(domain) != {one.target: one.path for one in found}:
+    if domain.isActive() and not is_as_found(domain, found, whole=volumes is None):
         raise Rejected(
             f"{what} has changes of its disks that wait for its next power cycle; restart it first", path=_PATH
         )
     return found
+
+
+def _chosen(what: str, disks: list[Element], volumes: Collection[str]) -> list[Element]:
+    names = [name_of(disk) for disk in disks]
+    if unknown := sorted(set(volumes) - set(names)):
+        others = [name for name in names if name != ROOT]
+        has = f"it has {listed(others)}" if others else "it has none"
+        raise Rejected(f"{what} has no disk {listed(unknown)} that it can write to; {has}", path=("volumes",))
+    return [disk for disk, name in zip(disks, names, strict=True) if name == ROOT or name in volumes]
+
+
+def is_as_found(domain: handles.Domain, found: Iterable[Active], *, whole: bool) -> bool:
+    """Whether the guest writes to these files still; `whole` says that they are all. Raises libvirtError."""
+    now, then = written_paths(domain), {one.target: one.path for one in found}
+    return now == then if whole else all(now.get(target) == path for target, path in then.items())
 
 
 def written_paths(domain: handles.Domain) -> dict[str, str | None]:

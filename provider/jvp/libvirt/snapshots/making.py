@@ -3,7 +3,8 @@
     claim      the record, "filling": says which files are frozen, and which layers go over them
     layers     empty volumes
     firmware   a copy of UEFI's variables
-    snapshot   libvirt has the guest write to the layers; it does that also when we die meanwhile
+    memory     an empty volume, where it is kept
+    snapshot   libvirt has the guest write to the layers, and keeps its memory; it does that also when we die meanwhile
     volumes    the records of declared volumes name the layers
     made       the record, "whole"
 
@@ -13,6 +14,7 @@ Cut off before the snapshot, the next try makes it; cut off after it, the rest f
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import libvirt
@@ -27,6 +29,7 @@ from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, parse, put, sub, text_of, value
 from jvp.libvirt.node_view import View
 from jvp.libvirt.snapshots import disks, record
+from jvp.libvirt.snapshots import memory as keeping
 from jvp.libvirt.snapshots.record import Held, Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup, volume_record
 from jvp.libvirt.storage.lookup import BackingFile
@@ -34,12 +37,12 @@ from jvp.libvirt.storage.streams import read_small, write_small
 from jvp.libvirt.storage.volume_record import Sidecar
 
 _FLAGS = (
-    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 )
-_QUIESCE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
+_DISKS = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+_QUIESCE = _DISKS | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
 _AGENT = "org.qemu.guest_agent.0"
 
 
@@ -52,46 +55,52 @@ class Wish:
     """A uuid, by which its files are told from others'."""
     quiesce: str
     created: str
+    memory: bool = False
+    volumes: tuple[str, ...] | None = None
+    """The disks beside the root disk; all of them where it is None."""
 
 
-def look(view: View, domain: handles.Domain) -> list[disks.Active]:
-    """What a snapshot would hold. Raises Rejected for what stands in its way, libvirtError."""
+def look(
+    view: View, domain: handles.Domain, volumes: Collection[str] | None = None, *, memory: bool = False
+) -> list[disks.Active]:
+    """What a snapshot would hold. Raises Rejected for what stands in its way, NoSpace, libvirtError."""
     disks.refuse_foreign(domain)
-    return disks.active(view, domain)
+    found = disks.active(view, domain, volumes)
+    if memory:
+        keeping.refuse(domain, found[0].volume.pool)
+        if len(found) < len(disks.written_paths(domain)):
+            raise Rejected(
+                "leaves out a disk, and memory is kept with all of them: it tells what they hold", path=("volumes",)
+            )
+    return found
 
 
 def make(work: Work, node: Node, domain: handles.Domain, wish: Wish, sidecar: Sidecar, left: Snap | None) -> Snap:
     """Take the snapshot, or go on with what an earlier try `left`. Raises Rejected, Busy, libvirtError. Again: yes."""
     uuid = domain.UUIDString()
     if left is not None:
+        keeping.await_other(work, domain)
+        thaw(domain, left)
         if is_taken(domain, left):
             return _finish(node, domain, left, quiesced=bool(left.record.facts.get("quiesced")))
         take_back(node, left)
-    found = look(View(node), domain)
+    found = look(View(node), domain, wish.volumes, memory=wish.memory)
     _refuse_unfinished(record.of(node, uuid), wish.name)
-    held = [
-        Held(one.name, one.volume.pool.UUIDString(), one.volume.name, one.format, one.volume.size(one.format),
-             layer_names.layer(uuid, wish.serial, place))
-        for place, one in enumerate(found)
-    ]  # fmt: skip
     work.check()
-    pool, name = found[0].volume.pool, layer_names.record(uuid, wish.name)
-    facts = {**sidecar.facts, **record.facts_of(wish.name, wish.created, held), "serial": wish.serial}
-    claimed = volume_record.claim(pool, name, sidecar.having(nonce=volume_record.new_nonce(), facts=facts))
-    if claimed is None:
-        raise Busy(f'snapshot "{wish.name}" is being made by another run; run again when that is done')
-    snap = Snap(pool, claimed, uuid, wish.name, tuple(held))
+    snap = _claimed(uuid, wish, sidecar, found)
     with contextlib.ExitStack() as undo:
         undo.callback(_take_back_quietly, node, snap)
-        for one, disk in zip(found, held, strict=True):
+        for one, disk in zip(found, snap.disks, strict=True):
             backing = BackingFile(one.path, one.format)
             lookup.create_volume(
                 work, node, one.volume.pool, disk.layer, capacity=disk.size, format=layer_names.FORMAT, backing=backing
             )
         variables = _keep_firmware(work, node, domain, snap, wish.serial)
+        if wish.memory:
+            lookup.create_volume(work, node, snap.pool, keeping.name_of(snap), capacity=0, format="raw")
         _refuse_changed(work, node, domain, snap, found)
         try:
-            quiesced = _snapshot(work, node, domain, found, held, wish.quiesce)
+            quiesced = _snapshot(work, node, domain, snap, found, wish.quiesce)
         except libvirt.libvirtError:
             if not is_taken(domain, snap):
                 raise
@@ -100,6 +109,30 @@ def make(work: Work, node: Node, domain: handles.Domain, wish: Wish, sidecar: Si
     if variables is not None and _variables(work, node, domain) != variables:
         _keep_firmware(work, node, domain, snap, wish.serial)
     return _finish(node, domain, snap, quiesced=quiesced)
+
+
+def _claimed(uuid: str, wish: Wish, sidecar: Sidecar, found: list[disks.Active]) -> Snap:
+    """Write the record, which from now on tells other runs of the layers. Raises Busy, libvirtError."""
+    held = [
+        Held(one.name, one.volume.pool.UUIDString(), one.volume.name, one.format, one.volume.size(one.format),
+             layer_names.layer(uuid, wish.serial, place))
+        for place, one in enumerate(found)
+    ]  # fmt: skip
+    pool, name = found[0].volume.pool, layer_names.record(uuid, wish.name)
+    facts = {**sidecar.facts, **record.facts_of(wish.name, wish.created, held), "serial": wish.serial}
+    facts |= ({"memory": 0} if wish.memory else {}) | ({"volumes": wish.volumes} if wish.volumes is not None else {})
+    claimed = volume_record.claim(pool, name, sidecar.having(nonce=volume_record.new_nonce(), facts=facts))
+    if claimed is None:
+        raise Busy(f'snapshot "{wish.name}" is being made by another run; run again when that is done')
+    return Snap(pool, claimed, uuid, wish.name, tuple(held))
+
+
+def thaw(domain: handles.Domain, left: Snap) -> None:
+    """Have the guest's file systems go on, which are frozen still where libvirtd died in the call of a try that was
+    `left`. Best effort. Raises libvirtError for a domain that is gone."""
+    if left.memory is None and guest.state_of(domain) == "running" and _has_agent(domain):
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.fsThaw(None, 0)
 
 
 def take_back(node: Node, snap: Snap) -> None:
@@ -112,7 +145,7 @@ def take_back(node: Node, snap: Snap) -> None:
             raise Rejected(f"{layer.path()} holds data, and nothing uses it; look at it, and delete it by hand")
     for held in snap.disks:
         remove_file(node, held.pool, held.layer)
-    remove_firmware(node, snap)
+    remove_kept(node, snap)
     snap.drop()
 
 
@@ -124,15 +157,18 @@ def remove_file(node: Node, pool: str, name: str) -> None:
             lookup.delete_volume(volume)
 
 
-def remove_firmware(node: Node, snap: Snap) -> None:
-    """Remove the copy of the firmware's variables, where there is one. Raises libvirtError."""
+def remove_kept(node: Node, snap: Snap) -> None:
+    """Remove what is kept beside the disks: the firmware's variables, and memory. Raises libvirtError."""
     if snap.serial:
         remove_file(node, snap.pool.UUIDString(), layer_names.firmware(snap.instance, snap.serial))
+    if snap.memory is not None:
+        remove_file(node, snap.pool.UUIDString(), keeping.name_of(snap))
 
 
 def _take_back_quietly(node: Node, snap: Snap) -> None:
     with contextlib.suppress(libvirt.libvirtError, Rejected):
-        if (domain := DomainApi(node).find(snap.instance)) is None or not is_taken(domain, snap):
+        domain = DomainApi(node).find(snap.instance)
+        if domain is None or not (is_taken(domain, snap) or (snap.memory is not None and keeping.is_saving(domain))):
             take_back(node, snap)
 
 
@@ -152,7 +188,7 @@ def _refuse_changed(work: Work, node: Node, domain: handles.Domain, snap: Snap, 
     known = record.of(node, snap.instance)
     _refuse_unfinished(known, snap.name)
     begun = any(one.merging or record.ROLLBACK in one.record.facts for one in known)
-    if begun or disks.written_paths(domain) != {one.target: one.path for one in found}:
+    if begun or not disks.is_as_found(domain, found, whole="volumes" not in snap.record.facts):
         raise Busy(f'the disks of "{domain.name()}" were changed by another run meanwhile; run again')
 
 
@@ -166,11 +202,14 @@ def is_taken(domain: handles.Domain, snap: Snap) -> bool:
 
 
 def _snapshot(
-    work: Work, node: Node, domain: handles.Domain, found: list[disks.Active], held: list[Held], quiesce: str
+    work: Work, node: Node, domain: handles.Domain, snap: Snap, found: list[disks.Active], quiesce: str
 ) -> bool:
     """The one call; whether the guest's file systems were frozen for it, by libvirt, which thaws them too."""
-    text = _snapshot_xml(domain, found, held)
+    text = _snapshot_xml(domain, snap, found)
     work.status("taking the snapshot")
+    if snap.memory is not None:
+        keeping.keep(work, node, domain, text, _FLAGS)
+        return False  # what the file systems have not written yet is in memory
     runs = guest.state_of(domain) == "running"
     if runs and quiesce != "never" and (quiesce == "required" or _has_agent(domain)):
         try:
@@ -183,15 +222,19 @@ def _snapshot(
             work.warn(f"the guest's file systems were not frozen: {reason(error)}")
     elif quiesce == "required" and domain.isActive() and not runs:
         raise Rejected("is required, and a guest that stands still cannot freeze its file systems", path=("quiesce",))
-    domain.snapshotCreateXML(text, _FLAGS)
+    domain.snapshotCreateXML(text, _FLAGS | _DISKS)
     return False
 
 
-def _snapshot_xml(domain: handles.Domain, found: list[disks.Active], held: list[Held]) -> str:
+def _snapshot_xml(domain: handles.Domain, snap: Snap, found: list[disks.Active]) -> str:
     root = parse("<domainsnapshot><disks/></domainsnapshot>")
+    if snap.memory is not None:
+        sub(root, "memory", snapshot="external", file=keeping.path_of(snap))
     inside = root.find("disks")
     assert inside is not None
-    taken = {one.target: f"{kinds.folder_of(one.path)}/{disk.layer}" for one, disk in zip(found, held, strict=True)}
+    taken = {
+        one.target: f"{kinds.folder_of(one.path)}/{disk.layer}" for one, disk in zip(found, snap.disks, strict=True)
+    }
     definition = devices.live_xml(domain) if domain.isActive() else devices.inactive_xml(domain)
     for device in definition.iterfind("devices/disk"):
         target = value(device, "target/@dev") or ""
@@ -213,7 +256,8 @@ def _finish(node: Node, domain: handles.Domain, snap: Snap, *, quiesced: bool) -
     """What follows when the guest writes to the layers. Raises libvirtError. Again: yes."""
     _settle(node, domain, snap)
     disks.sync(View(node), devices.inactive_xml(domain))
-    done = volume_record.made(snap.pool, snap.record_name, snap.record, quiesced=quiesced)
+    facts = {"quiesced": quiesced} if snap.memory is None else {"quiesced": quiesced, "memory": keeping.size_of(snap)}
+    done = volume_record.made(snap.pool, snap.record_name, snap.record, **facts)
     return replace(snap, record=done)
 
 

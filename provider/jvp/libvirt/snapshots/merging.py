@@ -25,20 +25,18 @@ from jvp.core.errors import Busy, Cancelled, Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt import disk_chain
-from jvp.libvirt.domain import devices, disk_source
+from jvp.libvirt.domain import devices, disk_source, temporary
 from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, ensure, parse, put, sub, text_of, value
+from jvp.libvirt.link.xml import text_of, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import disks, making, record, settling
+from jvp.libvirt.snapshots import disks, making, memory, record, settling
 from jvp.libvirt.snapshots.record import Held, Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup
 
 _JOB_S = 24 * 3600.0
-_TEMPORARY_S = 120.0
 _ACTIVE = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
 _PIVOT = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
-_PAUSED = libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
 
 
 def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
@@ -55,6 +53,7 @@ def delete(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> bool:
         rows = [list(row) for row in plan or ()]
         snap = snap.put(snap.record.having(phase="deleting", facts={**snap.record.facts, "merging": rows}))
         if plan is None:
+            making.remove_kept(node, snap)
             return False
     carry_out(work, node, domain, snap)
     _end_waiting(work, node, domain, snap.instance)
@@ -68,6 +67,8 @@ def end_others(work: Work, node: Node, domain: handles.Domain, uuid: str, name: 
     Rejected, Busy, Cancelled, libvirtError.
     """
     for other in record.of(node, uuid):
+        if other.name != name and other.record.phase == "filling":
+            memory.await_other(work, domain)
         settling.settle(node, domain, other)
         if other.name != name and other.merging:
             disks.refuse_held(domain)
@@ -119,7 +120,7 @@ def _refuse_unseen(view: View, held: Held, path: str) -> None:
 
 def _standing(view: View, domain: handles.Domain, snap: Snap, path: str) -> list[str]:
     """The layers of this instance on a file. Raises Rejected for other files there, libvirtError."""
-    found = disk_chain.children(view, path, fresh=True)
+    found = disk_chain.in_the_way(view, path)
     others = [name for file, name in found.items() if layer_names.owner(kinds.name_of(file)) != snap.instance]
     if others:
         raise Rejected(
@@ -146,7 +147,7 @@ def carry_out(work: Work, node: Node, domain: handles.Domain, snap: Snap) -> Non
             if not _standing(view, domain, snap, frozen) and not disks.uses(domain, held.file):
                 making.remove_file(node, held.pool, held.file)
     making.forget_chains(node, domain)
-    making.remove_firmware(node, snap)
+    making.remove_kept(node, snap)
     disks.sync(View(node), devices.inactive_xml(domain))
     snap.drop()
 
@@ -183,8 +184,8 @@ def merge_chain(
         if target is not None:
             _commit(work, domain, target, into, top if over is not None else None)
         else:
-            with _temporary(work, node, domain, over or top, layer_names.FORMAT) as (temporary, name):
-                _commit(work, temporary, name, into, top if over is not None else None)
+            with _temporary(work, node, domain, over or top, layer_names.FORMAT) as made:
+                _commit(work, made, temporary.TARGET, into, top if over is not None else None)
         learn(work, node, (into, *([over] if over is not None else ())))
         if not _repoint(node, domain, top, into, format):
             return
@@ -236,48 +237,14 @@ def _await(work: Work, domain: handles.Domain, target: str, seen: events.Watch, 
 
 
 @contextlib.contextmanager
-def _temporary(
-    work: Work, node: Node, domain: handles.Domain, path: str, format: str
-) -> Iterator[tuple[handles.Domain, str]]:
-    """A domain that has this disk alone and runs nothing, and the disk's target in it."""
-    text = _temporary_xml(devices.inactive_xml(domain), domain.UUIDString(), path, format)
-    made: list[handles.Domain] = []
-
-    def begun() -> bool:
-        try:
-            made.append(node.connection.createXML(text, _PAUSED))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_ERR_OPERATION_INVALID):
-                raise
-            return False  # another run's, or that of one that died a moment ago
-        return True
-
-    name = domain.name()
-    work.until(begun, limit_s=_TEMPORARY_S, every_s=0.5, what=f'the disks of "{name}" are being merged by another run')
-    try:
-        yield made[0], "vda"
-    finally:
-        with contextlib.suppress(libvirt.libvirtError):
-            made[0].destroy()
-
-
-def _temporary_xml(like: Element, uuid: str, path: str, format: str) -> str:
-    root = parse("<domain type='qemu'><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>")
-    put(root, "name", f"jvp-merge-{uuid}")
-    put(root, "uuid", str(uuids.uuid5(uuids.UUID(uuid), "merge")))
-    for name in ("arch", "machine"):
-        if (found := value(like, f"os/type/@{name}")) is not None:
-            put(root, f"os/type/@{name}", found)
-    inside = ensure(root, "devices")
-    if (emulator := value(like, "devices/emulator")) is not None:
-        put(root, "devices/emulator", emulator)
-    disk = sub(inside, "disk", device="disk", type=disk_source.FILE)
-    sub(disk, "driver", name="qemu", type=format, discard="unmap")
-    disk_source.point(disk, path)
-    sub(disk, "target", dev="vda", bus="virtio")
-    sub(inside, "controller", type="usb", model="none")
-    sub(inside, "memballoon", model="none")
-    return text_of(root)
+def _temporary(work: Work, node: Node, domain: handles.Domain, path: str, format: str) -> Iterator[handles.Domain]:
+    """A domain that has this disk alone, in place of the guest."""
+    uuid = str(uuids.uuid5(uuids.UUID(domain.UUIDString()), "merge"))
+    name, like = f"jvp-merge-{domain.UUIDString()}", devices.inactive_xml(domain)
+    text = temporary.definition(name, uuid, path, format, like=like)
+    another = f'the disks of "{domain.name()}" are being merged by another run'
+    with temporary.paused(work, node, text, uuid, another=another) as made:
+        yield made
 
 
 def _target_with(domain: handles.Domain, path: str) -> str | None:

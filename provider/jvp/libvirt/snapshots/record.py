@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jvp.core.errors import Rejected
+import libvirt
+
+from jvp.core.errors import Path, Rejected
 from jvp.core.identity import Mark
 from jvp.core.work import Work
+from jvp.libvirt.domain import devices, disk_source
+from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles
+from jvp.libvirt.link.errors import Gone, unless_gone
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.storage import layer_names, lookup, pool_kind, volume_record
+from jvp.libvirt.link.xml import parse, value
+from jvp.libvirt.storage import kinds, layer_names, lookup, pool_kind, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 
 KIND = "snapshot"
@@ -78,6 +84,12 @@ class Snap:
     def serial(self) -> str:
         """A uuid, by which its files are told from others'."""
         return str(self.record.facts.get("serial") or "")
+
+    @property
+    def memory(self) -> int | None:
+        """How long the file is that has the guest's memory, 0 while it is written; None where that is not kept."""
+        found = self.record.facts.get("memory")
+        return found if isinstance(found, int) else None
 
     @property
     def ways(self) -> int:
@@ -155,6 +167,38 @@ def find(node: Node, instance: str, name: str) -> Snap | None:
         if (found := lookup.unless_lost(pool, partial(read, pool, instance, name))) is not None:
             return found
     return None
+
+
+def whole(node: Node, instance: str, name: str, path: Path = ()) -> Snap | None:
+    """The snapshot as `find` has it, once it is complete; None when it is surely gone.
+
+    Raises Stopped where its record may be in a pool that is not active, Rejected while it is made or deleted;
+    libvirtError.
+    """
+    found = find(node, instance, name)
+    if found is None:
+        refuse_stopped(node, instance, path)
+    if found is None or found.merging == ():
+        return None
+    if found.record.phase == "filling":
+        raise Rejected(f'the snapshot "{name}" is not complete; apply the program that declares it', path=path)
+    if found.merging:
+        raise Rejected(f'the snapshot "{name}" is being deleted, or its deletion was cut off', path=path)
+    return found
+
+
+def refuse_stopped(node: Node, instance: str, path: Path = ()) -> None:
+    """Raise Stopped where a disk of the instance lies in a pool that is not active: a record may be there, too.
+
+    Raises libvirtError.
+    """
+    domain = DomainApi(node).find(instance)
+    disks = devices.inactive_xml(domain).iterfind("devices/disk") if domain is not None else ()
+    folders = {kinds.folder_of(file) for disk in disks if (file := disk_source.path_of(disk)) is not None}
+    for pool in node.connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE) if folders else ():
+        with unless_gone(Gone.POOL):
+            if value(parse(pool.XMLDesc(0)), "target/path") in folders:
+                raise lookup.inactive(pool.name(), path)
 
 
 def every(

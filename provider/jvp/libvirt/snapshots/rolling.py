@@ -5,6 +5,7 @@
     layers     empty volumes over what the snapshot froze, as large as the disks are now
     firmware   UEFI's variables as they were
     define     all disks at once
+    memory     what the guest had then, where the snapshot holds that; else the guest is started where it ran
     dropped    the files that the guest wrote to, where no snapshot holds them
 
 Cut off at any point, the same request goes on. Where nobody repeats it, the next change of a snapshot of the instance
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from jvp.core.errors import Rejected
 from jvp.core.words import listed
 from jvp.core.work import Work
+from jvp.libvirt import disk_chain
 from jvp.libvirt.disk_chain import Chain
 from jvp.libvirt.domain import devices, guest
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, text_of, value
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import disks, making, merging, record, settling
+from jvp.libvirt.snapshots import disks, making, memory, merging, record, settling
 from jvp.libvirt.snapshots.record import Held, Snap
 from jvp.libvirt.storage import kinds, layer_names, lookup
 from jvp.libvirt.storage.lookup import BackingFile
@@ -57,7 +59,7 @@ def back(work: Work, node: Node, domain: handles.Domain, snap: Snap, way: int) -
     serial = str(uuids.uuid5(uuids.UUID(snap.serial), f"back {way}"))
     if (begun := snap.record.facts.get(settling.INTENT)) is None or begun.get("serial") != serial:
         snap = _begin(work, node, domain, snap, serial)
-    ran, root = bool(snap.record.facts[settling.INTENT].get("ran")), devices.inactive_xml(domain)
+    begun, root = snap.record.facts[settling.INTENT], devices.inactive_xml(domain)
     if not settling.is_back(root, snap, serial):
         disks.refuse_held(domain)
         if guest.is_active(domain):
@@ -67,22 +69,31 @@ def back(work: Work, node: Node, domain: handles.Domain, snap: Snap, way: int) -
         for one in found:
             _lay(work, node, one)
         _restore_firmware(work, node, root, snap)
+        if begun.get("memory"):
+            snap = _note_blank(node, snap, serial)
         for one in found:
             making.point(one.element, one.layer, layer_names.FORMAT)
         node.connection.defineXML(text_of(root))
-    if ran and not domain.isActive():
+    if snap.record.facts[settling.INTENT].get("memory"):
+        _restore_memory(work, node, domain, snap, serial)
+    if begun.get("ran") and not memory.await_start(work, domain):  # which libvirt went on with when we died
         guest.start(work, domain)
     settling.settle(node, domain, snap)
 
 
-def lacks(domain: handles.Domain, snap: Snap) -> Iterator[str]:
+def lacks(node: Node, domain: handles.Domain, snap: Snap) -> Iterator[str]:
     """What the domain has that the snapshot does not hold, and the other way round. Raises libvirtError."""
-    now = {disks.name_of(disk) for disk in disks.written(devices.inactive_xml(domain))}
+    root = devices.inactive_xml(domain)
+    now = {disks.name_of(disk) for disk in disks.written(root)}
     held = {one.name for one in snap.disks}
     if later := sorted(now - held):
         yield f'snapshot "{snap.name}" does not hold the disks {listed(later)}: they stay as they are'
     if gone := sorted(held - now):
         yield f'snapshot "{snap.name}" holds the disks {listed(gone)}, which are not attached: this will fail'
+    if snap.memory is not None:
+        yield from (f"{why}: this will fail" for why in memory.obstacles(node, domain, root, snap))
+        if not domain.isActive():
+            yield f'the guest is off, and runs afterwards as it did when snapshot "{snap.name}" was taken'
 
 
 def _begin(work: Work, node: Node, domain: handles.Domain, snap: Snap, serial: str) -> Snap:
@@ -96,11 +107,30 @@ def _begin(work: Work, node: Node, domain: handles.Domain, snap: Snap, serial: s
         now = Chain(view, one.element)
         assert now.path is not None
         if layer_names.is_layer(kinds.name_of(now.path)):
-            drop.append(f"{one.held.pool}/{kinds.name_of(now.path)}")
-    for line in lacks(domain, snap):
+            drop.append((one.held.pool, now.path))
+    if snap.memory is not None:
+        for why in memory.obstacles(node, domain, root, snap):
+            raise Rejected(why)
+    for line in lacks(node, domain, snap):
         work.warn(line)
-    begun = {"serial": serial, "ran": bool(domain.isActive()), "drop": drop}
+    _refuse_used(work, node, domain, [path for _, path in drop])
+    names = [f"{pool}/{kinds.name_of(path)}" for pool, path in drop]
+    begun = {"serial": serial, "ran": bool(domain.isActive()), "drop": names, "memory": snap.memory is not None}
     return snap.put(snap.record.having(facts={**snap.record.facts, settling.INTENT: begun}))
+
+
+def _refuse_used(work: Work, node: Node, domain: handles.Domain, paths: list[str]) -> None:
+    """Raise Rejected where others stand on the files that are dropped, or have them as disks. Raises Busy,
+    libvirtError."""
+    merging.learn(work, node, paths)
+    view, known, uuid = View(node), lookup.backing_map(node.connection, fresh=True), domain.UUIDString()
+    for path in paths:
+        over = disk_chain.children(view, path, fresh=True) if known.get(path) else {}
+        if theirs := [name for file, name in over.items() if layer_names.owner(kinds.name_of(file)) != uuid]:
+            raise Rejected(f"{listed(theirs)} stands on {path}, which is dropped; delete that first")
+        others = {disk.name for disk in view.users.get(path, ()) if disk.domain.UUIDString() != uuid}
+        if others:
+            raise Rejected(f"{path}, which is dropped, is a disk of {listed(others)} too; detach it there first")
 
 
 def _disks(node: Node, domain: handles.Domain, root: Element, snap: Snap, serial: str) -> list[_Disk]:
@@ -148,6 +178,38 @@ def _lay(work: Work, node: Node, one: _Disk) -> None:
     making.remove_file(node, one.held.pool, name)  # of an earlier try, which nobody has written to
     backing = BackingFile(one.frozen, one.held.format)
     lookup.create_volume(work, node, pool, name, capacity=one.size, format=layer_names.FORMAT, backing=backing)
+
+
+def _restore_memory(work: Work, node: Node, domain: handles.Domain, snap: Snap, serial: str) -> None:
+    """Have the guest go on from its memory, unless it has run since: that knows nothing of what it wrote then."""
+    if memory.await_start(work, domain):
+        return  # of a run that died meanwhile: libvirt went on
+    if snap.record.facts[settling.INTENT].get("blank") != _taken(node, snap, serial):
+        work.warn(f'"{domain.name()}" was started since its disks went back, so its memory stays as it is')
+        return
+    try:
+        came = memory.restore(work, node, domain, snap)
+    except BaseException:
+        if not guest.is_active(domain):
+            _note_blank(node, snap, serial)
+        raise
+    if not came:  # it may have written by then, so `blank` stays: with that the memory does not come back again
+        raise memory.too_long(work)
+
+
+def _note_blank(node: Node, snap: Snap, serial: str) -> Snap:
+    begun = {**snap.record.facts[settling.INTENT], "blank": _taken(node, snap, serial)}
+    return snap.put(snap.record.having(facts={**snap.record.facts, settling.INTENT: begun}))
+
+
+def _taken(node: Node, snap: Snap, serial: str) -> int:
+    """What the new layers take: more, once QEMU has had them."""
+    total = 0
+    for place, held in enumerate(snap.disks):
+        pool = node.connection.storagePoolLookupByUUIDString(held.pool)
+        layer = lookup.find_volume(pool, layer_names.layer(snap.instance, serial, place))
+        total += int(layer.info()[2]) if layer is not None else 0
+    return total
 
 
 def _restore_firmware(work: Work, node: Node, root: Element, snap: Snap) -> None:

@@ -51,7 +51,7 @@ def _shed(work: Work, node: Node, domain: handles.Domain, layered: list[Chain], 
         _refuse_others(View(node), uuid, base)
     _refuse_overlays(View(node), uuid)
     for snap in record.of(node, uuid):
-        making.remove_firmware(node, snap)
+        making.remove_kept(node, snap)
         snap.drop()
     _remove(node, uuid, used)
     for chain, base in staying:
@@ -73,7 +73,7 @@ def _base(chain: Chain) -> Layer:
 
 
 def _refuse_others(view: View, uuid: str, base: Layer) -> None:
-    found = disk_chain.children(view, base.path, fresh=True)
+    found = disk_chain.in_the_way(view, base.path)
     others = [name for file, name in found.items() if layer_names.owner(kinds.name_of(file)) != uuid]
     if others:
         raise Rejected(
@@ -86,7 +86,7 @@ def _refuse_overlays(view: View, uuid: str) -> None:
     known = lookup.backing_map(view.node.connection, fresh=True)
     for path in [volume.path() for volume in of_instance(view.node, uuid)]:
         if any(layer_names.owner(kinds.name_of(user)) != uuid for user in known.get(path, ())):
-            found = disk_chain.children(view, path, fresh=True)
+            found = disk_chain.in_the_way(view, path)
             if others := [name for file, name in found.items() if layer_names.owner(kinds.name_of(file)) != uuid]:
                 raise Rejected(f"{listed(others)} stands on {path}, which goes with its snapshots; delete those first")
 

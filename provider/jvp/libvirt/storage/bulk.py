@@ -13,7 +13,7 @@ from jvp.core.listing import declarer
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone, is_no_file
 from jvp.libvirt.link.node import Node
-from jvp.libvirt.link.xml import Element, volume_xml
+from jvp.libvirt.link.xml import Element, value, volume_xml
 from jvp.libvirt.storage import layer_names, lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.pool import PoolApi, Room
 from jvp.libvirt.storage.volume_record import Sidecar
@@ -65,6 +65,8 @@ class SeenFile:
     record: Sidecar | None = None
     """A template's record, where that was asked for, and can be read."""
     declared_by: str | None = None
+    holder: handles.StoragePool | None = None
+    """The pool of a template whose record is told."""
 
 
 def _running(node: Node, reference: str | None) -> list[handles.StoragePool]:
@@ -113,6 +115,39 @@ def _looked_at(
     return SeenFile(seen.id, name, seen.pool, known, None, by)
 
 
+@dataclass(frozen=True)
+class Overlay:
+    """A volume of anybody that stands on another file."""
+
+    name: str
+    """As pool/name."""
+    path: str
+    base: str
+
+
+def overlays(node: Node) -> Iterator[Overlay]:
+    """The volumes of running pools that stand on another file, hidden ones too. Raises libvirtError."""
+    for holder in _running(node, None):
+        pool_name = holder.name()
+        for volume in lookup.unless_lost(holder, partial(holder.listAllVolumes, 0)) or ():
+            name = lookup.name_of(volume)
+            if not volume_record.is_sidecar(name):
+                root = lookup.unless_lost(holder, partial(_xml, volume))
+                base = None if root is None else value(root, "backingStore/path")
+                if root is not None and base:
+                    yield Overlay(f"{pool_name}/{name}", value(root, "target/path") or "", base)
+
+
+def _xml(volume: handles.StorageVol) -> Element | None:
+    """None for what is gone, or no file."""
+    try:
+        return volume_xml(volume)
+    except libvirt.libvirtError as error:
+        if is_gone(error, Gone.VOLUME) or is_no_file(error):
+            return None
+        raise
+
+
 def _recorded(pool: handles.StoragePool, name: str) -> tuple[Sidecar | None, str | None]:
     """The record of a volume, and who declares it. One of a newer version is somebody's of ours."""
     try:
@@ -134,4 +169,4 @@ def listed_templates(node: Node, pool: str | None, takes: Callable[[str], bool],
                 continue
             found = lookup.unless_lost(holder, partial(_recorded, holder, templates.record_name(name)))
             if found is not None and found != (None, None):
-                yield SeenFile(f"{uuid}/{name}", name, pool_name, None, *found)
+                yield SeenFile(f"{uuid}/{name}", name, pool_name, None, *found, holder)

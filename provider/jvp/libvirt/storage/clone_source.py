@@ -12,7 +12,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, lookup, pool_kind, templates, volume_record
+from jvp.libvirt.storage import copy_volume, layer_names, lookup, pool_kind, templates, volume_record
 from jvp.libvirt.storage.templates import TemplateVolume
 
 FORMATS = ("qcow2", "raw")
@@ -31,6 +31,8 @@ class Original:
     """The template's image that it stores its differences from; its clone then does so too."""
     where: Path
     """The property that names it."""
+    nonce: str
+    """Tells it from a later volume of the same name; empty for somebody else's."""
 
     @property
     def name(self) -> str:
@@ -49,9 +51,10 @@ class Original:
     def path(self) -> str:
         return value(self.root, "target/path") or ""
 
-    def refuse_unsteady(self, users: Mapping[str, list[DomainDisk]]) -> None:
-        """Raise Rejected while a guest that runs may write into it. `users` are all domains' disks."""
-        writers = _writers(users, self.path)
+    def refuse_unsteady(self, users: Mapping[str, list[DomainDisk]], active: str = "") -> None:
+        """Raise Rejected while a guest that runs may write into it, or into the file `active`, in which it goes on.
+        `users` are all domains' disks."""
+        writers = _writers(users, self.path) | (_writers(users, active) if active else set())
         if writers:
             raise Rejected(
                 f'volume "{self.name}" is in use by {listed(writers)}, which may write into it meanwhile; '
@@ -78,7 +81,9 @@ def original_of(node: Node, reference: str, where: Path) -> Original:
     """
     with libvirt_errors(f'volume "{reference}"', where):
         volume = lookup.volume_of(node, reference, where)
-        pool, name, root = volume.storagePoolLookupByVolume(), volume.name(), volume_xml(volume)
+        if layer_names.is_no_disk(name := volume.name()):
+            raise Rejected(f'volume "{name}" is kept for an instance or a copy, and is no disk; name one', path=where)
+        pool, root = volume.storagePoolLookupByVolume(), volume_xml(volume)
         record = volume_record.get(pool, name)
         if record is not None and record.phase != "whole":
             raise Rejected(f'volume "{name}" is not complete; apply the program that declares it', path=where)
@@ -86,7 +91,8 @@ def original_of(node: Node, reference: str, where: Path) -> Original:
         if format not in FORMATS:
             raise Rejected(f'volume "{name}" is of the format {format}; only qcow2 and raw can be cloned', path=where)
         copy_volume.refuse_other_format(root, format, name)
-        return Original(pool, volume, root, format, _base(node, root, name, where), where)
+        nonce = record.nonce if record else ""
+        return Original(pool, volume, root, format, _base(node, root, name, where), where, nonce)
 
 
 def _base(node: Node, root: Element, name: str, where: Path) -> TemplateVolume | None:

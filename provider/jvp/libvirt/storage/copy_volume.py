@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import libvirt
 
@@ -39,7 +39,7 @@ def copy(
         try:
             done, began = 0, time.monotonic()
             shown = began
-            for piece in _ahead(pieces(connection, origin), f'volume "{source.name()}"'):
+            for piece in ahead(pieces(connection, origin), f'volume "{source.name()}"'):
                 work.check()
                 if work.left() <= 0:
                     raise Unreachable(f"{what}: copying did not finish in the time that the call has; allow more")
@@ -86,7 +86,7 @@ def pieces(connection: handles.Connection, volume: handles.StorageVol) -> Genera
     stream.finish()
 
 
-def _ahead(source: Generator[bytes | int, None, None], what: str) -> Iterator[bytes | int]:
+def ahead(source: Generator[bytes | int, None, None], what: str) -> Generator[bytes | int, None, None]:
     """The same pieces, drawn in a thread of its own: reading and writing then overlap."""
     box: queue.Queue[bytes | int | BaseException | None] = queue.Queue(_WAITING)
     left = threading.Event()
@@ -133,8 +133,12 @@ def convert(
     source_format: str,
     pool: handles.StoragePool,
     root: Element,
+    *,
+    total: int | None = None,
 ) -> handles.StorageVol:
     """Make the volume that `root` describes with the content of `source`, in another format.
+
+    `total` is what it takes at most, for the progress.
 
     Only for sources that no guest ever wrote: libvirt goes by the format that it finds in the file itself. That
     must be `source_format`. On Cancelled (also at the deadline) the daemon goes on, and the volume is busy meanwhile.
@@ -156,23 +160,39 @@ def convert(
     thread = threading.Thread(target=call, name="jvp-convert", daemon=True)
     thread.start()
     name = value(root, "name") or ""
-    _wait_for(work, thread, pool, name)
+    _wait_for(work, thread, pool, name, total)
     if isinstance(result[0], BaseException):
         raise result[0]
     # Not the one that was made: it is bound to the job's connection, which somebody else has now.
     return pool.storageVolLookupByName(name)
 
 
-def _wait_for(work: Work, conversion: threading.Thread, pool: handles.StoragePool, name: str) -> None:
+def _wait_for(
+    work: Work, conversion: threading.Thread, pool: handles.StoragePool, name: str, total: int | None
+) -> None:
     """Raises Cancelled, but not before the volume is there: who takes back what was begun must find it."""
+    shown = time.monotonic()
     with outside(f'the conversion of volume "{name}"'):
         while conversion.is_alive():
-            work.status(f'volume "{name}": converting')
+            if total is None:
+                work.status(f'volume "{name}": converting')
+            elif time.monotonic() - shown > _STATUS_S:
+                shown = time.monotonic()
+                done = min(_written(pool, name), total)
+                line = f'volume "{name}": copying, {100 * done // max(total, 1)}%'
+                work.transferred(Progress("copying", done, total, line))
             over = work.cancelled.is_set() or not work.left()
             if over and find_volume(pool, name) is not None:
                 why = "stopped on request" if work.cancelled.is_set() else "the time is up"
                 raise Cancelled(f"{why}; the node finishes the conversion, and the next run goes on from there")
             conversion.join(0.05)
+
+
+def _written(pool: handles.StoragePool, name: str) -> int:
+    """What a volume that is being made takes by now; 0 where that cannot be told."""
+    with contextlib.suppress(libvirt.libvirtError):
+        return int(pool.storageVolLookupByName(name).info()[2])
+    return 0
 
 
 def refuse_other_format(root: Element, recorded: str, name: str) -> None:

@@ -7,7 +7,7 @@ import re
 import libvirt
 
 from jvp.libvirt.link import handles
-from jvp.libvirt.storage import lookup, pool_mark, templates, volume_record
+from jvp.libvirt.storage import layer_names, lookup, pool_mark, templates, volume_record
 from jvp.libvirt.storage.volume_claim import records
 
 _INSTANCE_DISK = re.compile(r"jvp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[a-z0-9]+")
@@ -42,7 +42,7 @@ def _is_file(volume: handles.StorageVol) -> bool:
 
 
 def _is_ours(name: str, known: set[str]) -> bool:
-    if name in known or _INSTANCE_DISK.fullmatch(name):
+    if name in known or _INSTANCE_DISK.fullmatch(name) or layer_names.is_over_copied(name):
         return True
     template = templates.parsed_name(name)
     return template is not None and templates.record_name(template[0]) in known

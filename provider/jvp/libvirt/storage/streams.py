@@ -65,6 +65,11 @@ class VolumeUpload:
             self._end()
             self._refuse_lost()
 
+    def read(self, start: int, length: int) -> bytes:
+        """These bytes of what is there, fewer at its end. After `finish`."""
+        with libvirt_errors(self._what):
+            return read_small(self._connection, self._volume, length, start=start)
+
     def _end(self) -> None:
         """Wait for the daemon's word, which may take long where it writes to a slow disk; but not for ever.
 

@@ -16,8 +16,9 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, is_gone
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import copy_volume, kinds, lookup, pool_kind, pool_mark, volume_claim, volume_record
-from jvp.libvirt.storage.streams import VolumeUpload
+from jvp.libvirt.storage import copy_volume, flat_copy, kinds, lookup, pool_kind, pool_mark, volume_claim, volume_record
+from jvp.libvirt.storage.flat_copy import Disk
+from jvp.libvirt.storage.streams import VolumeUpload, read_small
 from jvp.libvirt.storage.templates import DIGEST_LENGTH, Record, record_name, sweep, volume_name
 from jvp.libvirt.storage.volume_claim import Claim, Holder, Standing, Wanted
 from jvp.libvirt.storage.volume_record import Sidecar
@@ -122,6 +123,13 @@ class TemplateApi:
         with self.node.job(work) as connection:
             yield from copy_volume.pieces(connection, copy_volume.on(connection, volume))
 
+    @contextlib.contextmanager
+    def reading(self, work: Work, volume: handles.StorageVol) -> Iterator[Callable[[int, int], bytes]]:
+        """A function that reads so many bytes of a generation from an offset on."""
+        with self.node.job(work) as connection:
+            there = copy_volume.on(connection, volume)
+            yield lambda start, length: read_small(connection, there, length, start=start)
+
     def switch(self, work: Work, slot: Slot, digest: str, facts: dict[str, Any]) -> None:
         """Make a generation that is there already the one in use. `facts` complete the record."""
         assert slot.before is not None
@@ -142,13 +150,48 @@ class TemplateApi:
         `send` fills an upload and returns the content digest; `facts` complete the record.
         Raises Busy when another run is at it, NameTaken when the volume's name is taken.
         """
-        claim, keep = self._claim(work, slot, image)
-        with contextlib.ExitStack() as undo:
-            undo.callback(volume_claim.undo_quietly, claim, keep)
+
+        def put(claim: Claim) -> tuple[handles.StorageVol, str]:
             volume = claim.make(work)
             with claim.filling(), self.node.job(work) as connection:
                 content = send(VolumeUpload(connection, copy_volume.on(connection, volume)))
             lookup.refresh(work, slot.pool)
+            return volume, content
+
+        self._fill(work, slot, image, put, facts)
+
+    def copy(
+        self,
+        work: Work,
+        slot: Slot,
+        image: Image,
+        disk: Disk,
+        digest: Callable[[handles.StorageVol], str],
+        facts: dict[str, Any],
+    ) -> None:
+        """Make a copy of `disk` the generation in use; `digest` tells what its content hashes to. Raises as `fill`."""
+
+        def put(claim: Claim) -> tuple[handles.StorageVol, str]:
+            claim.clear(work)
+            claim.begin()
+            mode = claim.wanted.mode
+            volume = flat_copy.copy(work, self.node, disk, slot.pool, claim.name, image.format, mode=mode)
+            return volume, digest(volume)
+
+        self._fill(work, slot, image, put, facts)
+
+    def _fill(
+        self,
+        work: Work,
+        slot: Slot,
+        image: Image,
+        put: Callable[[Claim], tuple[handles.StorageVol, str]],
+        facts: dict[str, Any],
+    ) -> None:
+        claim, keep = self._claim(work, slot, image)
+        with contextlib.ExitStack() as undo:
+            undo.callback(volume_claim.undo_quietly, claim, keep)
+            volume, content = put(claim)
             root = volume_xml(volume)
             if copy_volume.format_of(root) != image.format or value(root, "backingStore/path"):
                 raise Rejected(f"libvirt takes the image for {copy_volume.format_of(root)}, and it is {image.format}")
@@ -174,6 +217,8 @@ class TemplateApi:
             found = lookup.find_volume(pool, volume_name(name, digest))
             if found is not None:
                 volume_claim.remove_when_free(work, found)
+            if digest == Record.of(kept).next:
+                volume_claim.remove_layer(work, pool, volume_name(name, digest))
         with self.node.pool_lock(pool.UUIDString()):
             now = volume_record.get(pool, record_name(name))
             if now is None or now.nonce == kept.nonce:
@@ -213,6 +258,7 @@ class TemplateApi:
         volume = lookup.there(work, slot.pool, volume_name(slot.name, old.next))
         if volume is not None and volume_claim.is_ours(volume_xml(volume), slot.before.facts):
             volume_claim.remove_when_free(work, volume)
+        volume_claim.remove_layer(work, slot.pool, volume_name(slot.name, old.next))
 
     def sidecar(self, work: Work, pool: handles.StoragePool, name: str) -> Sidecar | None:
         """The record, None when it is surely gone."""

@@ -30,6 +30,7 @@ from jvp.libvirt.storage.template_names import volume_name as volume_name
 from jvp.libvirt.storage.volume_record import Sidecar
 
 _RECORD = "template@"
+_ORIGINS = ("url", "path", "upload", "snapshot", "volume")
 _ROOT = re.compile(r"/jvp-(?P<uuid>[0-9a-f-]{36})-root\"$")
 """How the words of `users_of` end for the root disk of an instance."""
 
@@ -73,11 +74,17 @@ class Record:
     """Where the image came from, to be shown; without passwords."""
     source_key: str = ""
     """A digest of where it came from, to be compared."""
+    source_name: str = ""
+    """Of a snapshot or volume that it is a copy of, as people call that; `source` has its id."""
     length: int = 0
     """Of the current one's file, in bytes; 0 where an older version made it."""
     created: str = ""
     os: str = ""
     """What is in it, as the program calls it."""
+    release: str = ""
+    """What the image said of itself when it was put there, like `debian-12`; empty, as the two below, if nothing."""
+    os_name: str = ""
+    architecture: str = ""
 
     @classmethod
     def of(cls, found: Sidecar) -> Record:
@@ -87,6 +94,21 @@ class Record:
 
     def facts(self) -> dict[str, Any]:
         return {**self.__dict__, "superseded": list(self.superseded), "going": list(self.going)}
+
+    @property
+    def system(self) -> str:
+        """What is in it: what the program says goes before what the image does."""
+        return self.os or self.release
+
+    @property
+    def type(self) -> str | None:
+        """Where the image came from, by the property that says so."""
+        return next((name for name in _ORIGINS if self.source.get(name)), None)
+
+    @property
+    def kind(self) -> str:
+        """What the image is of: `cloud` for one that came as a file, `snapshot`, `volume`."""
+        return self.type if self.type in ("snapshot", "volume") else "cloud"
 
     @property
     def generations(self) -> list[str]:

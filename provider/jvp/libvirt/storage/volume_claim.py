@@ -36,7 +36,7 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import translated
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
-from jvp.libvirt.storage import kinds, lookup, pool_kind, volume_record
+from jvp.libvirt.storage import kinds, layer_names, lookup, pool_kind, volume_record
 from jvp.libvirt.storage.lookup import BackingFile
 from jvp.libvirt.storage.volume_record import Sidecar
 
@@ -164,6 +164,8 @@ class Claim:
     def clear(self, work: Work) -> handles.StorageVol | None:
         """Remove what an earlier try left, unless it is the very volume to make, which is returned."""
         facts = self.record.facts
+        if facts["begun"]:
+            remove_layer(work, self.pool, self.name)
         old = lookup.there(work, self.pool, self.name)
         if old is not None and not is_ours(volume_xml(old), facts):
             # Another run may be making it at this moment. Once the pool is at rest, it shows what it is.
@@ -221,6 +223,8 @@ class Claim:
         # Without a record the volume is left to nobody, so who made it takes it away.
         if volume is not None and (found is not None or self._made) and is_ours(volume_xml(volume), facts):
             self._remove(work, volume)
+        if facts.get("begun"):
+            remove_layer(work, self.pool, self.name)
         if found is None:
             return
         if keep is not None:
@@ -261,6 +265,8 @@ def claim(
     record, since = prepared(record, wanted, found), time.monotonic()
     if found.record is not None and settle(work, pool, name, found.record, there=found.volume is not None):
         volume_record.take(pool, name, record)
+        if found.record.facts.get("begun"):
+            remove_layer(work, pool, name)
         return Claim(node, pool, name, wanted, record)
     made = volume_record.claim(pool, name, record, foretold=at_once)
     if made is None:
@@ -321,6 +327,13 @@ def remove_when_free(work: Work, volume: handles.StorageVol) -> None:
         return True
 
     work.until(done, limit_s=_BUSY_S, every_s=0.2, what=f'volume "{volume.name()}" is being filled; run again later')
+
+
+def remove_layer(work: Work, pool: handles.StoragePool, name: str) -> None:
+    """Remove what a copy to this name that was cut off has left over a disk (see `flat_copy`). Raises Busy,
+    libvirtError. Again: yes."""
+    if (left := lookup.find_volume(pool, layer_names.over_copied(name))) is not None:
+        remove_when_free(work, left)
 
 
 def is_ours(root: Element, facts: dict[str, Any]) -> bool:

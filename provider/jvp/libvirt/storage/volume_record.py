@@ -351,7 +351,11 @@ def _loaded(raw: bytes) -> Any:
 
 
 _TEXTS = ("template_id", "template_pool", "template_file", "volume_id", "volume_pool", "image_path", "image_upload",
-          "birth", "current", "next", "digest", "source_key", "created", "os", "layer")  # fmt: skip
+          "image_url", "image_key",
+          "image_checksum",
+          "snapshot_id", "snapshot_disk", "snapshot_instance",
+          "birth", "current", "next", "digest", "source_key", "source_name", "created", "os", "release", "os_name",
+          "architecture", "layer")  # fmt: skip
 _LISTS = {"superseded": str, "going": str, "shapes": list}
 
 

@@ -11,6 +11,7 @@ from jvp.core.action import Action, Requests
 from jvp.core.model import Spec
 from jvp.core.types import Duration
 from jvp.core.work import Work
+from jvp.resources.storage.volume_actions import Compacted, Exported, Exporting, written
 
 if TYPE_CHECKING:
     from jvp.libvirt.link.node import Node
@@ -92,11 +93,74 @@ class RestartInstance(_OnInstance, Action[Stopping, Power]):
     def go_on(self, work: Work, object_id: str, args: Stopping, since: str) -> Power:
         return Power(state=self.guest(object_id).restart(work, since, args.timeout, force=args.force))
 
-    def told(self, work: Work, object_id: str) -> Power:
+    def told(self, work: Work, object_id: str, made: str = "") -> Power:
         return Power(state=self.guest(object_id).state())
 
     def alone(self, work: Work, object_id: str) -> contextlib.AbstractContextManager[None]:
         return self.node.turn(work, f"the restart of {object_id}")
+
+
+class Compacting(Spec):
+    """What of an instance gives back space."""
+
+    disk: Annotated[
+        str | None,
+        Field(description="The name of the disk, of the root disk `root`; by default all that the guest can write to."),
+    ] = None
+
+
+class CompactInstance(Action[Compacting, Compacted]):
+    """Gives back the space that the disks of an instance take for zeros. What they hold stays as it is: a guest that
+    runs discards what its file systems do not use, by its agent; of one that is off all that is zero is taken out of
+    the files."""
+
+    token, on, word, args, result = "compactInstance", "Instance", "compact", Compacting, Compacted
+    effect: ClassVar[str] = "gives back the space that the disks take for nothing, and changes nothing in them"
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, object_id: str, args: Compacting) -> Compacted:
+        from jvp.core.errors import NotFound
+        from jvp.libvirt.domain.domains import DomainApi
+        from jvp.libvirt.link.errors import libvirt_errors
+        from jvp.resources.storage import compacting
+
+        with libvirt_errors("instance"):
+            domain = DomainApi(self.node).find(object_id)
+            if domain is None:
+                raise NotFound("the instance is gone")
+            return Compacted.of(*compacting.compact_instance(work, self.node, domain, args.disk))
+
+
+class ExportingDisk(Exporting):
+    """Which disk is written, where to, and how."""
+
+    disk: Annotated[str, Field(description="The name of the disk.")] = "root"
+
+
+class ExportInstance(Action[ExportingDisk, Exported]):
+    """Writes a disk of an instance that is off into a file of the machine where the provider or the command runs. The
+    image is sparse, and stands on nothing. Of one that runs, take a snapshot and export that."""
+
+    token, on, word, args, result = "exportInstance", "Instance", "export", ExportingDisk, Exported
+    effect: ClassVar[str] = "writes the disk into a file of this machine, and changes nothing on the node"
+    local: ClassVar[bool] = True
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def call(self, work: Work, object_id: str, args: ExportingDisk) -> Exported:
+        from jvp.core.errors import NotFound
+        from jvp.libvirt.domain.domains import DomainApi
+        from jvp.libvirt.link.errors import libvirt_errors
+        from jvp.resources.storage import exporting
+
+        with libvirt_errors("instance"):
+            domain = DomainApi(self.node).find(object_id)
+            if domain is None:
+                raise NotFound("the instance is gone")
+            return written(work, self.node, exporting.of_instance(self.node, domain, args.disk), args)
 
 
 class PauseInstance(_OnInstance, Action[Nothing, Power]):

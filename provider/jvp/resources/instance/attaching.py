@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from jvp.core.errors import Invalid, Path, Rejected
@@ -11,13 +11,16 @@ from jvp.core.words import listed
 from jvp.core.work import Work
 from jvp.libvirt import disk_chain
 from jvp.libvirt.domain import devices
-from jvp.libvirt.domain.disks import detach, disk_users
+from jvp.libvirt.domain.disks import DomainDisk, detach, disk_users
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import SeenVolume, View
-from jvp.resources.instance.definition import DiskSource
-from jvp.resources.instance.disk import Disk
-from jvp.resources.instance.storage import iso_template, source_of_volume
+from jvp.resources.instance.definition import DiskSource, disk_key, source_of
+from jvp.resources.instance.disk_model import Disk
+from jvp.resources.instance.disk_options import SHAREABLE, refuse_format
+from jvp.resources.instance.model import Instance
+from jvp.resources.instance.storage import format_of, iso_template, source_of_volume
 
 RELEASE_S = devices.UNPLUG_S + 10.0
 """So long another instance of ours may take to let go of a volume."""
@@ -32,6 +35,8 @@ class Wish:
     """Of the property that names the volume."""
     volume: SeenVolume
     writes: bool
+    shares: bool = False
+    """Whether others may have the volume that share it, too."""
 
     @property
     def where(self) -> str:
@@ -42,14 +47,14 @@ class Wish:
 def wish(view: View, disk: Disk, index: int) -> Wish:
     """What a disk of the program is to have. Raises NotFound, Rejected, libvirtError."""
     path = ("disks", index, "volume")
-    return Wish(disk.volume, path, view.meant(disk.volume, path), not disk.read_only)
+    return Wish(disk.volume, path, view.meant(disk.volume, path), not disk.read_only, bool(disk.shareable))
 
 
 def taken(
     work: Work, view: View, wish: Wish, user: str, *, claimed: bool, give_up: Callable[[], None] | None = None
 ) -> tuple[DiskSource, View]:
     """The path and recorded format of a volume, and the view that told it. Raises when another domain than `user` has
-    it.
+    it, and one of the two does not share it.
 
     It was `claimed` before the view began, or could not be. What `user` has below an overlay is its own, whoever else
     has it. One that writes would break what stands on the volume: it is refused then too.
@@ -62,12 +67,12 @@ def taken(
     while True:
         users = view.users
         mine = [disk for disk in users.get(where, ()) if disk.domain.UUIDString() == user]
-        others = [disk for disk in users.get(where, ()) if disk not in mine]
+        others = [disk for disk in users.get(where, ()) if disk not in mine and not (wish.shares and disk.shares)]
         if (claimed and not others) or any(disk.backing for disk in mine):
             if wish.writes and not users.get(where):
                 _refuse_base(view, wish, user)
             return source_of_volume(where, wish.volume), view
-        holder = f'"{others[0].name}"' if others else "another instance"
+        holder = _names(others) or "another instance"
         if time.monotonic() >= end or not all(disk.ours for disk in others):
             raise _attached(wish, holder)
         if give_up is not None:
@@ -75,18 +80,45 @@ def taken(
         work.status(f'waiting for {holder} to let go of the volume "{wish.reference}"')
         work.wait(0.5)
         # First the claim, then the look: another thread may be about to write it down.
-        claimed, view = node.claims.take(where), view.fresh()
+        claimed, view = node.claims.take(where, share=wish.shares), view.fresh()
 
 
 def refuse_in_use(view: View, disk: Disk, index: int) -> None:
     """Raise for a volume that is missing, and for one that somebody's machine has: ours may let go of it until then."""
     wanted = wish(view, disk, index)
-    if foreign := [one.name for one in view.users.get(wanted.where, ()) if not one.ours]:
-        raise _attached(wanted, f'"{foreign[0]}"')
+    if wanted.shares:
+        refuse_format(format_of(wanted.volume), wanted.path[:-1])
+    users = [one for one in view.users.get(wanted.where, ()) if not (wanted.shares and one.shares)]
+    if foreign := [one for one in users if not one.ours]:
+        raise _attached(wanted, _names(foreign))
+
+
+def _names(disks: Iterable[DomainDisk]) -> str:
+    return listed({f'"{disk.name}"' for disk in disks})
 
 
 def _attached(wish: Wish, holder: str) -> Rejected:
-    return Rejected(f'volume "{wish.reference}" is attached to {holder} already', path=wish.path)
+    also = ", which does not share it: that takes shareable there, too, and a power cycle" if wish.shares else ""
+    return Rejected(f'volume "{wish.reference}" is attached to {holder} already{also}', path=wish.path)
+
+
+def shared(root: Element) -> set[str]:
+    """The volumes that a machine shares, by their paths."""
+    found = (source_of(disk) for disk in root.iterfind("devices/disk") if disk.find(SHAREABLE) is not None)
+    return {path for path in found if path}
+
+
+def refuse_unshared(view: View, user: str, paths: set[str], root: Element, spec: Instance) -> None:
+    """Raise Rejected where the `user` shares the volumes at these paths no longer, and others have them still."""
+    for device in root.iterfind("devices/disk") if paths else ():
+        where, key = source_of(device) or "", disk_key(device)
+        others = [disk for disk in view.users.get(where, ()) if disk.domain.UUIDString() != user]
+        if where in paths and others:
+            index = next((index for index, disk in enumerate(spec.disks) if disk.name == key), 0)
+            raise Rejected(
+                f'the volume of the disk "{key}" is attached to {_names(others)}, too; detach it there first',
+                path=("disks", index, SHAREABLE),
+            )
 
 
 def _refuse_base(view: View, wish: Wish, user: str) -> None:

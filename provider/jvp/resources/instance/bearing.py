@@ -9,6 +9,7 @@ from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.resources.instance.definition import FORMAT, root_disk, source_of
+from jvp.resources.instance.from_snapshot import DISKS, SNAPSHOT
 from jvp.resources.instance.model import InstanceState
 from jvp.resources.instance.reading import CREATED
 
@@ -50,6 +51,8 @@ def put_back(work: Work, api: DomainApi, root: Element, prior: InstanceState) ->
         FORMAT: (prior.root_disk.format if prior.root_disk is not None else None) or "",
         CREATED: prior.created_at or "",
         "template": prior.template or "",
+        SNAPSHOT: prior.snapshot or "",
+        DISKS: prior.snapshot_disks if prior.snapshot else "",
     }
     marks.put(root, marks.element_of(work.mark, facts))
     api.define(root)

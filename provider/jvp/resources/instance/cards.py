@@ -24,7 +24,8 @@ from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.network.reservations import Card, Host
 from jvp.libvirt.node_view import View
 from jvp.resources.instance.definition import device_at, mac_of, nic_key
-from jvp.resources.instance.model import GuestAddress, Instance, InstanceState, Nic
+from jvp.resources.instance.model import GuestAddress, Instance, InstanceState
+from jvp.resources.instance.nic_model import Nic
 from jvp.resources.network.definition import Ours
 
 HAD_S = 20.0

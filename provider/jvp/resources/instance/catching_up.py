@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from jvp.core.work import Work
 from jvp.libvirt.domain import devices, guest
-from jvp.libvirt.link import handles
+from jvp.libvirt.domain.domains import DomainApi
+from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import start_errors
+from jvp.libvirt.network import filters
 from jvp.libvirt.storage.templates import release_template
 from jvp.resources.instance import finishing, live, machine, planning, reading, restarting, rootdisk
-from jvp.resources.instance.definition import Names, iso_of, names_of
+from jvp.resources.instance.definition import NONE, Names, iso_of, names_of
 from jvp.resources.instance.model import Instance
 from jvp.resources.instance.update import Draft, Update
 
@@ -28,6 +31,15 @@ def converged(update: Update, domain: handles.Domain) -> bool:
     pending = _pending(update, domain, names_of(update.prior, update.spec))
     update.api.note(domain, pending)
     return bool(pending)
+
+
+def catch_up(work: Work, api: DomainApi, domain: handles.Domain) -> None:
+    """Give a guest that came back with the hardware of then what was declared since, and note what waits for its next
+    power cycle. Raises libvirtError. Again: yes."""
+    if domain.isActive():
+        inactive = devices.inactive_xml(domain)
+        noted = {path: why for path, why in marks.pending_of(inactive).items() if path in live.UNTOLD}
+        api.note(domain, noted | live.converge(work, domain, inactive, NONE, {}))
 
 
 def release_iso(update: Update, draft: Draft) -> None:
@@ -81,16 +93,19 @@ def _pending(update: Update, domain: handles.Domain, names: Names) -> dict[str, 
     inactive = devices.inactive_xml(domain)
     # What no difference of the definitions tells: it waits until the guest was off, whatever changes meanwhile.
     noted = reading.still_pending(domain, inactive, devices.live_xml(domain))
-    kept = {path: why for path, why in noted.items() if path in ("cloudInit", "cpuMode") or why in live.UNTIL_OFF}
+    kept = {path: why for path, why in noted.items() if path in live.UNTOLD or why in live.UNTIL_OFF}
     # Every try takes a card out of the guest and puts it in again.
     refused = {path: why for path, why in noted.items() if path.startswith("nics.") and why not in live.RETRIED}
     refused = {} if "nics" in changed else refused
     joined = live.rejoin(update.node, domain, names)
+    filters.stand_again(domain, devices.live_xml(domain))
     kept = {path: why for path, why in kept.items() if path not in joined}
     pending = kept | live.converge(update.work, domain, inactive, names, refused)
     pending |= {path: why for path, why in joined.items() if why is not None}
     if planning.rewrites_seed(update.changes):
         pending["cloudInit"] = f"the guest reads it at its next boot; {live.NEXT_BOOT}"
+    if "cpu" in changed:
+        pending["cpu"] = live.NEXT_BOOT
     if "cpuMode" in changed:
         # Only of a named model the running definition tells whether the guest has it already.
         same = machine.cpu_of(inactive) == machine.cpu_of(devices.live_xml(domain))

@@ -28,11 +28,15 @@ from jvp.libvirt.snapshots import record
 from jvp.libvirt.storage.pool_kind import layout_of
 from jvp.resources.instance import (
     acceleration,
+    attaching,
     cards,
     catching_up,
+    compact_triggers,
     covers,
     drift,
+    facets,
     finishing,
+    labels,
     machine,
     making,
     nocloud,
@@ -43,11 +47,13 @@ from jvp.resources.instance import (
     saved,
     storage,
     upkeep,
+    xml_writing,
 )
 from jvp.resources.instance.bearing import bearing_of, put_back
 from jvp.resources.instance.definition import DiskSource, Resolved, comparable, iso_of, names_of
-from jvp.resources.instance.model import ByType, Instance, InstanceState
-from jvp.resources.instance.patching import add_root, patch
+from jvp.resources.instance.instance_facts import ByType
+from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.patching import add_root, patch, take_out
 from jvp.resources.instance.update import Draft, Update
 from jvp.resources.provider import Provider
 
@@ -100,7 +106,9 @@ def change(
     restarts = catching_up.switched_off(update, domain, draft, waits) or was_running
     catching_up.started(update, domain, restarts=restarts)
     restarting.close(update, domain, draft)
-    return finishing.finish(work, api, domain, spec, prior, restarted=restarts)
+    outcome = finishing.finish(work, api, domain, spec, prior, restarted=restarts)
+    compact_triggers.settle(update, draft)
+    return outcome
 
 
 def _opened(
@@ -143,6 +151,7 @@ def _checked(update: Update) -> _Checked:
     given_up = cards.names_of(inactive, prior)
     rootdisk.refuse_size(view, update.domain, inactive, spec, prior)
     covers.refuse_moved(view, update.domain, inactive, spec, prior)
+    xml_writing.refuse_namespace(update.provider, spec.xml)
     planning.refuse_foreign_devices(inactive, spec, names_of(prior))
     type = acceleration.changed(work, view, update.provider, spec, inactive, update.changes)
     _refuse_machine(update, type)
@@ -155,6 +164,8 @@ def _refuse_machine(update: Update, type: str | None) -> None:
     nvram = storage.nvram_path("", storage.pool_of_root(update.view, update.inactive), spec)
     machine.refuse_without_disk(spec, update.inactive, nvram)
     machine.patch_machine(tried, spec, nvram)
+    for change in update.changes:
+        facets.take_out(tried, change)
     asked = update.changed()
     if type is not None:
         tried.set("type", type)
@@ -232,13 +243,18 @@ def _drafted(update: Update, found: _Checked, resolved: Resolved) -> Draft:
         iso=_kept_iso(root, resolved, update.changes),
     )
     old_iso = iso_of(root)
+    shared = attaching.shared(root)
     patch(root, found.name, spec, resolved, names_of(prior))
+    take_out(root, spec, update.changes)
+    attaching.refuse_unshared(view, update.uuid, shared - attaching.shared(root), root, spec)
     if found.type is not None:
         root.set("type", found.type)
     if spec.firmware == "uefi":
         marks.set_fact(root, storage.NVRAM, "yes")
-    marks.update(root, update.work, comparable(root))
+    marks.update(root, update.work, comparable(root) | labels.wanted(spec))
     marks.hold(root)
+    labels.note(root, spec)
+    compact_triggers.note(update, root)
     return Draft(root, cards.wanted(root, spec), old_iso, restarting.note(update, root), files)
 
 
@@ -295,7 +311,7 @@ def _defined(update: Update, draft: Draft) -> handles.Domain:
         finishing.set_leases_aside(update.node, domain, draft.root, update.spec)
     if _files(devices.inactive_xml(domain)) != draft.files:  # another process's snapshot: its layers hold data
         raise Busy(f"the disks of {update.what} were changed by another run; run again")
-    return update.api.define(draft.root)
+    return xml_writing.define(update.api, draft.root, update.spec.xml)
 
 
 def _keep_addresses(update: Update, found: _Checked, draft: Draft) -> None:

@@ -21,6 +21,8 @@ _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 MAX_DOCUMENT = 1024**2
 """Longer texts do not belong on a disk that is read at boot; an image or a download does."""
 MAX_FILES = 16 * MAX_DOCUMENT
+OWN_META = {"instance-id": "", "local-hostname": "; say it with hostname"}
+"""Entries of the metadata that are ours, and what to say in place of them."""
 _VERSION = re.compile(r"""(^|[{,])\s*["']?version["']?\s*:""", re.MULTILINE)
 _DISABLED = re.compile(r"""(^|[{,])\s*["']?config["']?\s*:\s*["']?disabled\b""", re.MULTILINE)
 """In place of a version: cloud-init leaves the network alone."""
@@ -198,10 +200,24 @@ class CloudInit(Spec):
     network_config: Annotated[
         Secret[Annotated[str, AfterValidator(_network_config)]] | None,
         Field(
-            description="The guest's network configuration as cloud-init takes it (version 2, in YAML); "
+            description="The guest's network configuration as cloud-init takes it (version 1 or 2, in YAML); "
             "without one every card asks for an address by DHCP, and with `config: disabled` the image's own holds."
         ),
     ] = None
+    vendor_data: Annotated[
+        Secret[Annotated[str, AfterValidator(_user_data)]] | None,
+        Field(
+            description="What the house tells every guest, in the forms of userData. It stands beside the user's own, "
+            "which wins where both say the same."
+        ),
+    ] = None
+    meta_data: Annotated[
+        dict[str, str],
+        Field(
+            description="Further entries of the metadata, which templates in the user data read as "
+            "`{{ ds.meta_data.NAME }}`. They are no secret."
+        ),
+    ] = {}
     on_change: Annotated[
         Literal["nextBoot", "replace", "ignore"],
         Later(),
@@ -220,6 +236,7 @@ class CloudInit(Spec):
         )
         if length > MAX_FILES:
             yield ("files",), f"are {length} characters long together; at most {MAX_FILES} are allowed"
+        yield from self._meta_rules()
         if not surely(self.user_data):
             return
         typed = {
@@ -229,6 +246,15 @@ class CloudInit(Spec):
         for name, given in typed.items():
             if surely(reveal(given)):
                 yield (name,), "cannot stand beside userData; put it into the user data"
+
+    def _meta_rules(self) -> Iterator[Rule]:
+        for name, text in (self.meta_data if isinstance(self.meta_data, dict) else {}).items():
+            if name in OWN_META:
+                yield ("metaData", name), f"is written by JVP{OWN_META[name]}"
+            elif not name or not name.isprintable():
+                yield ("metaData",), f'"{shortened(name)}" cannot name an entry of the metadata'
+            elif isinstance(text, str) and len(text) > MAX_DOCUMENT:
+                yield ("metaData", name), f"is {len(text)} characters long; at most {MAX_DOCUMENT} are allowed"
 
 
 def repeated(path: Path, items: Any, attribute: str, *, whole: bool = False, within: str = "") -> Iterator[Rule]:

@@ -9,11 +9,13 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.node_view import View
+from jvp.resources.instance import filesystems
 from jvp.resources.instance.definition import (
     ISO_ALIAS,
     SEED_ALIAS,
     disk_key,
     is_declared,
+    is_plain_card,
     names_of,
     nic_key,
     root_disk,
@@ -57,7 +59,7 @@ class Declared:
             elif not ours:
                 self.others.append(f"disk {key}")
         for key, device in _union(inactive, live, "nics", nic_key, written):
-            ours = is_declared(device, known) or (everything and device.get("type") in ("network", "user"))
+            ours = is_declared(device, known) or (everything and is_plain_card(device))
             if ours and f"nics.{key}" in seen:
                 self.nics.append(device)
             elif not ours:
@@ -65,7 +67,7 @@ class Declared:
 
 
 def _beside(root: Element) -> Iterator[str]:
-    """What lets others see the guest, or the guest see the node, in words. No program can declare it."""
+    """What lets others see the guest, or the guest see the node, in words, where no program declares it."""
     for one in root.iterfind("devices/graphics"):
         listens = [
             listen.get("address") or listen.get("network") or listen.get("socket") for listen in one.iterfind("listen")
@@ -73,7 +75,8 @@ def _beside(root: Element) -> Iterator[str]:
         where = next(filter(None, listens), None)
         yield f"graphics {one.get('type')}" + (f" on {where}" if where else "")
     for one in root.iterfind("devices/filesystem"):
-        yield f"filesystem {value(one, 'target/@dir')} of {value(one, 'source/@dir')}"
+        if not filesystems.is_declared(one):
+            yield f"filesystem {value(one, 'target/@dir')} of {value(one, 'source/@dir')}"
     for one in root.iterfind("devices/hostdev"):
         yield f"host device {one.get('type') or one.get('mode')} {devices.alias_of(one) or ''}".strip()
 

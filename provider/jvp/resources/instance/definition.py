@@ -7,24 +7,25 @@ Devices of ours carry an alias (`ua-jvp-disk-data`); imported ones are known by 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lxml import etree
 
 from jvp.libvirt.domain import disk_source
-from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
+from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, OWN_ALIAS, alias_of, disk_name
 from jvp.libvirt.link.marks import facts_of, mark_of
-from jvp.libvirt.link.xml import Element, ensure, number, value
+from jvp.libvirt.link.xml import Element, drop, ensure, number, sub, value
 from jvp.libvirt.storage import kinds
-from jvp.resources.instance import parts
+from jvp.resources.instance import disk_options, facets, nic_options, parts
 from jvp.resources.instance.machine import firmware_of, machine_of
 from jvp.resources.instance.model import Instance
+from jvp.resources.instance.nic_model import Nic
 
 ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS = "ua-jvp-root", "ua-jvp-seed", "ua-jvp-iso"
 FORMAT = "format"
 """A fact of the mark: what the root disk was made as."""
-PREFIXES = {"virtio": "vd", "sata": "sd", "scsi": "sd"}
+PREFIXES = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd"}
 """How the targets on each bus begin."""
 
 
@@ -51,6 +52,8 @@ class Resolved:
     iso: DiskSource | None = None
     nvram: str | None = None
     """Where UEFI keeps its variables; None when there is no pool for them."""
+    firewalls: dict[str, str] = field(default_factory=dict)
+    """The firewalls' names by those of the NICs that have one."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,22 @@ def root_disk(root: Element) -> Element | None:
     if ours is not None or mark_of(root) is not None:
         return ours
     return next((one for one in root.iterfind("devices/disk") if one.get("device", "disk") == "disk"), None)
+
+
+def own_name(uuid: str, place: int) -> str:
+    """The name of a further disk that we made: the copy of one that a snapshot holds at that place."""
+    return f"jvp-{uuid}-disk{place}"
+
+
+def own_disks(root: Element) -> list[Element]:
+    """The further disks that belong to the instance, and that no program declares."""
+    return [one for one in root.iterfind("devices/disk") if (alias_of(one) or "").startswith(OWN_ALIAS)]
+
+
+def is_own_name(uuid: str, name: str) -> bool:
+    """Whether a file of this name is a further disk of the instance."""
+    place = name.removeprefix(own_name(uuid, 0)[:-1])
+    return place != name and place.isdecimal()
 
 
 def root_name(uuid: str) -> str:
@@ -132,8 +151,7 @@ def iso_drive(root: Element) -> Element | None:
 
 def disk_key(device: Element) -> str:
     """The name of a disk: from its alias, of an imported one its target."""
-    alias = alias_of(device) or ""
-    return alias.removeprefix(DISK_ALIAS) if alias.startswith(DISK_ALIAS) else value(device, "target/@dev") or ""
+    return disk_name(device) or value(device, "target/@dev") or ""
 
 
 def nic_key(device: Element) -> str:
@@ -181,12 +199,17 @@ def comparable(root: Element) -> dict[str, Any]:
         # A CD drive that comes or goes is told by itself.
         "boot": tuple(one for one in boots(root) if one != "cdrom") if made_here else ("hd",),
         "devices": tuple(part.lost for part in parts.lost(root)) if made_here else (),
+        **facets.told(root),
     }
     if boot is not None:
         found["rootDisk"] = (source_of(boot), boot.find("readonly") is not None, told_format(boot))
+        found |= {f"rootDisk.{name}": one for name, one in disk_options.told(boot).items()}
     for device in devices.iterfind("disk"):
         if alias_of(device) not in (ROOT_ALIAS, SEED_ALIAS, ISO_ALIAS):
-            found[f"disks.{disk_key(device)}"] = disk_facts(device)
+            path = f"disks.{disk_key(device)}"
+            found[path] = disk_facts(device)
+            # The serial number stands among the facts already.
+            found |= {f"{path}.{name}": one for name, one in disk_options.told(device).items() if name != "serial"}
     for device in devices.iterfind("interface"):
         found[f"nics.{nic_key(device)}"] = nic_facts(device)
     return found
@@ -200,9 +223,47 @@ CARD_EXTRAS = {
 """What a card has that no property declares, by its element, and what a plan says of it."""
 
 
+_DECLARED = "JVP"
+"""A parameter that no filter reads: it tells a firewall that the program declares from what somebody put there. Its
+value is what of the other parameters is ours too."""
+_ALL, _ADDRESS, _NONE = "declared", "address", "imported"
+
+
 def card_extras(device: Element) -> list[str]:
     """Those of CARD_EXTRAS that a card has."""
-    return [tag for tag in CARD_EXTRAS if device.find(tag) is not None and value(device, f"{tag}/@state") != "up"]
+    found = [tag for tag in CARD_EXTRAS if device.find(tag) is not None and value(device, f"{tag}/@state") != "up"]
+    return [tag for tag in found if tag != "filterref" or not _is_behind(device)]
+
+
+def _is_behind(device: Element) -> bool:
+    """Whether a card is behind a firewall that the program declares."""
+    return _DECLARED in dict(_parameters(device))
+
+
+def _parameters(device: Element) -> list[tuple[str, str]]:
+    every = device.iterfind("filterref/parameter")
+    return sorted((one.get("name") or "", one.get("value") or "") for one in every)
+
+
+def put_firewall(device: Element, name: str | None, address: str | None) -> None:
+    """Have a card be behind a firewall; None takes away what the program has declared. `address` is the guest's own.
+
+    Parameters that an imported card had stay as long as the firewall does; of the addresses, until one is declared.
+    """
+    had = _parameters(device)
+    ours = dict(had).get(_DECLARED)
+    if name is None and ours is None:
+        return
+    theirs = had if ours != _ALL and value(device, "filterref/@filter") == name else []
+    ours_too = {_DECLARED, *(["IP"] if address is not None or ours == _ADDRESS else [])}
+    theirs = [one for one in theirs if one[0] not in ours_too]
+    drop(device, "filterref")
+    if name is not None:
+        ref = sub(device, "filterref", filter=name)
+        ours = _ALL if not theirs else _NONE if address is None else _ADDRESS
+        for key, text in ((_DECLARED, ours), ("IP", address), *theirs):
+            if text is not None:
+                sub(ref, "parameter", name=key, value=text)
 
 
 def boots(root: Element) -> tuple[str, ...]:
@@ -213,14 +274,54 @@ def boots(root: Element) -> tuple[str, ...]:
     return tuple(one.get("dev", "") for one in root.iterfind("os/boot"))
 
 
+_PLACES = {"network": "network", "bridge": "bridge", "direct": "dev"}
+"""What a card can be on: libvirt's type of the card, and the attribute of its source that names it."""
+
+
+def card_place(device: Element) -> tuple[str, str | None]:
+    """What a card is on, and its name: `network`, `bridge` or `direct` (a device of the node); else its type, and none.
+
+    While a card on a network runs it looks like one on that network's bridge, and names the network all the same.
+    """
+    kind = device.get("type") or ""
+    for place, attribute in _PLACES.items():
+        name = value(device, f"source/@{attribute}")
+        if name is not None and place in ("network", kind):
+            return place, name
+    return kind, None
+
+
+def is_plain_card(device: Element) -> bool:
+    """Whether a program can declare a card: what it is on, and nothing that only its owner knows of the wire."""
+    kind, name = card_place(device)
+    port = value(device, "virtualport/@type")
+    return kind in ("network", "user") or (name is not None and port in (None, "openvswitch"))
+
+
+def put_place(device: Element, network: str | None, nic: Nic) -> None:
+    """Have a card be on what is declared, where it is not; `network` is the name of its network."""
+    kind, name = next(
+        ((kind, name) for kind, name in (("network", network), ("bridge", nic.bridge), ("direct", nic.device)) if name),
+        ("user", None),
+    )
+    if card_place(device) == (kind, name):
+        return
+    for tag in ("source", "virtualport", "vlan"):
+        drop(device, tag)
+    device.set("type", kind)
+    if name is not None:
+        sub(device, "source", **{_PLACES[kind]: name})
+
+
 def nic_facts(device: Element) -> tuple[Any, ...]:
     """Network, MAC and model of a card; and what it has beside these."""
-    kind = device.get("type")
-    network = value(device, "source/@network") or value(device, "source/@bridge")
+    kind, place = card_place(device)
     mac = (value(device, "mac/@address") or "").lower()
     # Digests of these stand in the marks of older guests.
-    more = [etree.tostring(one, method="c14n") for tag in card_extras(device) for one in device.iterfind(tag)]
-    return (None if kind == "user" else network, mac, value(device, "model/@type"), *more)
+    more: list[Any] = [("on", kind)] if kind in ("bridge", "direct") else []
+    more += [etree.tostring(one, method="c14n") for tag in card_extras(device) for one in device.iterfind(tag)]
+    behind = [("firewall", value(device, "filterref/@filter"), *_parameters(device))] if _is_behind(device) else []
+    return (place, mac, value(device, "model/@type"), *more, *nic_options.facts(device), *behind)
 
 
 def device_at(root: Element, path: str) -> Element | None:

@@ -19,6 +19,7 @@ from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
+from jvp.libvirt.snapshots import origin
 from jvp.libvirt.storage.templates import template_of
 from jvp.resources.instance import nocloud, planning, storage, upkeep
 from jvp.resources.instance.definition import (
@@ -130,8 +131,10 @@ def _is_same(view: View, change: Change) -> bool:
     meanings: dict[str, Callable[[str], str]] = {
         "iso": lambda text: storage.iso_id(view, text),
         "template": lambda text: template_of(view.node, text, ()).id,
+        "snapshot": lambda text: origin.snapshot_of(view.node, text, ()).id,
         "volume": lambda text: view.meant(text).path,
         "network": lambda text: str(view.network(text).name()),
+        "firewall": lambda text: view.firewall(text).name(),
         "pool": lambda text: str(view.pool(text).name()),
     }
     meaning = meanings.get(str(change.path[-1]))

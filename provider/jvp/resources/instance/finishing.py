@@ -14,6 +14,7 @@ from jvp.libvirt.link.xml import Element
 from jvp.libvirt.node_view import View
 from jvp.resources.instance import cards, live, machine, reading
 from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.network import hairpin
 
 
 def finish(
@@ -35,6 +36,7 @@ def finish(
     fresh = prior is None or restarted or not domain.isActive()
     with start_errors(f'instance "{domain.name()}"', *machine.at_fault(spec)):
         started = guest.set_power(work, domain, spec.power_state, spec.shutdown_timeout) or restarted
+    hairpin.meet(work, api.node, (nic.network for nic in spec.nics))
     why = _waited(work, domain, spec, fresh=started or prior is None or prior.ip_address is None)
     basis = prior or InstanceState.model_construct(**{name: getattr(spec, name) for name in Instance.model_fields})
     declared = basis.model_copy(update={name: getattr(spec, name) for name in Instance.model_fields})

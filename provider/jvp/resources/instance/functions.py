@@ -58,7 +58,7 @@ class GetInstance:
             return load(InstanceFound, {**bag, "id": domain.UUIDString(), "console": console})
 
 
-class InstanceXml(Spec):
+class InstanceDefinitions(Spec):
     """An instance in libvirt's own words."""
 
     id: Annotated[str, Field(description="The instance's id, by which it is imported.")]
@@ -77,14 +77,14 @@ class GetInstanceXml:
     token: ClassVar[str] = "getInstanceXml"
     on: ClassVar[str] = "Instance"
     args: ClassVar[type[Spec]] = GetInstanceArgs
-    result: ClassVar[type[Spec]] = InstanceXml
+    result: ClassVar[type[Spec]] = InstanceDefinitions
 
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def call(self, work: Work, args: GetInstanceArgs) -> InstanceXml:
+    def call(self, work: Work, args: GetInstanceArgs) -> InstanceDefinitions:
         """Raises NotFound with the names that exist."""
         with libvirt_errors(f'instance "{args.instance}"'):
             domain = DomainApi(self.node).by_reference(args.instance, ("instance",))
             live, persistent = devices.texts(domain)
-            return InstanceXml(id=domain.UUIDString(), live=live, persistent=persistent)
+            return InstanceDefinitions(id=domain.UUIDString(), live=live, persistent=persistent)

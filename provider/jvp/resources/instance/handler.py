@@ -24,6 +24,7 @@ from jvp.resources.foreseen import obstacles
 from jvp.resources.instance import (
     acceleration,
     changing,
+    compact_triggers,
     drift,
     listing,
     machine,
@@ -35,6 +36,7 @@ from jvp.resources.instance import (
     restarting,
     rootdisk,
     saved,
+    xml_writing,
 )
 from jvp.resources.instance.bearing import bearing_of
 from jvp.resources.instance.items import InstanceFilters, InstanceItem
@@ -76,8 +78,8 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
             if prior is None and not work.looks:
                 reading.refuse_import(state)
             reasons = [unmarked(f'instance "{state.name}"')] if bears is Bearing.UNMARKED else []
-            if (prior is not None or work.looks) and (why := restarting.left(domain, root)) is not None:
-                reasons.append(why)
+            if prior is not None or work.looks:
+                reasons += [why for one in (restarting, compact_triggers) if (why := one.left(domain, root))]
             return Partial(object_id, state, tuple(reasons)) if reasons else state
 
     def update(
@@ -125,6 +127,9 @@ class Instances(InstanceType, Handler[Instance, InstanceState]):
         if known(name) and name is not None:
             _, uuid, _ = generation(key(), self.api.find, making.mark_of)
             yield from obstacles(f'instance "{name}"', lambda: making.refuse_taken(self.api, name, uuid))
+        if known(spec.xml):
+            refuse = partial(xml_writing.refuse_namespace, self.provider, spec.xml)
+            yield from obstacles(f'instance "{name}"', refuse)
         settled = known(wanted) and wanted != "auto"
         if settled:
             choose = partial(acceleration.chosen, work, self.node, self.provider, spec, None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from jvp.core import tags as words
 from jvp.core.facts import Unit
 from jvp.core.listing import Filters, Item
-from jvp.core.types import Reference
+from jvp.core.types import Reference, Text
 
 
 class InstanceFilters(Filters):
@@ -25,10 +27,18 @@ class InstanceFilters(Filters):
         Reference | None,
         Field(description="Only those whose root disk stands on this template: its id, pool/name, or a unique name."),
     ] = None
+    tags: Annotated[
+        list[Text] | None,
+        Field(description="Only those with all of these tags: `team` with any value, `team=web` with this one."),
+    ] = None
 
     @property
     def looks(self) -> bool:
-        return super().looks or self.network is not None
+        return super().looks or self.network is not None or bool(self.tags)
+
+    def takes_tags(self, tags: Mapping[str, str]) -> bool:
+        """Whether an instance with these tags is one of those."""
+        return all(words.takes(word, tags) for word in self.tags or ())
 
 
 class InstanceItem(Item):
@@ -46,3 +56,5 @@ class InstanceItem(Item):
     networks: Annotated[
         list[str] | None, Field(description="With details: the networks that its cards are on, by name.")
     ] = None
+    description: Annotated[str | None, Field(description="With details: what it is for.")] = None
+    tags: Annotated[dict[str, str] | None, Field(description="With details: its tags; unset where it has none.")] = None

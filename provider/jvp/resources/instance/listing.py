@@ -10,6 +10,7 @@ from jvp.libvirt.link import marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import lookup, templates
+from jvp.resources.instance import labels
 from jvp.resources.instance.definition import root_name
 from jvp.resources.instance.items import InstanceFilters, InstanceItem
 
@@ -31,6 +32,8 @@ def items(node: Node, work: Work, filters: InstanceFilters) -> Iterator[Instance
         networks = list(dict.fromkeys(name for name, _ in one.cards))
         if not filters.takes_declarer(by) or (network is not None and network not in networks):
             continue
+        if not filters.takes_tags(tags := labels.tags_of(one.root)):
+            continue
         yield InstanceItem.of(
             id=one.id,
             name=one.name,
@@ -40,6 +43,8 @@ def items(node: Node, work: Work, filters: InstanceFilters) -> Iterator[Instance
             memory_bytes=one.memory_bytes,
             ip_address=leases.first(one) if filters.details else None,
             networks=networks,
+            description=labels.description_of(one.root),
+            tags=tags or None,
         )
 
 

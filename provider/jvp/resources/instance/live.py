@@ -16,6 +16,7 @@ from jvp.libvirt.domain import bridged, devices, disk_source, guest
 from jvp.libvirt.link import events, handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, text_of, value
+from jvp.resources.instance import disk_options, facets
 from jvp.resources.instance.definition import (
     CARD_EXTRAS,
     Names,
@@ -27,6 +28,7 @@ from jvp.resources.instance.definition import (
     kib,
     nic_facts,
     nic_key,
+    root_disk,
 )
 from jvp.resources.instance.patching import free_target
 from jvp.resources.network.restart import REPLUG
@@ -41,6 +43,8 @@ STANDS_STILL = "the guest stands still and lets go of nothing; takes effect with
 RETRIED = (HOLDS, STANDS_STILL)
 """Reasons of the moment: the next update tries again, whatever it is about."""
 COLD = f"a running guest takes and gives back no sata disk; {NEXT_BOOT}"
+UNTOLD = ("cloudInit", "cpuMode", "cpu")
+"""What no running definition tells: that of a CPU names what it came to. It waits until the guest was off."""
 UNTIL_OFF = (REPLUG, REMOVED)
 """What no difference of the definitions tells: the guest has it until it was off, or until it gets another."""
 
@@ -56,7 +60,8 @@ def converge(
     running_root = devices.live_xml(domain)
     wanted, running = comparable(inactive), comparable(running_root)
     differ = [path for path in sorted(wanted.keys() | running.keys()) if wanted.get(path) != running.get(path)]
-    devices_ = [path for path in differ if path.startswith(("disks.", "nics."))]
+    options = [path for path in differ if disk_options.option_of(path)]
+    devices_ = [path for path in differ if path.startswith(("disks.", "nics.")) and path not in options]
     pluggable = [
         path
         for path in devices_
@@ -65,11 +70,11 @@ def converge(
     pending = {path: why for path, why in refused.items() if path in devices_}
     pending |= {path: COLD for path in pluggable if _is_cold(path, running_root, inactive)}
     pluggable = [path for path in pluggable if path not in pending]
-    for path in differ:
-        if path in devices_:
-            continue
+    for path in [one for one in differ if one not in devices_ and one not in options]:
         if path == "iso":
             why = _medium(work, domain, running_root, inactive, wanted[path])
+        elif (carry := facets.carry_of(path)) is not None:
+            why = carry(work, domain, running_root, inactive, path)
         else:
             why = _number(work, domain, path, wanted, running)
         if why is not None:
@@ -79,6 +84,31 @@ def converge(
     for path in pluggable:
         work.go_on("the running guest does not have all of its devices; run again to go on")
         why = None if path in pending else _in(domain, path, running_root, inactive)
+        if why is not None:
+            pending[path] = why
+    # A disk that differs itself has all of its options with the next plug.
+    options = [path for path in options if path.rpartition(".")[0] not in devices_]
+    return pending | _options(work, domain, options, known, inactive)
+
+
+def _options(work: Work, domain: handles.Domain, paths: list[str], known: Names, inactive: Element) -> dict[str, str]:
+    """What a disk is beside its data: limits change at once. What waits, and why."""
+    pending: dict[str, str] = {}
+    running, limited = devices.live_xml(domain) if paths else inactive, dict[str, str | None]()
+    for path in paths:
+        place, name = disk_options.option_of(path) or ("", "")
+        wanted, there = (
+            root_disk(root) if place == "rootDisk" else device_at(root, place) for root in (inactive, running)
+        )
+        if wanted is None or there is None or not (place == "rootDisk" or is_declared(wanted, known)):
+            continue
+        why: str | None = NEXT_BOOT
+        if name in disk_options.LIMITS:
+            if place not in limited:  # one call sets them all
+                work.status(f"limiting {place} of the running guest")
+                why = devices.refused(disk_options.limit, domain, there, wanted)
+                limited[place] = None if why is None else f"{why}; {NEXT_BOOT}"
+            why = limited[place]
         if why is not None:
             pending[path] = why
     return pending
@@ -211,17 +241,23 @@ def _pluggable(device: Element, running: Element) -> Element:
     return plain
 
 
+_OF_WIRE = ("vlan", "virtualport")
+
+
 def _moved(domain: handles.Domain, old: Element, new: Element) -> bool:
     """Whether the card could be changed in place: its network, its link, its limits. Source: qemuDomainChangeNet."""
     moved = copy.deepcopy(old)
     source, wanted = moved.find("source"), new.find("source")
-    if (source is None) != (wanted is None) or old.get("type") != new.get("type"):
+    types = {old.get("type", ""), new.get("type", "")}
+    if (source is None) != (wanted is None) or not (len(types) == 1 or types == {"network", "bridge"}):
         return False
+    moved.set("type", new.get("type", ""))
     if source is not None and wanted is not None:
         moved.replace(source, copy.deepcopy(wanted))
-    for tag in ("target", *CARD_EXTRAS):
+    for tag in ("target", *_OF_WIRE, *CARD_EXTRAS):
         drop(moved, tag)
-    moved.extend(copy.deepcopy(one) for tag in card_extras(new) if (one := new.find(tag)) is not None)
+    wanted_too = (*_OF_WIRE, *card_extras(new), "filterref")  # a firewall that is declared is none of the extras
+    moved.extend(copy.deepcopy(one) for tag in dict.fromkeys(wanted_too) if (one := new.find(tag)) is not None)
     if old.tag != "interface" or nic_facts(moved) != nic_facts(new):
         return False
     return devices.refused(domain.updateDeviceFlags, text_of(moved), devices.LIVE) is None

@@ -11,8 +11,10 @@ from jvp.core.values import known
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import told
 from jvp.libvirt.link.xml import Element, drop, ensure, put, sub, value
+from jvp.resources.instance import processor, small_devices
 from jvp.resources.instance.memory import cpus_in_cells, too_little
 from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.processor_model import Cpu
 
 CPU_MODES = ("host-model", "host-passthrough", "maximum")
 _BOARDS = {"pc-q35": "q35", "pc-i440fx": "pc", "virt": "virt"}
@@ -60,6 +62,7 @@ def patch_machine(root: Element, spec: Instance, nvram: str | None) -> None:
         put_machine(root, spec.machine)
     if spec.cpu_mode is not None and spec.cpu_mode != cpu_of(root):
         _put_cpu(root, spec.cpu_mode)
+    processor.write_cpu(root, spec)
 
 
 def put_machine(root: Element, machine: str) -> None:
@@ -103,6 +106,7 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
         "firmware": spec.firmware if spec.firmware == "uefi" else None,
         "rootDisk": spec.root_disk.bus if spec.root_disk else None,
         "disks": [disk.bus for disk in spec.disks if disk.bus] or None,
+        "tpm": spec.tpm,
     }
     asked = {name for name in asked if wanted.get(name) is not None}
     if not asked:
@@ -127,6 +131,8 @@ def refuse_unsupported(api: DomainApi, root: Element, spec: Instance, asked: set
             _refuse_bus(offer, disk.bus, ("disks", index, "bus"))
     if "cpuMode" in asked and spec.cpu_mode is not None:
         _refuse_cpu(offer, spec.cpu_mode)
+    if "tpm" in asked and spec.tpm is not None:
+        small_devices.refuse_tpm(offer, spec.tpm)
 
 
 _NEVER_TOO_MANY = 128
@@ -155,7 +161,8 @@ def refuse_memory(api: DomainApi, spec: Instance) -> None:
 
 def misfit(root: Element, spec: Instance, prior: InstanceState) -> Rejected | None:
     """What a plan is to say of CPUs and memory that change, and do not go with how somebody has laid them out."""
-    asked = known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus
+    laid_out = isinstance(spec.cpu, Cpu) and spec.cpu.topology is not None  # compared with the number by itself
+    asked = not laid_out and known(spec.cpus, spec.max_cpus) and spec.max_cpus != prior.max_cpus
     odd = odd_cpus(root, spec) if asked else None
     return odd or (too_little(root, spec) if known(spec.memory, spec.max_memory) else None)
 
@@ -242,13 +249,18 @@ def _refuse_cpu(offer: Element, wanted: str) -> None:
 def at_fault(spec: Instance) -> tuple[dict[str, Path], dict[str, Path]]:
     """The properties at fault when the guest does not start, as `start_errors` takes them."""
     roomy = spec.max_memory is not None and memory_bytes(spec.max_memory) > memory_bytes(spec.memory)
-    paths: dict[str, Path] = {"memory": ("maxMemory",) if roomy else ("memory",), "kvm": ("virtType",)}
+    paths: dict[str, Path] = {
+        "memory": ("maxMemory",) if roomy else ("memory",),
+        "kvm": ("virtType",),
+        "features": processor.FEATURES,
+    }
     files: dict[str, Path] = {}
     if spec.direct_kernel is not None:
         paths["kernel"] = ("directKernel", "kernel")
         files = {spec.direct_kernel.kernel: paths["kernel"]}
         if spec.direct_kernel.initrd is not None:
             files[spec.direct_kernel.initrd] = ("directKernel", "initrd")
+    files |= {one.source: ("filesystems", index, "source") for index, one in enumerate(spec.filesystems)}
     return paths, files
 
 

@@ -28,6 +28,8 @@ from jvp.resources.instance import (
     acceleration,
     cards,
     finishing,
+    from_snapshot,
+    labels,
     machine,
     nocloud,
     reading,
@@ -35,10 +37,12 @@ from jvp.resources.instance import (
     removal,
     rootplan,
     storage,
+    xml_writing,
 )
 from jvp.resources.instance.definition import FORMAT, DiskSource, Resolved, comparable, root_name
+from jvp.resources.instance.from_snapshot import Origin
 from jvp.resources.instance.model import Instance, InstanceState
-from jvp.resources.instance.patching import patch, skeleton
+from jvp.resources.instance.patching import add_own, patch, skeleton
 from jvp.resources.instance.rootplan import RootPlan
 from jvp.resources.provider import Provider
 
@@ -52,6 +56,7 @@ def make(work: Work, api: DomainApi, provider: Provider, key: Key, spec: Instanc
     new = _identified(work, api, provider, key, spec)
     if new.left is not None and new.runs:
         return _gone_on(new, new.left)
+    xml_writing.refuse_namespace(provider, spec.xml)
     plan = _planned(new)
     draft = _drafted(new, plan)
     _leave_addresses(new, draft)
@@ -101,6 +106,11 @@ class _Plan:
     over: set[reservations.Card]
     """The cards of others whose addresses this one takes over."""
 
+    @property
+    def made_from(self) -> Origin | None:
+        """The snapshot whose disks are copied."""
+        return self.disk.made_from if self.disk is not None else None
+
 
 @dataclass(frozen=True)
 class _Draft:
@@ -146,7 +156,7 @@ def _planned(new: _New) -> _Plan:
     """
     work, spec, uuid, inactive = new.work, new.spec, new.uuid, new.inactive
     view = View(new.node)
-    disk = rootplan.plan_root(view, spec)
+    disk = rootplan.plan_root(view, spec, uuid)
     resolved = references.resolve(work, view, spec, uuid)
     if disk is not None:
         layout = disk.layout
@@ -170,9 +180,11 @@ def _drafted(new: _New, plan: _Plan) -> _Draft:
     After: everything that can be refused was refused, and nothing is written yet.
     """
     spec = new.spec
+    if (made_from := plan.made_from) is not None:
+        new = dataclasses.replace(new, spec=from_snapshot.completed(spec, made_from))
     seed = nocloud.image_of(new.uuid, new.name, spec.cloud_init) if spec.cloud_init is not None else b""
     root = _definition(new, plan)
-    facts = {**_facts(spec, plan, new.inactive), marks.WROTE: marks.wrote(comparable(root))}
+    facts = {**_facts(spec, plan, new.inactive), marks.WROTE: marks.wrote(comparable(root) | labels.wanted(spec))}
     marks.put(root, marks.element_of(new.mark, facts))
     kept = cards.wanted(root, spec)
     reservations.note_cards(root, kept)
@@ -195,7 +207,7 @@ def _defined(new: _New, draft: _Draft) -> handles.Domain:
     Before: no network keeps what the definition does not note. Undo: the whole instance is removed, the domain last;
     a root disk that outlived an earlier machine stays.
     """
-    return new.api.define(draft.root)
+    return xml_writing.define(new.api, draft.root, new.spec.xml)
 
 
 def _write_disks(new: _New, plan: _Plan, draft: _Draft) -> None:
@@ -205,6 +217,9 @@ def _write_disks(new: _New, plan: _Plan, draft: _Draft) -> None:
     """
     if plan.disk is not None:  # else there is no seed, which the model allows beside a root disk alone
         rootplan.make_root(new.work, new.node, plan.disk, new.uuid, keep=plan.keep)
+        if (made_from := plan.made_from) is not None:
+            uefi = new.spec.firmware == "uefi"
+            from_snapshot.write(new.work, new.node, made_from, new.uuid, plan.disk.pool, uefi=uefi, keep=plan.keep)
         if draft.seed:
             nocloud.write(new.work, new.node, plan.disk.pool, new.uuid, draft.seed)
     new.work.check()
@@ -234,7 +249,9 @@ def _definition(new: _New, plan: _Plan) -> Element:
     root = skeleton(new.uuid, api.arch(), acceleration.chosen(new.work, api.node, new.provider, spec, pool))
     machine.refuse_without_disk(spec, root, plan.resolved.nvram)
     patch(root, new.name, spec, plan.resolved)
-    machine.refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk", "disks"})
+    for name, source in from_snapshot.sources(plan.made_from) if plan.made_from is not None else ():
+        add_own(root, name, source)
+    machine.refuse_unsupported(api, root, spec, {"firmware", "machine", "cpuMode", "rootDisk", "disks", "tpm"})
     machine.refuse_too_large(api, root, spec, {"memory"})
     machine.pin_machine(api, root)
     return root
@@ -246,9 +263,11 @@ def _facts(spec: Instance, plan: _Plan, inactive: Element | None) -> dict[str, s
     template = plan.disk.template if plan.disk else None
     return {
         **({"template": template.id} if template else {}),
+        **(from_snapshot.facts(spec, plan.made_from) if plan.made_from is not None else {}),
         reading.CREATED: made or utc_text(time.time()),
         rootplan.OUTLIVED: "yes" if plan.keep else "",
         **({FORMAT: plan.disk.format} if plan.disk else {}),
+        **labels.fact(spec),
         storage.NVRAM: "yes" if spec.firmware == "uefi" else "",
     }
 

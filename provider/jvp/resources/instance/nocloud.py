@@ -100,11 +100,13 @@ def content_of(uuid: str, name: str, cloud_init: CloudInit) -> bytes:
             files=[_file(file) for file in cloud_init.files],
             run=reveal(cloud_init.run_commands) or [],
         ).encode()
-    meta = {"instance-id": uuid, "local-hostname": hostname}
+    meta = {**cloud_init.meta_data, "instance-id": uuid, "local-hostname": hostname}
+    vendor = reveal(cloud_init.vendor_data)
     network = reveal(cloud_init.network_config)
     if network is not None:
         network = userdata.without_mark(network)
-    return build_seed(meta, user_data, network).ljust(_SEED_BYTES, b"\0")
+    vendor_data = None if vendor is None else userdata.as_written(vendor)
+    return build_seed(meta, user_data, network, vendor_data).ljust(_SEED_BYTES, b"\0")
 
 
 def _file(file: File) -> ConfigFile:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from jvp.core.diff import Change
 from jvp.core.types import memory_bytes
 from jvp.libvirt.domain import disk_source
-from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, alias_of
+from jvp.libvirt.domain.devices import DISK_ALIAS, NIC_ALIAS, OWN_ALIAS, alias_of
 from jvp.libvirt.link.marks import facts_of
 from jvp.libvirt.link.xml import Element, drop, ensure, parse, put, sub, value
+from jvp.resources.instance import disk_options, facets, nic_options, xml_writing
 from jvp.resources.instance.definition import (
     FORMAT,
     ISO_ALIAS,
@@ -26,14 +28,18 @@ from jvp.resources.instance.definition import (
     mac_of,
     nic_facts,
     nic_key,
+    put_firewall,
+    put_place,
     root_disk,
     source_of,
     told_format,
 )
-from jvp.resources.instance.disk import Disk, serial_of
+from jvp.resources.instance.disk_model import Disk, serial_of
 from jvp.resources.instance.machine import patch_machine
+from jvp.resources.instance.machine_model import DirectKernel
 from jvp.resources.instance.memory import put_room
-from jvp.resources.instance.model import DirectKernel, Instance, Nic
+from jvp.resources.instance.model import Instance
+from jvp.resources.instance.nic_model import Nic
 
 ROOT_PORTS = 16
 """Hot-plug slots from the first boot on: a running q35 guest cannot be given more (libvirt's default is one)."""
@@ -77,7 +83,9 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
 
     `known` names the devices that it declared before: they are its own even without our alias.
     """
+    xml_writing.restore(root, spec.xml)
     put(root, "name", name)
+    facets.write(root, spec)
     _patch_room(root, spec)
     _patch_kernel(root, spec.direct_kernel)
     patch_machine(root, spec, resolved.nvram)
@@ -88,16 +96,26 @@ def patch(root: Element, name: str, spec: Instance, resolved: Resolved, known: N
         put(device, "driver/@type", made_as)
     if spec.root_disk is not None and spec.root_disk.bus is not None:
         _patch_bus(root, spec.root_disk.bus)
+    if spec.root_disk is not None and (device := root_disk(root)) is not None:
+        disk_options.write(device, spec.root_disk, ("rootDisk",))
     _patch_iso(root, devices, resolved.iso)
     _patch_seed(root, resolved.seed)
     _patch_disks(root, spec.disks, resolved, known)
     _patch_controllers(devices)
     _patch_nics(root, devices, spec.nics, resolved, known)
+    xml_writing.write(root, spec.xml)
 
 
 def add_root(root: Element, source: DiskSource) -> None:
     """Give the domain its root disk."""
     _add_disk(ensure(root, "devices"), ROOT_ALIAS, source, "virtio")
+
+
+def add_own(root: Element, name: str, source: DiskSource) -> None:
+    """Give the domain a further disk that belongs to it, where a declared one would be."""
+    devices = ensure(root, "devices")
+    put(_add_disk(devices, OWN_ALIAS + name, source, _usual_bus(root)), "serial", serial_of(name))
+    _patch_controllers(devices)
 
 
 def _patch_bus(root: Element, bus: str) -> None:
@@ -121,6 +139,8 @@ def _patch_bus(root: Element, bus: str) -> None:
 def _move(devices: Element, device: Element, bus: str, *, root: bool = False) -> None:
     """Give a disk a free place on a bus."""
     drop(device, "address")
+    if bus != "scsi":
+        drop(device, "wwn")
     target = free_target(devices, PREFIXES[bus], root=root)
     put(device, "target/@dev", target)
     put(device, "target/@bus", bus)
@@ -148,7 +168,8 @@ def _place(target: str) -> tuple[int, str]:
 
 
 def _patch_controllers(devices: Element) -> None:
-    """Every disk on scsi needs a controller that guests have a driver for; libvirt's own choice is an old one."""
+    """Every disk on scsi needs a controller that guests have a driver for; libvirt's own choice is an old one. A
+    machine of ours has none for USB before a disk needs it."""
     there = {one.get("index", "0") for one in devices.iterfind("controller[@type='scsi']")}
     for disk in devices.findall("disk"):
         if value(disk, "target/@bus") == "scsi" and disk.find("address") is None:
@@ -156,6 +177,9 @@ def _patch_controllers(devices: Element) -> None:
             if index not in there:
                 sub(devices, "controller", type="scsi", index=index, model="virtio-scsi")
                 there.add(index)
+    none = devices.find("controller[@type='usb'][@model='none']")
+    if none is not None and devices.find("disk/target[@bus='usb']") is not None:
+        none.set("model", "qemu-xhci")
 
 
 def _number(target: str) -> int:
@@ -241,25 +265,50 @@ def _patch_iso(root: Element, devices: Element, iso: DiskSource | None) -> None:
 
 def _patch_disks(root: Element, disks: list[Disk], resolved: Resolved, known: Names) -> None:
     devices, usual = ensure(root, "devices"), _usual_bus(root)
-    wanted, before = {disk.name: disk for disk in disks}, dict[str, tuple[str | None, str | None]]()
+    wanted, before = {disk.name: disk for disk in disks}, dict[str, Element]()
     for device in [one for one in devices.findall("disk") if is_declared(one, known)]:
         disk = wanted.get(disk_key(device))
         if disk is None:
             devices.remove(device)
         elif _differs(device, disk, resolved.disks[disk.name]):
             if (alias_of(device) or "").startswith(DISK_ALIAS):
-                before[disk.name] = value(device, "target/@bus"), value(device, "serial")
+                before[disk.name] = device
                 devices.remove(device)
             else:
                 _point(devices, device, disk, resolved.disks[disk.name])
-    present = {disk_key(device) for device in devices.iterfind("disk")}
-    for disk in disks:
+    present = {disk_key(device): device for device in devices.iterfind("disk")}
+    for index, disk in enumerate(disks):
         if disk.name not in present:
-            # One that is only changed keeps what the program does not say.
-            bus, serial = before.get(disk.name, (usual, serial_of(disk.name)))
-            device = _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], disk.bus or bus or usual,
-                               read_only=disk.read_only)  # fmt: skip
-            put(device, "serial", disk.serial or serial)
+            old = before.get(disk.name)
+            bus, serial = (usual, serial_of(disk.name)) if old is None else _told(old)
+            new = _add_disk(devices, DISK_ALIAS + disk.name, resolved.disks[disk.name], disk.bus or bus,
+                            read_only=disk.read_only)  # fmt: skip
+            put(new, "serial", disk.serial or serial)
+            if old is not None:  # one that is only changed keeps what the program does not say
+                disk_options.keep(old, new)
+            present[disk.name] = new
+        disk_options.write(present[disk.name], disk, ("disks", index))
+
+
+def take_out(root: Element, spec: Instance, changes: Iterable[Change]) -> None:
+    """Take out what the program says no longer, of the disks and of the instance."""
+    for change in changes:
+        facets.take_out(root, change)
+        first, *rest = change.path
+        if first == "rootDisk" and rest and (device := root_disk(root)) is not None:
+            disk_options.take_out(device, change, str(rest[0]), tuple(rest[1:]))
+        elif first == "disks" and len(rest) > 1 and isinstance(rest[0], int):
+            key = spec.disks[rest[0]].name
+            for device in (one for one in root.iterfind("devices/disk") if disk_key(one) == key):
+                disk_options.take_out(device, change, str(rest[1]), tuple(rest[2:]))
+        elif first == "nics" and len(rest) > 1 and isinstance(rest[0], int):
+            nic = spec.nics[rest[0]]
+            for device in (one for one in root.iterfind("devices/interface") if nic_key(one) == nic.name):
+                nic_options.take_out(device, change, str(rest[1]), nic)
+
+
+def _told(device: Element) -> tuple[str, str | None]:
+    return value(device, "target/@bus") or "virtio", value(device, "serial")
 
 
 def _differs(device: Element, disk: Disk, source: DiskSource) -> bool:
@@ -295,7 +344,7 @@ def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Reso
         if nic is None:
             devices.remove(device)
             continue
-        _patch_nic(device, nic, resolved.networks[nic.name])
+        _patch_nic(device, nic, resolved)
         if nic_facts(device) != before:
             # With another MAC it could not be told by that any more.
             put(device, "alias/@name", NIC_ALIAS + nic.name)
@@ -305,21 +354,19 @@ def _patch_nics(root: Element, devices: Element, nics: list[Nic], resolved: Reso
             device = sub(devices, "interface")
             mac = nic.mac or mac_of(value(root, "uuid") or "", nic.name)
             sub(device, "mac", address=mac.lower())
-            _patch_nic(device, nic, resolved.networks[nic.name])
+            _patch_nic(device, nic, resolved)
             sub(device, "alias", name=NIC_ALIAS + nic.name)
 
 
-def _patch_nic(device: Element, nic: Nic, network: str | None) -> None:
-    if (device.get("type"), value(device, "source/@network")) != ("network" if network else "user", network):
-        drop(device, "source")
-        device.set("type", "network" if network else "user")
-        if network:
-            sub(device, "source", network=network)
+def _patch_nic(device: Element, nic: Nic, resolved: Resolved) -> None:
+    put_place(device, resolved.networks[nic.name], nic)
+    nic_options.write(device, nic)
     if nic.mac:
         put(device, "mac/@address", nic.mac.lower())
     if value(device, "model/@type") != nic.model:
         drop(device, "address")
         put(device, "model/@type", nic.model)
+    put_firewall(device, resolved.firewalls.get(nic.name), nic.address)
 
 
 def _add_disk(devices: Element, alias: str, source: DiskSource, bus: str, *, read_only: bool = False) -> Element:

@@ -14,15 +14,17 @@ from jvp.core.types import disk_bytes, memory_bytes, size_text, whole_mib
 from jvp.core.values import known
 from jvp.libvirt.domain.guest import STANDING
 from jvp.libvirt.link.xml import Element
-from jvp.resources.instance import machine
+from jvp.resources.instance import disk_options, machine
 from jvp.resources.instance.definition import (
     Names,
     disk_key,
     is_declared,
     nic_key,
 )
-from jvp.resources.instance.disk import RootDisk
-from jvp.resources.instance.model import Instance, InstanceState, Nic, OfTheGuest
+from jvp.resources.instance.disk_model import RootDisk
+from jvp.resources.instance.instance_facts import OfTheGuest
+from jvp.resources.instance.model import Instance, InstanceState
+from jvp.resources.instance.nic_model import Nic, is_user_mode
 
 ON_CHANGE = ("cloudInit", "onChange")
 TRIGGERS = ("restartTriggers",)
@@ -91,9 +93,9 @@ def warnings(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
 
 def cards_without_network(spec: Instance, prior: InstanceState | None) -> Iterator[str]:
     """Of each card that is to have none from now on: HCL drops a misspelled `netwrok` without a word."""
-    before = {nic.name for nic in prior.nics if nic.network is None} if prior is not None else set()
+    before = {nic.name for nic in prior.nics if is_user_mode(nic)} if prior is not None else set()
     for index, nic in enumerate(spec.nics if isinstance(spec.nics, list) else ()):
-        if isinstance(nic, Nic) and nic.network is None and not (known(nic.name) and nic.name in before):
+        if isinstance(nic, Nic) and is_user_mode(nic) and not (known(nic.name) and nic.name in before):
             yield f"nics[{index}]: has no network, so it has user-mode networking: a way out, no way in"
 
 
@@ -133,7 +135,8 @@ def _note(path: Path, effect: Effect | None, *, off: bool, running: bool) -> str
         if off:  # it may never have been started
             return "cloud-init runs most of its modules at a guest's first boot only"
         return "most of cloud-init's modules ran at the first boot and do not run again"
-    kept = path[0] == "nics" and path[-1] in ("address", "hostname")  # by the network: nobody asks the guest
+    kept = path[0] == "nics" and path[-1] in ("address", "hostname", "firewall")  # nobody asks the guest
+    kept = kept or _is_limit(path)
     if path[0] in having(Instance, OfTheGuest) and not kept and effect is Effect.LIVE and running and not off:
         return "live if the guest agrees, else at its next power cycle"
     return ""
@@ -162,6 +165,8 @@ def _effect(change: Change, state: InstanceState, new: dict[str, Any]) -> Effect
         if policy == "ignore":
             return None
         return Effect.REPLACE if policy == "replace" else Effect.NEXT_BOOT
+    if first in ("snapshot", "snapshotDisks") and change.kind is Kind.DELETE:
+        return None  # what it was made from is done with
     if first == "updatePolicy" and value_ == "restart" and state.pending_restart:
         return Effect.NEXT_BOOT  # what waits already is no longer waited for
     if change.path == ("rootDisk",) and state.root_disk_path is None:
@@ -175,7 +180,7 @@ def _effect(change: Change, state: InstanceState, new: dict[str, Any]) -> Effect
         return Effect.NEXT_BOOT if same else Effect.REPLACE
     if first == "iso" and change.old is None:
         return Effect.NEXT_BOOT  # the drive comes with the CD, and is not plugged in live
-    if first == "disks" and _on_sata(change, state, new):
+    if first == "disks" and not _is_limit(change.path) and _on_sata(change, state, new):
         return Effect.NEXT_BOOT
     if first == "cpus" and known(value_):
         room, now = state.max_cpus or 0, state.cpus
@@ -186,6 +191,11 @@ def _effect(change: Change, state: InstanceState, new: dict[str, Any]) -> Effect
         fits = memory_bytes(value_) <= most
         return Effect.LIVE if fits else Effect.NEXT_BOOT
     return change.effect
+
+
+def _is_limit(path: Path) -> bool:
+    """Whether it is a limit of a disk, which QEMU sets and no guest is asked about."""
+    return path[0] == "disks" and any(part in disk_options.LIMITS for part in path[2:3])
 
 
 def _on_sata(change: Change, state: InstanceState, new: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jvp.core.errors import JvpError, NotFound, Rejected
 from jvp.core.types import in_lower_case, size_text
-from jvp.core.work import Work, current
+from jvp.core.work import Work
 from jvp.libvirt.disk_chain import Chain, Whose
 from jvp.libvirt.domain import bridged, devices, guest
 from jvp.libvirt.domain.domains import pending_of, runs
@@ -20,7 +20,7 @@ from jvp.libvirt.node_view import View
 from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at, there
 from jvp.libvirt.storage.templates import template_of
-from jvp.resources.instance import cards, storage
+from jvp.resources.instance import card_reading, cards, disk_options, facets, from_snapshot, processor, storage
 from jvp.resources.instance.declared import Declared, effective
 from jvp.resources.instance.definition import (
     PREFIXES,
@@ -32,11 +32,15 @@ from jvp.resources.instance.definition import (
     root_name,
     source_of,
 )
-from jvp.resources.instance.disk import Disk, RootDisk, is_serial
-from jvp.resources.instance.live import waits
+from jvp.resources.instance.disk_model import Disk, RootDisk, is_serial
+from jvp.resources.instance.live import UNTOLD, waits
 from jvp.resources.instance.machine import cpu_of, means
-from jvp.resources.instance.model import DirectKernel, InstanceState, Nic
+from jvp.resources.instance.machine_model import DirectKernel
+from jvp.resources.instance.model import InstanceState
+from jvp.resources.instance.spelling import same_or
 
+_LOST: dict[str, Any] = {"template": None, "snapshot": None, "root_disk": None}
+"""What is said of an instance whose root disk is gone."""
 CREATED = "created"
 """A fact of the mark: when the instance was made."""
 
@@ -51,8 +55,7 @@ def read(
     """
     node, active = view.node, bool(domain.isActive())
     live = _running(work, domain, inactive) if active else inactive
-    power = guest.state_of(domain)
-    wanted = comparable(inactive)
+    power, wanted = guest.state_of(domain), comparable(inactive)
     running = comparable(live) if active else wanted
     pending = _still_pending(domain, inactive, wanted, running, power) if active else {}
     written = marks.edited(inactive, wanted) | pending.keys()
@@ -64,10 +67,11 @@ def read(
     lost = _root_is_lost(work, view, inactive, own)
     return InstanceState.model_construct(
         name=domain.name(),
+        **facets.state_of(seen, prior),
         iso=_iso(view, seen["iso"], prior),
         **_room(seen),
-        disks=[_disk(view, device, prior) for device in declared.disks],
-        nics=[_nic(view, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
+        disks=[_disk(view, device, seen, prior) for device in declared.disks],
+        nics=[card_reading.card(view, device, prior, reservations.kept_of(inactive), cut) for device in declared.nics],
         direct_kernel=_kernel(seen["directKernel"]),
         **_machine_facts(inactive, seen, prior),
         virt_type=_virt_type(inactive, live, pending, prior),
@@ -78,7 +82,7 @@ def read(
         acceleration=live.get("type"),
         undeclared=declared.others,
         **_power_facts(power, pending, prior),
-        **({"template": None, "root_disk": None} if lost else _root_facts(view, domain, inactive, own, seen, prior)),
+        **(_LOST if lost else _root_facts(view, domain, inactive, own, seen, prior)),
         **cards.addresses_of(domain, live, active, prior, managed=is_managed),
     )
 
@@ -109,6 +113,7 @@ def _machine_facts(inactive: Element, seen: dict[str, Any], prior: InstanceState
         "firmware": seen["firmware"],
         "machine": _machine(seen["machine"], prior),
         "cpu_mode": cpu_of(inactive),
+        "cpu": processor.cpu_seen(inactive, prior),
     }
 
 
@@ -123,7 +128,8 @@ def _root_facts(
     """What the state says of a root disk that is there. Raises libvirtError."""
     return {
         "template": _template(view.node, marks.facts_of(inactive).get("template"), prior),
-        "root_disk": _root(view, domain, inactive, own, seen["rootDisk.bus"], prior),
+        **from_snapshot.told(marks.facts_of(inactive), prior),
+        "root_disk": _root(view, domain, inactive, own, seen, prior),
         **_root_outputs(view, domain, inactive, own, prior),
     }
 
@@ -191,8 +197,7 @@ def _still_pending(
 ) -> dict[str, str]:
     noted, still = pending_of(domain, inactive), power in guest.STANDING
     left = {path: why for path, why in noted.items() if waits(path, why, wanted, running, still=still)}
-    # These are in no running definition: that of a host-model CPU names another.
-    return left | {path: noted[path] for path in ("cloudInit", "cpuMode") if path in noted}
+    return left | {path: noted[path] for path in UNTOLD if path in noted}
 
 
 def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> str | None:
@@ -201,21 +206,13 @@ def _template(node: Node, recorded: str | None, prior: InstanceState | None) -> 
     return same_or(prior.template, recorded, lambda text: template_of(node, text, ()).id)
 
 
-def same_or(prior: str, actual: str | None, meaning: Any) -> str | None:
-    """`prior` when it means `actual`, else `actual`. A reference that cannot be resolved any more means nothing new;
-    where `prior` only says how to spell, it means nothing at all.
-    """
-    otherwise = actual if current().looks else prior
-    if actual is None or prior == actual:
-        return otherwise
-    try:
-        return prior if meaning(prior) == actual else actual
-    except JvpError:
-        return otherwise
-
-
 def _root(
-    view: View, domain: handles.Domain, inactive: Element, own: str | None, bus: Any, prior: InstanceState | None
+    view: View,
+    domain: handles.Domain,
+    inactive: Element,
+    own: str | None,
+    seen: dict[str, Any],
+    prior: InstanceState | None,
 ) -> RootDisk | None:
     look = view.learned if prior is None else view.volume
     volume = look(own) if own else None
@@ -227,13 +224,14 @@ def _root(
     before = prior.root_disk.pool if prior and isinstance(prior.root_disk, RootDisk) else None
     if before is not None and in_lower_case(before) in (pool.UUIDString(), name):
         name = before
-    format = _format(inactive, own, prior)
+    format, bus = _format(inactive, own, prior), seen["rootDisk.bus"]
     return RootDisk.model_construct(
         pool=name,
         size=size_text(size),
         format=format if format in ("qcow2", "raw") else None,
         bus=bus if bus in PREFIXES else None,
         delete_with_instance=goes_too(prior),
+        **disk_options.seen_in(seen, "rootDisk", RootDisk),
     )
 
 
@@ -283,7 +281,7 @@ def _iso(view: View, path: str | None, prior: InstanceState | None) -> str | Non
     return same_or(prior.iso, actual, lambda text: storage.iso_id(view, text))
 
 
-def _disk(view: View, device: Element, prior: InstanceState | None) -> Disk:
+def _disk(view: View, device: Element, seen: dict[str, Any], prior: InstanceState | None) -> Disk:
     key, path = disk_key(device), source_of(device) or ""
     before = next((disk.volume for disk in prior.disks if disk.name == key), None) if prior else None
     volume = view.volume(path)
@@ -300,7 +298,9 @@ def _disk(view: View, device: Element, prior: InstanceState | None) -> Disk:
         volume=reference,
         read_only=device.find("readonly") is not None,
         bus=bus if bus in PREFIXES else None,
-        serial=serial if serial and is_serial(serial) else None,
+        serial=serial if serial and is_serial(serial, bus) else None,
+        shareable=seen.get(f"disks.{key}.shareable", False),
+        **disk_options.seen_in(seen, f"disks.{key}", Disk),
     )
 
 
@@ -317,32 +317,6 @@ def _covered(view: View, device: Element, before: str | None) -> str | None:
             if layer.whose is Whose.VOLUME:
                 return view.meant(layer.path).id if layer.path != chain.path else None
     return None
-
-
-def _nic(
-    view: View,
-    device: Element,
-    prior: InstanceState | None,
-    noted: dict[reservations.Card, reservations.Host],
-    cut: set[str],
-) -> Nic:
-    """A card. One that is `cut` off its bridge is on no network: the next update puts it there again."""
-    key, network = nic_key(device), value(device, "source/@network")
-    card = (network or "", (value(device, "mac/@address") or "").lower())
-    before = next((nic for nic in prior.nics if nic.name == key), None) if prior else None
-    address = hostname = None
-    if card in noted or (before is not None and before.address is not None):
-        host = cards.kept(view, card)
-        address = host.address
-        # A name that nobody declared is not ours to tell.
-        is_named = (before is not None and before.hostname is not None) or (card in noted and noted[card].name)
-        hostname = host.name if is_named else None
-    if before is not None and before.network is not None and network is not None:
-        network = same_or(before.network, network, lambda text: view.network(text).name())
-    model: Any = value(device, "model/@type") or "virtio"
-    mac = value(device, "mac/@address")
-    network = None if key in cut else network
-    return Nic.model_construct(name=key, network=network, mac=mac, address=address, hostname=hostname, model=model)
 
 
 def _kernel(texts: tuple[str | None, ...]) -> DirectKernel | None:

@@ -14,10 +14,12 @@ from jvp.libvirt.domain import devices
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, value
+from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.node_view import View
 from jvp.resources.instance import attaching
-from jvp.resources.instance.definition import Names, Resolved, is_declared, nic_key, source_of
-from jvp.resources.instance.model import Instance, Nic
+from jvp.resources.instance.definition import Names, Resolved, card_place, is_declared, nic_key, source_of
+from jvp.resources.instance.model import Instance
+from jvp.resources.instance.nic_model import Nic
 from jvp.resources.instance.storage import source_of_volume
 
 
@@ -28,7 +30,7 @@ class There:
     paths: frozenset[str] = frozenset()
     macs: frozenset[str] = frozenset()
     running: dict[str, str | None] = field(default_factory=dict)
-    """The networks of its cards by their names, while it runs."""
+    """What its cards are on by their names, while it runs: networks, bridges, devices."""
 
     @classmethod
     def of(cls, domain: handles.Domain | None) -> There:
@@ -41,7 +43,7 @@ class There:
         return cls(
             frozenset(path for path in paths if path),
             frozenset((value(card, "mac/@address") or "").lower() for card in cards),
-            {nic_key(card): value(card, "source/@network") for card in cards} if domain.isActive() else {},
+            {nic_key(card): card_place(card)[1] for card in cards} if domain.isActive() else {},
         )
 
 
@@ -61,7 +63,7 @@ def resolve(
     seen. So one look at the domains answers for every MAC and volume.
     """
     there, claims = There.of(domain), view.node.claims
-    found = networks(view, spec, there)
+    found, behind = networks(view, spec, there), firewalls(view, spec)
     macs = claimed_macs(view.node, spec, there)
     iso = attaching.iso_source(view, spec.iso, ("iso",)) if spec.iso is not None else None
     wishes = _wishes(view, spec)
@@ -69,14 +71,14 @@ def resolve(
     disks = {name: source_of_volume(wish.where, wish.volume) for name, wish in wishes.items() if name not in new}
     begun, look = None, view
     while look is not begun:  # a wait for one volume makes old what was seen of the others and of the MACs
-        claimed = {name: claims.take(wishes[name].where) for name in new}
+        claimed = {name: claims.take(wishes[name].where, share=wishes[name].shares) for name in new}
         begun = look = view.fresh()
         if new:
             _ = look.users  # first, for that look answers for the MACs, too
         refuse_macs(look, spec, uuid, macs)
         for name in new:
             disks[name], look = attaching.taken(work, look, wishes[name], uuid, claimed=claimed[name], give_up=give_up)
-    return Resolved(disks, found, root=None, seed=None, iso=iso)
+    return Resolved(disks, found, root=None, seed=None, iso=iso, firewalls=behind)
 
 
 def _wishes(view: View, spec: Instance) -> dict[str, attaching.Wish]:
@@ -108,8 +110,9 @@ def networks(view: View, spec: Instance, there: There) -> dict[str, str | None]:
 
 
 def network(view: View, spec: Instance, index: int, nic: Nic, there: There) -> str | None:
-    """The name of one card's network."""
+    """The name of one card's network; None where it is on none. Raises Invalid for a bridge or device that is not."""
     if nic.network is None:
+        _refuse_missing(view, spec, index, nic, there)
         return None
     path = ("nics", index, "network")
     if view.node.is_session:
@@ -119,6 +122,26 @@ def network(view: View, spec: Instance, index: int, nic: Nic, there: There) -> s
     if spec.power_state != "stopped" and there.running.get(nic.name) != name and not found.isActive():
         raise Rejected(f'network "{name}" is not active; start it', path=path)
     return name
+
+
+def _refuse_missing(view: View, spec: Instance, index: int, nic: Nic, there: There) -> None:
+    what, name = ("bridge", nic.bridge) if nic.bridge is not None else ("device", nic.device)
+    if name is None or spec.power_state == "stopped" or there.running.get(nic.name) == name:
+        return
+    kind = NetworkApi(view.node).interface(name)
+    if kind == NetworkApi.NONE:
+        raise Invalid(f'the node has no {"bridge" if nic.bridge else "interface"} "{name}"', path=("nics", index, what))
+    if nic.bridge is not None and kind not in (None, "bridge"):
+        raise Invalid(f'"{name}" is an interface of the node, and no bridge', path=("nics", index, what))
+
+
+def firewalls(view: View, spec: Instance) -> dict[str, str]:
+    """The firewalls' names by the cards'. Raises NotFound, libvirtError."""
+    return {
+        nic.name: view.firewall(nic.firewall, ("nics", index, "firewall")).name()
+        for index, nic in enumerate(spec.nics)
+        if nic.firewall is not None
+    }
 
 
 def claimed_macs(node: Node, spec: Instance, there: There) -> dict[str, int]:

@@ -13,15 +13,16 @@ from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element, number, value, volume_xml
 from jvp.libvirt.node_view import View
-from jvp.libvirt.storage import copy_volume
+from jvp.libvirt.storage import copy_volume, flat_copy, kinds
 from jvp.libvirt.storage.content import copied, refuse_space
 from jvp.libvirt.storage.kinds import Ability
 from jvp.libvirt.storage.lookup import BackingFile, create_volume, find_volume, there
 from jvp.libvirt.storage.pool_kind import Layout, layout_of
 from jvp.libvirt.storage.templates import TemplateVolume, refuse_damaged, refuse_going, template_of
 from jvp.libvirt.storage.volume_claim import remove_when_free
-from jvp.resources.instance import leftovers
+from jvp.resources.instance import from_snapshot, leftovers
 from jvp.resources.instance.definition import root_name
+from jvp.resources.instance.from_snapshot import Origin
 from jvp.resources.instance.model import Instance
 from jvp.resources.instance.storage import FORMAT, nvram_name, seed_name
 
@@ -38,12 +39,16 @@ class RootPlan:
     template: TemplateVolume | None
     size: int
     format: str
+    made_from: Origin | None = None
+    """The snapshot whose disks are copied."""
 
 
-def plan_root(view: View, spec: Instance) -> RootPlan | None:
-    """The pool, template and size of the root disk; None for an instance without one. Raises what is wrong."""
+def plan_root(view: View, spec: Instance, uuid: str = "") -> RootPlan | None:
+    """The pool, origin and size of the root disk; None for an instance without one. Raises what is wrong."""
     root = spec.root_disk
     wanted = disk_bytes(root.size) if root and root.size else None
+    if spec.snapshot is not None:
+        return _of_snapshot(view, spec, wanted, uuid)
     format = (root.format if root else None) or FORMAT
     if spec.template is None:
         if root is None or root.pool is None or wanted is None:
@@ -66,6 +71,20 @@ def plan_root(view: View, spec: Instance) -> RootPlan | None:
     return RootPlan(pool, layout, template, wanted or template.capacity, format)
 
 
+def _of_snapshot(view: View, spec: Instance, wanted: int | None, uuid: str) -> RootPlan:
+    root, made_from = spec.root_disk, from_snapshot.origin_of(view, spec, uuid)
+    pool = view.pool(root.pool, ("rootDisk", "pool")) if root and root.pool else made_from.pool
+    least = kinds.FILES.rounded(made_from.root.size)
+    if wanted is not None and wanted < least:
+        raise Invalid(
+            f'"{root.size if root else ""}" is less than {made_from.root.what} has, which is {size_text(least)}',
+            path=("rootDisk", "size"),
+        )
+    from_snapshot.refuse_full(made_from, pool, bound=bool(root and root.pool))
+    format = from_snapshot.format_of(spec, made_from)
+    return RootPlan(pool, layout_of(pool), None, wanted or least, format, made_from)
+
+
 def outlived(work: Work, plan: RootPlan, uuid: str, inactive: Element | None) -> bool:
     """Whether there is a root disk of a machine of this id that somebody undefined. We take the domain away last.
 
@@ -75,6 +94,8 @@ def outlived(work: Work, plan: RootPlan, uuid: str, inactive: Element | None) ->
     if inactive is not None:
         return bool(marks.facts_of(inactive).get(OUTLIVED))
     leftovers.refuse_foreign(work, plan.pool, seed_name(uuid), nvram_name(uuid))
+    if plan.made_from is not None and from_snapshot.is_half(plan.pool, root_name(uuid)):
+        return False
     return there(work, plan.pool, root_name(uuid)) is not None
 
 
@@ -93,6 +114,9 @@ def make_root(work: Work, node: Node, plan: RootPlan, uuid: str, *, keep: bool) 
         return
     if stale is not None:
         remove_when_free(work, stale)  # the node may still be converting for one that died
+    if plan.made_from is not None:
+        flat_copy.copy(work, node, plan.made_from.root, plan.pool, name, plan.format, size=plan.size)
+        return
     if plan.template is not None and plan.format == "raw":
         volume = copied(work, node, plan.template, plan.pool, name, plan.format)
         if plan.size > plan.template.capacity:

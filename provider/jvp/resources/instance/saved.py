@@ -20,7 +20,8 @@ from jvp.libvirt.network.networks import NetworkApi
 from jvp.libvirt.storage import kinds, pool_mark
 from jvp.libvirt.storage.lookup import pool_at
 from jvp.resources.instance.definition import source_of
-from jvp.resources.instance.model import Beside, Instance
+from jvp.resources.instance.instance_facts import Beside
+from jvp.resources.instance.model import Instance
 
 
 def settle(work: Work, node: Node, domain: handles.Domain, spec: Instance, changes: Sequence[Change]) -> None:

@@ -23,6 +23,7 @@ from jvp.libvirt.link.ranges import ranges_of
 from jvp.libvirt.link.xml import Element, value
 from jvp.libvirt.network import reservations
 from jvp.libvirt.network.networks import NetworkApi, Seen
+from jvp.resources.network import node_devices
 from jvp.resources.network.definition import Ours, hosts_in, mode_of
 from jvp.resources.network.model import Network
 
@@ -117,13 +118,14 @@ def refuse_interface(
     What the network has already (its definition is `before`) is nothing new. In a plan, of the program `planned_by`,
     nor is the bridge of a network that may give it up until then.
     """
+    _refuse_device(api, spec, before)
     name = spec.bridge
     had = spec.mode == "bridge" and has_bridge(before, spec)
     kind = api.interface(name) if name and not had else None
     if kind is None or name is None:
         return
     if spec.mode == "bridge":
-        if kind != "bridge":
+        if kind == api.NONE or (kind != "bridge" and spec.virtual_port is None):
             what = "" if kind == api.NONE else f': "{name}" is an interface of another kind'
             raise Invalid(f'the node has no bridge "{name}"{what}', path=("bridge",))
     elif kind != api.NONE and spec.active:
@@ -131,6 +133,15 @@ def refuse_interface(
         own = network is not None and network.isActive() and network.bridgeName() == name
         if not own and (planned_by is None or not _goes(api, spec, uuid, planned_by)):
             raise Invalid(f'the node has an interface "{name}" already', path=("bridge",))
+
+
+def _refuse_device(api: NetworkApi, spec: Network, before: Element | None) -> None:
+    """Raise Invalid where the node has not the interface that a network newly is to be on."""
+    name = spec.device
+    if name is None or (before is not None and node_devices.read(before)["device"] == name):
+        return
+    if api.interface(name) == api.NONE:
+        raise Invalid(f'the node has no interface "{name}"', path=("device",))
 
 
 def _goes(api: NetworkApi, spec: Network, uuid: str, stack: str) -> bool:

@@ -16,10 +16,18 @@ from jvp.core.types import dashed, duration_s, network_of
 from jvp.libvirt.link import marks
 from jvp.libvirt.link.ranges import range_of
 from jvp.libvirt.link.xml import Element, drop, ensure, number, parse, put, read_facts, sub, value, write_facts
+from jvp.libvirt.network import ip6_hosts
+from jvp.libvirt.network.ip6_hosts import Host6
 from jvp.libvirt.network.reservations import Host, host_of, hosts_of
+from jvp.resources.network import dns_definition, node_devices, service
 from jvp.resources.network.addresses import Dhcp
-from jvp.resources.network.model import Ipv6, Network, NetworkState, OwnBridge, Reservation
+from jvp.resources.network.forms import OF_THE_NODE, OwnBridge, is_for
+from jvp.resources.network.forward_record import has_table, recorded
+from jvp.resources.network.ipv6_model import Ipv6, Ipv6Reservation
+from jvp.resources.network.model import Network, NetworkState, Reservation
 
+OPEN = "open"
+"""libvirt's mode of a network without any rules of libvirt's."""
 HOSTS = "reservations"
 """A fact of the mark: names and MACs of the hosts that the network declared, or is about to take out."""
 SETTLING = "settling"
@@ -90,34 +98,44 @@ def skeleton(uuid: str) -> Element:
 def kept(spec: Network, found: dict[str, Any], removed: set[str]) -> Network:
     """The spec with what the definition has and no program declared, but for what the program gave up.
 
-    That is of properties without a default. On a bridge of the node there is nothing to keep.
+    That is of properties without a default. Only what a network of its mode has is kept.
     """
-    if spec.mode == "bridge":
-        return spec
-    absent = (one for one in fields(Network).values() if one.default is None and getattr(spec, one.attribute) is None)
+    absent = (
+        one for one in fields(Network).values()
+        if one.default is None and is_for(one, spec.mode) and getattr(spec, one.attribute) is None
+    )  # fmt: skip
     left = (one.attribute for one in absent if not one.computed and one.name not in removed)
     return spec.model_copy(update={attribute: found[attribute] for attribute in left})
 
 
 def patch(root: Element, spec: Network, ours: Ours) -> None:
     """Write what the program declares into a network's XML; everything else stays, so do hosts that are not `ours`."""
-    was, has_domain = mode_of(root), root.find("domain") is not None
-    if spec.mode == "bridge" != was:
+    was, has_domain = forward_mode(root), root.find("domain") is not None
+    mode = OPEN if spec.port_forwards else spec.mode
+    is_own = spec.mode not in OF_THE_NODE
+    if not is_own and spec.mode != was:
         _strip(root)
-    elif was == "bridge" != spec.mode and spec.bridge is None:
+    elif is_own and was in OF_THE_NODE and spec.bridge is None:
         put(root, "bridge/@name", own_bridge(value(root, "uuid") or ""))
     write_facts(Network, root, spec)
     _patch_domain(root, spec, has_domain)
-    if spec.mode != was:
+    if is_own:
+        dns_definition.patch(root, spec.dns)
+    if mode != was:
         drop(root, "forward")
-        if spec.mode != "isolated":
-            put(root, "forward/@mode", spec.mode)
+        if mode != "isolated":
+            put(root, "forward/@mode", mode)
+    node_devices.patch(root, spec)
     _patch_ip4(root, spec, ours)
-    _patch_ip6(root, spec, is_new=spec.mode != was)
+    _patch_ip6(root, spec, is_new=mode != was, hides=mode == "nat")
+    if is_own:
+        service.patch(root, spec.routes, spec.boot, spec.dnsmasq_options, spec.dhcp_options)
 
 
 def way_out(root: Element) -> str | None:
     """The interface of the node that alone lets a network's guests out; None when any does. No property says one."""
+    if node_devices.form_of(root) is not None:
+        return None
     return value(root, "forward/@dev") or value(root, "forward/interface/@dev")
 
 
@@ -145,11 +163,11 @@ def free_way_out(root: Element) -> None:
 
 
 def _strip(root: Element) -> None:
-    """Take out what libvirt refuses in a network on a bridge of the node."""
+    """Take out what libvirt refuses in a network on what the node has."""
     own = (field.fact(At) for field in fields(Network).values() if field.fact(OwnBridge) is not None)
-    for path in ("bridge", "mac", *(at.path.partition("/")[0] for at in own if at is not None)):
+    for path in ("bridge", "mac", "virtualport", "vlan", *(at.path.partition("/")[0] for at in own if at is not None)):
         drop(root, path)
-    for element in root.findall("ip"):
+    for element in (*root.findall("ip"), *root.findall("route")):
         root.remove(element)
 
 
@@ -169,16 +187,17 @@ def _patch_ip4(root: Element, spec: Network, ours: Ours) -> None:
         _tidy(element)
 
 
-def _patch_ip6(root: Element, spec: Network, *, is_new: bool) -> None:
+def _patch_ip6(root: Element, spec: Network, *, is_new: bool, hides: bool) -> None:
     six, had = spec.ipv6, bool(_family(root, "ipv6"))
     element = _patch_subnet(root, "ipv6", six.cidr if six else None, six.gateway if six else None)
     if six is not None and element is not None:
         _patch_dhcp(element, six.dhcp)
+        ip6_hosts.write(root, [Host6(one.name, one.address, one.duid) for one in six.reservations])
         _tidy(element)
         # libvirt hides only IPv4 behind the node's address unless told so.
-        if spec.mode == "nat" and (is_new or not had):
+        if hides and (is_new or not had):
             put(root, "forward/nat/@ipv6", "yes")
-    elif had and spec.mode == "nat":
+    elif had and hides:
         put(root, "forward/nat/@ipv6", None)
 
 
@@ -245,7 +264,14 @@ def _family(root: Element, family: str) -> list[Element]:
 
 
 def mode_of(root: Element) -> str:
-    mode = value(root, "forward/@mode")
+    """The mode as programs have it. In libvirt's mode open, the rules of one with port forwards are ours."""
+    mode = forward_mode(root)
+    return "nat" if mode == OPEN and has_table(root) else mode
+
+
+def forward_mode(root: Element) -> str:
+    """The mode as libvirt has it, but for what of the node the network is on."""
+    mode = node_devices.form_of(root) or value(root, "forward/@mode")
     if mode is None and root.find("forward") is not None:
         return "nat"
     return mode or "isolated"
@@ -254,13 +280,18 @@ def mode_of(root: Element) -> str:
 def read(root: Element, ours: Ours) -> dict[str, Any]:
     """A network's properties from its XML, by attribute."""
     four, six = (_family(root, family) for family in ("ipv4", "ipv6"))
+    is_own = forward_mode(root) not in OF_THE_NODE
     return {
         **read_facts(NetworkState, root),
         "mode": mode_of(root),
         "cidr": _cidr(four[0]) if four else None,
         "gateway": four[0].get("address") if four else None,
         "dhcp": _read_dhcp(four[0]) if four else None,
-        "ipv6": _read_ip6(six[0]) if six else None,
+        "ipv6": _read_ip6(root, six[0]) if six else None,
+        "dns": dns_definition.read(root) if is_own else None,
+        **(service.read(root) if is_own else service.NOTHING),
+        "port_forwards": recorded(root),
+        **node_devices.read(root),
         "reservations": [
             Reservation.model_construct(name=host.key, mac=host.mac, address=host.address)
             for host in sorted(hosts_of(root), key=lambda one: one.key)
@@ -274,16 +305,28 @@ def _cidr(element: Element) -> str | None:
     return str(found) if found is not None else None
 
 
-def _read_ip6(element: Element) -> Ipv6:
-    return Ipv6.model_construct(cidr=_cidr(element) or "", gateway=element.get("address"), dhcp=_read_dhcp(element))
+def _read_ip6(root: Element, element: Element) -> Ipv6:
+    hosts = [
+        Ipv6Reservation.model_construct(name=one.name, duid=one.duid, address=one.address)
+        for one in sorted(ip6_hosts.hosts_of(root))
+    ]
+    return Ipv6.model_construct(
+        cidr=_cidr(element) or "",
+        gateway=element.get("address"),
+        dhcp=_read_dhcp(element),
+        reservations=hosts,
+    )
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that a definition may be edited in: those of all properties in it, but for what replaces a network."""
+    """The values that a definition may be edited in: those of all properties in it, but for what replaces a network.
+
+    Not the port forwards, which stand in our mark alone.
+    """
     return {
         one.attribute: values[one.attribute]
         for one in fields(Network).values()
-        if one.attribute in values and one.effect is not Effect.REPLACE
+        if one.attribute in values and one.effect is not Effect.REPLACE and one.attribute != "port_forwards"
     }
 
 

@@ -15,9 +15,9 @@ class NetworkFilters(Filters):
     state: Annotated[
         Literal["active", "inactive"] | None, Field(description="Only those that run, or only those that do not.")
     ] = None
-    mode: Annotated[str | None, Field(description="Only those of this mode: nat, route, isolated, bridge, open.")] = (
-        None
-    )
+    mode: Annotated[
+        str | None, Field(description="Only those of this mode: nat, route, open, isolated, bridge, macvtap, hostdev.")
+    ] = None
 
     @property
     def looks(self) -> bool:
@@ -28,6 +28,8 @@ class NetworkItem(Item):
     """A network in a list."""
 
     state: Annotated[str | None, Field(description="Whether it runs: active or inactive.")] = None
-    mode: Annotated[str | None, Field(description="With details: nat, route, isolated, bridge, or another's.")] = None
+    mode: Annotated[
+        str | None, Field(description="With details: nat, route, isolated, bridge, macvtap, hostdev, or another's.")
+    ] = None
     cidr: Annotated[str | None, Field(description="With details: its IPv4 range, else that of IPv6.")] = None
     bridge: Annotated[str | None, Field(description="With details: the bridge interface on the node.")] = None

@@ -18,14 +18,15 @@ from jvp.core.identity import Bearing, Key, Mark, generation
 from jvp.core.work import Work
 from jvp.libvirt.link import handles, marks
 from jvp.libvirt.link.errors import libvirt_errors
-from jvp.libvirt.link.xml import Element
-from jvp.libvirt.network import reservations
+from jvp.libvirt.link.xml import Element, parse
+from jvp.libvirt.network import ip6_hosts, records, reservations
 from jvp.libvirt.network.networks import NetworkApi
-from jvp.resources.network import collisions
+from jvp.resources.network import collisions, forward_record, forwards, hairpin, service
 from jvp.resources.network.definition import (
     SETTLING,
     Ours,
     comparable,
+    forward_mode,
     free_way_out,
     hosts_in,
     kept,
@@ -35,7 +36,15 @@ from jvp.resources.network.definition import (
     skeleton,
 )
 from jvp.resources.network.model import Network, NetworkState
-from jvp.resources.network.reading import bearing_of, drops_way_out, has_no_way_out, ours_of, state_of
+from jvp.resources.network.reading import (
+    bearing_of,
+    drops_way_out,
+    has_no_way_out,
+    is_of_forwards,
+    ours_of,
+    runs_in,
+    state_of,
+)
 from jvp.resources.network.restart import Restart
 
 
@@ -51,6 +60,8 @@ class _Draft:
     """Only these."""
     restarts: bool = False
     """Whether it has to be stopped and started to become so."""
+    names: bool = True
+    """Whether its DNS is the program's."""
 
 
 def make(work: Work, api: NetworkApi, key: Key, spec: Network) -> Outcome[NetworkState]:
@@ -60,13 +71,16 @@ def make(work: Work, api: NetworkApi, key: Key, spec: Network) -> Outcome[Networ
     with contextlib.ExitStack() as undo, libvirt_errors(f'network "{new.name}"'):
         _made_way(new)
         draft = _drafted(new)
+        if new.left is None and not spec.port_forwards:
+            forwards.remove_left(work, api.node, new.uuid)
         network = api.define(draft.root)
         if new.left is None:
+            undo.callback(forwards.undone, work, api.node, spec.port_forwards, new.uuid)
             undo.callback(api.remove, new.uuid)
         _settled(work, api, network, spec, draft, is_new=new.left is None)
         _forgot_hosts(api, network, draft)
         undo.pop_all()
-        return Done(new.uuid, state_of(api, network, None))
+        return Done(new.uuid, state_of(api, network, None, declared=spec))
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,8 @@ def _made_way(new: _New) -> None:
     seen = collisions.wait(work, api, seen, spec, uuid, own, new.stack)
     collisions.settle(work, api, seen, spec, uuid, own, new.stack)
     collisions.refuse_interface(api, spec, uuid, own)
+    had = forward_record.recorded(own) if own is not None else []
+    forwards.refuse(work, api, spec.aimed, uuid, had)
 
 
 def _drafted(new: _New) -> _Draft:
@@ -121,7 +137,10 @@ def _drafted(new: _New) -> _Draft:
     both = ours | declared
     stopped = left is None or not left.isActive() or Restart.is_noted(root)
     patch(root, spec.model_copy(update={"name": new.name}), both)
-    marks.put(root, marks.element_of(new.mark, {marks.WROTE: marks.wrote(comparable(read(root, both)))}))
+    had_table = forward_record.has_table(root)
+    marks.put(root, marks.element_of(new.mark))
+    forward_record.note(root, spec.aimed, had=had_table)
+    marks.set_fact(root, marks.WROTE, marks.wrote(comparable(read(root, both))))
     record(root, ours, declared, live=left is not None and bool(left.isActive()))
     if spec.active and stopped and new.api.runs_under(new.name):
         # Somebody removed it under guests that run: this makes a new bridge, on which their cards are not.
@@ -195,6 +214,7 @@ def _took_ranges(now: _Now) -> None:
     collisions.settle(work, api, api.seen(), spec, uuid, root, now.stack)
     collisions.refuse_interface(api, spec, uuid, root)
     collisions.refuse_reserved(api, root, spec, ours_of(api, root, now.prior))
+    forwards.refuse(work, api, spec.aimed, uuid, forward_record.recorded(root))
 
 
 def _redrafted(now: _Now) -> _Draft:
@@ -208,20 +228,25 @@ def _redrafted(now: _Now) -> _Draft:
     removed = {str(change.path[0]) for change in now.changes if change.kind is Kind.DELETE}
     both = ours | new
     free_way_out(root)
+    had_table = forward_record.has_table(root)
     patch(root, kept(spec, read(root, both), removed), both)
-    restarts = _must_restart(now) or _restart_is_quicker(network, root, both)
+    forward_record.note(root, spec.aimed, had=had_table)
+    restarts = _must_restart(now, forward_mode(root)) or _restart_is_quicker(network, root, both)
     marks.update(root, now.work, comparable(read(root, both)))
     record(root, ours, new, live=bool(network.isActive()) and not restarts)
     if spec.active and (restarts or not network.isActive()):
         # Last: of a network that was imported this note is all that is kept, until the restart is over.
         Restart.note(root)
-    return _Draft(root, both, new, restarts)
+    return _Draft(root, both, new, restarts, names=spec.dns is not None or "dns" in removed)
 
 
-def _must_restart(now: _Now) -> bool:
+def _must_restart(now: _Now, mode: str) -> bool:
+    """Whether it is, where `mode` is libvirt's mode that it is to have."""
     network, prior = now.network, now.prior
     if any(
-        change.effect is Effect.NETWORK_RESTART and not (drops_way_out(change, prior) and has_no_way_out(network))
+        change.effect is Effect.NETWORK_RESTART
+        and not (drops_way_out(change, prior) and has_no_way_out(network))
+        and not (is_of_forwards(change) and runs_in(network, mode))
         for change in now.changes
     ):
         return True
@@ -260,9 +285,19 @@ def _way_back(now: _Now, network: handles.Network, *, stopped: bool) -> Iterator
                 restart = Restart(now.api.node, now.api.define(before))
                 restart.note(before)
                 network = now.api.define(before)
+                _rules_back(now)
                 now.api.start(network)
                 restart.finish(now.work)
         raise
+
+
+def _rules_back(now: _Now) -> None:
+    """Have the forwards as they were. Best effort: what cannot be had leaves a table that lets nobody in."""
+    if not forward_record.has_table(now.root):
+        forwards.undone(now.work, now.api.node, now.spec.port_forwards, now.uuid)
+        return
+    with contextlib.suppress(JvpError):
+        forwards.settle(now.work, now.api, now.root)
 
 
 # What both have
@@ -275,30 +310,40 @@ def _settled(
 
     Before: the definition is as declared. Undo: a create's with the network; an update's by the way back.
     """
+    runs = not is_new and bool(network.isActive())
+    if runs and not spec.active:
+        network.destroy()
+    if forward_record.has_table(draft.root):
+        # Before whatever starts it: without the table it would be open to all.
+        forwards.settle(work, api, draft.root)
     if (not is_new and bool(network.autostart())) != spec.autostart:
         network.setAutostart(int(spec.autostart))
-    runs = not is_new and bool(network.isActive())
     if not spec.active:
-        if runs:
-            network.destroy()
         return
     if runs:
-        api.update_ranges(network)
+        running, wanted = parse(network.XMLDesc(0)), api.inactive(network)
+        api.update_ranges(network, running, wanted)
+        if draft.names:
+            records.converge(network, running, wanted)
+        ip6_hosts.converge(network, running, wanted)
         reservations.converge(work, network, draft.ours)
     else:
-        with libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
+        with service.refusals(), libvirt_errors(f'network "{network.name()}"', ("cidr",) if spec.cidr else ()):
             api.start(network)
     if Restart.is_noted(draft.root):
         Restart(api.node, network).finish(work)
+    hairpin.meet(work, api.node, [network.UUIDString()])
 
 
 def _forgot_hosts(api: NetworkApi, network: handles.Network, draft: _Draft) -> None:
-    """Hosts that were taken out are nobody's any more.
+    """Hosts that were taken out are nobody's any more, and port forwards that were all taken out have no table.
 
     Before: they are gone from the running network too.
     """
     # The draft is what the definition was before a restart took its note out of it.
-    if SETTLING in marks.facts_of(draft.root):
+    if SETTLING in marks.facts_of(draft.root) or forward_record.is_going(draft.root):
         root = api.inactive(network)
         record(root, draft.new, draft.new, live=False)
+        if forward_record.is_going(draft.root):
+            forward_record.forget(root)
         api.define(root)

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from jvp.core.facts import At, Changes, Computed, Effect, Output
+from jvp.core.facts import At, Changes, Computed, Effect, ForAdmins, Output
 from jvp.core.handler import ResourceType
+from jvp.core.interface_name import InterfaceName
 from jvp.core.model import Rule, Spec, attributes
-from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed, shortened
+from jvp.core.types import Address, Cidr, DomainName, Mac, Name, address_of, dashed
 from jvp.core.values import known, surely
+from jvp.core.wires import DeviceMode, Vlan
 from jvp.resources.network.addresses import Dhcp, Subnet, undecided
+from jvp.resources.network.dns_model import Dns, dns_rules
+from jvp.resources.network.forms import OF_THE_NODE, Mode, Needs, OfModes, OwnBridge, PciAddress, form_rules
+from jvp.resources.network.forward_model import PortForward, aimed, forward_rules
+from jvp.resources.network.ipv6_model import Ipv6, Ipv6Reservation, ipv6_rules
 from jvp.resources.network.items import NetworkFilters, NetworkItem
+from jvp.resources.network.service_model import Boot, DhcpValue, DnsmasqOption, Route, option_rules, route_rules
 
 IPV6_MTU = 1280
 """Smaller packets than this are no IPv6. Source: RFC 8200."""
-Mode = Literal["nat", "route", "isolated", "bridge"]
-_KERNELS = ("all", "default")
-"""Source: /proc/sys/net/ipv4/conf, where each interface has a folder of its name beside these."""
-
-
-class OwnBridge:
-    """A fact of a property that a network has only where libvirt makes its bridge, and not on a bridge of the node."""
-
-
-class Needs:
-    """A fact of a property that is of use only beside one of these."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-
-def _interface(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", text, re.ASCII) is None:
-        raise ValueError(f'"{shortened(text)}" is not an interface name: at most 15 letters, digits, . _ and -')
-    if text in _KERNELS:
-        raise ValueError(f'"{text}" is what the kernel calls all interfaces; take another name')
-    return text
-
-
-class Ipv6(Spec):
-    """The network's IPv6 range. The node announces it, and guests make their addresses in it."""
-
-    cidr: Annotated[Cidr, Field(description="The IPv6 range: a /64, so that guests can make their own addresses.")]
-    gateway: Annotated[
-        Address | None, Field(description="The node's address in it; by default the first of the CIDR.")
-    ] = None
-    dhcp: Annotated[Dhcp | None, Field(description="Address assignment by DHCPv6; by default off.")] = None
 
 
 class Reservation(Spec):
@@ -77,15 +51,17 @@ class Network(Spec):
         Changes(Effect.NETWORK_RESTART),
         Field(
             description="nat: guests reach what the node reaches, behind its address. route: with their own addresses, "
-            "which the world around must route to the node. isolated: only each other and the node. bridge: they are "
-            "on a bridge that the node has already, which `bridge` names."
+            "which the world around must route to the node. open: the same without any rules of libvirt's, for who has "
+            "a packet filter of his own. isolated: only each other and the node. bridge: they are "
+            "on a bridge that the node has already, which `bridge` names. macvtap: on the wire of an interface of the "
+            "node, `device`. hostdev: each card is a virtual function of a network adapter (SR-IOV)."
         ),
     ] = "nat"
     cidr: Annotated[
         Cidr | None,
         OwnBridge(),
         Changes(Effect.NETWORK_RESTART),
-        Field(description="The IPv4 range of the network. Required for nat and route without IPv6."),
+        Field(description="The IPv4 range of the network. Required for nat, route and open without IPv6."),
     ] = None
     gateway: Annotated[
         Address | None,
@@ -121,6 +97,14 @@ class Network(Spec):
         Field(description="The DNS domain of the guests; names in it are answered by the network and never asked for "
               "elsewhere."),
     ] = None  # fmt: skip
+    dns: Annotated[
+        Dns | None,
+        OwnBridge(),
+        Needs("cidr", "ipv6"),
+        Field(
+            description="What its DNS answers beside the names of guests that have addresses from it, and whom it asks."
+        ),
+    ] = None
     mtu: Annotated[
         int | None,
         At("mtu/@size"),
@@ -129,37 +113,137 @@ class Network(Spec):
         Field(ge=68, le=65535, description="The largest packet of the network, in bytes; by default the kernel's."),
     ] = None
     bridge: Annotated[
-        Annotated[str, AfterValidator(_interface)] | None,
+        InterfaceName | None,
+        OfModes("nat", "route", "open", "isolated", "bridge"),
         At("bridge/@name"),
         Changes(Effect.NETWORK_RESTART),
         Computed(),
         Field(description="The bridge interface on the node; chosen when left out, required in mode bridge."),
     ] = None
+    device: Annotated[
+        InterfaceName | None,
+        OfModes("macvtap", "hostdev"),
+        ForAdmins("puts guests on an interface of the node"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(
+            description="The interface of the node whose wire guests are on (macvtap), or the physical function whose "
+            "virtual functions they are given (hostdev)."
+        ),
+    ] = None
+    device_mode: Annotated[
+        DeviceMode | None,
+        OfModes("macvtap"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(
+            description="How guests on the interface reach each other: bridge (by default), directly; vepa, by the "
+            "switch outside; private, not at all; passthrough, one guest has the interface for itself."
+        ),
+    ] = None
+    host_devices: Annotated[
+        list[PciAddress],
+        OfModes("hostdev"),
+        ForAdmins("gives guests devices of the node"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="The virtual functions by their PCI addresses, in place of all those of `device`."),
+    ] = []
+    virtual_port: Annotated[
+        Literal["openvswitch"] | None,
+        OfModes("bridge"),
+        At("virtualport/@type"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="What kind of bridge it is in mode bridge, where that is no bridge of the kernel's."),
+    ] = None
+    vlan: Annotated[
+        Vlan | None,
+        OfModes("bridge", "macvtap", "hostdev"),
+        ForAdmins("puts guests in a VLAN of the node's wire"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(
+            description="The guests' VLAN: on a bridge of Open vSwitch, with libvirt 11.0 also on one of the kernel's, "
+            "on a macvtap in passthrough, and of virtual functions. Beside `trunk`, the one of frames without a tag.",
+        ),
+    ] = None
+    trunk: Annotated[
+        list[Vlan],
+        OfModes("bridge"),
+        ForAdmins("puts guests in VLANs of the node's wire"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="VLANs that guests have with their tags, on a bridge of Open vSwitch."),
+    ] = []
+    port_forwards: Annotated[
+        list[PortForward],
+        OwnBridge(),
+        Needs("cidr", "ipv6"),
+        ForAdmins("opens ports of the node"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(
+            description="Ports of the node that lead to guests, in mode nat. To have the first one, or none any more, "
+            "restarts the network: with forwards its rules are ours instead of libvirt's. They need commands on the "
+            "node: as root or with sudo, on this machine or by a uri with ssh."
+        ),
+    ] = []
+    routes: Annotated[
+        list[Route] | None,
+        OwnBridge(),
+        Needs("cidr", "ipv6"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="Ranges behind guests of the network, to which the node sends what is meant for them."),
+    ] = None
+    boot: Annotated[
+        Boot | None,
+        OwnBridge(),
+        Needs("cidr"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(description="What guests load that start from the network (PXE)."),
+    ] = None
+    dhcp_options: Annotated[
+        dict[str, DhcpValue] | None,
+        OwnBridge(),
+        Needs("cidr"),
+        Changes(Effect.NETWORK_RESTART),
+        Field(
+            description="What DHCP tells guests beside their address, by dnsmasq's name of the option or its number: "
+            '`{"ntp-server": "10.0.0.5", "domain-search": "lab.example,example"}`.'
+        ),
+    ] = None
+    dnsmasq_options: Annotated[
+        list[DnsmasqOption] | None,
+        OwnBridge(),
+        Needs("cidr", "ipv6"),
+        Changes(Effect.NETWORK_RESTART),
+        ForAdmins("sets options of a service that reads and runs files of the node"),
+        Field(
+            description="Options of the network's dnsmasq, for what no other property says. They are added to those of "
+            "libvirt as they are, and one that dnsmasq does not know keeps the network from starting."
+        ),
+    ] = None
     autostart: Annotated[bool, Field(description="Whether the network starts with the node.")] = True
     active: Annotated[bool, Field(description="Whether the network runs.")] = True
 
     def rules(self) -> Iterator[Rule]:
-        if self.mode == "bridge":
-            yield from self._bridge_rules()
+        yield from form_rules(self, attributes(type(self)))
+        if self.mode in OF_THE_NODE:
             return
         if self.cidr is None:
             yield from self._no_ipv4_rules()
         if isinstance(self.ipv6, Ipv6) and known(self.mtu) and self.mtu is not None and self.mtu < IPV6_MTU:
             yield ("mtu",), f"IPv6 needs at least {IPV6_MTU}"
+        yield from dns_rules(self.dns)
+        yield from ipv6_rules(self.ipv6)
         broken = [rule for subnet in self._subnets() for rule in subnet.rules()]
         yield from broken
         if not broken:
             yield from self._reservation_rules()
-
-    def _bridge_rules(self) -> Iterator[Rule]:
-        if self.bridge is None:
-            yield ("bridge",), 'is required for a network in mode "bridge": a bridge that the node has already'
-        for name, field in attributes(type(self)).items():
-            if field.fact(OwnBridge) is not None and surely(getattr(self, name)):
-                yield (field.name,), 'is the business of the node\'s bridge; leave it out in mode "bridge"'
+            yield from self._forward_rules()
+            sure, all_known = self._sure_ranges()
+            yield from route_rules(self.routes, sure, all_known=all_known)
+        yield from option_rules(self.dhcp_options)
+        off = isinstance(self.dhcp, Dhcp) and self.dhcp.enabled is False
+        if off and surely(self.boot) and self.reservations == []:
+            yield ("boot",), "means nothing while dhcp.enabled is false"
 
     def _no_ipv4_rules(self) -> Iterator[Rule]:
-        if self.mode in ("nat", "route") and self.ipv6 is None:
+        if self.mode in ("nat", "route", "open") and self.ipv6 is None:
             yield ("cidr",), f'is required for a network in mode "{self.mode}"'
         for name, field in attributes(type(self)).items():
             needs = field.fact(Needs)
@@ -195,6 +279,40 @@ class Network(Spec):
                 yield ("reservations", index, "name"), f'"{item.name}" must begin with a letter'
             if four is not None and known(item.address):
                 yield from self._place_rules(index, item.address, four)
+
+    def _forward_rules(self) -> Iterator[Rule]:
+        if surely(self.port_forwards) and known(self.mode) and self.mode != "nat":
+            yield ("portForwards",), 'are for mode "nat": only there the node stands before the guests'
+            return
+        sure, all_known = self._sure_ranges()
+        yield from forward_rules(self.port_forwards, sure, self.kept_names, all_known=all_known)
+
+    @property
+    def kept_names(self) -> dict[str, list[str]] | None:
+        """The addresses of its reservations by their names, in lower case; None where not all are known."""
+        six = self.ipv6.reservations if isinstance(self.ipv6, Ipv6) else []
+        if not known(self.ipv6, self.reservations, six):
+            return None
+        found: dict[str, list[str]] = {}
+        every: list[Reservation | Ipv6Reservation] = [*self.reservations, *six]
+        for one in every:
+            if not (known(one) and known(one.name, one.address)):
+                return None
+            found.setdefault(one.name.lower(), []).append(one.address)
+        return found
+
+    @property
+    def aimed(self) -> list[PortForward]:
+        """The port forwards that are known, each to an address."""
+        names, items = self.kept_names or {}, self.port_forwards if isinstance(self.port_forwards, list) else []
+        every = (aimed(one, names) for one in items if isinstance(one, PortForward) and one.is_known)
+        return [one for one in every if one is not None]
+
+    def _sure_ranges(self) -> tuple[list[tuple[str, str | None]], bool]:
+        """The CIDRs that are known, each with the network's own address where that is; and whether that is all."""
+        sure = [(one.cidr, one.own_gateway if known(one.gateway) else None) for one in self._subnets()]
+        six = self.ipv6.cidr if isinstance(self.ipv6, Ipv6) else self.ipv6
+        return sure, known(self.cidr, six)
 
     def _place_rules(self, index: int, address: str, four: Subnet) -> Iterator[Rule]:
         why = four.outside(address)

@@ -13,6 +13,8 @@ from jvp.libvirt.link.handles import Network
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import Element
 from jvp.libvirt.network.networks import NetworkApi
+from jvp.resources.network import forwards, hairpin
+from jvp.resources.network.forward_record import has_table
 from jvp.resources.network.restart import Restart
 
 
@@ -27,9 +29,12 @@ def start(work: Work, node: Node, uuid: str) -> None:
             with contextlib.ExitStack() as undo:
                 if cut_off:
                     undo.callback(_forget, api, uuid)
+                if has_table(root):
+                    forwards.settle(work, api, root)
                 api.start(network)
                 undo.pop_all()
         Restart(node, network).finish(work)
+        hairpin.meet(work, node, [uuid])
 
 
 def stop(work: Work, node: Node, uuid: str) -> None:

@@ -18,6 +18,7 @@ from jvp.core.types import in_lower_case, shortened, utc_text
 from jvp.core.values import known
 from jvp.core.words import listed
 from jvp.core.work import Work
+from jvp.libvirt.domain import devices
 from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
@@ -28,6 +29,7 @@ from jvp.libvirt.snapshots.record import Snap
 from jvp.libvirt.storage import layer_names, lookup, pool_mark, volume_record
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.resources.foreseen import is_there, obstacles
+from jvp.resources.instance import hardware
 from jvp.resources.snapshot import reading
 from jvp.resources.snapshot.items import SnapshotFilters, SnapshotItem
 from jvp.resources.snapshot.model import Snapshot, SnapshotState, SnapshotType
@@ -110,7 +112,7 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
                     f'the instance of the snapshot "{name}" is not defined any more: the files of its disks stay as '
                     "they are, each on the one before"
                 )
-                making.remove_firmware(self.node, snap)
+                making.remove_kept(self.node, snap)
                 snap.drop()
                 return
             self._end(work, domain, snap)
@@ -128,6 +130,8 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
                 return snap.id
             if domain is not None and name in [one.getName() for one in domain.listAllSnapshots(0)]:
                 raise NotFound(f'snapshot "{reference}" is another tool\'s, which jvp lists and leaves alone')
+            if domain is not None:
+                record.refuse_stopped(self.node, uuid)
             return self._refuse_missing(reference)
 
     def noted(self, work: Work, object_id: str) -> Noted | None:
@@ -152,14 +156,18 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
 
     def obstacles(self, work: Work, spec: Snapshot, key: Callable[[], Key]) -> Iterator[JvpError]:
         what = f'snapshot "{spec.name}"'
-        if known(spec.name, spec.instance) and is_there(self.node.plans, spec.instance, "instance"):
+        if known(spec.name, spec.instance):
+            self.node.plans.make(self.kind, f"{spec.instance}/{spec.name}")
+        if known(spec.name, spec.instance, spec.memory, spec.volumes) and is_there(
+            self.node.plans, spec.instance, "instance"
+        ):
             yield from obstacles(what, lambda: self._foreseen(key(), spec))
 
     def _foreseen(self, key: Key, spec: Snapshot) -> None:
         domain = self.domains.by_reference(spec.instance, ("instance",))
         _, _, left = self._name(domain, key, spec)
         if left is None:
-            making.look(View(self.node), domain)
+            making.look(View(self.node), domain, spec.volumes, memory=bool(spec.memory))
 
     def _name(self, domain: handles.Domain, key: Key, spec: Snapshot) -> tuple[str, int, Snap | None]:
         """The name to take, its generation, and what an earlier try of the same key left. Raises NameTaken."""
@@ -185,8 +193,10 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
         merging.end_others(work, self.node, domain, domain.UUIDString(), name)
         # Not by the key alone: what replaces one at its address, by another name, is made before that goes.
         serial = str(uuids.uuid5(uuids.NAMESPACE_OID, f"{mark.key} {mark.generation} {name}"))
-        wish = making.Wish(name, serial, spec.quiesce, utc_text(time.time()))
-        facts = {"description": spec.description} if spec.description else {}
+        volumes = tuple(spec.volumes) if spec.volumes is not None else None
+        wish = making.Wish(name, serial, spec.quiesce, utc_text(time.time()), spec.memory, volumes)
+        facts: dict[str, Any] = {"description": spec.description} if spec.description else {}
+        facts[hardware.HARDWARE] = hardware.of(devices.inactive_xml(domain))
         sidecar = Sidecar(record.KIND, mark, "filling", "", "", facts)
         snap = making.make(work, self.node, domain, wish, sidecar, left)
         if left is not None:
@@ -194,6 +204,8 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
         return Done(snap.id, reading.state_of(self.node, snap, spec))
 
     def _end(self, work: Work, domain: handles.Domain, snap: Snap) -> None:
+        if snap.record.phase == "filling":
+            making.thaw(domain, snap)
         if snap.record.phase == "filling" and not making.is_taken(domain, snap):
             making.take_back(self.node, snap)
         elif not merging.delete(work, self.node, domain, snap):
@@ -213,7 +225,9 @@ class Snapshots(SnapshotType, Handler[Snapshot, SnapshotState]):
         """The snapshot; None when it is surely gone. Raises Stopped, Rejected, libvirtError."""
         pool = lookup.find_pool(self.node, prior.pool_uuid) if prior is not None and prior.pool_uuid else None
         if pool is None:
-            return record.find(self.node, uuid, name)
+            if (known := record.find(self.node, uuid, name)) is None:
+                record.refuse_stopped(self.node, uuid)
+            return known
         with lookup.running(pool):
             found = record.read(pool, uuid, name)
             if found is None and not pool_mark.is_gone(

@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jvp.core.facts import Changes, Computed, Effect, Later, Output, Unit
+from jvp.core.facts import Changes, Computed, Effect, Later, Output, Same, Unit
 from jvp.core.handler import ResourceType
-from jvp.core.model import Spec
+from jvp.core.model import Rule, Spec
 from jvp.core.types import Label, Name, Reference
+from jvp.core.values import known
 from jvp.resources.snapshot.items import SnapshotFilters, SnapshotItem
 
 
-class Snapshot(Spec):
-    """All disks of an instance as they are at one moment, with UEFI's variables. Its memory is not kept."""
+class Kept(Spec):
+    """What a snapshot keeps, and how."""
+
+    quiesce: Annotated[
+        Literal["auto", "required", "never"],
+        Later(),
+        Field(
+            description="Whether the guest agent freezes the file systems of a running guest while the snapshot is "
+            "taken: where it answers (auto), or else no snapshot is taken (required). libvirt thaws them, whatever "
+            "becomes of jvp meanwhile. It counts when the snapshot is taken."
+        ),
+    ] = "auto"
+    memory: Annotated[
+        bool,
+        Changes(Effect.REPLACE),
+        Field(
+            description="Whether the memory of the running guest is kept too, in a file beside its disks: a rollback "
+            "has the guest go on from there, instead of starting it. The guest is halted while it is written."
+        ),
+    ] = False
+    volumes: Annotated[
+        list[Name] | None,
+        Changes(Effect.REPLACE),
+        Same(sorted),
+        Field(
+            description="The disks that it holds beside the root disk, by their names in `disks` of the instance: all "
+            "when left out, none with an empty list."
+        ),
+    ] = None
+    description: Annotated[Label | None, Field(description="What it is for, in your words.")] = None
+
+    def rules(self) -> Iterator[Rule]:
+        if known(self.memory, self.quiesce) and self.memory and self.quiesce == "required":
+            yield ("quiesce",), "freezes file systems for the disks alone, and with memory nothing has to be frozen"
+        if isinstance(self.volumes, list) and "root" in self.volumes:
+            yield ("volumes",), "names disks beside the root disk, which a snapshot always holds"
+
+
+class Snapshot(Kept):
+    """The disks of an instance as they are at one moment, UEFI's variables, and its memory where that is wanted."""
 
     name: Annotated[
         Name | None,
@@ -25,16 +65,6 @@ class Snapshot(Spec):
     instance: Annotated[
         Reference, Changes(Effect.REPLACE), Field(description="The instance, by id or name. It may run.")
     ]
-    quiesce: Annotated[
-        Literal["auto", "required", "never"],
-        Later(),
-        Field(
-            description="Whether the guest agent freezes the file systems of a running guest while the snapshot is "
-            "taken: where it answers (auto), or else no snapshot is taken (required). libvirt thaws them, whatever "
-            "becomes of jvp meanwhile. It counts when the snapshot is taken."
-        ),
-    ] = "auto"
-    description: Annotated[Label | None, Field(description="What it is for, in your words.")] = None
 
 
 _CHANGES = ("description", "quiesce")

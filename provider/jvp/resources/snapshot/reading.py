@@ -12,7 +12,7 @@ from jvp.libvirt.domain.domains import DomainApi
 from jvp.libvirt.link.node import Node
 from jvp.libvirt.link.xml import number
 from jvp.libvirt.node_view import View
-from jvp.libvirt.snapshots import foreign, record
+from jvp.libvirt.snapshots import foreign, memory, record
 from jvp.libvirt.snapshots.record import Snap
 from jvp.resources.snapshot.items import SnapshotFilters, SnapshotItem
 from jvp.resources.snapshot.model import Snapshot, SnapshotState
@@ -30,6 +30,8 @@ def state_of(node: Node, snap: Snap, spelled: Snapshot | None) -> SnapshotState:
         name=snap.name,
         instance=said if said is not None and in_lower_case(said) in (name, snap.instance) else name or snap.instance,
         quiesce=spelled.quiesce if spelled is not None else "auto",
+        memory=snap.memory is not None,
+        volumes=facts.get("volumes"),
         description=facts.get("description"),
         created_at=snap.created or None,
         instance_id=snap.instance,
@@ -65,10 +67,12 @@ def parent_of(view: View, snap: Snap, others: list[Snap]) -> str | None:
 
 
 def allocation_of(view: View, snap: Snap) -> int | None:
-    """What its frozen files take; None where one is gone. Raises libvirtError."""
+    """What its frozen files take, and its memory; None where one is gone. Raises libvirtError."""
     volumes = [view.listed(record.path_of(view.node, disk.pool, disk.file)) for disk in snap.disks]
     found = [number(one.root, "allocation") or 0 for one in volumes if one is not None and one.has_file]
-    return sum(found) if len(found) == len(volumes) else None
+    if len(found) < len(volumes):
+        return None
+    return sum(found) + (memory.allocation_of(snap) if snap.memory is not None else 0)
 
 
 def items(node: Node, work: Work, filters: SnapshotFilters) -> Iterator[SnapshotItem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -22,6 +21,7 @@ from jvp.libvirt.storage import lookup, pool_mark, templates
 from jvp.libvirt.storage.pool import PoolApi
 from jvp.libvirt.storage.template_fill import TemplateApi
 from jvp.libvirt.storage.volumes import VolumeApi
+from jvp.resources.storage.listing import Uses
 from jvp.resources.storage.pool import StoragePools
 from jvp.resources.storage.pool_model import StoragePool, StoragePoolState
 from jvp.resources.storage.template import Templates
@@ -143,10 +143,18 @@ class TemplateFound(TemplateState):
     """A template as it is, whoever made it."""
 
     id: Annotated[str | None, Field(description="The template's id, by which it is imported.")] = None
-    type: Annotated[str | None, Field(description="Where the image came from: url or path.")] = None
+    kind: Annotated[
+        str | None, Field(description="cloud for an image that came as a file, or snapshot, or volume.")
+    ] = None
+    type: Annotated[
+        str | None, Field(description="Where the image came from: url, path, upload, snapshot, volume.")
+    ] = None
     allocation_bytes: Annotated[int | None, Unit("bytes"), Field(description="What it takes of the pool.")] = None
     users: Annotated[
         list[str], Field(description="The volumes that stand on any image of it, root disks included, as pool/name.")
+    ] = []
+    instances: Annotated[
+        list[str], Field(description="The instances that have any image of it under a disk, or as their CD.")
     ] = []
 
 
@@ -165,21 +173,19 @@ class GetTemplate:
         """Raises NotFound with the names that exist."""
         with libvirt_errors(f'template "{args.template}"'):
             template = templates.template_of(self.node, args.template, ("template",))
-            found = TemplateApi(self.node).find(work, template.pool, template.name)
+            api = TemplateApi(self.node)
+            found = api.find(work, template.pool, template.name)
             if found is None:
                 raise NotFound(f'template "{args.template}" is gone', path=("template",))
             state = Templates(self.node).state_of(found, None)
-            names = [templates.volume_name(found.name, one) for one in found.record.generations]
-            volumes = [volume for name in names if (volume := lookup.find_volume(found.pool, name)) is not None]
+            paths, uses = api.paths(found.pool, found.name, found.record), Uses(self.node)
             allocation = number(found.root, "allocation")
             return TemplateFound.model_construct(
-                **dict(state),
+                **{**dict(state), "os": found.record.system or None},
                 id=template.id,
-                type=next((name for name in ("url", "path") if getattr(state.source, name)), None),
+                kind=found.record.kind,
+                type=found.record.type,
                 allocation_bytes=allocation,
-                users=self._users(volume.path() for volume in volumes),
+                users=uses.volumes(paths),
+                instances=uses.instances(paths),
             )
-
-    def _users(self, paths: Iterable[str]) -> list[str]:
-        bases = lookup.backing_map(self.node.connection, fresh=True)
-        return sorted({user for path in paths for user in bases.get(path, ())})

@@ -17,7 +17,6 @@ from jvp.libvirt.link import handles
 from jvp.libvirt.storage import lookup, pool_kind
 
 T = TypeVar("T")
-_CHECKSUM = ("source", "checksum")
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Origin:
     allow_private_redirects: bool = False
     format: str | None = None
     """What it was declared to be: a raw image is taken whatever is in it."""
+    checksum_at: Path = ("source", "checksum")
+    """The property that says the checksum."""
 
     @property
     def name(self) -> str:
@@ -75,7 +76,7 @@ def opened(work: Work, pool: handles.StoragePool | None, origin: Origin, where: 
     if pool is not None:
         pool_kind.require(pool, "upload", ("pool",))
     free = lookup.free_bytes(pool) if pool is not None else sys.maxsize
-    verifier = at(_CHECKSUM, lambda: origin.verifier(work))
+    verifier = at(origin.checksum_at, lambda: origin.verifier(work))
     with at(where, lambda: _open(work, origin, free)) as source:
         raw = origin.format == "raw"
         # Only by its name: the bytes of a disk may begin as an archive's do.

@@ -10,7 +10,7 @@ from jvp.core.work import Work
 from jvp.libvirt.domain.disks import disk_users
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import Gone, unless_gone
-from jvp.libvirt.storage import kvm_probe, lookup, pool_mark, pool_start, pool_volumes, volume_record
+from jvp.libvirt.storage import kvm_probe, lookup, pool_mark, pool_start, pool_volumes, reclaim, volume_record
 from jvp.libvirt.storage.pool import PoolApi
 from jvp.libvirt.storage.pool_mark import PoolMark
 from jvp.libvirt.storage.volume_claim import remove_when_free
@@ -55,6 +55,7 @@ def _remove_ours(work: Work, api: PoolApi, pool: handles.StoragePool, mark: Pool
         pool.destroy()
         return
     kvm_probe.sweep(pool, older_s=0)
+    reclaim.sweep(pool)
     if data and lookup.find_volume(pool, _MARKER) is not None:
         _remove_data(work, pool)
     inside = lookup.names(pool)

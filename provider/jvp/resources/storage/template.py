@@ -16,19 +16,21 @@ from jvp.core.handler import Done, Handler, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
 from jvp.core.model import load
 from jvp.core.taken import KEPT, name_taken
-from jvp.core.types import in_lower_case, is_uuid, utc_text
+from jvp.core.types import in_lower_case, is_uuid, size_text, utc_text
 from jvp.core.values import known
 from jvp.core.work import Work
 from jvp.libvirt.link import handles
 from jvp.libvirt.link.errors import libvirt_errors
 from jvp.libvirt.link.node import Node
+from jvp.libvirt.link.xml import number, volume_xml
 from jvp.libvirt.storage import lookup, templates
+from jvp.libvirt.storage.flat_copy import Disk, FlatCopy
 from jvp.libvirt.storage.streams import VolumeUpload
 from jvp.libvirt.storage.template_fill import Found, Image, Slot, TemplateApi
 from jvp.libvirt.storage.volume_claim import Standing
 from jvp.libvirt.storage.volumes import VolumeApi
-from jvp.resources.foreseen import obstacles, pool_of
-from jvp.resources.storage import image_source, listing, template_use
+from jvp.resources.foreseen import attempt, obstacles, pool_of
+from jvp.resources.storage import image_source, listing, template_origin, template_use
 from jvp.resources.storage.image_source import at
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
 from jvp.resources.storage.template_model import Template, TemplateSource, TemplateState, TemplateType
@@ -113,7 +115,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
             same = wanted is not None and wanted in (state.pool_uuid, state.pool_name)
-            if change.path != ("pool",) or not same:
+            if not (change.path == ("pool",) and same) and not template_origin.is_no_change(change, state):
                 yield change
 
     def looked(
@@ -156,11 +158,26 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         pool = yield from pool_of(self.node, what, spec.pool, ("pool",))
         if pool is not None and known(spec.name):
             yield from obstacles(what, lambda: self._slot(work, pool, key(), spec))
-        yield from obstacles(what, lambda: refuse_file(work, pool, spec.source))
+        yield from self._of_source(work, what, pool, spec)
 
     def warnings(self, work: Work, spec: Template, prior: TemplateState | None) -> Iterator[str]:
         if prior is not None and isinstance(spec.source, TemplateSource) and spec.source != prior.source:
-            yield from map(str, obstacles("template", lambda: refuse_file(work, None, spec.source)))
+            yield from map(str, self._of_source(work, "template", None, spec))
+
+    def _of_source(self, work: Work, what: str, pool: handles.StoragePool | None, spec: Template) -> Iterator[JvpError]:
+        """What speaks against the source, as far as that is known by now. Of a disk it warns how much is copied."""
+        source = spec.source
+        if not isinstance(source, TemplateSource) or not template_origin.is_disk(source):
+            yield from obstacles(what, lambda: refuse_file(work, pool, source))
+        elif template_origin.is_there_by_now(self.node, source):
+            disk = yield from attempt(what, lambda: template_origin.disk_of(self.node, source))
+            if disk is not None:
+                yield from obstacles(what, lambda: self._refuse_copy(work, pool, source, disk))
+                work.warn(f"{what} is a copy of {disk.what}: {size_text(disk.allocation)} are copied")
+
+    def _refuse_copy(self, work: Work, pool: handles.StoragePool | None, source: TemplateSource, disk: Disk) -> None:
+        with FlatCopy(self.node, disk, template_origin.format_of(source)).ready(work, pool):
+            pass
 
     def _place(self, object_id: str) -> tuple[handles.StoragePool, str]:
         with libvirt_errors(f'template "{object_id.partition("/")[2]}"'):
@@ -190,8 +207,12 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
     def _bring(self, work: Work, slot: Slot, spec: Template) -> None:
         """Make the declared image the generation in use, if it is not."""
         source = spec.source
+        if template_origin.is_disk(source):
+            self._bring_copy(work, slot, spec)
+            return
         digest = source.digest if source.path is not None else key_of(source)
-        facts: dict[str, Any] = {"source": shown(source), "source_key": key_of(source), "os": spec.os or ""}
+        facts: dict[str, Any] = {"source": shown(source), "source_name": "", "source_key": key_of(source)}
+        facts["os"] = spec.os or ""
         if digest is None:
             assert source.path is not None
             digest = at(("source", "path"), lambda: images.file_digest_cached(source.path or "", work))
@@ -206,6 +227,35 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         if digest[:12] != slot.record.current:
             facts["digest"] = digest if source.path is not None else self._content(work, volume)
             facts["created"] = utc_text(time.time())
+            facts |= self._system(work, volume)
+        self.api.switch(work, slot, digest, facts)
+
+    def _bring_copy(self, work: Work, slot: Slot, spec: Template) -> None:
+        """The same of a copy. One of the declared disk stays, whatever became of that since."""
+        source, record, disk = spec.source, slot.record, None
+        facts: dict[str, Any] = {"source": record.source, "source_name": record.source_name}
+        facts |= {"source_key": record.source_key}
+        if not template_origin.means(source, record):
+            disk = template_origin.disk_of(self.node, source)
+            facts = template_origin.kept(source, disk)
+        facts["os"], digest = spec.os or "", facts["source_key"]
+        gone = template_use.clear_short(work, self.api, slot, digest, same=False)
+        volume = None if gone else self.api.has(work, slot, digest)
+        if volume is None:
+            disk = disk or template_origin.disk_of(self.node, source)
+            self._refuse_copy(work, slot.pool, source, disk)
+            image = Image(digest, template_origin.format_of(source), None)
+            facts["created"] = utc_text(time.time())
+
+            def told(made: handles.StorageVol) -> str:
+                facts.update(self._system(work, made))  # the record is yet to come
+                return self._content(work, made)
+
+            self.api.copy(work, slot, image, disk, told, facts)
+            return
+        if digest[:12] != record.current:
+            facts |= {"digest": self._content(work, volume), "created": utc_text(time.time())}
+            facts |= self._system(work, volume)
         self.api.switch(work, slot, digest, facts)
 
     def _fill(self, work: Work, slot: Slot, source: TemplateSource, digest: str, facts: dict[str, Any]) -> None:
@@ -219,6 +269,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
             def send(upload: VolumeUpload) -> str:
                 content = images.ContentDigest()
                 filled = images.fill(image.segments(), upload, verifier=image.verifier, digest=content, work=work)
+                facts.update(_told(images.detected(upload.read, filled.total, work.check)))  # the record is yet to come
                 if source.path is None:
                     return filled.digest or ""
                 if not image.packed and filled.digest != digest:
@@ -227,6 +278,11 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
 
             made = Image(digest, image.info.format, image.length)
             self.api.fill(work, slot, made, lambda upload: at(where, lambda: send(upload)), facts)
+
+    def _system(self, work: Work, volume: handles.StorageVol) -> dict[str, str]:
+        """What a generation says of itself that is taken up again."""
+        with self.api.reading(work, volume) as read:
+            return _told(images.detected(read, number(volume_xml(volume), "physical") or 0, work.check))
 
     def _content(self, work: Work, volume: handles.StorageVol) -> str:
         """The content digest of a generation that came from an address and is taken up again."""
@@ -242,7 +298,7 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
         if (
             spelled is not None
             and isinstance(spelled.source, TemplateSource)
-            and key_of(spelled.source) == record.source_key
+            and (key_of(spelled.source) == record.source_key or template_origin.means(spelled.source, record))
         ):
             source = spelled.source
         local = source.path is not None
@@ -251,13 +307,24 @@ class Templates(TemplateType, Handler[Template, TemplateState]):
             pool=spelled.pool if spelled and in_lower_case(spelled.pool) in (name, uuid) else name,
             source=source.model_copy(update={"digest": record.digest if local else None}),
             os=record.os or None,
+            os_release=record.release or None,
+            os_name=record.os_name or None,
+            architecture=record.architecture or None,
             digest=record.digest,
             format=found.sidecar.format,
             size_bytes=record.size,
             volume_name=templates.volume_name(found.name, record.current),
             path=found.path,
             created_at=record.created,
+            source_id=record.source.get("snapshot") or record.source.get("volume"),
+            source_name=record.source_name or None,
             pool_name=name,
             pool_uuid=uuid,
             nonce=record.birth,
         )
+
+
+def _told(system: images.System | None) -> dict[str, str]:
+    """What an image says of itself, as the record keeps it."""
+    found = system or images.System("", "", "")
+    return {"release": found.release, "os_name": found.name, "architecture": found.architecture}

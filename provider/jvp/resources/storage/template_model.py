@@ -19,7 +19,8 @@ from jvp.core.values import UNKNOWN, known, surely
 from jvp.resources.storage.items import TemplateFilters, TemplateItem
 
 
-def _checksum(text: str) -> str:
+def checksum(text: str) -> str:
+    """A checksum, or where it is published, as it is. Raises ValueError for what is neither."""
     try:
         promise = images.parse_promise(text)
     except JvpError as error:
@@ -29,11 +30,13 @@ def _checksum(text: str) -> str:
     return text
 
 
-_ORIGINS = ("path", "url")
+Promise = Annotated[str, AfterValidator(checksum)]
+"""A checksum, or where it is published."""
+_ORIGINS = ("path", "url", "snapshot", "volume")
 
 
 class TemplateSource(Spec):
-    """Where an image comes from: `path` or `url`, or what was uploaded to the REST API."""
+    """Where an image comes from: `path`, `url`, what was uploaded to the REST API, a snapshot or a volume."""
 
     path: Annotated[LocalPath | None, Field(description="A file on the machine where the provider runs.")] = None
     url: Annotated[
@@ -49,18 +52,38 @@ class TemplateSource(Spec):
             "good. In a program it stands for an image that is there: nothing is uploaded for it."
         ),
     ] = None
+    snapshot: Annotated[
+        Reference | None,
+        Field(
+            description="A snapshot, by id or instance/name, a disk of which is copied once, and again when this names "
+            "another one. The instance may run."
+        ),
+    ] = None
+    disk: Annotated[
+        Name | None,
+        Field(description="Which of the snapshot's disks, by name: `root`, the default, or one of `disks`."),
+    ] = None
+    volume: Annotated[
+        Reference | None,
+        Field(
+            description="A volume, by id or pool/name, which is copied once, and again when this names another one: "
+            "all that a guest sees of it, also under a snapshot. Nothing that runs may be writing into it."
+        ),
+    ] = None
     checksum: Annotated[
-        Annotated[str, AfterValidator(_checksum)] | None,
+        Promise | None,
         Field(
             description="What the image must hash to: sha256:<hex> or sha512:<hex>. Or where that is published: "
-            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched."
+            "sha512:https://host/SHA512SUMS, in which the image's file name is looked up when the image is fetched. "
+            "Without the kind before the address, the strongest that is there counts."
         ),
     ] = None
     format: Annotated[
         Literal["qcow2", "raw"] | None,
         Field(
             description="What the image is. Left out, its first bytes tell, and a raw one must look like a disk; raw "
-            "takes any bytes, and unpacks only what its name says is packed."
+            "takes any bytes, and unpacks only what its name says is packed. Of a snapshot or volume: what the copy is "
+            "made as, qcow2 by default."
         ),
     ] = None
     allow_private_redirects: Annotated[
@@ -95,7 +118,10 @@ class Template(Spec):
 
     os: Annotated[
         Label | None,
-        Field(description="What is in the image, in your words, like debian-12. It is kept with the template."),
+        Field(
+            description="What is in the image, in your words, like debian-12. It is kept with the template. Left out, "
+            "lists go by what the image says of itself."
+        ),
     ] = None
 
     def rules(self) -> Iterator[Rule]:
@@ -110,9 +136,14 @@ class Template(Spec):
             return
         if not known(source.upload):
             return
-        origins = (source.path, source.url)
-        if all(map(surely, origins)) or (known(*origins) and not any(map(surely, origins))):
-            yield ("source",), "needs exactly one of path and url"
+        if source.snapshot is None and surely(source.disk):
+            yield ("source", "disk"), "means nothing without a snapshot"
+        origins = [getattr(source, name) for name in _ORIGINS]
+        said = [name for name in _ORIGINS if surely(getattr(source, name))]
+        if len(said) > 1 or (known(*origins) and not said):
+            yield ("source",), "needs exactly one of path and url, or of snapshot and volume"
+        elif said and said[0] in ("snapshot", "volume") and surely(source.checksum):
+            yield ("source", "checksum"), f"means nothing for a {said[0]}"
         elif (
             surely(source.path)
             and known(source.allow_private_redirects, source.checksum)
@@ -143,6 +174,22 @@ class TemplateState(Template):
     format: Annotated[
         str | None, Output(follows=("source",)), Field(description="The image's format: qcow2 or raw.")
     ] = None
+    os_release: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(
+            description="What the image says of itself, read when it was put there: id and version, like debian-12. "
+            "Unset where that cannot be told, as of file systems other than ext4 and XFS."
+        ),
+    ] = None
+    os_name: Annotated[
+        str | None, Output(follows=("source",)), Field(description="The same for people, like Debian GNU/Linux 12.")
+    ] = None
+    architecture: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(description="The processors that its programs are for, like x86_64; read in the same way."),
+    ] = None
     size_bytes: Annotated[
         int, Output(follows=("source",)), Unit("bytes"), Field(description="The size of the disk that a guest sees.")
     ]
@@ -152,6 +199,16 @@ class TemplateState(Template):
     path: Annotated[str, Output(follows=("source",)), Field(description="The volume's file on the node.")]
     created_at: Annotated[
         str | None, Output(follows=("source",)), Field(description="When the image was put there, UTC.")
+    ] = None
+    source_id: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(description="The id of the snapshot or volume that it is a copy of."),
+    ] = None
+    source_name: Annotated[
+        str | None,
+        Output(follows=("source",)),
+        Field(description="What that was called: instance/name, or pool/name."),
     ] = None
     pool_name: Annotated[str | None, Output(), Field(description="The pool's name.")] = None
     pool_uuid: Annotated[str | None, Output(), Field(description="The pool's uuid.")] = None

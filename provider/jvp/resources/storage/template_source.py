@@ -33,14 +33,15 @@ def shown(source: TemplateSource) -> dict[str, Any]:
     """The origin as the record on the node keeps it: without a password, a query, or what is too long."""
     bag = source.model_copy(update={"digest": None}).bag()
     if source.url is not None:
-        bag["url"] = _public(source.url)
+        bag["url"] = public(source.url)
     promise = images.parse_promise(source.checksum) if source.checksum else None
     if isinstance(promise, images.SumsFile):
-        bag["checksum"] = f"{promise.algorithm}:{_public(promise.url)}"
+        bag["checksum"] = str(promise.at(public(promise.url)))
     return {name: item for name, item in bag.items() if len(json.dumps(item)) <= _SHOWN_MAX}
 
 
-def _public(url: str) -> str:
+def public(url: str) -> str:
+    """An address without a password and a query."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 

@@ -1,4 +1,4 @@
-"""Volume: a disk in a storage pool, empty, from a template, from another volume or from an image."""
+"""Volume: a disk in a storage pool, empty, or from a template, another volume, a snapshot or an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from jvp.core.declaration import Noted
 from jvp.core.diff import Change, Kind
-from jvp.core.errors import Bug, JvpError, NotFound, Path, Rejected, Stopped, Undefined
+from jvp.core.errors import Bug, JvpError, NameTaken, NotFound, Path, Rejected, Stopped, Undefined
 from jvp.core.facts import Effect
 from jvp.core.handler import Done, Handler, Outcome
 from jvp.core.identity import MAX_GENERATIONS, Key, Mark
@@ -29,6 +29,8 @@ from jvp.libvirt.storage import kinds, lookup, pool_kind, volume_claim
 from jvp.libvirt.storage.clone_source import FORMATS
 from jvp.libvirt.storage.content import Content
 from jvp.libvirt.storage.copy_volume import damage, format_of
+from jvp.libvirt.storage.flat_copy import FlatCopy
+from jvp.libvirt.storage.layer_names import ROOT
 from jvp.libvirt.storage.volume_claim import Holder, Standing
 from jvp.libvirt.storage.volume_record import Sidecar
 from jvp.libvirt.storage.volumes import WAY_OUT, Found, VolumeApi
@@ -39,7 +41,9 @@ from jvp.resources.storage.unread import unread
 from jvp.resources.storage.volume_content import content_of, refuse_unfit, size_of
 from jvp.resources.storage.volume_model import Volume, VolumeState, VolumeType
 
-ORIGINS = ("template_id", "volume_id", "image_path", "image_upload", "full")
+ORIGINS = (
+    "template_id", "volume_id", "snapshot_id", "snapshot_disk", "image_path", "image_key", "image_upload", "full",
+)  # fmt: skip
 """The facts of the record that tell what a volume was made from."""
 
 
@@ -56,7 +60,13 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         with libvirt_errors(f'volume "{spec.name or key.label}"'):
             pool = lookup.pool_of(self.node, spec.pool, ("pool",))
             with lookup.running(pool, ("pool",)):
-                content = content_of(self.node, spec)
+                try:
+                    content = content_of(self.node, spec)
+                except NotFound:
+                    if (left := self._outlived(work, pool, key, spec)) is None:
+                        raise
+                    object_id = f"{pool.UUIDString()}/{left.name}"
+                    return Done(object_id, self._state(self._grown(work, self.api.redeclare(left, work), spec), spec))
                 name, generation, found = self._name(work, pool, key, spec)
             object_id = f"{pool.UUIDString()}/{name}"
             facts = {**content.facts, "full": spec.full_clone}
@@ -109,6 +119,10 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
                 raise NotFound(
                     f'volume "{prior.name}" is not the one that was made here any more; refresh the state and run again'
                 )
+            if any(change.path == ("compactTriggers",) for change in changes):
+                from jvp.resources.storage import compacting  # which reads images
+
+                found = compacting.triggered(work, self.node, found)
             found = self._grown(work, self.api.declare(found, work), spec)
             return Done(object_id, self._state(found, spec))
 
@@ -153,9 +167,12 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             ("pool",): {state.pool_uuid, state.pool_name},
             ("template",): _spellings(state.template_id, state.template_pool),
             ("volume",): _spellings(state.volume_id, state.volume_pool),
+            ("snapshot",): _spellings(state.snapshot_id, state.snapshot_instance) - {_name(state.snapshot_id)},
         }
         for change in changes:
             wanted = in_lower_case(change.new) if isinstance(change.new, str) else None
+            if change.path == ("disk",) and {change.old, change.new} == {None, ROOT}:
+                continue
             if wanted is None or wanted not in meant.get(change.path, ()):
                 yield change
 
@@ -194,13 +211,18 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         pool = yield from pool_of(self.node, what, spec.pool, ("pool",))
         if pool is not None and known(spec.name):
             yield from obstacles(what, lambda: self._name(work, pool, key(), spec))
-        origins = {"template": spec.template, "volume": spec.volume}
+        origins = {"template": spec.template, "volume": spec.volume, "snapshot": spec.snapshot}
         there = (is_there(self.node.plans, text, kind) for kind, text in origins.items() if text is not None)
-        if known(spec.format, spec.image_path, spec.image_upload) and all(there):
+        images = (spec.image_path, spec.image_url, spec.image_checksum, spec.image_upload)
+        if known(spec.format, spec.disk, *images) and all(there):
             content = yield from attempt(what, lambda: content_of(self.node, spec))
             # A file can be judged before there is a pool to put it into.
-            if content is not None and (pool is not None or spec.image_path or spec.image_upload):
+            if content is not None and spec.image_url is None and (pool is not None or any(images)):
                 yield from obstacles(what, lambda: refuse_unfit(work, pool, spec, content))
+            if isinstance(content, FlatCopy):
+                work.warn(
+                    f"{what} is a copy of {content.what}: at most {size_text(content.disk.allocation)} are copied"
+                )
 
     def warnings(self, work: Work, spec: Volume, prior: VolumeState | None) -> Iterator[str]:
         if prior is not None and prior.size_bytes and spec.size is not None and known(spec.size):
@@ -264,6 +286,16 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
         same = all(held.record.facts.get(name) == facts.get(name) for name in ORIGINS)
         return found if same and (spec.size is None or found.size <= disk_bytes(spec.size)) else None
 
+    def _outlived(self, work: Work, pool: handles.StoragePool, key: Key, spec: Volume) -> Found | None:
+        """The whole volume of an earlier try whose origin is gone since, when it is what the program declares."""
+        with contextlib.suppress(NameTaken):
+            _, _, held = self._name(work, pool, key, spec)
+            facts = held.record.facts if held.record is not None else {}
+            disks = {spec.disk or ROOT, facts.get("snapshot_disk") or ROOT}
+            if len(disks) == 1 and all(_is_of(spec, facts, origin) for origin in ("template", "volume", "snapshot")):
+                return self._as_declared(pool, held, spec, {**facts, "full": spec.full_clone})
+        return None
+
     def _grown(self, work: Work, found: Found, spec: Volume) -> Found:
         return found if spec.size is None else volume_use.grow(work, self.api, found, disk_bytes(spec.size))
 
@@ -293,9 +325,14 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             format=found.format,  # type: ignore[arg-type]
             template=spelled.template if spelled and spelled.template else facts.get("template_id"),
             volume=spelled.volume if spelled and spelled.volume else facts.get("volume_id"),
+            snapshot=spelled.snapshot if spelled and spelled.snapshot else facts.get("snapshot_id"),
+            disk=spelled.disk if spelled else facts.get("snapshot_disk"),
             image_path=spelled.image_path if spelled and spelled.image_path else facts.get("image_path"),
+            image_url=spelled.image_url if spelled and spelled.image_url else facts.get("image_url"),
+            image_checksum=(spelled.image_checksum if spelled else None) or facts.get("image_checksum"),
             image_upload=facts.get("image_upload"),
             full_clone=facts.get("full", spelled.full_clone if spelled else False),
+            compact_triggers=spelled.compact_triggers if spelled else None,
             detach_on_delete=spelled.detach_on_delete if spelled else True,
             path=found.path,
             size_bytes=found.size,
@@ -306,13 +343,29 @@ class Volumes(VolumeType, Handler[Volume, VolumeState]):
             template_pool=facts.get("template_pool"),
             volume_id=facts.get("volume_id"),
             volume_pool=facts.get("volume_pool"),
+            snapshot_id=facts.get("snapshot_id"),
+            snapshot_instance=facts.get("snapshot_instance"),
             nonce=found.record.nonce if found.record else prior.nonce if prior else None,
         )
 
 
-def _spellings(object_id: str | None, pool: str | None) -> set[str | None]:
-    """What a template or volume may be called."""
+def _spellings(object_id: str | None, holder: str | None) -> set[str | None]:
+    """What a template, a volume or a snapshot may be called."""
     if not object_id:
         return set()
-    name = object_id.partition("/")[2]
-    return {object_id, name, f"{pool}/{name}"}
+    name = _name(object_id)
+    return {object_id, name, f"{holder}/{name}"}
+
+
+def _is_of(spec: Volume, facts: dict[str, Any], origin: str) -> bool:
+    """Whether the reference to an origin means the one that the record tells, which may be gone."""
+    said, recorded = getattr(spec, origin), facts.get(f"{origin}_id")
+    if said is None or recorded is None:
+        return said is recorded
+    holder = "snapshot_instance" if origin == "snapshot" else f"{origin}_pool"
+    return in_lower_case(said) in _spellings(recorded, facts.get(holder))
+
+
+def _name(object_id: str | None) -> str:
+    """The name in an id."""
+    return (object_id or "").partition("/")[2]

@@ -65,6 +65,8 @@ def remove(work: Work, api: VolumeApi, object_id: str, *, nonce: str | None, det
     if found is not None:
         _release(work, api.node, found, detach=detach)
         volume_claim.remove_when_free(work, found.volume)
+    if record is not None and record.phase == "filling":
+        volume_claim.remove_layer(work, pool, name)
     if record is not None:
         api.drop_record(work, pool, name, record, since)
 
@@ -82,7 +84,7 @@ def _release(work: Work, node: Node, found: Found, *, detach: bool) -> None:
     foreign = sorted({disk.name for disk in users if not disk.ours})
     if foreign:
         raise Rejected(f'volume "{found.name}" is used by {listed(foreign)}; detach it there first')
-    if is_base and (based := disk_chain.children(view, found.path).values()):
+    if is_base and (based := disk_chain.in_the_way(view, found.path).values()):
         raise Rejected(f'volume "{found.name}" is the base of {listed(based)}; delete those first')
     if users and not detach:
         names = listed({disk.name for disk in users})
@@ -109,10 +111,10 @@ def _grown_above(view: View, found: Found, covering: list[DomainDisk], size: int
 
 
 def _resize(node: Node, volume: handles.StorageVol, users: list[DomainDisk], size: int) -> None:
-    running = next((disk for disk in users if disk.live is not None and not disk.backing), None)
-    if running is not None:
-        disks.resize_live(node, running, size)
-    else:
+    running = [disk for disk in users if disk.live is not None and not disk.backing]
+    for disk in running:  # of one that is shared each guest is told
+        disks.resize_live(node, disk, size)
+    if not running:
         volume.resize(size, 0)
 
 

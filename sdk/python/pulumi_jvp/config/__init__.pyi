@@ -21,6 +21,11 @@ adopt: Optional[bool]
 Whether an object that is there already under a declared name is taken over, and changed to what is declared, instead of refused. From then on it is the program's, and goes with it. Default: `false`.
 """
 
+allowQemuOptions: Optional[bool]
+"""
+Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: they can open any file of the node that QEMU may. Default: `false`.
+"""
+
 owner: Optional[str]
 """
 Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.

@@ -30,6 +30,13 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get_bool('adopt')
 
     @_builtins.property
+    def allow_qemu_options(self) -> Optional[bool]:
+        """
+        Whether an instance's `xml` may give options to QEMU itself, which libvirt does not check: they can open any file of the node that QEMU may. Default: `false`.
+        """
+        return __config__.get_bool('allowQemuOptions')
+
+    @_builtins.property
     def owner(self) -> Optional[str]:
         """
         Whose objects these are. Needed only where two backends hold a stack of the same name and project for one node: objects of another owner are then never taken for this one's.

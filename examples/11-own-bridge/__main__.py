@@ -1,0 +1,27 @@
+"""A guest on a bridge of the node, in a VLAN: it has its address from the world around, as the node has.
+
+The node has a bridge for each VLAN, on its interface for it:
+
+    ip link add link eth0 name eth0.42 type vlan id 42
+    ip link add br42 type bridge
+    ip link set eth0.42 master br42
+    ip link set eth0.42 up
+    ip link set br42 up
+
+On Open vSwitch one bridge has them all: `virtual_port="openvswitch"` and `vlan=42` of the network.
+"""
+
+import pulumi
+import pulumi_jvp as jvp
+
+config = pulumi.Config()
+prefix = config.require("prefix")
+
+office = jvp.Network("office", name=f"{prefix}-office", mode="bridge", bridge=config.require("bridge"))
+jvp.Instance(
+    "printer",
+    name=f"{prefix}-printer",
+    template=config.require("template"),
+    memory=config.require("memory"),
+    nics=[{"name": "eth0", "network": office.id}],
+)

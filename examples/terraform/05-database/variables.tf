@@ -1,0 +1,34 @@
+variable "prefix" {
+  description = "What the names of all objects begin with"
+  default     = "database"
+}
+
+variable "template" {
+  description = "The template that it is made from, as pool/name"
+  default     = "lab/debian"
+}
+
+variable "pool" {
+  description = "The storage pool"
+  default     = "lab"
+}
+
+variable "size" {
+  description = "Size of the volume"
+  default     = "10GiB"
+}
+
+variable "memory" {
+  description = "Memory of each guest"
+  default     = "512MiB"
+}
+
+variable "network" {
+  description = "The network that they are on"
+  default     = "default"
+}
+
+variable "wait" {
+  description = "What a guest must have before it counts as made: none, ip or agent"
+  default     = "ip"
+}
